@@ -1,0 +1,29 @@
+"""ONNX models to TensorRT engines, with CUDA plugins for InstanceNormalization and reflect padding.
+
+import trtconv
+report = trtconv.build("model.onnx", trtconv.BuildConfig(output=Path("model.engine")))
+engine = trtconv.load_engine("model.engine")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_EXPORTS = {
+    "BuildConfig": "config",
+    "ShapeRange": "config",
+    "TrtconvError": "errors",
+    "build": "convert",
+    "rewrite": "convert",
+    "load_engine": "engine",
+}
+
+__all__ = ["BuildConfig", "ShapeRange", "TrtconvError", "build", "load_engine", "rewrite"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `trtconv --help` must not wait for onnx."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)

@@ -1,0 +1,224 @@
+"""The command line: options in, reports out. It translates and decides nothing; only this file knows click."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from trtconv.errors import ConfigError, Interrupted, TrtconvError
+
+if TYPE_CHECKING:
+    from trtconv.progress import Progress
+
+PROGRAM = "trtconv"
+_NEXT_PROFILE = "--profile"
+_DEFECT_EXIT_CODE = 70  # EX_SOFTWARE: a defect of trtconv itself, none of the documented outcomes
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _common_options(command: Command) -> Command:
+    """Add the options that every command has."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")(
+        command
+    )
+    return click.option("--debug", is_flag=True, help="Show the traceback of an error.")(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="trtconv", prog_name=PROGRAM)
+def cli() -> None:
+    """Convert ONNX models into TensorRT engines.
+
+    InstanceNormalization and Pad(mode=reflect) become CUDA plugins where the backend takes them.
+
+    \b
+    Example:
+      trtconv build model.onnx -o model.engine
+    """
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Engine file. [default: MODEL with .engine]")
+@click.option("--shape", "shapes", multiple=True, metavar="NAME=SHAPE", help="AxBxC, or min:opt:max; [] is a scalar, "
+              "[1,2] the values of a shape tensor. Needed for every dynamic input.")  # fmt: skip
+@click.option("--profile", "shapes", is_flag=True, flag_value=_NEXT_PROFILE, multiple=True, type=str,
+              help="Start the next optimisation profile; the --shape options behind it belong to it.")  # fmt: skip
+@click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
+              help="auto: TensorRT where a GPU answers, else TensorRT-RTX.")  # fmt: skip
+@click.option("--gpu-arch", metavar="SM", help="TensorRT-RTX: the architecture to build for, such as sm_89.")
+@click.option("--workspace", metavar="SIZE", help="Limit of TensorRT's scratch memory, such as 512MiB or 2GiB.")
+@click.option("--opt-level", type=int, metavar="0..5", help="TensorRT's optimisation level.")
+@click.option("--tf32/--no-tf32", default=None, help="Allow or forbid TF32 in fp32 layers. [default: TensorRT's]")
+@click.option("--ops", type=click.Choice(["plugin", "native"]), help="What the two operators become. [default: plugin, "
+              "native on TensorRT-RTX]")  # fmt: skip
+@click.option(
+    "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
+)
+@click.option("-v", "--verbose", is_flag=True, help="Name every node, and show TensorRT's messages.")
+@_common_options
+def build(
+    model: Path,
+    output: Path | None,
+    shapes: tuple[str, ...],
+    backend: Any,
+    gpu_arch: str | None,
+    workspace: str | None,
+    opt_level: int | None,
+    tf32: bool | None,
+    ops: Any,
+    keep_native: tuple[str, ...],
+    verbose: bool,
+    as_json: bool,
+    debug: bool,
+) -> None:
+    """Build a TensorRT engine from an ONNX MODEL.
+
+    The engine's manifest (versions, plugins, shapes, what became of each node) is written beside it.
+
+    \b
+    Example:
+      trtconv build model.onnx -o model.engine --shape x=1x3x256x256:1x3x720x1280:4x3x1080x1920
+    """
+    from trtconv import convert
+    from trtconv.config import BuildConfig, parse_profiles, parse_size
+
+    config = BuildConfig(
+        output=output,
+        profiles=parse_profiles(None if item == _NEXT_PROFILE else item for item in shapes),
+        backend=backend,
+        gpu_arch=gpu_arch,
+        workspace_bytes=None if workspace is None else parse_size(workspace),
+        opt_level=opt_level,
+        tf32=tf32,
+        ops=ops,
+        keep_native=keep_native,
+    )
+    with _progress(quiet=as_json, plain=verbose) as progress:
+        report = convert.build(model, config, progress=progress, log=_log if verbose else None)
+    _print(report, as_json, verbose=verbose)
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="File of the rewritten model.")
+@click.option(
+    "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
+)
+@click.option("-v", "--verbose", is_flag=True, help="Name every node.")
+@_common_options
+def rewrite(model: Path, output: Path, keep_native: tuple[str, ...], verbose: bool, as_json: bool, debug: bool) -> None:
+    """Rewrite a MODEL's operators into plugin ops, and nothing else.
+
+    The result still runs in ONNX Runtime: it carries an ONNX function for each custom op.
+
+    \b
+    Example:
+      trtconv rewrite model.onnx -o rewritten.onnx
+    """
+    from trtconv import convert
+
+    _print(convert.rewrite(model, output, keep_native=keep_native), as_json, verbose=verbose)
+
+
+@cli.command()
+@click.option("--path", "path_only", is_flag=True, help="Print the library's path alone.")
+@_common_options
+def plugins(path_only: bool, as_json: bool, debug: bool) -> None:
+    """Show the compiled plugin library, for trtexec, polygraphy, Triton or C++.
+
+    \b
+    Example:
+      trtexec --onnx=rewritten.onnx --dynamicPlugins=$(trtconv plugins --path)
+    """
+    from trtconv import plugin_library
+
+    library = plugin_library.find()
+    if path_only and not as_json:
+        click.echo(library.path)
+    else:
+        _print(library, as_json)
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line and end the process with the exit code that README.md documents."""
+    args = sys.argv[1:] if args is None else args
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        cli.main(args=args, prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _leave(0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(ConfigError.exit_code)
+    except click.UsageError as error:
+        hint = f"run: {error.ctx.command_path} --help" if error.ctx else None
+        _fail(ConfigError(error.format_message().rstrip("."), hint=hint), args)
+    except (KeyboardInterrupt, click.Abort):
+        _fail(Interrupted("interrupted, nothing was written"), args)
+    except TrtconvError as error:
+        _fail(error, args)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        _fail(TrtconvError(what, where="a defect of trtconv", hint="run again with --debug and report it"), args, error)
+    sys.exit(0)
+
+
+def _fail(error: TrtconvError, args: list[str], cause: Exception | None = None) -> NoReturn:
+    """Print an error in the documented form and end the process."""
+    exit_code = error.exit_code if cause is None else _DEFECT_EXIT_CODE
+    if "--debug" in args:
+        traceback.print_exception(cause or error)
+    print(f"error: {error}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    if "--json" in args:
+        document = {"error": {"what": error.what, "where": error.where, "hint": error.hint, "exit_code": exit_code}}
+        print(json.dumps(document, indent=2))
+    if isinstance(error, Interrupted):
+        _leave(exit_code)
+    sys.exit(exit_code)
+
+
+def _leave(exit_code: int) -> NoReturn:
+    """End the process at once: an abandoned build, or a closed pipe, must not hold it up."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(exit_code)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _print(report: Any, as_json: bool, **options: Any) -> None:
+    click.echo(json.dumps(report.to_json(), indent=2) if as_json else report.render(**options))
+
+
+def _log(message: str) -> None:
+    click.echo(message, err=True)
+
+
+@contextlib.contextmanager
+def _progress(quiet: bool, plain: bool) -> Iterator[Progress]:
+    from trtconv.progress import BarProgress, NoProgress, PlainProgress
+
+    if quiet:
+        yield NoProgress()
+    elif plain or not sys.stderr.isatty():
+        yield PlainProgress(sys.stderr)
+    else:
+        with BarProgress(sys.stderr) as bars:
+            yield bars

@@ -1,0 +1,46 @@
+"""Every error that trtconv raises on purpose, and the exit code that each one ends the command with."""
+
+from __future__ import annotations
+
+
+class TrtconvError(Exception):
+    """What went wrong, where, and what to do next.
+
+    `what` is one sentence with what was got and what was expected; `where` names the file, option or node; `hint` is
+    the next step, a line to type where there is one.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+class ConfigError(TrtconvError):
+    """Wrong usage or configuration: the command line has to change."""
+
+    exit_code = 2
+
+
+class ModelError(TrtconvError):
+    """The model is damaged, invalid, or holds something that the backend does not support."""
+
+    exit_code = 3
+
+
+class BackendError(TrtconvError):
+    """TensorRT, the GPU, the plugin library or the disk failed or is missing."""
+
+    exit_code = 4
+
+
+class Interrupted(TrtconvError):
+    """The user stopped the work; nothing was written."""
+
+    exit_code = 130

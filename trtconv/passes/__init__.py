@@ -1,0 +1,28 @@
+"""The graph passes, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import onnx_graphsurgeon as gs
+
+from trtconv.passes.base import PassContext
+from trtconv.passes.rewrite_instance_norm import rewrite_instance_norm
+from trtconv.passes.rewrite_reflect_pad import rewrite_reflect_pad
+
+Pass = Callable[[gs.Graph, PassContext], int]
+
+DEFAULT_PASSES: Sequence[Pass] = (
+    rewrite_instance_norm,  # the two meet no node of each other, so their order only sets the order in the report
+    rewrite_reflect_pad,
+)
+
+
+def run_passes(graph: gs.Graph, context: PassContext, passes: Sequence[Pass] = DEFAULT_PASSES) -> int:
+    """Edit `graph` in place, leave the decisions in `context`, and return the number of edited nodes.
+
+    Raises ConfigError when a keep_native pattern matched nothing, ModelError when a node breaks ONNX's rules.
+    """
+    num_edits = sum(run(graph, context) for run in passes)
+    context.require_used_patterns()
+    return num_edits

@@ -1,0 +1,170 @@
+"""Rewrite  Pad(X, pads, mode="reflect")  ->  trtconv::ReflectPad(X, pads=[...]).
+
+pads may be an attribute, an initializer, a Constant node or computed from constants, each with or without `axes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from trtconv.errors import ModelError
+from trtconv.passes.base import NoMatch, PassContext, Site
+from trtconv.passes.constant_values import Value, read_constants
+from trtconv.passes.graph_edit import Dim, become_plugin, describe_dtype, dtype_of, given_inputs, set_type, shape_of
+from trtconv.plugin_ops import REFLECT_PAD
+
+MAX_RANK = 8  # TensorRT's own limit on dimensions
+_PADS, _AXES = 1, 3  # input positions
+
+
+@dataclass(frozen=True)
+class _Match:
+    pads: list[int]
+    source: str
+
+
+def rewrite_reflect_pad(graph: gs.Graph, context: PassContext) -> int:
+    """Return how many Pad(mode=reflect) nodes became trtconv::ReflectPad.
+
+    Raises ModelError when a pad is known to reach beyond its dimension, which ONNX forbids.
+    """
+    sites = context.candidates(graph, "Pad(reflect)", _is_reflect_pad)
+    values = _read_parameters(sites, context)
+    num_rewritten = 0
+    for site in sites:
+        match = _match(site, values.get(id(site.graph), {}), context.opset)
+        if isinstance(match, NoMatch):
+            context.keep(site, match)
+            continue
+        x, y = site.node.inputs[0], site.node.outputs[0]
+        become_plugin(site, REFLECT_PAD, [x], {"pads": match.pads}, context.opset)
+        set_type(y, dtype_of(x), _padded_shape(shape_of(x), match.pads))
+        reason = f"pads {_short(match.pads)} from {match.source}"
+        context.rewritten(site, REFLECT_PAD, reason)
+        num_rewritten += 1
+    return num_rewritten
+
+
+def _is_reflect_pad(node: gs.Node) -> bool:
+    return node.op == "Pad" and node.attrs.get("mode") == "reflect"
+
+
+def _read_parameters(sites: Sequence[Site], context: PassContext) -> dict[int, dict[str, Value]]:
+    """Read pads and axes of all nodes, one run for each (sub)graph: {id of graph: {tensor name: value}}."""
+    wanted: dict[int, list[gs.Tensor]] = {}
+    for site in sites:
+        inputs = given_inputs(site.node)
+        parameters = [inputs[index] for index in (_PADS, _AXES) if index < len(inputs)]
+        wanted.setdefault(id(site.graph), []).extend(tensor for tensor in parameters if tensor is not None)
+    return {graph: read_constants(tensors, context.opset, context.folder) for graph, tensors in wanted.items()}
+
+
+def _match(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch:
+    x = site.node.inputs[0]
+    dtype, shape = dtype_of(x), shape_of(x)
+    if dtype is not None and dtype not in REFLECT_PAD.dtypes:
+        return NoMatch(f"TensorRT gives plugins no tensors of {describe_dtype(dtype)}")
+    found = _find_pads(site, values, opset)
+    if isinstance(found, NoMatch):
+        return found
+    axes = _find_axes(site, values, rank=None if shape is None else len(shape))
+    if isinstance(axes, NoMatch):
+        return axes
+    pads = _spread(found.pads, axes, rank=None if shape is None else len(shape), where=site.address)
+    if len(pads) // 2 > MAX_RANK:
+        return NoMatch(f"X has rank {len(pads) // 2}, TensorRT takes at most {MAX_RANK}")
+    if any(pad < 0 for pad in pads):
+        return NoMatch(f"pads {_short(pads)} are negative: they crop")
+    if not any(pads):
+        return NoMatch("all pads are zero: TensorRT removes the node")
+    _require_within(pads, shape or [], where=site.address)
+    return _Match(pads, found.source)
+
+
+def _find_pads(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch:
+    """Return the pads as they are given, without regard to axes."""
+    if opset < 11:
+        attribute = "paddings" if opset < 2 else "pads"
+        if attribute not in site.node.attrs:
+            raise ModelError(f"Pad has no attribute {attribute}", where=site.address)
+        return _Match([int(pad) for pad in site.node.attrs[attribute]], "an attribute")
+    inputs = given_inputs(site.node)
+    tensor = inputs[_PADS] if len(inputs) > _PADS else None
+    if tensor is None:
+        raise ModelError("Pad has no pads", where=site.address)
+    value = values[tensor.name]
+    if isinstance(value, NoMatch):
+        return value
+    if value.ndim != 1 or not np.issubdtype(value.dtype, np.integer):
+        raise ModelError(
+            f"pads have shape {list(value.shape)} of {value.dtype}, expected [2 * rank] of int64", where=site.address
+        )
+    return _Match([int(pad) for pad in value], _describe_source(tensor))
+
+
+def _find_axes(site: Site, values: dict[str, Value], rank: int | None) -> list[int] | NoMatch | None:
+    """Return the axes that pads speak of, counted from the front, or None for all of them (input since opset 18)."""
+    inputs = given_inputs(site.node)
+    tensor = inputs[_AXES] if len(inputs) > _AXES else None
+    if tensor is None:
+        return None
+    value = values[tensor.name]
+    if isinstance(value, NoMatch):
+        return value
+    if rank is None:
+        return NoMatch("the rank of X is unknown, and pads are given for some axes only")
+    axes = [int(axis) + rank if axis < 0 else int(axis) for axis in value.reshape(-1)]
+    if len(set(axes)) != len(axes) or not all(0 <= axis < rank for axis in axes):
+        raise ModelError(f"axes {value.reshape(-1).tolist()} do not fit X of rank {rank}", where=site.address)
+    return axes
+
+
+def _spread(given: list[int], axes: list[int] | None, rank: int | None, where: str) -> list[int]:
+    """Return pads for all axes: begins, then ends. An unknown rank is taken from the number of pads."""
+    if axes is None:
+        axes = list(range(len(given) // 2 if rank is None else rank))
+    rank = len(axes) if rank is None else rank
+    if len(given) != 2 * len(axes):
+        raise ModelError(
+            f"{len(given)} pads for {len(axes)} axes of X of rank {rank}, expected {2 * len(axes)}", where=where
+        )
+    pads = [0] * (2 * rank)
+    for position, axis in enumerate(axes):
+        pads[axis], pads[axis + rank] = given[position], given[position + len(axes)]
+    return pads
+
+
+def _require_within(pads: list[int], shape: list[Dim], where: str) -> None:
+    for axis, dim in enumerate(shape):
+        pad = max(pads[axis], pads[axis + len(shape)])
+        if isinstance(dim, int) and pad > 0 and pad >= dim:
+            raise ModelError(
+                f"reflect pad of {pad} on axis {axis} of size {dim}: ONNX allows at most {max(dim - 1, 0)}",
+                where=where,
+                hint="feed a larger input, or export the model with smaller pads",
+            )
+
+
+def _padded_shape(shape: list[Dim] | None, pads: list[int]) -> list[Dim] | None:
+    rank = len(pads) // 2
+    if shape is None:
+        return [None] * rank
+    totals = [pads[axis] + pads[axis + rank] for axis in range(rank)]
+    return [
+        dim + total if isinstance(dim, int) else (dim if total == 0 else None)
+        for dim, total in zip(shape, totals, strict=True)
+    ]
+
+
+def _describe_source(tensor: gs.Tensor) -> str:
+    if isinstance(tensor, gs.Constant):
+        return "an initializer"
+    return "a Constant node" if tensor.inputs[0].op == "Constant" else "a chain of constants"
+
+
+def _short(pads: list[int]) -> str:
+    return "[" + ",".join(map(str, pads)) + "]"

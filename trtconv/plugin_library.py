@@ -1,0 +1,53 @@
+"""Find and describe the compiled plugin library."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trtconv.errors import BackendError
+from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS, VERSION
+
+FILE_NAME = "libtrtconv_plugins.so"
+ENVIRONMENT_VARIABLE = "TRTCONV_PLUGIN_LIBRARY"
+
+
+@dataclass(frozen=True)
+class PluginLibrary:
+    """One compiled plugin library: where it is, its fingerprint, and the plugins that it holds."""
+
+    path: Path
+    sha256: str
+    plugins: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the description in the types of JSON."""
+        return asdict(self) | {"path": str(self.path), "plugins": list(self.plugins)}
+
+    def render(self) -> str:
+        """Return the description as lines for a terminal."""
+        return f"library    {self.path}\nplugins    {', '.join(self.plugins)}\nsha256     {self.sha256}"
+
+
+def searched_paths() -> list[Path]:
+    """Return where the library is looked for, in order; a path from the environment excludes the others."""
+    from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
+    if from_environment:
+        return [Path(from_environment)]
+    return [Path(__file__).resolve().parent / "lib" / FILE_NAME]
+
+
+def find() -> PluginLibrary:
+    """Return the plugin library, or raise BackendError with every path that was tried."""
+    for path in searched_paths():
+        if path.is_file():
+            names = tuple(f"{DOMAIN}::{name} version {VERSION}" for name in PLUGIN_OPS)
+            return PluginLibrary(path.resolve(), hashlib.sha256(path.read_bytes()).hexdigest(), names)
+    tried = ", ".join(map(str, searched_paths()))
+    raise BackendError(
+        f"the plugin library was not found; searched: {tried}",
+        hint=f"run: pip install --force-reinstall trtconv, or set {ENVIRONMENT_VARIABLE} to the file",
+    )

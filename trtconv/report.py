@@ -1,0 +1,127 @@
+"""What a command did, as text for people and as one JSON document for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one node became, and why.
+
+    `node` is its address: the name, else `Op(first output)`, inside branches with the path before it. `became` names
+    the custom op, or is None for a node that stays as it is.
+    """
+
+    node: str
+    op: str
+    became: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class RewriteReport:
+    """The result of the graph passes. `output` is None when nothing was written to disk."""
+
+    model: Path
+    opset: int
+    num_nodes: int
+    decisions: Sequence[Decision]
+    warnings: Sequence[str] = ()
+    output: Path | None = None
+
+    @property
+    def num_rewritten(self) -> int:
+        """How many nodes became custom ops."""
+        return sum(decision.became is not None for decision in self.decisions)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report in the types of JSON."""
+        document: dict[str, Any] = _jsonable(asdict(self) | {"num_rewritten": self.num_rewritten})
+        return document
+
+    def render(self, verbose: bool = False) -> str:
+        """Return the report as lines for a terminal; `verbose` names every node."""
+        lines = [_line("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes)")]
+        lines += decision_lines(self.decisions, verbose)
+        lines += [_line("warning", warning) for warning in self.warnings]
+        if self.output:
+            lines.append(_line("output", f"{self.output} ({format_size(self.output.stat().st_size)})"))
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """The result of `trtconv build`: the manifest's content and what stands around it."""
+
+    rewrite: RewriteReport
+    engine: Path
+    manifest_path: Path
+    manifest: dict[str, Any] = field(repr=False)
+    backend: str
+    notes: Sequence[str]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report in the types of JSON."""
+        return {
+            "engine": str(self.engine),
+            "manifest": str(self.manifest_path),
+            "seconds": round(self.seconds, 3),
+            "notes": list(self.notes),
+            "rewrite": self.rewrite.to_json(),
+            "build": self.manifest,
+        }
+
+    def render(self, verbose: bool = False) -> str:
+        """Return the report as lines for a terminal; `verbose` names every node."""
+        lines = [self.rewrite.render(verbose), _line("backend", self.backend)]
+        lines += [_line("note", note) for note in self.notes]
+        size = format_size(self.engine.stat().st_size)
+        lines.append(_line("engine", f"{self.engine} ({size}, built in {self.seconds:.1f} s)"))
+        lines.append(_line("manifest", str(self.manifest_path)))
+        return "\n".join(lines)
+
+
+def decision_lines(decisions: Iterable[Decision], verbose: bool) -> list[str]:
+    """Group decisions of one outcome and reason into one line each, or with `verbose` give every node its line."""
+    groups: dict[tuple[str, str | None, str], list[str]] = {}
+    for decision in decisions:
+        key = (decision.op, decision.became, decision.reason)
+        groups.setdefault(key, []).append(decision.node)
+    if not groups:
+        return [_line("rewritten", "nothing: no InstanceNormalization and no Pad(mode=reflect) in this model")]
+    lines = []
+    for (op, became, reason), nodes in groups.items():
+        outcome = f"{len(nodes)} {op} -> {became}" if became else f"{len(nodes)} {op} stays native"
+        shown = ", ".join(nodes if verbose else nodes[:2])
+        more = "" if verbose or len(nodes) <= 2 else f", and {len(nodes) - 2} more"
+        lines.append(_line("rewritten" if became else "kept", f"{outcome}: {reason} [{shown}{more}]"))
+    return lines
+
+
+def format_size(num_bytes: int) -> str:
+    """Return a size for people, in binary units."""
+    size = float(num_bytes)
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:<10} {text}"
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    return value
