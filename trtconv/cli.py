@@ -154,6 +154,7 @@ def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and end the process with the exit code that README.md documents."""
     args = sys.argv[1:] if args is None else args
     signal.signal(signal.SIGTERM, _interrupt)
+    _keep_standard_output_clean()
     try:
         cli.main(args=args, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
@@ -197,6 +198,16 @@ def _leave(exit_code: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(exit_code)
+
+
+def _keep_standard_output_clean() -> None:
+    """Give standard output to reports alone: native libraries that print there (onnx's checker does) go to stderr."""
+    try:
+        report_stream = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="replace")
+        os.dup2(2, 1)
+    except (OSError, AttributeError):
+        return  # one of the streams is closed
+    sys.stdout = report_stream
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -327,26 +327,23 @@ def _make_monitor(trt: Any, progress: Progress, cancelled: threading.Event) -> A
 
 
 def _parse_error(parser: Any, backend: Backend, model_path: Path, logger: Any) -> ModelError:
-    """Say what the parser objects to: each node, its op, and whether TensorRT knows the op at all."""
-    problems = []
+    """Say what the parser objects to: each problem with its op and nodes, and whether TensorRT knows the op at all."""
+    nodes: dict[str, list[str]] = {}
     for index in range(parser.num_errors):
         error = parser.get_error(index)
-        problem = _describe_problem(error, backend)
-        if problem not in problems:
-            problems.append(problem)
-    what = "; ".join(problems[:5]) or logger.last_error()
-    more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-    hint = "run: trtconv inspect, or replace the node before the export" if problems else None
-    return ModelError(what + more, where=str(model_path), hint=hint)
+        op, text = error.node_operator(), " ".join(error.desc().split())
+        # The parser looks for a plugin as its last resort, so this text says that the op itself is unknown.
+        problem = f"{backend.title} does not support the op {op}" if "plugin not found" in text.lower() else text
+        nodes.setdefault(problem, []).append(f"{error.node_name() or '#' + str(error.node())} ({op})" if op else "")
+    what = "; ".join(f"{problem} {_node_list(names)}".strip() for problem, names in nodes.items())
+    hint = "replace the op before the export, or give the nodes another form" if nodes else None
+    return ModelError(what or logger.last_error(), where=str(model_path), hint=hint)
 
 
-def _describe_problem(error: Any, backend: Backend) -> str:
-    op, name, text = error.node_operator(), error.node_name(), " ".join(error.desc().split())
-    place = f"node {name or '#' + str(error.node())} ({op})" if op else "the model"
-    # The parser looks for a plugin as its last resort, so this text says that the op itself is unknown.
-    if "plugin not found" in text.lower():
-        return f"{place}: {backend.title} does not support the op {op}"
-    return f"{place}: {text}"
+def _node_list(names: Sequence[str]) -> str:
+    named = [name for name in names if name]
+    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+    return f"[node {', '.join(named[:3])}{more}]" if named else ""
 
 
 def _describe(tensor: Any) -> dict[str, Any]:

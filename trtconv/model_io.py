@@ -73,6 +73,7 @@ def to_proto(model: Model) -> onnx.ModelProto:
             setattr(proto, descriptor.name, value)
         else:
             getattr(proto, descriptor.name).MergeFrom(value)
+    proto.ir_version = max(proto.ir_version, MIN_IR_VERSION)
     _restore(exported.graph, model.proto.graph, no_longer_read=before - after)
     proto.graph.CopyFrom(exported.graph)
     _attach_functions(proto)
@@ -251,7 +252,7 @@ def _restore_tensors(
     new_types = [value for value in exported.value_info if value.name in edited]
     known = {value.name for value in (*original.value_info, *original.output)}
     initializer_names = {tensor.name for tensor in original.initializer}
-    inputs = [value for value in original.input if value.name not in initializer_names]  # IR 3 lists weights there too
+    inputs = [value for value in original.input if value.name not in initializer_names]  # IR 3 lists weights too
     for name, values in (("initializer", kept), ("value_info", original.value_info), ("input", inputs)):
         exported.ClearField(name)
         getattr(exported, name).extend(values)
@@ -272,7 +273,6 @@ def _attach_functions(proto: onnx.ModelProto) -> None:
     used = plugin_op_names(proto.graph)
     if not used:
         return
-    proto.ir_version = max(proto.ir_version, MIN_IR_VERSION)
     if not any(entry.domain == DOMAIN for entry in proto.opset_import):
         proto.opset_import.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
     present = {function.name for function in proto.functions if function.domain == DOMAIN}

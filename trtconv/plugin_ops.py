@@ -21,7 +21,7 @@ from onnx import TensorProto, helper
 DOMAIN = "trtconv"
 VERSION = 1
 
-# Functions need IR version 8, the first that lets a model carry them.
+# The first IR version that lets a model carry functions; initializers need no input of their name since version 4.
 MIN_IR_VERSION = 8
 
 AttributeValue = float | list[int]

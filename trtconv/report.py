@@ -96,10 +96,10 @@ def decision_lines(decisions: Iterable[Decision], verbose: bool) -> list[str]:
         return [_line("rewritten", "nothing: no InstanceNormalization and no Pad(mode=reflect) in this model")]
     lines = []
     for (op, became, reason), nodes in groups.items():
-        outcome = f"{len(nodes)} {op} -> {became}" if became else f"{len(nodes)} {op} stays native"
+        outcome = f"{len(nodes)} {op} -> {became}" if became else f"{len(nodes)} {op}"
         shown = ", ".join(nodes if verbose else nodes[:2])
         more = "" if verbose or len(nodes) <= 2 else f", and {len(nodes) - 2} more"
-        lines.append(_line("rewritten" if became else "kept", f"{outcome}: {reason} [{shown}{more}]"))
+        lines.append(_line("rewritten" if became else "native", f"{outcome}: {reason} [{shown}{more}]"))
     return lines
 
 

@@ -50,7 +50,7 @@ def rewrite_reflect_pad(graph: gs.Graph, context: PassContext) -> int:
 
 
 def _is_reflect_pad(node: gs.Node) -> bool:
-    return node.op == "Pad" and node.attrs.get("mode") == "reflect"
+    return bool(node.op == "Pad" and node.attrs.get("mode") == "reflect")
 
 
 def _read_parameters(sites: Sequence[Site], context: PassContext) -> dict[int, dict[str, Value]]:
