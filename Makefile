@@ -1,0 +1,61 @@
+# make demo    set up, then build a real engine from a real model
+# make test    set up, then run every test that needs no GPU
+# make help    the other targets
+PYTHON ?= python3
+VENV ?= .venv
+# Development builds compile the plugin library for one architecture: that of the GPU here, or 90 without one.
+CUDA_ARCH ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .),90)
+# Full TensorRT needs a GPU to build engines, TensorRT-RTX does not.
+BACKEND ?= $(if $(shell command -v nvidia-smi 2>/dev/null),tensorrt,rtx)
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CPP := $(shell find plugins_cuda -name '*.h' -o -name '*.cuh' -o -name '*.cu' -o -name '*.cpp')
+PYTHON_CODE := trtconv models tests build_backend plugins_cuda
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-gpu lint format golden clean
+
+help:
+	@echo 'make demo      set everything up and build a real engine from a real model'
+	@echo 'make test      set everything up and run every test that needs no GPU'
+	@echo 'make test-gpu  the tests that need a GPU and full TensorRT'
+	@echo 'make lint      ruff, mypy --strict, clang-format; make format mends what can be mended'
+	@echo 'make golden    write the expected graphs of tests/cases anew; read the diff'
+	@echo 'make clean     remove $(VENV), build folders and generated models'
+	@echo 'Variables: PYTHON=$(PYTHON) VENV=$(VENV) CUDA_ARCH=$(CUDA_ARCH) BACKEND=$(BACKEND)'
+
+demo: $(INSTALLED)
+	$(BIN)/python -m models.demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m 'not gpu' $(PYTEST_ARGS)
+
+test-gpu: $(INSTALLED)
+	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check $(PYTHON_CODE)
+	$(BIN)/ruff format --check $(PYTHON_CODE)
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix $(PYTHON_CODE)
+	$(BIN)/ruff format $(PYTHON_CODE)
+	$(BIN)/clang-format -i $(CPP)
+
+golden: $(INSTALLED)
+	$(BIN)/python -m tests.golden
+
+$(INSTALLED): pyproject.toml CMakeLists.txt $(CPP) $(wildcard build_backend/*.py plugins_cuda/cmake/* plugins_cuda/CMakeLists.txt)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo 'error: trtconv needs Python 3.10 or later; run: make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo 'error: no virtual environment; on Debian run: apt-get install python3-venv' >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-C cmake.define.TRTCONV_CUDA_ARCHITECTURES=$(CUDA_ARCH) -e '.[$(BACKEND),test,lint]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist models/build trtconv/lib
