@@ -1,0 +1,49 @@
+// What a launch needs to know of the current device, and how CUDA's errors are told.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "common/plugin_error.h"
+
+namespace trtconv
+{
+
+class CudaError : public PluginError
+{
+public:
+    CudaError(cudaError_t status, std::string const& what)
+        : PluginError(text(what, ": ", cudaGetErrorString(status)))
+        , mStatus(status)
+    {
+    }
+
+    cudaError_t status() const { return mStatus; }
+
+private:
+    cudaError_t mStatus;
+};
+
+inline void checkCuda(cudaError_t status, char const* what)
+{
+    if (status != cudaSuccess)
+    {
+        throw CudaError(status, what);
+    }
+}
+
+struct DeviceLimits
+{
+    int32_t numProcessors = 0; // streaming multiprocessors
+};
+
+inline DeviceLimits currentDeviceLimits()
+{
+    int device = 0;
+    DeviceLimits limits;
+    checkCuda(cudaGetDevice(&device), "cudaGetDevice");
+    checkCuda(cudaDeviceGetAttribute(&limits.numProcessors, cudaDevAttrMultiProcessorCount, device),
+        "cudaDeviceGetAttribute");
+    return limits;
+}
+
+} // namespace trtconv

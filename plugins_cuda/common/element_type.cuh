@@ -1,0 +1,75 @@
+// Conversion to and from float, the choice of a kernel's type, and vectors of elements.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "common/element_type.h"
+#include "common/plugin_error.h"
+
+namespace trtconv
+{
+
+__device__ inline float toFloat(float value)
+{
+    return value;
+}
+
+__device__ inline float toFloat(__half value)
+{
+    return __half2float(value);
+}
+
+__device__ inline float toFloat(__nv_bfloat16 value)
+{
+    return __bfloat162float(value);
+}
+
+template <typename T>
+__device__ T fromFloat(float value);
+
+template <>
+__device__ inline float fromFloat<float>(float value)
+{
+    return value;
+}
+
+template <>
+__device__ inline __half fromFloat<__half>(float value)
+{
+    return __float2half_rn(value);
+}
+
+template <>
+__device__ inline __nv_bfloat16 fromFloat<__nv_bfloat16>(float value)
+{
+    return __float2bfloat16_rn(value);
+}
+
+// Elements that one instruction moves.
+template <typename T, int Size>
+struct alignas(sizeof(T) * Size) Vector
+{
+    T elements[Size];
+};
+
+template <typename T>
+struct TypeTag
+{
+    using Type = T;
+};
+
+// Calls body(TypeTag<T>{}) with the CUDA type of `type`.
+template <typename Body>
+void dispatchElementType(ElementType type, Body const& body)
+{
+    switch (type)
+    {
+    case ElementType::kFloat32: return body(TypeTag<float>{ });
+    case ElementType::kFloat16: return body(TypeTag<__half>{ });
+    case ElementType::kBFloat16: return body(TypeTag<__nv_bfloat16>{ });
+    }
+    throw PluginError(text("element type ", static_cast<int32_t>(type), " is not known"));
+}
+
+} // namespace trtconv

@@ -1,0 +1,94 @@
+#include "instance_norm/instance_norm_plugin.h"
+
+#include "common/shapes.h"
+#include "common/version.h"
+#include "instance_norm/instance_norm.h"
+#include "instance_norm/instance_norm_config.h"
+
+namespace trtconv
+{
+
+namespace
+{
+
+using nvinfer1::DataType;
+
+ElementType elementTypeOf(DataType type)
+{
+    switch (type)
+    {
+    case DataType::kFLOAT: return ElementType::kFloat32;
+    case DataType::kHALF: return ElementType::kFloat16;
+    case DataType::kBF16: return ElementType::kBFloat16;
+    default: throw PluginError(text("data type ", static_cast<int32_t>(type), " is not supported"));
+    }
+}
+
+// Slices and their size, of X [N, C, D1..Dk].
+int64_t countSlices(nvinfer1::Dims const& dims)
+{
+    return product(dims, 0, 2);
+}
+
+int64_t sliceSize(nvinfer1::Dims const& dims)
+{
+    return product(dims, 2, dims.nbDims);
+}
+
+} // namespace
+
+InstanceNormPlugin::InstanceNormPlugin(std::string const& nodeName, FieldReader& fields)
+    : PluginShell(nodeName)
+    , mEpsilon(fields.getFloat("epsilon"))
+{
+    fields.rejectUnread();
+    require(mEpsilon >= 0.0F, "field \"epsilon\": expected a number not below 0, given ", mEpsilon);
+    setTimingCacheId(kLibraryVersion); // epsilon does not change how long it takes
+}
+
+std::vector<nvinfer1::PluginField> InstanceNormPlugin::fields() const
+{
+    return { { "epsilon", &mEpsilon, nvinfer1::PluginFieldType::kFLOAT32, 1 } };
+}
+
+bool InstanceNormPlugin::supportsType(DataType type)
+{
+    return type == DataType::kFLOAT || type == DataType::kHALF || type == DataType::kBF16;
+}
+
+nvinfer1::DimsExprs InstanceNormPlugin::outputShape(
+    nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& /*builder*/) const
+{
+    require(inputs[0].nbDims >= 3, "X must have rank 3 or more, got ", inputs[0].nbDims);
+    require(inputs[1].nbDims == 1 && inputs[2].nbDims == 1, "scale and bias must have rank 1, got ", inputs[1].nbDims,
+        " and ", inputs[2].nbDims);
+    return inputs[0];
+}
+
+void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs)
+{
+    int64_t const channels = inputs[0].dims.d[1];
+    require(inputs[1].dims.d[0] == channels && inputs[2].dims.d[0] == channels, "X ", toText(inputs[0].dims), " has ",
+        channels, " channels, scale ", toText(inputs[1].dims), ", bias ", toText(inputs[2].dims));
+    if (mDevice.numProcessors == 0)
+    {
+        mDevice = currentDeviceLimits();
+    }
+}
+
+size_t InstanceNormPlugin::workspaceBytes(nvinfer1::DynamicPluginTensorDesc const* inputs) const
+{
+    nvinfer1::Dims const& largest = inputs[0].max;
+    return static_cast<size_t>(instanceNormWorkspaceBytes(countSlices(largest), sliceSize(largest)));
+}
+
+void InstanceNormPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, void const* const* inputs, void* output,
+    void* workspace, cudaStream_t stream) const
+{
+    nvinfer1::Dims const& dims = inputDesc[0].dims;
+    launchInstanceNorm({ inputs[0], inputs[1], inputs[2], output, workspace, countSlices(dims), dims.d[1],
+                           sliceSize(dims), mEpsilon, elementTypeOf(inputDesc[0].type) },
+        mDevice, stream);
+}
+
+} // namespace trtconv

@@ -1,0 +1,24 @@
+// ReflectPad on the GPU: pads any axes with the reflection of what is inside, the border not repeated.
+#pragma once
+
+#include <cstdint>
+
+#include <cuda_runtime_api.h>
+
+#include "reflect_pad/reflect_pad_config.h"
+
+namespace trtconv
+{
+
+struct ReflectPadArguments
+{
+    void const* input; // contiguous
+    void* output; // contiguous, not overlapping the input
+    PadShape shape;
+    int32_t elementBytes; // 1, 2, 4 or 8: elements are copied, so their type does not matter
+};
+
+// Enqueues on `stream`; throws CudaError when the launch fails. Nothing is launched for an empty output.
+void launchReflectPad(ReflectPadArguments const& arguments, cudaStream_t stream);
+
+} // namespace trtconv

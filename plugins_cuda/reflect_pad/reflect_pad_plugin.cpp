@@ -1,0 +1,113 @@
+#include "reflect_pad/reflect_pad_plugin.h"
+
+#include "common/shapes.h"
+#include "common/version.h"
+#include "reflect_pad/reflect_pad.h"
+
+namespace trtconv
+{
+
+namespace
+{
+
+using nvinfer1::DataType;
+
+// 0 for a type that cannot be padded.
+int32_t bytesOf(DataType type)
+{
+    switch (type)
+    {
+    case DataType::kINT64: return 8;
+    case DataType::kFLOAT:
+    case DataType::kINT32: return 4;
+    case DataType::kHALF:
+    case DataType::kBF16: return 2;
+    case DataType::kINT8:
+    case DataType::kBOOL:
+    case DataType::kUINT8:
+    case DataType::kFP8: return 1;
+    }
+    return 0;
+}
+
+std::string toText(std::vector<int32_t> const& values)
+{
+    std::string result;
+    for (int32_t const value : values)
+    {
+        result += (result.empty() ? "" : ", ") + std::to_string(value);
+    }
+    return "[" + result + "]";
+}
+
+} // namespace
+
+ReflectPadPlugin::ReflectPadPlugin(std::string const& nodeName, FieldReader& fields)
+    : PluginShell(nodeName)
+    , mPads(fields.getIntegers("pads"))
+{
+    fields.rejectUnread();
+    require(!mPads.empty() && mPads.size() % 2 == 0 && rank() <= kMaxRank,
+        "field \"pads\": expected 2 values for each "
+        "of 1 to ",
+        kMaxRank, " axes, given ", mPads.size(), " values");
+    for (int32_t const pad : mPads)
+    {
+        require(pad >= 0, "field \"pads\": expected no negative value, given ", toText(mPads));
+    }
+    setTimingCacheId(text(kLibraryVersion, " pads ", toText(mPads)));
+}
+
+std::vector<nvinfer1::PluginField> ReflectPadPlugin::fields() const
+{
+    return { { "pads", mPads.data(), nvinfer1::PluginFieldType::kINT32, static_cast<int32_t>(mPads.size()) } };
+}
+
+bool ReflectPadPlugin::supportsType(DataType type)
+{
+    return bytesOf(type) != 0;
+}
+
+nvinfer1::DimsExprs ReflectPadPlugin::outputShape(
+    nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& builder) const
+{
+    require(inputs[0].nbDims == rank(), "pads ", toText(mPads), " are for rank ", rank(), ", X has rank ",
+        inputs[0].nbDims);
+    nvinfer1::DimsExprs output = inputs[0];
+    for (int32_t axis = 0; axis < rank(); ++axis)
+    {
+        nvinfer1::IDimensionExpr const& size = *inputs[0].d[axis];
+        int64_t const padBegin = mPads[axis];
+        int64_t const padEnd = mPads[rank() + axis];
+        int64_t const padSum = padBegin + padEnd;
+        // A size known only at run time is checked there.
+        require(padSum == 0 || !size.isConstant() || std::max(padBegin, padEnd) < size.getConstantValue(), "pads ",
+            toText(mPads), " must be smaller than the axis they reflect, axis ", axis, " has size ",
+            size.isConstant() ? size.getConstantValue() : -1);
+        output.d[axis] = builder.operation(nvinfer1::DimensionOperation::kSUM, size, *builder.constant(padSum));
+    }
+    return output;
+}
+
+void ReflectPadPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs)
+{
+    nvinfer1::Dims const& dims = inputs[0].dims;
+    require(dims.nbDims == rank(), "pads ", toText(mPads), " are for rank ", rank(), ", X has rank ", dims.nbDims);
+    int32_t const badAxis = findBadPad(rank(), dims.d, mPads.data());
+    require(badAxis < 0, "pads ", toText(mPads), " must be smaller than the axis they reflect, axis ", badAxis,
+        " of X ", trtconv::toText(dims), " is too small");
+}
+
+size_t ReflectPadPlugin::workspaceBytes(nvinfer1::DynamicPluginTensorDesc const* /*inputs*/) const
+{
+    return 0;
+}
+
+void ReflectPadPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, void const* const* inputs, void* output,
+    void* /*workspace*/, cudaStream_t stream) const
+{
+    PadShape const shape = mergeAxes(rank(), inputDesc[0].dims.d, mPads.data());
+    launchReflectPad({ inputs[0], output, shape, bytesOf(inputDesc[0].type) }, stream);
+}
+
+} // namespace trtconv

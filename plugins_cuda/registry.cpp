@@ -1,0 +1,84 @@
+// What TensorRT finds in this library: the list of creators, and the door for its logger.
+//
+// registry.load_library calls setLoggerFinder and getCreators, and registers what it is given. Programs that only
+// dlopen the library (ctypes.CDLL, trtexec --staticPlugins, LD_PRELOAD) call neither: for them, loading registers.
+#include <array>
+#include <dlfcn.h>
+
+#include "common/export.h"
+#include "common/log.h"
+#include "common/tensorrt_host.h"
+#include "instance_norm/instance_norm_plugin.h"
+#include "reflect_pad/reflect_pad_plugin.h"
+
+namespace
+{
+
+using nvinfer1::IPluginCreatorInterface;
+using trtconv::TensorRtHost;
+
+constexpr int32_t kNumCreators = 2;
+
+// Never destroyed: TensorRT may ask for a creator until the process ends.
+std::array<nvinfer1::IPluginCreatorV3One*, kNumCreators> const& creators()
+{
+    static std::array<nvinfer1::IPluginCreatorV3One*, kNumCreators> const all{ new trtconv::InstanceNormCreator,
+        new trtconv::ReflectPadCreator };
+    return all;
+}
+
+// Keeps the library in memory: a registry that holds its creators must not outlive them.
+void stayLoaded()
+{
+    Dl_info self{ };
+    if (dladdr(reinterpret_cast<void const*>(&stayLoaded), &self) != 0)
+    {
+        dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    }
+}
+
+void registerAt(TensorRtHost const& host)
+{
+    for (auto* const creator : creators())
+    {
+        bool const isTaken =
+            host.hasCreator(creator->getPluginName(), creator->getPluginVersion(), trtconv::kPluginNamespace);
+        if (!isTaken && host.registerCreator(*creator, trtconv::kPluginNamespace))
+        {
+            stayLoaded();
+        }
+    }
+}
+
+__attribute__((constructor)) void registerOnLoad()
+{
+    for (char const* const soname : trtconv::kTensorRtSonames)
+    {
+        if (std::optional<TensorRtHost> const host = TensorRtHost::loadedAs(soname))
+        {
+            registerAt(*host);
+        }
+    }
+}
+
+} // namespace
+
+TRTCONV_EXPORT void setLoggerFinder(void* finder)
+{
+    trtconv::logThrough(finder);
+}
+
+TRTCONV_EXPORT IPluginCreatorInterface* const* getCreators(int32_t& numCreators)
+{
+    static std::array<IPluginCreatorInterface*, kNumCreators> const all{ creators()[0], creators()[1] };
+    // The caller is about to register them: make room for that where loading has already done so.
+    if (std::optional<TensorRtHost> const host = TensorRtHost::behindCode(__builtin_return_address(0)))
+    {
+        for (auto* const creator : all)
+        {
+            host->deregisterCreator(*creator);
+        }
+    }
+    numCreators = kNumCreators;
+    return all.data();
+}
