@@ -235,6 +235,8 @@ def _network_flags(trt: Any) -> int:
 
 def _apply_options(builder_config: Any, config: BuildConfig, backend: Backend) -> None:
     trt = backend.trt
+    # Layer formats and tactics stay readable in the engine; without this an inspector sees names alone.
+    builder_config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if config.workspace_bytes is not None:
         builder_config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, config.workspace_bytes)
     if config.opt_level is not None:

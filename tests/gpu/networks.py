@@ -1,0 +1,81 @@
+"""The networks that the GPU tests build: where each comes from, what is fed to it, how many nodes become plugins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from models.make_models import make
+from trtconv.comparison import random_inputs
+
+MODELS_VARIABLE = "TRTCONV_TEST_MODELS"
+Feed = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network: a file of the models' folder, or `make` and its arguments. `adjust` edits each input set."""
+
+    num_plugins: int
+    file: str | None = None
+    make: Mapping[str, Any] = field(default_factory=dict)
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    dtype: str = "fp32"
+    adjust: Callable[[Feed], Feed] = lambda feed: feed
+
+    def path(self, folder: Path) -> Path | None:
+        """Return the model's file, made in `folder` if need be, or None where the models' folder lacks it."""
+        if self.file is None:
+            target = folder / "made.onnx"
+            onnx.save(make(**self.make), target)
+            return target
+        source = Path(os.environ.get(MODELS_VARIABLE, "")) / self.file
+        return source if source.is_file() else None
+
+    def feeds(self, path: Path) -> list[Feed]:
+        """Return the seeded input sets of the comparison."""
+        return [self.adjust(feed) for feed in random_inputs(path, self.shapes, num_sets=2)]
+
+
+def _as_image(feed: Feed) -> Feed:
+    return {name: (value * 127.5 + 127.5).astype(value.dtype) for name, value in feed.items()}
+
+
+def _as_audio(feed: Feed) -> Feed:
+    length = feed["waveforms"].shape[1]
+    return {**feed, "waveforms_lens": np.full(feed["waveforms_lens"].shape, length, dtype=np.int64)}
+
+
+NETWORKS: dict[str, Network] = {
+    "fns_candy": Network(16, "fns_candy_nc16_128_op9.onnx", adjust=_as_image),
+    "xfeat": Network(1, "xfeat_256x256_op17.onnx"),
+    "xfeat_fp16": Network(1, "xfeat_480x640_fp16_op12.onnx", dtype="fp16"),
+    "litemono": Network(7, "litemono_tiny_decoder_op13.onnx"),
+    "basic_pitch": Network(9, "basic_pitch_nmp_op15.onnx", shapes={"serving_default_input_2:0": (1, 43844, 1)}),
+    "whisper80_conv": Network(
+        1,
+        "onnxasr_whisper80_conv_op17.onnx",
+        shapes={"waveforms": (2, 16000), "waveforms_lens": (2,)},
+        adjust=_as_audio,
+    ),
+    "fast_neural_style": Network(
+        31, make={"network": "fast_neural_style", "height": 256, "width": 320}, adjust=_as_image
+    ),
+    "fast_neural_style_fp16": Network(
+        31,
+        make={"network": "fast_neural_style", "height": 256, "width": 320, "dtype": "fp16"},
+        dtype="fp16",
+        adjust=_as_image,
+    ),
+    "cyclegan": Network(43, make={"network": "cyclegan", "height": 256, "width": 256}),
+    "cyclegan_fp16": Network(
+        43, make={"network": "cyclegan", "height": 256, "width": 256, "dtype": "fp16"}, dtype="fp16"
+    ),
+}
