@@ -1,6 +1,8 @@
 #include "common/tensorrt_host.h"
 
+#include <algorithm>
 #include <dlfcn.h>
+#include <string_view>
 
 namespace trtconv
 {
@@ -31,6 +33,18 @@ bool withRegistry(void* module, HostRelease release, Body const& body)
     }
     return release == HostRelease::k10 ? body(*static_cast<nvinfer1::release_10::IPluginRegistry*>(registry))
                                        : body(*static_cast<nvinfer1::release_11::IPluginRegistry*>(registry));
+}
+
+bool isCalled(nvinfer1::IPluginCreatorInterface& creator, std::string_view name, std::string_view version,
+    std::string_view pluginNamespace)
+{
+    if (std::string_view(creator.getInterfaceInfo().kind) != "PLUGIN CREATOR_V3ONE")
+    {
+        return false;
+    }
+    auto& creatorV3 = static_cast<nvinfer1::IPluginCreatorV3One&>(creator);
+    return creatorV3.getPluginName() == name && creatorV3.getPluginVersion() == version
+        && creatorV3.getPluginNamespace() == pluginNamespace;
 }
 
 } // namespace
@@ -85,10 +99,17 @@ bool TensorRtHost::deregisterCreator(nvinfer1::IPluginCreatorInterface const& cr
     return withRegistry(mModule, mRelease, [&](auto& registry) { return registry.deregisterCreator(creator); });
 }
 
+// Not through getCreator: that logs an error when there is none.
 bool TensorRtHost::hasCreator(char const* name, char const* version, char const* pluginNamespace) const
 {
     return withRegistry(mModule, mRelease,
-        [&](auto& registry) { return registry.getCreator(name, version, pluginNamespace) != nullptr; });
+        [&](auto& registry)
+        {
+            int32_t numCreators = 0;
+            auto* const* const creators = registry.getAllCreators(&numCreators);
+            return std::any_of(creators, creators + numCreators,
+                [&](auto* creator) { return isCalled(*creator, name, version, pluginNamespace); });
+        });
 }
 
 bool TensorRtHost::log(nvinfer1::Severity severity, char const* message) const

@@ -1,0 +1,24 @@
+"""Builds small C++ programs of the tests with the machine's C++ compiler; tests skip where there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PLUGIN_SOURCES = REPOSITORY / "plugins_cuda"
+
+
+def compile_cpp(source: Path, output: Path, *options: str) -> Path:
+    """Compile `source` into `output` with all warnings as errors, against the plugin sources; return `output`."""
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    command = [compiler, "-std=c++17", "-O2", f"-I{PLUGIN_SOURCES}", *options, str(source), "-o", str(output)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return output

@@ -1,0 +1,396 @@
+"""The kernels' arithmetic - launch choice, vector spans, statistics, spatial map - built for the host, without a GPU."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import pytest
+from host_compiler import compile_cpp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from tests.references import instance_norm_reference, reflect_pad_reference, worst_excess
+
+FloatArray = npt.NDArray[np.float32]
+
+H100_PROCESSORS = 132
+EPSILON = 1e-5
+
+
+@pytest.fixture(scope="session")
+def maths(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    source = Path(__file__).with_name("host_maths.cpp")
+    output = tmp_path_factory.mktemp("host_maths") / "libhost_maths.so"
+    library = ctypes.CDLL(str(compile_cpp(source, output, "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")))
+    library.host_workspace_partials.restype = ctypes.c_int64
+    library.host_pad_source.restype = ctypes.c_int64
+    library.host_fast_divide.restype = ctypes.c_uint32
+    return library
+
+
+def pointer(array: npt.NDArray[Any]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def normalise_on_host(
+    maths: ctypes.CDLL,
+    x: FloatArray,
+    scale: FloatArray,
+    bias: FloatArray,
+    epsilon: float = EPSILON,
+    base_offset: int = 0,
+    vector_size: int = 4,
+    num_processors: int = H100_PROCESSORS,
+) -> FloatArray:
+    """Return the result, after checking that each element was written exactly once."""
+    x = np.ascontiguousarray(x, dtype=np.float32)
+    y = np.full(x.shape, np.nan, dtype=np.float32)
+    visits = np.zeros(x.shape, dtype=np.int32)
+    batch, channels = x.shape[:2]
+    maths.host_instance_norm(
+        pointer(x),
+        pointer(scale),
+        pointer(bias),
+        pointer(y),
+        pointer(visits),
+        ctypes.c_int64(batch * channels),
+        ctypes.c_int64(channels),
+        ctypes.c_int64(math.prod(x.shape[2:])),
+        ctypes.c_float(epsilon),
+        base_offset,
+        vector_size,
+        num_processors,
+    )
+    assert (visits == 1).all()
+    return y
+
+
+def launch_config(maths: ctypes.CDLL, *arguments: int) -> dict[str, int]:
+    names = ("is_resident", "threads", "lanes", "splits", "vectors_per_split", "blocks")
+    result = np.zeros(len(names), dtype=np.int64)
+    num_slices, slice_size, base_offset, vector_size, num_processors = arguments
+    maths.host_instance_norm_config(
+        ctypes.c_int64(num_slices),
+        ctypes.c_int64(slice_size),
+        base_offset,
+        vector_size,
+        num_processors,
+        pointer(result),
+    )
+    return dict(zip(names, result.tolist(), strict=True))
+
+
+def parameters(channels: int, seed: int = 5) -> tuple[FloatArray, FloatArray]:
+    rng = np.random.default_rng(seed)
+    scale, bias = rng.normal(size=(2, channels)).astype(np.float32)
+    return scale, bias
+
+
+# Sizes around each place where the launch changes: vectors, tiles, warps, blocks, one block and several.
+EDGE_SIZES = sorted(
+    {
+        size + delta
+        for size in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+        for delta in (-1, 0, 1)
+    }
+    | {3, 7 * 7, 997, 14 * 14, 55 * 55, 40000, 65536, 70001}
+)
+
+
+@pytest.mark.parametrize("vector_size", [1, 4, 8])
+@pytest.mark.parametrize("slice_size", [size for size in EDGE_SIZES if size > 0])
+def test_each_element_is_normalised_once(maths: ctypes.CDLL, slice_size: int, vector_size: int) -> None:
+    rng = np.random.default_rng(slice_size)
+    x = rng.normal(size=(1, 3, slice_size)).astype(np.float32)
+    scale, bias = parameters(3)
+    for base_offset in {0, vector_size // 2, vector_size - 1}:
+        y = normalise_on_host(maths, x, scale, bias, base_offset=base_offset, vector_size=vector_size)
+        assert worst_excess(y, instance_norm_reference(x, scale, bias, EPSILON), "float32") <= 1
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    num_slices=st.integers(1, 1 << 24),
+    slice_size=st.integers(1, 1 << 33),
+    vector_size=st.sampled_from([1, 4, 8]),
+    offset=st.integers(0, 7),
+    num_processors=st.integers(1, 512),
+)
+def test_launch_is_legal_and_covers_the_slice(
+    maths: ctypes.CDLL, num_slices: int, slice_size: int, vector_size: int, offset: int, num_processors: int
+) -> None:
+    config = launch_config(maths, num_slices, slice_size, offset % vector_size, vector_size, num_processors)
+    num_vectors = -(-(slice_size + (offset % vector_size)) // vector_size)
+    tile_vectors = 8 if vector_size == 1 else 32 // vector_size
+    assert 1 <= config["blocks"] <= 2**31 - 1
+    assert config["threads"] % 32 == 0
+    assert config["threads"] <= 1024
+    if config["is_resident"]:
+        assert config["lanes"] & (config["lanes"] - 1) == 0
+        assert config["threads"] % config["lanes"] == 0
+        assert config["lanes"] * tile_vectors >= num_vectors
+        # Several slices share a block only within its warps.
+        assert config["lanes"] <= 32 or config["threads"] == config["lanes"]
+    else:
+        assert config["splits"] * config["vectors_per_split"] >= num_vectors
+        partials = maths.host_workspace_partials(ctypes.c_int64(num_slices), ctypes.c_int64(slice_size))
+        assert num_slices * config["splits"] <= partials
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    num_slices=st.integers(1, 1 << 16),
+    slice_size=st.integers(1, 1 << 24),
+    more_slices=st.integers(0, 1 << 16),
+    larger=st.integers(0, 1 << 24),
+)
+def test_workspace_of_the_largest_shape_serves_smaller_ones(
+    maths: ctypes.CDLL, num_slices: int, slice_size: int, more_slices: int, larger: int
+) -> None:
+    def partials(slices: int, size: int) -> int:
+        return int(maths.host_workspace_partials(ctypes.c_int64(slices), ctypes.c_int64(size)))
+
+    assert partials(num_slices, slice_size) <= partials(num_slices + more_slices, slice_size + larger)
+
+
+def half(x: npt.NDArray[np.float64]) -> FloatArray:
+    return x.astype(np.float16).astype(np.float32)
+
+
+def bfloat(x: npt.NDArray[np.float64]) -> FloatArray:
+    bits = x.astype(np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+
+
+RNG = np.random.default_rng(11)
+NORMAL = RNG.normal(size=(2, 2, 20011))
+OUTLIER = NORMAL.copy()
+OUTLIER[..., 0] = 1000.0  # the element that all sums are taken relative to
+LARGE_OUTLIER = RNG.normal(size=(1, 1, 1 << 21))
+LARGE_OUTLIER[..., 0] = 1000.0
+LATE_OUTLIER = NORMAL.copy()
+LATE_OUTLIER[..., 13007] = -1e6
+ADVERSARIAL = {
+    "standard normal": NORMAL.astype(np.float32),
+    "mean 1e4 variance 1": (1e4 + NORMAL).astype(np.float32),
+    "mean 1e6 std 1": (1e6 + NORMAL).astype(np.float32),
+    "fp16 mean 1e3 std 30": half(1e3 + 30 * NORMAL),
+    "fp16 +-512": half(np.sign(NORMAL) * 512),
+    "fp16 60000": half(60000 + 30 * NORMAL),
+    "bf16 mean 100 std 10": bfloat(100 + 10 * NORMAL),
+    "magnitude 1e18": (1e18 * np.clip(NORMAL / 4, -1, 1)).astype(np.float32),
+    "magnitude 1e18, alternating": (1e18 * np.sign(NORMAL)).astype(np.float32),
+    "magnitude 1e-15": (1e-15 * NORMAL).astype(np.float32),
+    "first element an outlier": OUTLIER.astype(np.float32),
+    "first element an outlier of a large slice": LARGE_OUTLIER.astype(np.float32),
+    "late outlier": LATE_OUTLIER.astype(np.float32),
+    "slow ramp": np.linspace(0, 1e4, NORMAL.size).reshape(NORMAL.shape).astype(np.float32),
+    "one half large": np.where(np.arange(20011) < 10000, 1e5, 1e-3) + NORMAL.astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("bias_size", [0.0, 1.0])
+@pytest.mark.parametrize("vector_size", [1, 4, 8])
+@pytest.mark.parametrize("name", ADVERSARIAL)
+def test_statistics_meet_the_error_bound(maths: ctypes.CDLL, name: str, vector_size: int, bias_size: float) -> None:
+    # Without a bias an output near zero has nothing to hide its error behind.
+    x = ADVERSARIAL[name].astype(np.float32)
+    scale, bias = parameters(x.shape[1])
+    bias *= bias_size
+    for epsilon in (1e-5, 1e-12):
+        y = normalise_on_host(maths, x, scale, bias, epsilon, vector_size=vector_size)
+        assert worst_excess(y, instance_norm_reference(x, scale, bias, epsilon), "float32") <= 1
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.0, 0.1, -3.3e7, 1e18, 1e-40, 60000.0])
+@pytest.mark.parametrize("slice_size", [1, 2, 5, 31, 33, 1000, 1025, 20011, 70001])
+def test_constant_slice_gives_exactly_the_bias(maths: ctypes.CDLL, slice_size: int, value: float) -> None:
+    x = np.full((1, 2, slice_size), value, dtype=np.float32)
+    scale, bias = parameters(2)
+    y = normalise_on_host(maths, x, scale, bias)
+    assert np.array_equal(y, np.broadcast_to(bias[None, :, None], y.shape))
+
+
+@pytest.mark.parametrize("special", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("position", [0, 7, 4000])
+def test_infinity_and_nan_make_the_slice_nan(maths: ctypes.CDLL, special: float, position: int) -> None:
+    x = RNG.normal(size=(1, 2, 4001)).astype(np.float32)
+    x[0, 0, position] = special
+    scale, bias = parameters(2)
+    y = normalise_on_host(maths, x, scale, bias)
+    assert np.isnan(y[0, 0]).all()
+    assert worst_excess(y, instance_norm_reference(x, scale, bias, EPSILON), "float32") <= 1
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 300)),
+    mean=st.floats(-1e4, 1e4),
+    std=st.floats(1e-2, 1e3),
+    vector_size=st.sampled_from([1, 4, 8]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_instance_norm_agrees_with_onnx_runtime(
+    maths: ctypes.CDLL, shape: tuple[int, int, int], mean: float, std: float, vector_size: int, seed: int
+) -> None:
+    x = np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+    scale, bias = parameters(shape[1], seed)
+    y = normalise_on_host(maths, x, scale, bias, vector_size=vector_size)
+    assert np.allclose(y, run_onnx_instance_norm(x, scale, bias), rtol=1e-4, atol=1e-4)
+    # ONNX Runtime itself is too coarse to judge a large mean: the float64 reference does.
+    shifted = (mean + std * x).astype(np.float32)
+    y = normalise_on_host(maths, shifted, scale, bias, vector_size=vector_size)
+    assert worst_excess(y, instance_norm_reference(shifted, scale, bias, EPSILON), "float32") <= 1
+
+
+def session_of(node_type: str, inputs: dict[str, int], **attributes: object) -> onnxruntime.InferenceSession:
+    node = helper.make_node(node_type, list(inputs), ["y"], **attributes)
+    values = [helper.make_tensor_value_info(name, kind, None) for name, kind in inputs.items()]
+    output = helper.make_tensor_value_info("y", next(iter(inputs.values())), None)
+    graph = helper.make_graph([node], "one_node", values, [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+FLOAT = TensorProto.FLOAT
+INSTANCE_NORM_SESSION = session_of(
+    "InstanceNormalization", {"x": FLOAT, "scale": FLOAT, "bias": FLOAT}, epsilon=EPSILON
+)
+PAD_SESSION = session_of("Pad", {"x": TensorProto.INT32, "pads": TensorProto.INT64}, mode="reflect")
+
+
+def run_onnx_instance_norm(x: FloatArray, scale: FloatArray, bias: FloatArray) -> npt.NDArray[Any]:
+    (y,) = INSTANCE_NORM_SESSION.run(None, {"x": x, "scale": scale, "bias": bias})
+    return np.asarray(y)
+
+
+@settings(deadline=None, max_examples=500)
+@given(dividend=st.integers(0, 2**31 - 1), divisor=st.integers(1, 2**31 - 1))
+def test_fast_division(maths: ctypes.CDLL, dividend: int, divisor: int) -> None:
+    for n in (dividend, dividend // divisor * divisor, max(dividend // divisor * divisor - 1, 0)):
+        assert maths.host_fast_divide(ctypes.c_uint32(n), ctypes.c_uint32(divisor)) == n // divisor
+
+
+@st.composite
+def pad_cases(draw: st.DrawFn, max_size: int = 9, max_rank: int = 5) -> tuple[list[int], list[int]]:
+    sizes = draw(st.lists(st.integers(1, max_size), min_size=1, max_size=max_rank))
+    is_padded = draw(st.lists(st.booleans(), min_size=len(sizes), max_size=len(sizes)))
+    limits = [size - 1 if padded else 0 for size, padded in zip(sizes, is_padded, strict=True)]
+    pads = [draw(st.integers(0, limit)) for limit in limits * 2]
+    return sizes, pads
+
+
+def pad_on_host(
+    maths: ctypes.CDLL, x: npt.NDArray[np.int32], pads: list[int], offset: int, vector_size: int, fast: bool
+) -> npt.NDArray[np.int32]:
+    rank = x.ndim
+    output_shape = [size + pads[axis] + pads[rank + axis] for axis, size in enumerate(x.shape)]
+    y = np.zeros(output_shape, dtype=np.int32)
+    sizes = np.array(x.shape, dtype=np.int64)
+    pads64 = np.array(pads, dtype=np.int64)
+    maths.host_reflect_pad(
+        rank, pointer(sizes), pointer(pads64), offset % vector_size, vector_size, int(fast), pointer(x), pointer(y)
+    )
+    return y
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    case=pad_cases(),
+    offset=st.integers(0, 15),
+    vector_size=st.sampled_from([1, 2, 4, 8, 16]),
+    fast=st.booleans(),
+)
+def test_reflect_pad_agrees_with_reference_and_onnx_runtime(
+    maths: ctypes.CDLL, case: tuple[list[int], list[int]], offset: int, vector_size: int, fast: bool
+) -> None:
+    sizes, pads = case
+    x = np.arange(1, math.prod(sizes) + 1, dtype=np.int32).reshape(sizes)
+    y = pad_on_host(maths, x, pads, offset, vector_size, fast)
+    assert np.array_equal(y, reflect_pad_reference(x, pads))
+    (expected,) = PAD_SESSION.run(None, {"x": x, "pads": np.array(pads, dtype=np.int64)})
+    assert np.array_equal(y, expected)
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 15, 16, 17, 255, 256, 257, 4095, 4096, 4097])
+def test_reflect_pad_around_vector_and_block_edges(maths: ctypes.CDLL, width: int) -> None:
+    x = np.arange(1, 3 * width + 1, dtype=np.int32).reshape(3, width)
+    pad = min(3, width - 1)
+    for pads in ([0, pad, 0, pad], [2, 0, 1, pad], [1, 0, 0, 0]):
+        for vector_size in (1, 4, 8, 16):
+            y = pad_on_host(maths, x, pads, vector_size - 1, vector_size, True)
+            assert np.array_equal(y, reflect_pad_reference(x, pads))
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    sizes=st.lists(st.integers(1, 4000), min_size=1, max_size=4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_pad_source_of_huge_tensors(maths: ctypes.CDLL, sizes: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pads = [int(rng.integers(0, size)) for size in sizes * 2]
+    rank = len(sizes)
+    outputs = [size + pads[axis] + pads[rank + axis] for axis, size in enumerate(sizes)]
+    sizes64, pads64 = np.array(sizes, dtype=np.int64), np.array(pads, dtype=np.int64)
+    fits = maths.host_fits_fast_index(rank, pointer(sizes64), pointer(pads64))
+    assert fits == (math.prod(outputs) < 2**31 - 32)
+    for _ in range(5):
+        coordinates = [int(rng.integers(0, size)) for size in outputs]
+        coordinates[-1] = outputs[-1] - 1 if rng.random() < 0.3 else coordinates[-1]
+        flat_output = flat_index(coordinates, outputs)
+        mirrored = [abs(c - pads[axis]) for axis, c in enumerate(coordinates)]
+        source = [min(m, 2 * (size - 1) - m) for m, size in zip(mirrored, sizes, strict=True)]
+        for fast in range(fits + 1):
+            found = maths.host_pad_source(rank, pointer(sizes64), pointer(pads64), ctypes.c_int64(flat_output), fast)
+            assert found == flat_index(source, sizes)
+
+
+def flat_index(coordinates: list[int], sizes: list[int]) -> int:
+    index = 0
+    for coordinate, size in zip(coordinates, sizes, strict=True):
+        index = index * size + coordinate
+    return index
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pads", "rank"),
+    [
+        ([2, 3, 4, 5], [0, 0, 1, 1, 0, 0, 1, 1], 3),
+        ([2, 3, 4, 5], [0] * 8, 1),
+        ([2, 3, 4, 5], [0, 1, 0, 0, 0, 0, 0, 0], 3),
+        ([2, 3, 4, 5], [1, 1, 1, 1, 1, 1, 1, 1], 4),
+    ],
+)
+def test_unpadded_neighbours_become_one_axis(
+    maths: ctypes.CDLL, sizes: list[int], pads: list[int], rank: int
+) -> None:
+    sizes64, pads64 = np.array(sizes, dtype=np.int64), np.array(pads, dtype=np.int64)
+    assert maths.host_merged_rank(len(sizes), pointer(sizes64), pointer(pads64)) == rank
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pads", "bad_axis"),
+    [
+        ([4, 5], [3, 4, 3, 4], -1),
+        ([4, 5], [0, 5, 0, 0], 1),
+        ([4, 5], [0, 0, 4, 0], 0),
+        ([1], [0, 0], -1),
+        ([1], [1, 0], 0),
+        ([4], [-1, 0], 0),
+        ([0, 5], [0, 1, 0, 1], -1),
+        ([0, 5], [1, 1, 0, 1], 0),
+    ],
+)
+def test_pads_that_reach_beyond_their_axis_are_found(
+    maths: ctypes.CDLL, sizes: list[int], pads: list[int], bad_axis: int
+) -> None:
+    sizes64, pads64 = np.array(sizes, dtype=np.int64), np.array(pads, dtype=np.int64)
+    assert maths.host_find_bad_pad(len(sizes), pointer(sizes64), pointer(pads64)) == bad_axis
