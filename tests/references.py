@@ -55,11 +55,12 @@ def unit_in_last_place(values: Float64Array, dtype: str) -> Float64Array:
     """Return the distance between neighbouring numbers of `dtype` at each of `values`."""
     fraction_bits, min_exponent = _FLOAT_FORMATS[dtype]
     _, exponent = np.frexp(values)  # values = fraction * 2^exponent, fraction in [0.5, 1)
-    return np.ldexp(1.0, np.maximum(exponent - 1, min_exponent) - fraction_bits)
+    ulp: Float64Array = np.ldexp(1.0, np.maximum(exponent - 1, min_exponent) - fraction_bits)
+    return ulp
 
 
 def worst_excess(actual: Array, reference: InstanceNormReference, dtype: str) -> float:
-    """Return max(|error| / bound): at most 1 for a good result. Infinities and NaN must be where the reference has them."""
+    """Return max(|error| / bound): at most 1 for a good result, infinite if infinities and NaN are elsewhere."""
     with np.errstate(over="ignore", invalid="ignore"):
         rounded = reference.y.astype(actual.dtype).astype(np.float64)
         result = actual.astype(np.float64)

@@ -1,4 +1,4 @@
-"""The kernels' arithmetic - launch choice, vector spans, statistics, spatial map - built for the host, without a GPU."""
+"""The kernels' arithmetic - launch choice, vector spans, statistics, spatial map - built for the host, no GPU."""
 
 from __future__ import annotations
 
@@ -369,9 +369,7 @@ def flat_index(coordinates: list[int], sizes: list[int]) -> int:
         ([2, 3, 4, 5], [1, 1, 1, 1, 1, 1, 1, 1], 4),
     ],
 )
-def test_unpadded_neighbours_become_one_axis(
-    maths: ctypes.CDLL, sizes: list[int], pads: list[int], rank: int
-) -> None:
+def test_unpadded_neighbours_become_one_axis(maths: ctypes.CDLL, sizes: list[int], pads: list[int], rank: int) -> None:
     sizes64, pads64 = np.array(sizes, dtype=np.int64), np.array(pads, dtype=np.int64)
     assert maths.host_merged_rank(len(sizes), pointer(sizes64), pointer(pads64)) == rank
 
