@@ -3,36 +3,72 @@
 from __future__ import annotations
 
 import filecmp
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import onnx
-from onnx.external_data_helper import ExternalDataInfo
 
 from trtconv.errors import ConfigError, ModelError
 from trtconv.files import copy_atomically
+from trtconv.graph_bridge import branches
+
+# Two or more elements to a byte: their size in a file is for the runtime to check.
+_PACKED_DTYPES = tuple(
+    value
+    for name, value in onnx.TensorProto.DataType.items()
+    if name.lower() in ("int4", "uint4", "float4e2m1", "int2", "uint2")
+)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor's bytes are: a file, relative to the model's folder, and the part of it; None: to its end."""
+
+    location: str
+    offset: int
+    length: int | None
 
 
 def external_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor of a model, branches and attributes included, whose data is in another file."""
-    for tensor in _tensors(proto.graph):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            yield tensor
+    """Yield every tensor of a model, branches, attributes and functions included, whose data is in another file."""
+    everywhere = [_graph_tensors(proto.graph), *(_node_tensors(function.node) for function in proto.functions)]
+    for tensors in everywhere:
+        for tensor in tensors:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                yield tensor
 
 
 def require_external_files(proto: onnx.ModelProto, model_path: Path) -> None:
     """Raise ModelError for an external tensor whose file is missing, too short, or outside the model's folder."""
     sizes: dict[str, int] = {}
     for tensor in external_tensors(proto):
-        info = ExternalDataInfo(tensor)
-        location = str(info.location)
-        if location not in sizes:
-            sizes[location] = _file_size(location, model_path, tensor.name)
-        end = (info.offset or 0) + (info.length or 0)
-        if end > sizes[location]:
-            what = f"external data file {location} has {sizes[location]} bytes, tensor {tensor.name} ends at {end}"
+        place = _place_of(tensor, model_path)
+        if place.location not in sizes:
+            sizes[place.location] = _file_size(place.location, model_path, tensor.name)
+        end = place.offset + max(place.length or 0, _num_bytes(tensor))
+        if end > sizes[place.location]:
+            size = sizes[place.location]
+            what = f"external data file {place.location} has {size} bytes, tensor {tensor.name} ends at {end}"
             raise ModelError(what, where=str(model_path), hint="copy the data file again: it is truncated")
+
+
+def read_external_tensor(tensor: onnx.TensorProto, folder: Path) -> onnx.TensorProto:
+    """Return a copy of an external tensor with its data. `folder` is the model's; symbolic links are followed.
+
+    Download caches keep model and data as links into a common store, which onnx's own reader refuses.
+    """
+    place = _place_of(tensor, folder)
+    loaded = onnx.TensorProto()
+    loaded.CopyFrom(tensor)
+    loaded.ClearField("external_data")
+    loaded.data_location = onnx.TensorProto.DEFAULT
+    with (folder / place.location).open("rb") as file:
+        file.seek(place.offset)
+        loaded.raw_data = file.read(_num_bytes(tensor) if place.length is None else place.length)
+    return loaded
 
 
 def carry_external_files(proto: onnx.ModelProto, source_folder: Path, target_folder: Path) -> list[Path]:
@@ -41,23 +77,50 @@ def carry_external_files(proto: onnx.ModelProto, source_folder: Path, target_fol
     Raises ConfigError instead of overwriting a different file.
     """
     carried = []
-    for location in sorted({str(ExternalDataInfo(tensor).location) for tensor in external_tensors(proto)}):
+    for location in sorted({_place_of(tensor, source_folder).location for tensor in external_tensors(proto)}):
         source, target = source_folder / location, target_folder / location
         if target.exists():
-            if not os.path.samefile(source, target) and not filecmp.cmp(source, target, shallow=False):
+            if not _is_same_file(source, target):
                 raise ConfigError(
                     "is needed for the model's external data, but another file of this name is there",
                     where=str(target),
                     hint="write the model into another folder",
                 )
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot be made: {error.strerror}", where=str(target.parent)) from None
         try:
             os.link(source.resolve(), target)
         except OSError:  # another file system, or one without hard links
             copy_atomically(source, target)
         carried.append(target)
     return carried
+
+
+def _is_same_file(source: Path, target: Path) -> bool:
+    return target.is_file() and (os.path.samefile(source, target) or filecmp.cmp(source, target, shallow=False))
+
+
+def _place_of(tensor: onnx.TensorProto, model_path: Path) -> _Place:
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    numbers: dict[str, int | None] = {}
+    for key in ("offset", "length"):
+        text = entries.get(key)
+        if text is not None and not (isinstance(text, str) and text.isdecimal() and len(text) < 20):
+            raise ModelError(f"external data of tensor {tensor.name} has the {key} {text!r}", where=str(model_path))
+        numbers[key] = None if text is None else int(text)
+    return _Place(str(entries.get("location", "")), numbers["offset"] or 0, numbers["length"])
+
+
+def _num_bytes(tensor: onnx.TensorProto) -> int:
+    """Return how many bytes the dimensions of a tensor ask for; 0 for a type that is smaller than a byte or unknown."""
+    try:
+        item_size = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    except (KeyError, TypeError):
+        return 0
+    return 0 if tensor.data_type in _PACKED_DTYPES else math.prod(tensor.dims) * item_size
 
 
 def _file_size(location: str, model_path: Path, tensor_name: str) -> int:
@@ -72,11 +135,19 @@ def _file_size(location: str, model_path: Path, tensor_name: str) -> int:
     return path.stat().st_size
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
-    for node in graph.node:
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _node_tensors(graph.node)
+
+
+def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
         for attribute in node.attribute:
             yield attribute.t
             yield from attribute.tensors
-            for subgraph in (attribute.g, *attribute.graphs):
-                yield from _tensors(subgraph)
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+        for branch in branches(node):
+            yield from _graph_tensors(branch)

@@ -1,12 +1,8 @@
-"""Read and write ONNX models: the one door between files and graph-surgeon graphs.
-
-graph-surgeon's export loses metadata, doc strings and some attributes, and repeats outer tensors inside branches. So
-`to_proto` takes from it only what a pass changed and everything else from the model as it was read.
-"""
+"""Read, check and write ONNX models: the one door between files and graph-surgeon graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +12,15 @@ import onnx.inliner
 import onnx.shape_inference
 import onnx_graphsurgeon as gs
 from google.protobuf.message import DecodeError
-from onnx_graphsurgeon.logger import G_LOGGER
 
 from trtconv.errors import ConfigError, ModelError
 from trtconv.external_data import external_tensors, require_external_files
+from trtconv.graph_bridge import branches, import_graph, write_edits
 from trtconv.plugin_ops import DOMAIN, MIN_IR_VERSION, PLUGIN_OPS, VERSION, function_for
-
-G_LOGGER.severity = G_LOGGER.CRITICAL  # its warnings speak to people who call graph-surgeon themselves
+from trtconv.profiles import Dims
 
 _ONNX_DOMAINS = ("", "ai.onnx")
+_FIRST_IR_WITH_OPSETS = 3
 _GIT_LFS_MARK = b"version https://git-lfs"
 
 
@@ -63,19 +59,14 @@ def to_proto(model: Model) -> onnx.ModelProto:
 
     The result shares no state with `model`. External tensors still name their files.
     """
-    exported = gs.export_onnx(model.graph, do_type_check=False)
-    before, after = _consumed_names(model.proto.graph), _consumed_names(exported.graph)
     proto = onnx.ModelProto()
-    for descriptor, value in model.proto.ListFields():
-        if descriptor.name == "graph":
-            continue
-        if isinstance(value, (int, str)):
-            setattr(proto, descriptor.name, value)
-        else:
-            getattr(proto, descriptor.name).MergeFrom(value)
+    proto.CopyFrom(model.proto)
+    read_before = _consumed_names(proto.graph)
+    write_edits(proto.graph, model.graph)
+    _drop_initializers(proto.graph, read_before - _consumed_names(proto.graph), keep_inputs=proto.ir_version > 3)
     proto.ir_version = max(proto.ir_version, MIN_IR_VERSION)
-    _restore(exported.graph, model.proto.graph, no_longer_read=before - after)
-    proto.graph.CopyFrom(exported.graph)
+    if not proto.opset_import:
+        proto.opset_import.append(onnx.helper.make_opsetid("", opset_of(proto)))  # IR version 2 had no need of it
     _attach_functions(proto)
     return proto
 
@@ -117,9 +108,8 @@ def walk_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """Yield every node of a graph and of the branches and bodies inside it."""
     for node in graph.node:
         yield node
-        for attribute in node.attribute:
-            for subgraph in (attribute.g, *attribute.graphs):
-                yield from walk_nodes(subgraph)
+        for branch in branches(node):
+            yield from walk_nodes(branch)
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -138,7 +128,22 @@ def _parse(path: Path) -> onnx.ModelProto:
         raise _not_onnx(path, data)
     if not proto.graph.output:
         raise ModelError("the graph has no outputs: the file is damaged or truncated", where=str(path))
+    if proto.ir_version >= _FIRST_IR_WITH_OPSETS and not proto.opset_import:
+        raise ModelError("the model names no opset: the file is damaged or truncated", where=str(path))
+    if not _has_text_names(proto.graph):
+        raise ModelError("a name is not UTF-8 text: the file is damaged", where=str(path))
     return proto
+
+
+def _has_text_names(graph: onnx.GraphProto) -> bool:
+    """Say whether every name is text: protobuf hands out one that is not UTF-8 as bytes."""
+    names: list[object] = [entry.name for entry in (*graph.input, *graph.output, *graph.value_info, *graph.initializer)]
+    for node in graph.node:
+        names += (node.name, node.op_type, node.domain, node.overload, *node.input, *node.output)
+        names += (attribute.name for attribute in node.attribute)
+        if not all(_has_text_names(branch) for branch in branches(node)):
+            return False
+    return all(isinstance(name, str) for name in names)
 
 
 def _not_onnx(path: Path, data: bytes) -> ModelError:
@@ -149,14 +154,21 @@ def _not_onnx(path: Path, data: bytes) -> ModelError:
 
 
 def _inline_functions(proto: onnx.ModelProto, path: Path, inline_plugins: bool) -> onnx.ModelProto:
-    own = [(function.domain, function.name) for function in proto.functions]
-    wanted = [key for key in own if inline_plugins or key[0] != DOMAIN]
-    if not wanted:
+    """Inline the model's functions, those of the custom ops only where asked for.
+
+    onnx's inliner refuses a choice of functions that are written in another opset than the model: so it gets all that
+    are to go, and the others come back afterwards.
+    """
+    kept = [function for function in proto.functions if function.domain == DOMAIN and not inline_plugins]
+    if len(kept) == len(proto.functions):
         return proto
+    inlinable = proto if not kept else without_functions(proto)
     try:
-        return onnx.inliner.inline_selected_functions(proto, wanted)
+        inlined = onnx.inliner.inline_local_functions(inlinable, convert_version=True)
     except Exception as error:
         raise ModelError(f"its functions cannot be inlined: {error}", where=str(path)) from error
+    inlined.functions.extend(kept)
+    return inlined
 
 
 def _with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -170,93 +182,30 @@ def _with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
 def _import(proto: onnx.ModelProto, path: Path) -> gs.Graph:
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
-    for node in walk_nodes(bare.graph):
-        _drop_unportable_attributes(node)
     del bare.functions[:]
     if not any(entry.domain in _ONNX_DOMAINS for entry in bare.opset_import):
         bare.opset_import.append(onnx.helper.make_opsetid("", opset_of(proto)))
     try:
-        return gs.import_onnx(bare)
+        return import_graph(bare)
     except Exception as error:
         raise ModelError(f"cannot be read as a graph: {error}", where=str(path)) from error
 
 
-def _drop_unportable_attributes(node: onnx.NodeProto) -> None:
-    """Drop what graph-surgeon cannot carry (empty lists, types, raw bytes); `_restore` brings it back."""
-    portable = [attribute for attribute in node.attribute if _is_portable(attribute)]
-    if len(portable) != len(node.attribute):
-        del node.attribute[:]
-        node.attribute.extend(portable)
+def _drop_initializers(graph: onnx.GraphProto, names: set[str], keep_inputs: bool) -> None:
+    """Drop the initializers called `names`, branches included.
 
-
-def _is_portable(attribute: onnx.AttributeProto) -> bool:
-    kind = onnx.AttributeProto
-    if attribute.type in (kind.INTS, kind.FLOATS, kind.STRINGS):
-        return bool(attribute.ints or attribute.floats) or (
-            bool(attribute.strings) and all(map(_is_text, attribute.strings))
-        )
-    if attribute.type == kind.STRING:
-        return _is_text(attribute.s)
-    return attribute.type in (kind.FLOAT, kind.INT, kind.TENSOR, kind.GRAPH)
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _restore(exported: onnx.GraphProto, original: onnx.GraphProto, no_longer_read: set[str]) -> None:
-    """Make `exported` equal to `original` in everything that no pass edited."""
-    sources = {tuple(node.output): node for node in original.node}
-    edited: set[str] = set()
-    for node in exported.node:
-        source = sources.get(tuple(node.output))
-        if source is not None and _is_unedited(node, source):
-            _restore_node(node, source, no_longer_read)
-            continue
-        edited.update(node.output)
-        if source is not None:
-            node.doc_string = source.doc_string
-            node.metadata_props.MergeFrom(source.metadata_props)
-    _restore_tensors(exported, original, edited, no_longer_read)
-    exported.name, exported.doc_string = original.name, original.doc_string
-    for name in ("sparse_initializer", "output", "quantization_annotation", "metadata_props"):
-        exported.ClearField(name)
-        getattr(exported, name).MergeFrom(getattr(original, name))
-
-
-def _is_unedited(node: onnx.NodeProto, source: onnx.NodeProto) -> bool:
-    same_op = (node.op_type, node.domain) == (source.op_type, source.domain)
-    return same_op and list(node.input) == list(source.input)
-
-
-def _restore_node(node: onnx.NodeProto, source: onnx.NodeProto, no_longer_read: set[str]) -> None:
-    branches = {attribute.name: attribute.g for attribute in node.attribute if attribute.HasField("g")}
-    whole = onnx.NodeProto()
-    whole.CopyFrom(source)
-    for attribute in whole.attribute:
-        if attribute.name in branches:
-            _restore(branches[attribute.name], attribute.g, no_longer_read)
-            attribute.g.CopyFrom(branches[attribute.name])
-    node.CopyFrom(whole)
-
-
-def _restore_tensors(
-    exported: onnx.GraphProto, original: onnx.GraphProto, edited: set[str], no_longer_read: set[str]
-) -> None:
-    """Keep the original's inputs, initializers and value_info, and add only the types of edited nodes' outputs."""
-    kept = [tensor for tensor in original.initializer if tensor.name not in no_longer_read]
-    new_types = [value for value in exported.value_info if value.name in edited]
-    known = {value.name for value in (*original.value_info, *original.output)}
-    initializer_names = {tensor.name for tensor in original.initializer}
-    inputs = [value for value in original.input if value.name not in initializer_names]  # IR 3 lists weights too
-    for name, values in (("initializer", kept), ("value_info", original.value_info), ("input", inputs)):
-        exported.ClearField(name)
-        getattr(exported, name).extend(values)
-    exported.value_info.extend(value for value in new_types if value.name not in known)
+    An input of the same name goes with them. Up to IR version 3 every initializer is listed as an input, which from
+    version 4 on means that a caller may replace it: without `keep_inputs` these inputs go too.
+    """
+    initializer_names = {tensor.name for tensor in graph.initializer}
+    dropped_inputs = initializer_names & names if keep_inputs else initializer_names
+    for entries, dropped in ((graph.initializer, names), (graph.input, dropped_inputs)):
+        for index in reversed(range(len(entries))):
+            if entries[index].name in dropped:
+                del entries[index]
+    for node in graph.node:
+        for branch in branches(node):
+            _drop_initializers(branch, names, keep_inputs)
 
 
 def _consumed_names(graph: onnx.GraphProto) -> set[str]:
@@ -264,8 +213,7 @@ def _consumed_names(graph: onnx.GraphProto) -> set[str]:
     names = {value.name for value in graph.output}
     for node in walk_nodes(graph):
         names.update(node.input)
-        for attribute in node.attribute:
-            names.update(value.name for subgraph in (attribute.g, *attribute.graphs) for value in subgraph.output)
+        names.update(value.name for branch in branches(node) for value in branch.output)
     return names
 
 
@@ -289,7 +237,7 @@ def _checker_error(proto: onnx.ModelProto) -> str | None:
         for tensor in external_tensors(checkable):
             tensor.ClearField("external_data")
             tensor.data_location = onnx.TensorProto.DEFAULT
-            tensor.raw_data = b""
+            tensor.dims[:] = [0]
     try:
         onnx.checker.check_model(checkable)
     except (onnx.checker.ValidationError, ValueError) as error:
@@ -297,14 +245,20 @@ def _checker_error(proto: onnx.ModelProto) -> str | None:
     return None
 
 
-def describe_inputs(proto: onnx.ModelProto) -> dict[str, Sequence[int | str | None]]:
-    """Return the dimensions of every graph input that is no initializer: ints, symbols, or None."""
+def describe_inputs(proto: onnx.ModelProto) -> dict[str, Dims | None]:
+    """Return the dimensions of every tensor that is a graph input and no initializer, None for an unknown rank."""
     initializer_names = {tensor.name for tensor in proto.graph.initializer}
-    described: dict[str, Sequence[int | str | None]] = {}
+    described: dict[str, Dims | None] = {}
     for value in proto.graph.input:
         if value.name not in initializer_names and value.type.HasField("tensor_type"):
-            dims = value.type.tensor_type.shape.dim
-            described[value.name] = [
-                int(dim.dim_value) if dim.HasField("dim_value") else (dim.dim_param or None) for dim in dims
-            ]
+            tensor_type = value.type.tensor_type
+            has_rank = tensor_type.HasField("shape")
+            described[value.name] = [_dim_of(dim) for dim in tensor_type.shape.dim] if has_rank else None
     return described
+
+
+def _dim_of(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
+    """Return a size, a symbol, or None; older exporters write -1 for a dynamic dimension."""
+    if dim.HasField("dim_value"):
+        return int(dim.dim_value) if dim.dim_value >= 0 else None
+    return dim.dim_param or None

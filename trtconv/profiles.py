@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 from trtconv.config import Profile, ShapeRange
-from trtconv.errors import ConfigError
+from trtconv.errors import ConfigError, ModelError
 
 Dims = Sequence[int | str | None]
 
@@ -13,11 +14,18 @@ Dims = Sequence[int | str | None]
 _SUGGESTED_BATCH, _SUGGESTED_SIZE = 1, 256
 
 
-def require_shapes(inputs: Mapping[str, Dims], profiles: Sequence[Profile]) -> None:
+def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Profile]) -> None:
     """Raise ConfigError unless every profile names inputs of the model only and gives each dynamic one a fitting shape.
 
-    `inputs` maps each input's name to its dimensions; one that is no int is dynamic.
+    `described` maps each input's name to its dimensions; one that is no int is dynamic. Raises ModelError for an input
+    without dimensions: TensorRT takes it for a scalar.
     """
+    inputs = {name: dims for name, dims in described.items() if dims is not None}
+    for name in described.keys() - inputs.keys():
+        raise ModelError(
+            f"input {name} has no shape: not even its rank is known",
+            hint="export the model with input shapes; a dynamic dimension needs a name, not a size",
+        )
     dynamic = [name for name, dims in inputs.items() if not all(isinstance(dim, int) for dim in dims)]
     for profile in profiles or ({},):
         for name, shape in profile.items():
@@ -57,5 +65,4 @@ def _suggestion(name: str, dims: Dims) -> str:
         dim if isinstance(dim, int) else (_SUGGESTED_BATCH if axis == 0 else _SUGGESTED_SIZE)
         for axis, dim in enumerate(dims)
     ]
-    text = f"{name}={format_dims(sizes)}"
-    return f"--shape '{text}'" if any(mark in text for mark in " []:*()$&;") else f"--shape {text}"
+    return f"--shape {shlex.quote(f'{name}={format_dims(sizes)}')}"
