@@ -55,7 +55,7 @@ class PassContext:
         for site in walk(graph, title=title):
             if not is_onnx(site.node) or not accept(site.node):
                 continue
-            patterns = [pattern for pattern in self.keep_native if fnmatchcase(site.address, pattern)]
+            patterns = [pattern for pattern in self.keep_native if _matches(site.address, pattern)]
             self._used_patterns.update(patterns)
             if self.native_reason is not None:
                 self.keep(site, NoMatch(self.native_reason))
@@ -83,6 +83,11 @@ class PassContext:
                     where="--keep-native",
                     hint=f"the nodes are: {seen}{', ...' if len(self.decisions) > 8 else ''}",
                 )
+
+
+def _matches(address: str, pattern: str) -> bool:
+    """Say whether a glob means this address; an address with brackets in it means itself too."""
+    return address == pattern or fnmatchcase(address, pattern)
 
 
 def is_onnx(node: gs.Node) -> bool:

@@ -6,7 +6,8 @@ would fold the rest of the graph too and turn every Constant node into an initia
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_graphsurgeon as gs
-from onnx.external_data_helper import load_external_data_for_tensor
 
+from trtconv.external_data import read_external_tensor
 from trtconv.passes.base import NoMatch, address_of, is_onnx
+from trtconv.passes.graph_edit import shape_of
 
 Value = npt.NDArray[Any] | NoMatch
 
@@ -30,7 +32,7 @@ _EVALUATED_OPS = frozenset(
         *("ReduceProd", "ReduceSum"),
     }
 )
-# Pads are a few numbers; a larger chain is not about pads, and a crafted one could ask for any amount of memory.
+# Pads are a few numbers; a chain through a tensor that is known to be larger is not about pads.
 _MAX_ELEMENTS = 1 << 16
 
 
@@ -39,27 +41,24 @@ def read_constants(tensors: Iterable[gs.Tensor], opset: int, folder: Path) -> di
 
     The tensors stand in one (sub)graph, where names are unique. `folder` is the model's, for external data.
     """
+    wanted = list({tensor.name: tensor for tensor in tensors}.values())
+    reasons = _reasons_against(wanted)
     values: dict[str, Value] = {}
-    chains: dict[str, list[gs.Node]] = {}
-    for tensor in {tensor.name: tensor for tensor in tensors}.values():
-        direct = _direct_value(tensor, folder)
+    computed: list[gs.Tensor] = []
+    for tensor in wanted:
+        try:
+            direct = _direct_value(tensor, folder)
+        except Exception as error:  # whatever numpy has to say about damaged data
+            values[tensor.name] = NoMatch(f"{tensor.name} cannot be read: {_first_line(error)}")
+            continue
         if direct is not None:
             values[tensor.name] = direct
-            continue
-        chain = _ancestors(tensor)
-        if isinstance(chain, NoMatch):
-            values[tensor.name] = chain
+        elif (reason := _reason_of(tensor, reasons)) is not None:
+            because = "" if reason == tensor.name else f": it depends on {reason}"
+            values[tensor.name] = NoMatch(f"{tensor.name} is only known at run time{because}")
         else:
-            chains[tensor.name] = chain
-    try:
-        values.update(_run(chains, opset, folder))
-    except Exception:  # one bad chain spoils the common run: then each on its own
-        for name, chain in chains.items():
-            try:
-                values.update(_run({name: chain}, opset, folder))
-            except Exception as error:
-                values[name] = NoMatch(f"{name} could not be computed from its constants: {_first_line(error)}")
-    return values
+            computed.append(tensor)
+    return values | _compute(computed, opset, folder)
 
 
 def _direct_value(tensor: gs.Tensor, folder: Path) -> npt.NDArray[Any] | None:
@@ -82,72 +81,103 @@ def _constant_values(constant: gs.Constant, folder: Path) -> npt.NDArray[Any]:
         return np.asarray(constant.values)
     proto = lazy.tensor
     if proto.data_location == onnx.TensorProto.EXTERNAL:
-        proto = onnx.TensorProto()
-        proto.CopyFrom(lazy.tensor)
-        load_external_data_for_tensor(proto, str(folder))
+        proto = read_external_tensor(proto, folder)
     return onnx.numpy_helper.to_array(proto)
 
 
-def _ancestors(tensor: gs.Tensor) -> list[gs.Node] | NoMatch:
-    """Return the nodes that compute `tensor`, producers first, or why it cannot be computed before run time."""
-    ordered: dict[int, gs.Node] = {}
-    stack: list[tuple[gs.Tensor, bool]] = [(tensor, False)]
+def _reasons_against(tensors: Sequence[gs.Tensor]) -> dict[int, str | None]:
+    """Return, by id, what keeps each node that `tensors` depend on from being run before run time, or None."""
+    reasons: dict[int, str | None] = {}
+    for node in _producers_first(tensors):
+        reasons[id(node)] = _reason_against(node, reasons)
+    return reasons
+
+
+def _reason_of(tensor: gs.Tensor, reasons: Mapping[int, str | None]) -> str | None:
+    if isinstance(tensor, gs.Constant) or not tensor.name:
+        return None
+    return reasons.get(id(tensor.inputs[0]), "itself") if tensor.inputs else tensor.name
+
+
+def _reason_against(node: gs.Node, reasons: Mapping[int, str | None]) -> str | None:
+    if not _is_evaluated(node):
+        return f"{address_of(node)} ({node.op})"
+    large = next((tensor for tensor in node.outputs if _num_elements(tensor) > _MAX_ELEMENTS), None)
+    if large is not None:
+        return f"{large.name}, which has {_num_elements(large)} elements"
+    if _static_shape_result(node) is not None:
+        return None
+    return next((reason for tensor in node.inputs if (reason := _reason_of(tensor, reasons)) is not None), None)
+
+
+def _producers_first(tensors: Sequence[gs.Tensor]) -> Iterator[gs.Node]:
+    """Yield the nodes that compute `tensors`, each once and behind what it reads."""
+    seen: set[int] = set()
+    stack = [(tensor, False) for tensor in reversed(tensors)]
     while stack:
-        current, inputs_done = stack.pop()
-        if isinstance(current, gs.Constant) or not current.name:
+        tensor, are_inputs_done = stack.pop()
+        if isinstance(tensor, gs.Constant) or not tensor.name or not tensor.inputs:
             continue
-        if not current.inputs:
-            return NoMatch(f"{tensor.name} is only known at run time: it depends on {current.name}")
-        node = current.inputs[0]
-        if id(node) in ordered:
-            continue
-        if not is_onnx(node) or node.op not in _EVALUATED_OPS:
-            return NoMatch(f"{tensor.name} is only known at run time: it depends on {address_of(node)} ({node.op})")
-        if _num_elements(current) > _MAX_ELEMENTS:
-            return NoMatch(
-                f"{tensor.name} is computed through {current.name}, which has {_num_elements(current)} elements"
-            )
-        if inputs_done or _static_shape_result(node) is not None:
-            ordered[id(node)] = node
-            continue
-        if len(ordered) + len(stack) > _MAX_ELEMENTS:
-            return NoMatch(f"{tensor.name} is computed by too many nodes")
-        stack.append((current, True))
-        stack.extend((parent, False) for parent in node.inputs)
-    return list(ordered.values())
+        node = tensor.inputs[0]
+        if are_inputs_done:
+            yield node
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((tensor, True))
+            if _is_evaluated(node) and _static_shape_result(node) is None:
+                stack.extend((parent, False) for parent in reversed(node.inputs))
+
+
+def _is_evaluated(node: gs.Node) -> bool:
+    return is_onnx(node) and node.op in _EVALUATED_OPS
 
 
 def _num_elements(tensor: gs.Tensor) -> int:
     """Return how many elements a tensor has as far as its dimensions are known, else 0."""
-    dims = tensor.shape or []
-    return int(np.prod(dims, dtype=np.float64)) if all(isinstance(dim, int) for dim in dims) else 0
+    dims = shape_of(tensor) or [0]
+    sizes = [dim for dim in dims if isinstance(dim, int)]
+    return math.prod(sizes) if len(sizes) == len(dims) else 0
 
 
 def _static_shape_result(node: gs.Node) -> npt.NDArray[np.int64] | None:
     """Return what Shape or Size gives when every dimension that it reads is known."""
-    if node.op not in ("Shape", "Size") or node.inputs[0].shape is None:
+    dims = shape_of(node.inputs[0]) if node.op in ("Shape", "Size") and node.inputs else None
+    start, end = node.attrs.get("start", 0), node.attrs.get("end")
+    if dims is None or not isinstance(start, int) or not isinstance(end, int | None):
         return None
-    dims = list(node.inputs[0].shape)
-    if node.op == "Shape":
-        dims = dims[node.attrs.get("start", 0) : node.attrs.get("end")]
-    if not all(isinstance(dim, int) for dim in dims):
+    read = dims[start:end] if node.op == "Shape" else dims
+    sizes = [dim for dim in read if isinstance(dim, int)]
+    if len(sizes) != len(read):
         return None
-    return np.array(dims if node.op == "Shape" else np.prod(dims, dtype=np.int64), dtype=np.int64)
+    return np.array(sizes if node.op == "Shape" else math.prod(sizes), dtype=np.int64)
 
 
-def _run(chains: dict[str, list[gs.Node]], opset: int, folder: Path) -> dict[str, npt.NDArray[Any]]:
-    """Run the chains as one model without inputs and return the tensors that name them."""
-    if not chains:
+def _compute(tensors: Sequence[gs.Tensor], opset: int, folder: Path) -> dict[str, Value]:
+    """Run the chains of all tensors together; where that fails, halve them until the bad ones stand alone."""
+    if not tensors:
         return {}
+    try:
+        return _run(tensors, opset, folder)
+    except Exception as error:
+        if len(tensors) == 1:
+            name = tensors[0].name
+            return {name: NoMatch(f"{name} could not be computed from its constants: {_first_line(error)}")}
+    half = len(tensors) // 2
+    return _compute(tensors[:half], opset, folder) | _compute(tensors[half:], opset, folder)
+
+
+def _run(tensors: Sequence[gs.Tensor], opset: int, folder: Path) -> dict[str, Value]:
+    """Run what computes `tensors` as one model without inputs."""
     import onnxruntime
 
-    nodes = list({id(node): node for chain in chains.values() for node in chain}.values())
+    nodes = list(_producers_first(tensors))
+    names = [tensor.name for tensor in tensors]
     proto = onnx.helper.make_model(
         onnx.helper.make_graph(
             [_node_proto(node, folder) for node in nodes],
             "constants",
             inputs=[],
-            outputs=[onnx.helper.make_empty_tensor_value_info(name) for name in chains],
+            outputs=[onnx.helper.make_empty_tensor_value_info(name) for name in names],
             initializer=_initializers(nodes, folder),
         ),
         opset_imports=[onnx.helper.make_opsetid("", opset)],
@@ -158,7 +188,7 @@ def _run(chains: dict[str, list[gs.Node]], opset: int, folder: Path) -> dict[str
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return dict(zip(chains, session.run(list(chains), {}), strict=True))
+    return dict(zip(names, session.run(names, {}), strict=True))
 
 
 def _node_proto(node: gs.Node, folder: Path) -> onnx.NodeProto:

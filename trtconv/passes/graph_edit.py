@@ -8,6 +8,7 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 from onnx_graphsurgeon.exporters.onnx_exporter import dtype_to_onnx
 
+from trtconv.errors import ModelError
 from trtconv.passes.base import Site
 from trtconv.plugin_ops import DOMAIN, AttributeValue, PluginOp, attributes_for
 
@@ -24,14 +25,31 @@ def become_plugin(
     node.op, node.domain = op.name, DOMAIN
 
 
+def require_x(site: Site) -> gs.Tensor:
+    """Return a node's first input; raise ModelError where that or the output is missing."""
+    inputs, outputs = site.node.inputs, site.node.outputs
+    if not inputs or not inputs[0].name or len(outputs) != 1 or not outputs[0].name:
+        what = (
+            f"{site.node.op} has {len(inputs)} inputs and {len(outputs)} outputs, the first input and one output needed"
+        )
+        raise ModelError(what, where=site.address)
+    x: gs.Tensor = inputs[0]
+    return x
+
+
 def given_inputs(node: gs.Node) -> list[gs.Tensor | None]:
     """Return a node's inputs, with None for an optional one that was left out."""
     return [tensor if tensor.name else None for tensor in node.inputs]
 
 
 def shape_of(tensor: gs.Tensor) -> list[Dim] | None:
-    """Return a tensor's dimensions, each an int, a symbol or None, or None when not even the rank is known."""
-    return None if tensor.shape is None else list(tensor.shape)
+    """Return a tensor's dimensions, each an int, a symbol or None, or None when not even the rank is known.
+
+    Older exporters write -1 for a dynamic dimension.
+    """
+    if tensor.shape is None:
+        return None
+    return [None if isinstance(dim, int) and dim < 0 else dim for dim in tensor.shape]
 
 
 def dtype_of(tensor: gs.Tensor) -> int | None:

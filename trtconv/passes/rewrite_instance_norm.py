@@ -9,8 +9,18 @@ from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
+from trtconv.errors import ModelError
 from trtconv.passes.base import NoMatch, PassContext, Site
-from trtconv.passes.graph_edit import Dim, become_plugin, describe_dtype, dtype_of, given_inputs, set_type, shape_of
+from trtconv.passes.graph_edit import (
+    Dim,
+    become_plugin,
+    describe_dtype,
+    dtype_of,
+    given_inputs,
+    require_x,
+    set_type,
+    shape_of,
+)
 from trtconv.plugin_ops import INSTANCE_NORM
 
 MIN_RANK = 3
@@ -26,7 +36,10 @@ class _Match:
 
 
 def rewrite_instance_norm(graph: gs.Graph, context: PassContext) -> int:
-    """Return how many InstanceNormalization nodes became trtconv::InstanceNorm."""
+    """Return how many InstanceNormalization nodes became trtconv::InstanceNorm.
+
+    Raises ModelError for a node that breaks ONNX's rules.
+    """
     num_rewritten = 0
     for site in context.candidates(graph, "InstanceNormalization", lambda node: node.op == "InstanceNormalization"):
         match = _match(site)
@@ -43,6 +56,7 @@ def rewrite_instance_norm(graph: gs.Graph, context: PassContext) -> int:
 
 
 def _match(site: Site) -> _Match | NoMatch:
+    require_x(site)
     inputs = given_inputs(site.node)
     if len(inputs) != 3 or any(tensor is None for tensor in inputs):
         return NoMatch(f"it has {len(inputs)} inputs, expected X, scale and bias")
@@ -56,4 +70,7 @@ def _match(site: Site) -> _Match | NoMatch:
     shape = shape_of(x)
     if shape is not None and not MIN_RANK <= len(shape) <= MAX_RANK:
         return NoMatch(f"X has rank {len(shape)}, the plugin takes rank {MIN_RANK} to {MAX_RANK}")
-    return _Match(float(site.node.attrs.get("epsilon", DEFAULT_EPSILON)), dtype, shape)
+    epsilon = site.node.attrs.get("epsilon", DEFAULT_EPSILON)
+    if not isinstance(epsilon, float):
+        raise ModelError(f"epsilon is {epsilon!r}, expected a float", where=site.address)
+    return _Match(epsilon, dtype, shape)

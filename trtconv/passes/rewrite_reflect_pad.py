@@ -14,7 +14,16 @@ import onnx_graphsurgeon as gs
 from trtconv.errors import ModelError
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.constant_values import Value, read_constants
-from trtconv.passes.graph_edit import Dim, become_plugin, describe_dtype, dtype_of, given_inputs, set_type, shape_of
+from trtconv.passes.graph_edit import (
+    Dim,
+    become_plugin,
+    describe_dtype,
+    dtype_of,
+    given_inputs,
+    require_x,
+    set_type,
+    shape_of,
+)
 from trtconv.plugin_ops import REFLECT_PAD
 
 MAX_RANK = 8  # TensorRT's own limit on dimensions
@@ -64,7 +73,7 @@ def _read_parameters(sites: Sequence[Site], context: PassContext) -> dict[int, d
 
 
 def _match(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch:
-    x = site.node.inputs[0]
+    x = require_x(site)
     dtype, shape = dtype_of(x), shape_of(x)
     if dtype is not None and dtype not in REFLECT_PAD.dtypes:
         return NoMatch(f"TensorRT gives plugins no tensors of {describe_dtype(dtype)}")
@@ -89,9 +98,10 @@ def _find_pads(site: Site, values: dict[str, Value], opset: int) -> _Match | NoM
     """Return the pads as they are given, without regard to axes."""
     if opset < 11:
         attribute = "paddings" if opset < 2 else "pads"
-        if attribute not in site.node.attrs:
-            raise ModelError(f"Pad has no attribute {attribute}", where=site.address)
-        return _Match([int(pad) for pad in site.node.attrs[attribute]], "an attribute")
+        pads = site.node.attrs.get(attribute)
+        if not isinstance(pads, list) or not all(isinstance(pad, int) for pad in pads):
+            raise ModelError(f"Pad needs an attribute {attribute} that is a list of integers", where=site.address)
+        return _Match(pads, "an attribute")
     inputs = given_inputs(site.node)
     tensor = inputs[_PADS] if len(inputs) > _PADS else None
     if tensor is None:
