@@ -18,9 +18,13 @@ BACKENDS: tuple[BackendName, ...] = ("auto", "tensorrt", "tensorrt-rtx")
 MAX_OPT_LEVEL = 5
 
 _SHAPE_FORM = "name=AxBxC, name=min:opt:max, name=[] for a scalar, name=[1,2] for the values of a shape tensor"
+_MAX_DIM = (1 << 63) - 1  # TensorRT counts in 64 bits
 _SIZE_UNITS = {
     "": 1 << 20,
     "B": 1,
+    "K": 1 << 10,
+    "M": 1 << 20,
+    "G": 1 << 30,
     "KIB": 1 << 10,
     "MIB": 1 << 20,
     "GIB": 1 << 30,
@@ -140,8 +144,8 @@ def parse_profiles(items: Iterable[str | None]) -> tuple[Profile, ...]:
 
 
 def parse_size(text: str) -> int:
-    """Read a memory size such as `512`, `512MiB` or `2GiB` into bytes; a bare number counts MiB, as in trtexec."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
+    """Read a memory size such as `512`, `512MiB` or `2G` into bytes; a bare number counts MiB, as in trtexec."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]*)", text.strip())
     if not match or match[2].upper() not in _SIZE_UNITS:
         raise ConfigError(f"got {text!r}, expected a size such as 512MiB or 2GiB")
     return int(float(match[1]) * _SIZE_UNITS[match[2].upper()])
@@ -152,10 +156,17 @@ def _parse_dims(text: str) -> tuple[tuple[int, ...], Kind]:
     if text == "[]":
         return (), "shape"
     if match := re.fullmatch(r"\[(-?\d+(?:\s*,\s*-?\d+)*)\]", text):
-        return tuple(int(value) for value in match[1].split(",")), "values"
+        return tuple(_parse_int(value) for value in match[1].split(",")), "values"
     if re.fullmatch(r"\d+(?:x\d+)*", text):
-        return tuple(int(dim) for dim in text.split("x")), "shape"
+        return tuple(_parse_int(dim) for dim in text.split("x")), "shape"
     raise ConfigError(f"{text!r} is no shape")
+
+
+def _parse_int(text: str) -> int:
+    digits = text.strip()
+    if len(digits) > len(str(-_MAX_DIM)) or abs(int(digits)) > _MAX_DIM:
+        raise ConfigError(f"{digits} is out of range, expected at most {_MAX_DIM}")
+    return int(digits)
 
 
 def _format_dims(dims: tuple[int, ...], kind: Kind) -> str:
