@@ -54,7 +54,7 @@ $(INSTALLED): pyproject.toml CMakeLists.txt $(CPP) $(wildcard build_backend/*.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo 'error: no virtual environment; on Debian run: apt-get install python3-venv' >&2; exit 2; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		-C cmake.define.TRTCONV_CUDA_ARCHITECTURES=$(CUDA_ARCH) -e '.[$(BACKEND),test,lint]'
+		--config-settings cmake.define.TRTCONV_CUDA_ARCHITECTURES=$(CUDA_ARCH) -e '.[$(BACKEND),test,lint]'
 	@touch $@
 
 clean:
