@@ -1,0 +1,113 @@
+"""The C launchers on a machine without a GPU: version, workspace, and wrong arguments refused before CUDA is asked."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import pytest
+
+from tests.gpu.kernel_library import KernelLibrary, library_path
+
+SHAPE, TYPE, POINTER, WORKSPACE = -1, -2, -3, -4
+
+
+@pytest.fixture(scope="module")
+def library() -> ctypes.CDLL:
+    if not library_path().exists():
+        pytest.skip(f"no plugin library at {library_path()}")
+    return ctypes.CDLL(str(library_path()))
+
+
+def instance_norm_status(library: ctypes.CDLL, **changed: Any) -> int:
+    """Call the launcher with good arguments (but null-like pointers) except for those changed."""
+    arguments = {
+        "input": ctypes.c_void_p(256),
+        "scale": ctypes.c_void_p(512),
+        "bias": ctypes.c_void_p(768),
+        "output": ctypes.c_void_p(1024),
+        "batch": ctypes.c_int64(1),
+        "channels": ctypes.c_int64(2),
+        "slice_size": ctypes.c_int64(1 << 20),
+        "epsilon": ctypes.c_float(1e-5),
+        "dtype": 0,
+        "format": 0,
+        "workspace": ctypes.c_void_p(2048),
+        "workspace_bytes": ctypes.c_size_t(1 << 20),
+        "stream": ctypes.c_void_p(0),
+    }
+    assert set(changed) <= set(arguments)
+    return int(library.trtconv_instance_norm(*{**arguments, **changed}.values()))
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"batch": ctypes.c_int64(-1)}, SHAPE),
+        ({"slice_size": ctypes.c_int64(-5)}, SHAPE),
+        ({"dtype": 3}, TYPE),
+        ({"dtype": -1}, TYPE),
+        ({"format": 1}, TYPE),
+        ({"input": ctypes.c_void_p(0)}, POINTER),
+        ({"scale": ctypes.c_void_p(0)}, POINTER),
+        ({"output": ctypes.c_void_p(1025)}, POINTER),
+        ({"dtype": 1, "bias": ctypes.c_void_p(1025)}, POINTER),
+        ({"workspace_bytes": ctypes.c_size_t(16)}, WORKSPACE),
+        ({"workspace": ctypes.c_void_p(0)}, WORKSPACE),
+        ({"workspace": ctypes.c_void_p(2056)}, WORKSPACE),
+        ({"batch": ctypes.c_int64(0), "input": ctypes.c_void_p(0)}, 0),
+        ({"slice_size": ctypes.c_int64(0), "output": ctypes.c_void_p(0)}, 0),
+    ],
+)
+def test_instance_norm_checks_its_arguments(library: ctypes.CDLL, changed: dict[str, Any], status: int) -> None:
+    assert instance_norm_status(library, **changed) == status
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pads", "element_bytes", "format_", "addresses", "status"),
+    [
+        ([4, 5], [0, 1, 0, 1], 3, 0, (256, 512), TYPE),
+        ([4, 5], [0, 1, 0, 1], 4, 2, (256, 512), TYPE),
+        ([4, 5], [0, 5, 0, 1], 4, 0, (256, 512), SHAPE),
+        ([4, 5], [0, -1, 0, 1], 4, 0, (256, 512), SHAPE),
+        ([4, -5], [0, 0, 0, 0], 4, 0, (256, 512), SHAPE),
+        ([], [], 4, 0, (256, 512), SHAPE),
+        ([1] * 9, [0] * 18, 4, 0, (256, 512), SHAPE),
+        ([4, 5], [0, 1, 0, 1], 4, 0, (0, 512), POINTER),
+        ([4, 5], [0, 1, 0, 1], 4, 0, (256, 514), POINTER),
+        ([0, 5], [0, 1, 0, 1], 4, 0, (0, 0), 0),
+    ],
+)
+def test_reflect_pad_checks_its_arguments(
+    library: ctypes.CDLL,
+    sizes: list[int],
+    pads: list[int],
+    element_bytes: int,
+    format_: int,
+    addresses: tuple[int, int],
+    status: int,
+) -> None:
+    found = library.trtconv_reflect_pad(
+        *map(ctypes.c_void_p, addresses),
+        len(sizes),
+        (ctypes.c_int64 * len(sizes))(*sizes),
+        (ctypes.c_int64 * len(pads))(*pads),
+        element_bytes,
+        format_,
+        ctypes.c_void_p(0),
+    )
+    assert found == status
+
+
+def test_workspace_is_asked_for_by_large_slices_only(library: ctypes.CDLL) -> None:
+    kernels = KernelLibrary()
+    assert kernels.workspace_bytes(16, 512, 32 * 32) == 0
+    assert kernels.workspace_bytes(1, 32, 1080 * 1920) > 0
+    assert kernels.workspace_bytes(8, 64, 512 * 512) < 1 << 16
+
+
+def test_version_is_that_of_the_project(library: ctypes.CDLL) -> None:
+    major, minor, patch = KernelLibrary().version().split(".")[:3]
+    assert major.isdigit()
+    assert minor.isdigit()
+    assert patch
