@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib
-import threading
+import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +14,13 @@ from typing import Any, Literal
 import onnx
 
 from trtconv import model_io, plugin_library
-from trtconv.config import BuildConfig, Profile
-from trtconv.errors import BackendError, ConfigError, Interrupted, ModelError
+from trtconv.builder_options import add_profiles, apply_options
+from trtconv.config import BuildConfig
+from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.gpu import Gpu, find_gpu
 from trtconv.manifest import read_manifest
+from trtconv.monitored_build import build_serialized
+from trtconv.parser_errors import parse_error, without_consequences
 from trtconv.plugin_library import PluginLibrary
 from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS, VERSION
 from trtconv.progress import Progress
@@ -30,8 +35,8 @@ INSTALL_HINT = (
 _MODULES: dict[BackendKey, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 _TITLES: dict[BackendKey, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
 _ENGINE_MARKS: dict[bytes, BackendKey] = {b"ftrt": "tensorrt", b"vtrt": "tensorrt-rtx"}
-# How long a cancelled build may take to answer before it is abandoned, in seconds.
-_CANCEL_SECONDS = 2.0
+_CUDA_MAJORS = (12, 13)  # that TensorRT 10.6 to 11.x exist for
+_NO_GPU_HINT = "check: nvidia-smi"
 
 
 @dataclass(frozen=True)
@@ -79,17 +84,20 @@ def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
         module = _import_backend(key)
         if module is None:
             continue
-        if key == "tensorrt" and gpu is None:
-            hint = "use --backend tensorrt-rtx, which builds without a GPU"
-            raise BackendError("TensorRT builds engines on a GPU, and no CUDA device answers", hint=hint)
         _require_options(config, key)
-        if key == "tensorrt-rtx" and config.backend == "auto":
-            why = "no CUDA device answers" if gpu is None else "the tensorrt package is not installed"
+        if key == "tensorrt":
+            if gpu is None:
+                hint = "use --backend tensorrt-rtx, which builds without a GPU"
+                raise BackendError("TensorRT builds engines on a GPU, and no CUDA device answers", hint=hint)
+            backend = Backend(key, module, gpu, gpu.arch)
+            _require_driver(backend.title, gpu)
+            return backend, notes
+        if config.backend == "auto":
+            why = "no CUDA device answers" if gpu is None else "the package tensorrt cannot be imported"
             notes.append(f"{why}: built with TensorRT-RTX")
-        arch = _rtx_arch(module, config, gpu, notes) if key == "tensorrt-rtx" else (gpu.arch if gpu else "")
-        return Backend(key, module, gpu, arch), notes
-    missing = " or ".join(_MODULES[key] for key in wanted)
-    raise BackendError(f"no backend: the Python package {missing} cannot be imported", hint=INSTALL_HINT)
+        return Backend(key, module, gpu, _rtx_arch(module, config, gpu, notes)), notes
+    missing = " and ".join(_MODULES[key] for key in wanted)
+    raise BackendError(f"no backend: the package {missing} cannot be imported", hint=INSTALL_HINT)
 
 
 def build(
@@ -112,13 +120,16 @@ def build(
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model_io.without_functions(proto).SerializeToString(), str(model_path)):
-        raise _parse_error(parser, backend, model_path, logger)
+        raise parse_error(parser, backend.title, proto, model_path, logger.last_error())
     builder_config = builder.create_builder_config()
-    _apply_options(builder_config, config, backend)
-    for profile in config.profiles:
-        builder_config.add_optimization_profile(_make_profile(builder, network, profile))
-    _require_shape_values(network, config.profiles)
-    data = _run_build(builder, network, builder_config, backend, progress, logger)
+    _choose_architecture(builder_config, backend)
+    apply_options(builder_config, config, trt)
+    add_profiles(builder, builder_config, network, config.profiles)
+    data = build_serialized(trt, builder, network, builder_config, parser, progress)
+    if data is None:
+        larger = "a larger --workspace may help; " if config.workspace_bytes is not None else ""
+        what = f"{backend.title} could not build the engine: {logger.last_error()}"
+        raise BackendError(what, hint=f"{larger}run again with --verbose to see TensorRT's messages")
     inputs = [_describe(network.get_input(index)) for index in range(network.num_inputs)]
     outputs = [_describe(network.get_output(index)) for index in range(network.num_outputs)]
     return Plan(memoryview(data), inputs, outputs, library)
@@ -133,6 +144,8 @@ def load_engine(path: str | Path, *, log: Callable[[str], None] | None = None) -
     path = Path(path)
     try:
         data = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError("no such file", where=str(path)) from None
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
     key = _ENGINE_MARKS.get(data[:4])
@@ -141,13 +154,19 @@ def load_engine(path: str | Path, *, log: Callable[[str], None] | None = None) -
     trt = _import_backend(key)
     if trt is None:
         raise BackendError(f"needs {_TITLES[key]}, which is not installed", where=str(path), hint=INSTALL_HINT)
-    logger = _make_logger(trt, log)
     manifest = read_manifest(path) or {}
-    if key == "tensorrt" and manifest.get("plugins", True):
-        _load_plugins(trt, logger)
+    _require_whole(path, len(data), manifest)
+    logger = _make_logger(trt, log)
+    if key == "tensorrt":
+        gpu = find_gpu()
+        if gpu is None:  # TensorRT 10.6 would end the process
+            raise BackendError("needs a GPU, and no CUDA device answers", where=str(path), hint=_NO_GPU_HINT)
+        _require_driver(f"{_TITLES[key]} {trt.__version__}", gpu)
+        _load_plugins_for(manifest, trt, logger)
     engine = trt.Runtime(logger).deserialize_cuda_engine(data)
     if engine is None:
-        raise BackendError(f"cannot be loaded: {logger.last_error()}", where=str(path), hint=_mismatch(manifest, trt))
+        what = f"{_TITLES[key]} {trt.__version__} cannot load it: {logger.first_error()}"
+        raise BackendError(what, where=str(path), hint=_mismatch(manifest, trt))
     return engine
 
 
@@ -160,11 +179,14 @@ def _import_backend(key: BackendKey) -> Any | None:
 
 def _require_options(config: BuildConfig, key: BackendKey) -> None:
     if key == "tensorrt" and config.gpu_arch is not None:
-        raise ConfigError("only TensorRT-RTX builds for another GPU than the one at hand", where="--gpu-arch")
+        what = "only TensorRT-RTX builds for another GPU than the one at hand"
+        raise ConfigError(what, where="--gpu-arch", hint="add --backend tensorrt-rtx")
     if key == "tensorrt-rtx" and config.ops == "plugin":
-        raise ConfigError("TensorRT-RTX supports no plugins, its operators stay native", where="--ops plugin")
+        raise ConfigError("TensorRT-RTX supports no plugins: every node stays native", where="--ops plugin")
     if key == "tensorrt-rtx" and config.keep_native:
-        raise ConfigError("TensorRT-RTX supports no plugins, every node stays native", where="--keep-native")
+        raise ConfigError("TensorRT-RTX supports no plugins: every node stays native anyway", where="--keep-native")
+    if key == "tensorrt-rtx" and config.opt_level is not None:  # 1.7.1: seven networks, the same bytes at 0, 3 and 5
+        raise ConfigError("TensorRT-RTX builds the same engine at every level", where="--opt-level")
 
 
 def _rtx_arch(trt: Any, config: BuildConfig, gpu: Gpu | None, notes: list[str]) -> str:
@@ -177,7 +199,8 @@ def _rtx_arch(trt: Any, config: BuildConfig, gpu: Gpu | None, notes: list[str]) 
         return config.gpu_arch
     if gpu is not None and gpu.arch in known:
         return gpu.arch
-    notes.append(f"built for {RTX_DEFAULT_ARCH}; --gpu-arch chooses another of {', '.join(known)}")
+    foreign = "" if gpu is None else f"TensorRT-RTX does not run on this GPU ({gpu.name}, {gpu.arch}): "
+    notes.append(f"{foreign}built for {RTX_DEFAULT_ARCH}; --gpu-arch chooses another of {', '.join(known)}")
     return RTX_DEFAULT_ARCH
 
 
@@ -197,8 +220,14 @@ def _make_logger(trt: Any, log: Callable[[str], None] | None) -> Any:
             if log is not None and level != severity.VERBOSE:
                 log(f"{level.name.lower()}: {message}")
 
+        def first_error(self) -> str:
+            return next(iter(self._causes()), "TensorRT gave no reason")
+
         def last_error(self) -> str:
-            return self.errors[-1] if self.errors else "TensorRT gave no reason"
+            return ([*self._causes()] or ["TensorRT gave no reason"])[-1]
+
+        def _causes(self) -> list[str]:
+            return [" ".join(message.split()) for message in without_consequences(self.errors)]
 
     return Logger()
 
@@ -210,155 +239,87 @@ def _create(make: Callable[[], Any], what: str, backend: Backend, logger: Any) -
     except TypeError:
         made = None
     if made is None:
-        raise BackendError(f"{backend.title} cannot create {what}: {logger.last_error()}", hint="check: nvidia-smi")
+        raise BackendError(f"{backend.title} cannot create {what}: {logger.last_error()}", hint=_NO_GPU_HINT)
     return made
+
+
+def _require_driver(title: str, gpu: Gpu) -> None:
+    """Refuse a driver that is too old for TensorRT's CUDA: 10.6 ends the process there instead of raising."""
+    needed = [major for major in _CUDA_MAJORS if _is_installed(f"tensorrt_cu{major}_bindings")]
+    if needed and int(gpu.driver.split(".")[0]) < min(needed):
+        what = f"{title} needs a driver for CUDA {min(needed)}, the driver here runs CUDA {gpu.driver}"
+        raise BackendError(what, hint="update the NVIDIA driver")
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _load_plugins_for(manifest: dict[str, Any], trt: Any, logger: Any) -> None:
+    """Load the plugin library for an engine whose manifest names plugins, or may need some: it has no manifest."""
+    if manifest.get("plugins"):
+        _load_plugins(trt, logger)
+    elif not manifest:
+        with contextlib.suppress(BackendError):
+            _load_plugins(trt, logger)
 
 
 def _load_plugins(trt: Any, logger: Any) -> PluginLibrary:
     """Load the plugin library into TensorRT's registry, once a process."""
     library = plugin_library.find()
     registry = trt.get_plugin_registry()
-    if any(registry.get_creator(name, str(VERSION), DOMAIN) is None for name in PLUGIN_OPS):
-        handle = registry.load_library(str(library.path))
-        if handle is None:
-            raise BackendError(
-                f"TensorRT does not load the plugin library: {logger.last_error()}", where=str(library.path)
-            )
+    is_loaded = all(registry.get_creator(name, str(VERSION), DOMAIN) for name in PLUGIN_OPS)
+    if not is_loaded and registry.load_library(str(library.path)) is None:
+        what = f"TensorRT does not load the plugin library: {_why_not_loaded(library.path, logger)}"
+        raise BackendError(what, where=str(library.path))
     return library
 
 
+def _why_not_loaded(path: Path, logger: Any) -> str:
+    """TensorRT's registry logs nothing where the dynamic linker refuses a file; the linker itself says why."""
+    try:
+        ctypes.CDLL(str(path))
+    except OSError as error:
+        return str(error)
+    return str(logger.last_error())
+
+
 def _network_flags(trt: Any) -> int:
-    """Strongly typed networks: a flag of 10.x, ignored in 11 and gone in RTX, which know nothing else."""
+    """Strongly typed networks: a flag of 10.x; 11 and RTX know nothing else and ignore it."""
     flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     return 0 if flag is None else 1 << int(flag)
 
 
-def _apply_options(builder_config: Any, config: BuildConfig, backend: Backend) -> None:
-    trt = backend.trt
-    # Layer formats and tactics stay readable in the engine; without this an inspector sees names alone.
-    builder_config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    if config.workspace_bytes is not None:
-        builder_config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, config.workspace_bytes)
-    if config.opt_level is not None:
-        builder_config.builder_optimization_level = config.opt_level
-    if config.tf32 is not None:
-        set_or_clear = builder_config.set_flag if config.tf32 else builder_config.clear_flag
-        set_or_clear(trt.BuilderFlag.TF32)
+def _choose_architecture(builder_config: Any, backend: Backend) -> None:
     if backend.key == "tensorrt-rtx":
         builder_config.num_compute_capabilities = 1
-        builder_config.set_compute_capability(getattr(trt.ComputeCapability, backend.arch.upper().replace("_", "")), 0)
-
-
-def _make_profile(builder: Any, network: Any, profile: Profile) -> Any:
-    made = builder.create_optimization_profile()
-    inputs = {network.get_input(index).name: network.get_input(index) for index in range(network.num_inputs)}
-    for name, shape in profile.items():
-        is_values = shape.kind == "values"
-        if is_values and not inputs[name].is_shape_tensor:
-            raise ConfigError(f"{name} is no shape tensor: give its shape as AxBxC", where=f"--shape {name}={shape}")
-        set_range = made.set_shape_input if is_values else made.set_shape
-        set_range(name, shape.min, shape.opt, shape.max)
-    return made
-
-
-def _require_shape_values(network: Any, profiles: Sequence[Profile]) -> None:
-    for index in range(network.num_inputs):
-        tensor = network.get_input(index)
-        if not tensor.is_shape_tensor:
-            continue
-        for profile in profiles or ({},):
-            if tensor.name not in profile or profile[tensor.name].kind != "values":
-                count = tensor.shape[0] if len(tensor.shape) else 1
-                values = "[" + ",".join(["1"] * max(count, 1)) + "]"
-                raise ConfigError(
-                    f"{tensor.name} is a shape tensor: TensorRT needs its values, smallest, usual and largest",
-                    where="--shape",
-                    hint=f"add --shape '{tensor.name}={values}:{values}:{values}' with your values",
-                )
-
-
-def _run_build(
-    builder: Any, network: Any, builder_config: Any, backend: Backend, progress: Progress, logger: Any
-) -> Any:
-    """Build in a thread, so that Ctrl-C reaches this one and can cancel through the progress monitor."""
-    cancelled = threading.Event()
-    builder_config.progress_monitor = _make_monitor(backend.trt, progress, cancelled)
-    results: list[Any] = []
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(builder.build_serialized_network(network, builder_config))
-        except BaseException as error:
-            failures.append(error)
-
-    worker = threading.Thread(target=run, name="trtconv-build", daemon=True)
-    worker.start()
-    try:
-        while worker.is_alive():
-            worker.join(0.1)
-    except KeyboardInterrupt:
-        cancelled.set()
-        worker.join(_CANCEL_SECONDS)
-        raise Interrupted("the build was interrupted, no engine was written") from None
-    if failures:
-        raise failures[0]
-    if results[0] is None:
-        raise BackendError(f"{backend.title} could not build the engine: {logger.last_error()}", hint="see --verbose")
-    return results[0]
-
-
-def _make_monitor(trt: Any, progress: Progress, cancelled: threading.Event) -> Any:
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """Hands TensorRT's phases to `progress`; answering False to a step cancels the build."""
-
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
-
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            progress.phase_start(phase_name, parent_phase, num_steps)
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            progress.step_complete(phase_name, step)
-            return not cancelled.is_set()
-
-        def phase_finish(self, phase_name: str) -> None:
-            progress.phase_finish(phase_name)
-
-    return Monitor()
-
-
-def _parse_error(parser: Any, backend: Backend, model_path: Path, logger: Any) -> ModelError:
-    """Say what the parser objects to: each problem with its op and nodes, and whether TensorRT knows the op at all."""
-    nodes: dict[str, list[str]] = {}
-    for index in range(parser.num_errors):
-        error = parser.get_error(index)
-        op, text = error.node_operator(), " ".join(error.desc().split())
-        # The parser looks for a plugin as its last resort, so this text says that the op itself is unknown.
-        problem = f"{backend.title} does not support the op {op}" if "plugin not found" in text.lower() else text
-        nodes.setdefault(problem, []).append(f"{error.node_name() or '#' + str(error.node())} ({op})" if op else "")
-    what = "; ".join(f"{problem} {_node_list(names)}".strip() for problem, names in nodes.items())
-    hint = "replace the op before the export, or give the nodes another form" if nodes else None
-    return ModelError(what or logger.last_error(), where=str(model_path), hint=hint)
-
-
-def _node_list(names: Sequence[str]) -> str:
-    named = [name for name in names if name]
-    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-    return f"[node {', '.join(named[:3])}{more}]" if named else ""
+        name = backend.arch.upper().replace("_", "")
+        builder_config.set_compute_capability(getattr(backend.trt.ComputeCapability, name), 0)
 
 
 def _describe(tensor: Any) -> dict[str, Any]:
     return {"name": tensor.name, "dtype": tensor.dtype.name.lower(), "shape": list(tensor.shape)}
 
 
-def _mismatch(manifest: dict[str, Any], trt: Any) -> str | None:
+def _require_whole(path: Path, num_bytes: int, manifest: dict[str, Any]) -> None:
+    expected = manifest.get("engine", {}).get("bytes", num_bytes)
+    if num_bytes != expected:
+        what = f"has {num_bytes} bytes, {expected} were written: the file is damaged, or its manifest is another's"
+        raise ModelError(what, where=str(path), hint="copy engine and manifest again, or build again")
+
+
+def _mismatch(manifest: dict[str, Any], trt: Any) -> str:
+    """Return the likeliest reason for which an engine does not load, as a hint."""
     built_with = manifest.get("backend_version")
     if built_with and built_with != trt.__version__:
         return f"it was built with version {built_with}, here is {trt.__version__}: build it again"
     built_for, gpu = manifest.get("gpu_arch"), find_gpu()
     if gpu is None:
-        return "no CUDA device answers; check: nvidia-smi"
+        return f"no CUDA device answers; {_NO_GPU_HINT}"
     if built_for and gpu.arch != built_for:
         return f"it was built for {built_for}, this GPU is {gpu.arch} ({gpu.name}): build it again"
-    return None
+    return "build it again: it is damaged, or from another version or GPU"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from types import TracebackType
@@ -25,6 +26,9 @@ class Progress(Protocol):
     def phase_finish(self, name: str) -> None:
         """End a phase, finished or cancelled."""
 
+    def tick(self) -> None:
+        """Tell that the build is still at it, several times a second; steps alone can be minutes apart."""
+
 
 class NoProgress:
     """Shows nothing."""
@@ -38,39 +42,47 @@ class NoProgress:
     def phase_finish(self, name: str) -> None:
         """Ignore the end."""
 
+    def tick(self) -> None:
+        """Ignore the time."""
+
 
 class PlainProgress:
-    """One line at most every few seconds: the innermost phase, its steps, the time since the start."""
+    """One line every few seconds: the innermost phase, its steps, the time since the start."""
 
     def __init__(self, stream: TextIO, interval_seconds: float = PLAIN_INTERVAL_SECONDS) -> None:
         self._stream = stream
         self._interval = interval_seconds
         self._start = self._last = time.monotonic()
-        self._num_steps: dict[str, int] = {}
+        self._phases: dict[str, tuple[int, int]] = {}  # steps done and steps in all; the innermost phase is the last
         self._lock = threading.Lock()
 
     def phase_start(self, name: str, parent: str | None, num_steps: int) -> None:
-        """Remember the phase, and say it when the last line is old enough."""
+        """Remember the phase."""
         with self._lock:
-            self._num_steps[name] = num_steps
-            self._say(name, 0)
+            self._phases[name] = (0, num_steps)
 
     def step_complete(self, name: str, step: int) -> None:
-        """Say the step when the last line is old enough."""
+        """Remember the step."""
         with self._lock:
-            self._say(name, step + 1)
+            if name in self._phases:
+                self._phases[name] = (step + 1, self._phases[name][1])
 
     def phase_finish(self, name: str) -> None:
         """Forget the phase."""
         with self._lock:
-            self._num_steps.pop(name, None)
+            self._phases.pop(name, None)
 
-    def _say(self, name: str, done: int) -> None:
+    def tick(self) -> None:
+        """Say where the build is, when the last line is old enough."""
         now = time.monotonic()
-        if now - self._last >= self._interval:
-            self._last = now
-            total = self._num_steps.get(name, 0)
-            print(f"building   {now - self._start:.0f} s: {name} {done}/{total}", file=self._stream, flush=True)
+        if now - self._last < self._interval:
+            return
+        self._last = now
+        with self._lock:
+            name, (done, total) = next(reversed(self._phases.items()), ("Starting", (0, 0)))
+        steps = f" {done}/{total}" if total else ""
+        with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop a build
+            print(f"building   {now - self._start:.0f} s: {name}{steps}", file=self._stream, flush=True)
 
 
 class BarProgress:
@@ -81,9 +93,11 @@ class BarProgress:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        # A fixed width: phases come and go many times a second, and the bars must stay where they are.
+        columns = (TextColumn("{task.description:<44}"), BarColumn(24), TimeElapsedColumn(), MofNCompleteColumn())
         self._bars = RichProgress(*columns, console=Console(file=stream), transient=True)
         self._tasks: dict[str, list[TaskID]] = {}
+        self._depths: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> BarProgress:
@@ -96,9 +110,11 @@ class BarProgress:
         self._bars.stop()
 
     def phase_start(self, name: str, parent: str | None, num_steps: int) -> None:
-        """Add a bar."""
+        """Add a bar, indented below the phase that it is part of."""
         with self._lock:
-            self._tasks.setdefault(name, []).append(self._bars.add_task(name, total=max(num_steps, 1)))
+            self._depths[name] = depth = self._depths[parent] + 1 if parent in self._depths else 0
+            task = self._bars.add_task("  " * depth + name, total=max(num_steps, 1))
+            self._tasks.setdefault(name, []).append(task)
 
     def step_complete(self, name: str, step: int) -> None:
         """Move the phase's bar."""
@@ -111,3 +127,6 @@ class BarProgress:
         with self._lock:
             if tasks := self._tasks.get(name):
                 self._bars.remove_task(tasks.pop())
+
+    def tick(self) -> None:
+        """Do nothing: the bars show the time themselves."""

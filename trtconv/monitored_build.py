@@ -1,0 +1,66 @@
+"""Run TensorRT's builder in a thread of its own, so that progress shows and Ctrl-C cancels."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from trtconv.errors import Interrupted
+from trtconv.progress import Progress
+
+# How long a cancelled build may take to answer before it is abandoned: Ctrl-C must work within 2 s.
+_CANCEL_SECONDS = 1.5
+_TICK_SECONDS = 0.1
+
+
+def build_serialized(trt: Any, builder: Any, network: Any, config: Any, parser: Any, progress: Progress) -> Any:
+    """Return TensorRT's serialized engine, or None when it could not build one.
+
+    `parser` owns the weights of `network`; the thread holds it, for an abandoned build still reads them. Raises
+    Interrupted on Ctrl-C.
+    """
+    cancelled = threading.Event()
+    monitor = _make_monitor(trt, progress, cancelled)
+    config.progress_monitor = monitor
+    results: list[Any] = []
+    failures: list[BaseException] = []
+
+    def run(*alive: Any) -> None:
+        try:
+            results.append(builder.build_serialized_network(network, config))
+        except BaseException as error:
+            failures.append(error)
+
+    worker = threading.Thread(target=run, args=(parser, monitor), name="trtconv-build", daemon=True)
+    try:
+        worker.start()
+        while worker.is_alive():
+            worker.join(_TICK_SECONDS)
+            progress.tick()
+    except KeyboardInterrupt:
+        cancelled.set()
+        worker.join(_CANCEL_SECONDS)
+        raise Interrupted("the build was interrupted, no engine was written") from None
+    if failures:
+        raise failures[0]
+    return results[0]
+
+
+def _make_monitor(trt: Any, progress: Progress, cancelled: threading.Event) -> Any:
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        """Hands TensorRT's phases to `progress`; answering False to a step cancels the build."""
+
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            progress.phase_start(phase_name, parent_phase, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            progress.step_complete(phase_name, step)
+            return not cancelled.is_set()
+
+        def phase_finish(self, phase_name: str) -> None:
+            progress.phase_finish(phase_name)
+
+    return Monitor()
