@@ -35,36 +35,58 @@ def build(
     TensorRT's messages. Raises a TrtconvError; then neither file was written.
     """
     model_path, config = Path(model_path), config or BuildConfig()
+    files.require_readable(model_path)
     output = config.output or model_path.with_suffix(".engine")
-    for path in (output, manifest.manifest_path(output)):
+    manifest_path = manifest.manifest_path(output)
+    for path in (output, manifest_path):
         files.require_writable(path, inputs=(model_path,))
     backend, notes = engine.select_backend(config)
     native_reason = _native_reason(config, backend)
+    model_sha256 = _sha256(model_path.read_bytes())  # now: during a long build the file may change
     model = model_io.load(model_path, inline_plugins=native_reason is not None)
+    for path in (output, manifest_path):
+        files.require_writable(path, inputs=_data_files(model))
     profiles.require_shapes(model_io.describe_inputs(model.proto), config.profiles)
     rewritten, report = _rewrite(model, config.keep_native, native_reason)
     start = time.monotonic()
     plan = engine.build(rewritten, model_path, config, backend, progress or NoProgress(), log)
     seconds = time.monotonic() - start
-    content = _manifest(model_path, config, backend, plan, report)
-    files.write_atomically(output, plan.data)
-    files.write_atomically(manifest.manifest_path(output), manifest.to_text(content).encode())
+    content = _manifest(model_path, model_sha256, config, backend, plan, report)
+    files.write_atomically({output: plan.data, manifest_path: manifest.to_text(content).encode()})
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
-    return BuildReport(report, output, manifest.manifest_path(output), content, title, notes, seconds)
+    return BuildReport(report, output, manifest_path, content, title, notes, seconds)
 
 
 def rewrite(model_path: str | Path, output: str | Path, *, keep_native: Sequence[str] = ()) -> RewriteReport:
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
-    Files of external data come along, by hard link or copy. Raises a TrtconvError; then no model was written.
+    Files of external data come along, by hard link or copy. Raises a TrtconvError; then no file was written.
     """
     model_path, output = Path(model_path), Path(output)
+    files.require_readable(model_path)
     files.require_writable(output, inputs=(model_path,))
     model = model_io.load(model_path)
+    files.require_writable(output, inputs=_data_files(model))
     rewritten, report = _rewrite(model, keep_native)
-    external_data.carry_external_files(rewritten, model_path.parent, output.parent)
-    files.write_atomically(output, rewritten.SerializeToString())
+    carried = external_data.carry_external_files(rewritten, model_path.parent, output.parent)
+    try:
+        files.write_atomically({output: rewritten.SerializeToString()})
+    except BaseException:
+        for path in carried:
+            path.unlink(missing_ok=True)
+        raise
     return RewriteReport(**(vars(report) | {"output": output}))
+
+
+def _data_files(model: Model) -> tuple[Path, ...]:
+    """Return the files that hold the model's external tensors."""
+    locations = {
+        entry.value
+        for tensor in external_data.external_tensors(model.proto)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return tuple(model.path.parent / location for location in sorted(locations))
 
 
 def _native_reason(config: BuildConfig, backend: Backend) -> str | None:
@@ -88,14 +110,14 @@ def _rewrite(
 
 
 def _manifest(
-    model_path: Path, config: BuildConfig, backend: Backend, plan: Plan, report: RewriteReport
+    model_path: Path, model_sha256: str, config: BuildConfig, backend: Backend, plan: Plan, report: RewriteReport
 ) -> dict[str, Any]:
     library = plan.library
     return {
         "format": manifest.FORMAT,
         "trtconv": version("trtconv"),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "model": {"file": model_path.name, "sha256": _sha256(model_path.read_bytes()), "opset": report.opset},
+        "model": {"file": model_path.name, "sha256": model_sha256, "opset": report.opset},
         "engine": {"sha256": _sha256(plan.data), "bytes": plan.data.nbytes},
         "backend": backend.key,
         "backend_version": backend.trt.__version__,

@@ -5,72 +5,90 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from trtconv.errors import BackendError, ConfigError, TrtconvError
 
 
+def require_readable(path: Path) -> None:
+    """Raise ConfigError when there is no file to read at `path`."""
+    if not path.exists():
+        raise ConfigError("no such file", where=str(path), hint="check the path of the model")
+    if path.is_dir():
+        raise ConfigError("is a folder, expected an ONNX model", where=str(path))
+
+
 def require_writable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
     """Raise ConfigError, before any long work, when `path` cannot be written or is one of the `inputs`."""
-    if not path.parent.is_dir():
-        raise ConfigError("the folder does not exist", where=str(path), hint=f"run: mkdir -p {path.parent}")
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise ConfigError("the folder does not exist", where=str(path), hint=f"run: mkdir -p {folder}")
     if path.is_dir():
         raise ConfigError("is a folder, expected a file name", where=str(path))
-    if not os.access(path.parent, os.W_OK):
-        raise ConfigError("the folder is not writable", where=str(path.parent))
+    if path.exists() and not path.is_file():
+        raise ConfigError("is no regular file", where=str(path))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError("the folder is not writable", where=str(folder))
     for source in inputs:
         if path.exists() and source.exists() and os.path.samefile(path, source):
-            raise ConfigError(
-                "is the input model, which is never overwritten", where=str(path), hint="name another output"
-            )
+            what = "belongs to the input model, which is never overwritten"
+            raise ConfigError(what, where=str(path), hint="name another output")
 
 
-def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    """Write `data` to `path`; when that fails or is interrupted, an older file of that name stays as it was."""
-    with _replacing(path) as file:
-        file.write(data)
+def write_atomically(contents: Mapping[Path, bytes | memoryview]) -> None:
+    """Write each file of `contents`; when one fails or is interrupted, all files of these names stay as they were."""
+    _replace_all({path: partial(_write, data) for path, data in contents.items()})
 
 
 def copy_atomically(source: Path, target: Path) -> None:
     """Copy a file; an unfinished copy never carries the name of `target`."""
-    with _replacing(target) as file, source.open("rb") as original:
+    _replace_all({target: partial(_copy, source)})
+
+
+def _write(data: bytes | memoryview, file: BinaryIO) -> None:
+    file.write(data)
+
+
+def _copy(source: Path, file: BinaryIO) -> None:
+    with source.open("rb") as original:
         shutil.copyfileobj(original, file, 1 << 24)
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    temporary: str | None = None
+def _replace_all(writers: Mapping[Path, Callable[[BinaryIO], None]]) -> None:
+    """Write every file under a temporary name, to the last byte, before the first one gets its own name."""
+    temporaries: dict[Path, Path] = {}
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise _write_error(path, error) from error
+        for path, write in writers.items():
+            target = Path(os.path.realpath(path))  # a link stays a link
+            temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
+            temporaries[target] = temporary
+            with _described(path), open(temporary, "xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+        for target, temporary in temporaries.items():
+            with _described(target):
+                os.replace(temporary, target)
     finally:
-        if temporary is not None:
+        for temporary in temporaries.values():
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                temporary.unlink(missing_ok=True)
 
 
-def _write_error(path: Path, error: OSError) -> TrtconvError:
-    reason = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return BackendError(f"cannot be written: {reason}", where=str(path), hint="free some space")
-    kind: Callable[..., TrtconvError] = BackendError if error.errno == errno.EIO else ConfigError
-    return kind(f"cannot be written: {reason}", where=str(path))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+@contextmanager
+def _described(path: Path) -> Iterator[None]:
+    """Turn the system's errors into trtconv's."""
+    try:
+        yield
+    except OSError as error:
+        what = f"cannot be written: {error.strerror or error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BackendError(what, where=str(path), hint="free some space") from error
+        kind: Callable[..., TrtconvError] = BackendError if error.errno == errno.EIO else ConfigError
+        raise kind(what, where=str(path)) from error
