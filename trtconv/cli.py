@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from trtconv.errors import ConfigError, Interrupted, TrtconvError
+from trtconv.errors import BackendError, ConfigError, Interrupted, TrtconvError
 
 if TYPE_CHECKING:
     from trtconv.progress import Progress
@@ -118,7 +118,7 @@ def build(
 @click.option("-v", "--verbose", is_flag=True, help="Name every node.")
 @_common_options
 def rewrite(model: Path, output: Path, keep_native: tuple[str, ...], verbose: bool, as_json: bool, debug: bool) -> None:
-    """Rewrite a MODEL's operators into plugin ops, and nothing else.
+    """Rewrite a MODEL for the plugins, without a build.
 
     The result still runs in ONNX Runtime: it carries an ONNX function for each custom op.
 
@@ -135,7 +135,9 @@ def rewrite(model: Path, output: Path, keep_native: tuple[str, ...], verbose: bo
 @click.option("--path", "path_only", is_flag=True, help="Print the library's path alone.")
 @_common_options
 def plugins(path_only: bool, as_json: bool, debug: bool) -> None:
-    """Show the compiled plugin library, for trtexec, polygraphy, Triton or C++.
+    """Show where the plugin library is.
+
+    trtexec, polygraphy, Triton and C++ programs load it by its path.
 
     \b
     Example:
@@ -154,20 +156,20 @@ def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and end the process with the exit code that README.md documents."""
     args = sys.argv[1:] if args is None else args
     signal.signal(signal.SIGTERM, _interrupt)
-    _keep_standard_output_clean()
+    _open_standard_streams()
+    if not args:
+        click.echo(cli.get_help(click.Context(cli, info_name=PROGRAM, **cli.context_settings)), err=True)
+        sys.exit(ConfigError.exit_code)
     try:
         cli.main(args=args, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click exits by itself where nobody reads its help
         _leave(0)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        sys.exit(ConfigError.exit_code)
     except click.UsageError as error:
         hint = f"run: {error.ctx.command_path} --help" if error.ctx else None
         _fail(ConfigError(error.format_message().rstrip("."), hint=hint), args)
     except (KeyboardInterrupt, click.Abort):
-        _fail(Interrupted("interrupted, nothing was written"), args)
+        _fail(Interrupted("interrupted"), args)
     except TrtconvError as error:
         _fail(error, args)
     except Exception as error:
@@ -179,35 +181,41 @@ def main(args: list[str] | None = None) -> NoReturn:
 def _fail(error: TrtconvError, args: list[str], cause: Exception | None = None) -> NoReturn:
     """Print an error in the documented form and end the process."""
     exit_code = error.exit_code if cause is None else _DEFECT_EXIT_CODE
+    lines = [f"error: {error}"]
     if "--debug" in args:
-        traceback.print_exception(cause or error)
-    print(f"error: {error}", file=sys.stderr)
+        lines[:0] = ["".join(traceback.format_exception(cause or error)).rstrip()]
     if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
-    if "--json" in args:
-        document = {"error": {"what": error.what, "where": error.where, "hint": error.hint, "exit_code": exit_code}}
-        print(json.dumps(document, indent=2))
+        lines.append(f"hint: {error.hint}")
+    document = {"error": {"what": error.what, "where": error.where, "hint": error.hint, "exit_code": exit_code}}
+    try:
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+        if "--json" in args:
+            print(json.dumps(document, indent=2))
+        sys.stdout.flush()
+    except OSError:
+        _leave(exit_code)
     if isinstance(error, Interrupted):
         _leave(exit_code)
     sys.exit(exit_code)
 
 
 def _leave(exit_code: int) -> NoReturn:
-    """End the process at once: an abandoned build, or a closed pipe, must not hold it up."""
+    """End the process at once: an abandoned build, or a stream that cannot be written, must not hold it up."""
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-        sys.stderr.flush()
     os._exit(exit_code)
 
 
-def _keep_standard_output_clean() -> None:
+def _open_standard_streams() -> None:
     """Give standard output to reports alone: native libraries that print there (onnx's checker does) go to stderr."""
-    try:
-        report_stream = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="replace")
-        os.dup2(2, 1)
-    except (OSError, AttributeError):
-        return  # one of the streams is closed
-    sys.stdout = report_stream
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: without this the next opened file would stand in its place
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
+    with contextlib.suppress(OSError, AttributeError, ValueError):  # no real files, as in a test
+        sys.stdout.flush()
+        report_stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding, errors="replace")
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        sys.stdout = report_stream
 
 
 def _interrupt(signum: int, frame: object) -> None:
@@ -215,11 +223,18 @@ def _interrupt(signum: int, frame: object) -> None:
 
 
 def _print(report: Any, as_json: bool, **options: Any) -> None:
-    click.echo(json.dumps(report.to_json(), indent=2) if as_json else report.render(**options))
+    text = json.dumps(report.to_json(), indent=2) if as_json else report.render(**options)
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        _leave(0)  # nobody reads the report, but the work is done
+    except OSError as error:
+        raise BackendError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def _log(message: str) -> None:
-    click.echo(message, err=True)
+    with contextlib.suppress(OSError):  # nobody reads it: no reason to stop a build
+        click.echo(message, err=True)
 
 
 @contextlib.contextmanager
