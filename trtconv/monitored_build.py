@@ -38,9 +38,11 @@ def build_serialized(trt: Any, builder: Any, network: Any, config: Any, parser: 
             worker.join(_TICK_SECONDS)
             progress.tick()
     except KeyboardInterrupt:
-        cancelled.set()
-        worker.join(_CANCEL_SECONDS)
         raise Interrupted("the build was interrupted, no engine was written") from None
+    finally:
+        cancelled.set()
+        if worker.is_alive():
+            worker.join(_CANCEL_SECONDS)
     if failures:
         raise failures[0]
     return results[0]
