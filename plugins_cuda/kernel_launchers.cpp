@@ -58,7 +58,7 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
         return 0;
     }
     auto const type = static_cast<ElementType>(dtype);
-    for (void const* const tensor : { input, scale, bias, static_cast<void const*>(output) })
+    for (void const* const tensor : {input, scale, bias, static_cast<void const*>(output)})
     {
         if (!isAligned(tensor, elementBytes(type)))
         {
@@ -74,7 +74,7 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
         [&]
         {
             launchInstanceNorm(
-                { input, scale, bias, output, workspace, batch * channels, channels, slice_size, epsilon, type },
+                {input, scale, bias, output, workspace, batch * channels, channels, slice_size, epsilon, type},
                 currentDeviceLimits(), static_cast<cudaStream_t>(stream));
         });
 }
@@ -107,7 +107,7 @@ TRTCONV_EXPORT int trtconv_reflect_pad(void const* input, void* output, int32_t 
         return TRTCONV_ERROR_POINTER;
     }
     return statusOf(
-        [&] { launchReflectPad({ input, output, shape, element_bytes }, static_cast<cudaStream_t>(stream)); });
+        [&] { launchReflectPad({input, output, shape, element_bytes}, static_cast<cudaStream_t>(stream)); });
 }
 
 TRTCONV_EXPORT char const* trtconv_plugin_library_version()

@@ -22,15 +22,15 @@ constexpr int32_t kNumCreators = 2;
 // Never destroyed: TensorRT may ask for a creator until the process ends.
 std::array<nvinfer1::IPluginCreatorV3One*, kNumCreators> const& creators()
 {
-    static std::array<nvinfer1::IPluginCreatorV3One*, kNumCreators> const all{ new trtconv::InstanceNormCreator,
-        new trtconv::ReflectPadCreator };
+    static std::array<nvinfer1::IPluginCreatorV3One*, kNumCreators> const all{
+        new trtconv::InstanceNormCreator, new trtconv::ReflectPadCreator};
     return all;
 }
 
 // Keeps the library in memory: a registry that holds its creators must not outlive them.
 void stayLoaded()
 {
-    Dl_info self{ };
+    Dl_info self{};
     if (dladdr(reinterpret_cast<void const*>(&stayLoaded), &self) != 0)
     {
         dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
@@ -70,7 +70,7 @@ TRTCONV_EXPORT void setLoggerFinder(void* finder)
 
 TRTCONV_EXPORT IPluginCreatorInterface* const* getCreators(int32_t& numCreators)
 {
-    static std::array<IPluginCreatorInterface*, kNumCreators> const all{ creators()[0], creators()[1] };
+    static std::array<IPluginCreatorInterface*, kNumCreators> const all{creators()[0], creators()[1]};
     // The caller is about to register them: make room for that where loading has already done so.
     if (std::optional<TensorRtHost> const host = TensorRtHost::behindCode(__builtin_return_address(0)))
     {

@@ -77,14 +77,14 @@ namespace release_11
 class ILogger : public IVersionedInterface
 {
 public:
-    InterfaceInfo getInterfaceInfo() const noexcept override { return { "ILogger", 1, 0 }; }
+    InterfaceInfo getInterfaceInfo() const noexcept override { return {"ILogger", 1, 0}; }
     virtual void log(Severity severity, AsciiChar const* msg) noexcept = 0;
 };
 
 class ILoggerFinder : public IVersionedInterface
 {
 public:
-    InterfaceInfo getInterfaceInfo() const noexcept override { return { "ILoggerFinder", 1, 0 }; }
+    InterfaceInfo getInterfaceInfo() const noexcept override { return {"ILoggerFinder", 1, 0}; }
     virtual ILogger* findLogger() = 0;
 };
 

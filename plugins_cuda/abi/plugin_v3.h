@@ -43,7 +43,7 @@ class IPluginCapability : public IVersionedInterface
 class IPluginV3 : public IVersionedInterface
 {
 public:
-    InterfaceInfo getInterfaceInfo() const noexcept override { return { "PLUGIN", 1, 0 }; }
+    InterfaceInfo getInterfaceInfo() const noexcept override { return {"PLUGIN", 1, 0}; }
     virtual IPluginCapability* getCapabilityInterface(PluginCapabilityType type) noexcept = 0;
     virtual IPluginV3* clone() noexcept = 0;
 };
@@ -51,7 +51,7 @@ public:
 class IPluginV3OneCore : public IPluginCapability
 {
 public:
-    InterfaceInfo getInterfaceInfo() const noexcept override { return { "PLUGIN_V3ONE_CORE", 1, 0 }; }
+    InterfaceInfo getInterfaceInfo() const noexcept override { return {"PLUGIN_V3ONE_CORE", 1, 0}; }
     virtual AsciiChar const* getPluginName() const noexcept = 0;
     virtual AsciiChar const* getPluginVersion() const noexcept = 0;
     virtual AsciiChar const* getPluginNamespace() const noexcept = 0;
@@ -62,7 +62,7 @@ class IPluginV3OneBuild : public IPluginCapability
 public:
     static constexpr int32_t kDEFAULT_FORMAT_COMBINATION_LIMIT = 100;
 
-    InterfaceInfo getInterfaceInfo() const noexcept override { return { "PLUGIN_V3ONE_BUILD", 1, 0 }; }
+    InterfaceInfo getInterfaceInfo() const noexcept override { return {"PLUGIN_V3ONE_BUILD", 1, 0}; }
     virtual int32_t configurePlugin(DynamicPluginTensorDesc const* in, int32_t nbInputs,
         DynamicPluginTensorDesc const* out, int32_t nbOutputs) noexcept = 0;
     virtual int32_t getOutputDataTypes(
@@ -87,7 +87,7 @@ public:
 class IPluginV3OneRuntime : public IPluginCapability
 {
 public:
-    InterfaceInfo getInterfaceInfo() const noexcept override { return { "PLUGIN_V3ONE_RUNTIME", 1, 0 }; }
+    InterfaceInfo getInterfaceInfo() const noexcept override { return {"PLUGIN_V3ONE_RUNTIME", 1, 0}; }
     virtual int32_t setTactic(int32_t /*tactic*/) noexcept { return 0; }
     virtual int32_t onShapeChange(
         PluginTensorDesc const* in, int32_t nbInputs, PluginTensorDesc const* out, int32_t nbOutputs) noexcept = 0;
@@ -104,7 +104,7 @@ class IPluginCreatorInterface : public IVersionedInterface
 class IPluginCreatorV3One : public IPluginCreatorInterface
 {
 public:
-    InterfaceInfo getInterfaceInfo() const noexcept override { return { "PLUGIN CREATOR_V3ONE", 1, 0 }; }
+    InterfaceInfo getInterfaceInfo() const noexcept override { return {"PLUGIN CREATOR_V3ONE", 1, 0}; }
     virtual IPluginV3* createPlugin(
         AsciiChar const* name, PluginFieldCollection const* fc, TensorRTPhase phase) noexcept = 0;
     virtual PluginFieldCollection const* getFieldNames() noexcept = 0;

@@ -34,7 +34,7 @@ enum class TensorFormat : int32_t
 
 struct Dims64
 {
-    static constexpr int32_t MAX_DIMS{ 8 };
+    static constexpr int32_t MAX_DIMS{8};
     int32_t nbDims;
     int64_t d[MAX_DIMS];
 };

@@ -1,5 +1,5 @@
-# Sets CMAKE_CUDA_ARCHITECTURES: machine code for each architecture that this nvcc knows, and PTX of the newest for GPUs to
-# come. -DTRTCONV_CUDA_ARCHITECTURES=90 (a CMake list) narrows it, for development.
+# Sets CMAKE_CUDA_ARCHITECTURES: machine code for each architecture that this nvcc knows, and PTX of the newest for GPUs
+# to come. -DTRTCONV_CUDA_ARCHITECTURES=90 (a CMake list) narrows it, for development.
 include_guard()
 set(TRTCONV_CUDA_ARCHITECTURES "" CACHE STRING "CUDA architectures to compile for; empty: all that are supported")
 

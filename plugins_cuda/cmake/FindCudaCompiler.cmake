@@ -36,8 +36,8 @@ if(NOT CMAKE_CUDA_COMPILER)
     else()
         trtconv_pip_cuda_folder(pip_cuda)
         if(NOT pip_cuda)
-            message(FATAL_ERROR "no CUDA compiler: found neither nvcc ${TRTCONV_MIN_NVCC} or later on PATH, in CUDACXX or "
-                "/usr/local/cuda, nor NVIDIA's PyPI packages; type: pip install nvidia-cuda-nvcc nvidia-nvvm "
+            message(FATAL_ERROR "no CUDA compiler: found neither nvcc ${TRTCONV_MIN_NVCC} or later (PATH, CUDACXX, "
+                "/usr/local/cuda) nor NVIDIA's packages; type: pip install nvidia-cuda-nvcc nvidia-nvvm "
                 "nvidia-cuda-crt nvidia-cuda-cccl nvidia-cuda-runtime")
         endif()
         # Wheels lose the run bit of some of their programs.

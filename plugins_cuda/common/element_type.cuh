@@ -65,9 +65,9 @@ void dispatchElementType(ElementType type, Body const& body)
 {
     switch (type)
     {
-    case ElementType::kFloat32: return body(TypeTag<float>{ });
-    case ElementType::kFloat16: return body(TypeTag<__half>{ });
-    case ElementType::kBFloat16: return body(TypeTag<__nv_bfloat16>{ });
+    case ElementType::kFloat32: return body(TypeTag<float>{});
+    case ElementType::kFloat16: return body(TypeTag<__half>{});
+    case ElementType::kBFloat16: return body(TypeTag<__nv_bfloat16>{});
     }
     throw PluginError(text("element type ", static_cast<int32_t>(type), " is not known"));
 }

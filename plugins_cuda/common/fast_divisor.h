@@ -21,11 +21,11 @@ public:
     constexpr explicit FastDivisor(uint32_t divisor)
         : mDivisor(divisor)
     {
-        while ((uint64_t{ 1 } << mShift) < divisor)
+        while ((uint64_t{1} << mShift) < divisor)
         {
             ++mShift;
         }
-        uint64_t const excess = (uint64_t{ 1 } << mShift) - divisor;
+        uint64_t const excess = (uint64_t{1} << mShift) - divisor;
         mMultiplier = static_cast<uint32_t>((excess << 32) / divisor + 1);
     }
 
@@ -34,7 +34,7 @@ public:
 #ifdef __CUDA_ARCH__
         uint32_t const high = __umulhi(dividend, mMultiplier);
 #else
-        auto const high = static_cast<uint32_t>((uint64_t{ dividend } * mMultiplier) >> 32);
+        auto const high = static_cast<uint32_t>((uint64_t{dividend} * mMultiplier) >> 32);
 #endif
         return (high + dividend) >> mShift;
     }

@@ -52,7 +52,7 @@ FieldReader::FieldReader(nvinfer1::PluginFieldCollection const* given)
         bool const isRepeated = std::any_of(mEntries.begin(), mEntries.end(),
             [&](Entry const& entry) { return std::string_view(entry.field.name) == field.name; });
         require(!isRepeated, "field \"", field.name, "\" is given twice");
-        mEntries.push_back({ field, false });
+        mEntries.push_back({field, false});
     }
 }
 

@@ -12,7 +12,7 @@ namespace
 {
 
 // One per process, as TensorRT's own logger is: the finder that came last.
-std::atomic<void*> gLoggerFinder{ nullptr };
+std::atomic<void*> gLoggerFinder{nullptr};
 
 bool logThroughFinder(nvinfer1::Severity severity, char const* message)
 {

@@ -142,7 +142,7 @@ public:
             [&]
             {
                 mFields = self().fields();
-                mFieldCollection = { static_cast<int32_t>(mFields.size()), mFields.data() };
+                mFieldCollection = {static_cast<int32_t>(mFields.size()), mFields.data()};
             });
         return status == kSuccess ? &mFieldCollection : nullptr;
     }
@@ -168,7 +168,7 @@ private:
     std::string mWhere;
     std::string mTimingCacheId;
     std::vector<nvinfer1::PluginField> mFields; // points into this object: rebuilt by every getFieldsToSerialize
-    nvinfer1::PluginFieldCollection mFieldCollection{ };
+    nvinfer1::PluginFieldCollection mFieldCollection{};
 };
 
 template <typename Plugin>
@@ -196,7 +196,7 @@ public:
     nvinfer1::AsciiChar const* getPluginNamespace() const noexcept override { return kPluginNamespace; }
 
 private:
-    nvinfer1::PluginFieldCollection mFieldNames{ static_cast<int32_t>(std::size(Plugin::kFields)), Plugin::kFields };
+    nvinfer1::PluginFieldCollection mFieldNames{static_cast<int32_t>(std::size(Plugin::kFields)), Plugin::kFields};
 };
 
 } // namespace trtconv

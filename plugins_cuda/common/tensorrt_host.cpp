@@ -74,7 +74,7 @@ std::optional<TensorRtHost> TensorRtHost::loadedAs(char const* soname)
 
 std::optional<TensorRtHost> TensorRtHost::behindCode(void const* address)
 {
-    Dl_info module{ };
+    Dl_info module{};
     if (dladdr(address, &module) == 0)
     {
         return std::nullopt;

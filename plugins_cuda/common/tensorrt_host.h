@@ -33,7 +33,7 @@ static_assert(hostReleaseOf(10701) == HostRelease::k11); // TensorRT-RTX 1.7.1
 static_assert(!hostReleaseOf(8601)); // TensorRT 8.6.1
 static_assert(!hostReleaseOf(120000)); // not published yet: a wrong guess would end the process
 
-constexpr char const* kTensorRtSonames[]{ "libnvinfer.so.10", "libnvinfer.so.11", "libtensorrt_rtx.so.1" };
+constexpr char const* kTensorRtSonames[]{"libnvinfer.so.10", "libnvinfer.so.11", "libtensorrt_rtx.so.1"};
 
 class TensorRtHost
 {

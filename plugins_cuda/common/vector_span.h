@@ -23,7 +23,7 @@ TRTCONV_HOST_DEVICE inline VectorSpan makeVectorSpan(
 {
     int64_t const offset = (begin + baseOffset) % vectorSize;
     int64_t const numVectors = length == 0 ? 0 : (offset + length + vectorSize - 1) / vectorSize;
-    return { begin, begin + length, begin - offset, numVectors };
+    return {begin, begin + length, begin - offset, numVectors};
 }
 
 // The most vectors that any of the runs [k * length, (k + 1) * length) needs.
@@ -37,7 +37,7 @@ constexpr int64_t maxVectors(int64_t length, int32_t baseOffset, int32_t vectorS
 // Returns which elements of vector `index` belong to the span: bit i stands for element i.
 TRTCONV_HOST_DEVICE inline uint32_t validElements(VectorSpan const& span, int64_t index, int32_t vectorSize)
 {
-    uint32_t const all = (uint32_t{ 1 } << vectorSize) - 1; // vectorSize is at most 16
+    uint32_t const all = (uint32_t{1} << vectorSize) - 1; // vectorSize is at most 16
     int64_t const vectorBegin = span.firstVectorBegin + index * vectorSize;
     int64_t const missingBefore = span.begin - vectorBegin;
     int64_t const missingAfter = vectorBegin + vectorSize - span.end;

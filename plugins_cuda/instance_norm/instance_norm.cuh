@@ -39,7 +39,7 @@ struct Tile
 template <int VectorSize>
 __device__ constexpr uint32_t fullVector()
 {
-    return (uint32_t{ 1 } << VectorSize) - 1;
+    return (uint32_t{1} << VectorSize) - 1;
 }
 
 // Loads the vectors first, first + step, ... that lie in the span and below `end`.
@@ -54,7 +54,7 @@ __device__ Tile<T, VectorSize> loadTile(
         int64_t const index = first + k * step;
         uint32_t const valid = index < end ? validElements(span, index, VectorSize) : 0;
         T const* const source = input + span.firstVectorBegin + index * VectorSize;
-        tile.vectors[k] = { };
+        tile.vectors[k] = {};
         if (valid == fullVector<VectorSize>())
         {
             tile.vectors[k] = *reinterpret_cast<Vector<T, VectorSize> const*>(source);
@@ -113,7 +113,7 @@ template <typename T, int VectorSize>
 __device__ SliceSums sumsOf(Tile<T, VectorSize> const& tile, float shift)
 {
     // A full tile needs no test per element, so the compiler gets it as a constant.
-    constexpr uint32_t kAllValid = tile.kSize == 32 ? ~uint32_t{ 0 } : (uint32_t{ 1 } << (tile.kSize % 32)) - 1;
+    constexpr uint32_t kAllValid = tile.kSize == 32 ? ~uint32_t{0} : (uint32_t{1} << (tile.kSize % 32)) - 1;
     return tile.valid == kAllValid ? sumTile<Tile<T, VectorSize>::kSize>(tile, kAllValid, tile.kSize, shift)
                                    : sumTile<Tile<T, VectorSize>::kSize>(tile, tile.valid, __popc(tile.valid), shift);
 }
@@ -123,8 +123,8 @@ __device__ inline SliceSums sumOverWarp(SliceSums sums, int lanes)
 {
     for (int distance = lanes / 2; distance > 0; distance /= 2)
     {
-        sums.add({ __shfl_xor_sync(0xffffffffU, sums.deviations, distance),
-            __shfl_xor_sync(0xffffffffU, sums.squares, distance) });
+        sums.add({__shfl_xor_sync(0xffffffffU, sums.deviations, distance),
+            __shfl_xor_sync(0xffffffffU, sums.squares, distance)});
     }
     return sums;
 }
@@ -140,7 +140,7 @@ __device__ inline SliceSums sumOverBlock(SliceSums sums, SliceSums* warpSums)
         warpSums[threadIdx.x / kWarpSize] = sums;
     }
     __syncthreads();
-    return sumOverWarp(lane < blockDim.x / kWarpSize ? warpSums[lane] : SliceSums{ }, kWarpSize);
+    return sumOverWarp(lane < blockDim.x / kWarpSize ? warpSums[lane] : SliceSums{}, kWarpSize);
 }
 
 // Slices of a block's registers: each is read once.
@@ -151,9 +151,8 @@ __global__ __launch_bounds__(kMaxResidentLanes) void normaliseResidentSlices(
     __shared__ SliceSums warpSums[kMaxResidentLanes / kWarpSize];
     int32_t const lane = threadIdx.x % lanesPerSlice;
     int32_t const slicesPerBlock = blockDim.x / lanesPerSlice;
-    int64_t const step = int64_t{ gridDim.x } * slicesPerBlock;
-    for (int64_t firstSlice = int64_t{ blockIdx.x } * slicesPerBlock; firstSlice < tensors.numSlices;
-        firstSlice += step)
+    int64_t const step = int64_t{gridDim.x} * slicesPerBlock;
+    for (int64_t firstSlice = int64_t{blockIdx.x} * slicesPerBlock; firstSlice < tensors.numSlices; firstSlice += step)
     {
         int64_t const slice = firstSlice + threadIdx.x / lanesPerSlice;
         bool const isInside = slice < tensors.numSlices;
@@ -188,7 +187,7 @@ __device__ inline SlicePart slicePart(int64_t part, int64_t sliceSize, int32_t b
     int64_t const slice = part / splitsPerSlice;
     int64_t const firstVector = part % splitsPerSlice * vectorsPerSplit;
     VectorSpan const span = makeVectorSpan(slice * sliceSize, sliceSize, baseOffset, vectorSize);
-    return { span, slice, firstVector, min(firstVector + vectorsPerSplit, span.numVectors) };
+    return {span, slice, firstVector, min(firstVector + vectorsPerSplit, span.numVectors)};
 }
 
 // First kernel of a split launch: partialSums[slice * splitsPerSlice + split].

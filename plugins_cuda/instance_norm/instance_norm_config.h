@@ -63,7 +63,7 @@ constexpr bool fitsOneBlock(int64_t numVectors, int32_t vectorSize)
 // Full tiles keep most loads in flight per thread; a small tensor is spread over more threads until the GPU is busy.
 constexpr int32_t chooseLanes(int64_t numSlices, int64_t numVectors, int32_t vectorSize, int32_t numProcessors)
 {
-    int64_t const busyThreads = int64_t{ numProcessors } * 1024;
+    int64_t const busyThreads = int64_t{numProcessors} * 1024;
     int32_t vectorsPerLane = tileVectors(vectorSize);
     int64_t lanes = nextPowerOfTwo(ceilDivide(numVectors, vectorsPerLane));
     while (vectorsPerLane > 1 && numSlices * lanes < busyThreads && lanes < kMaxResidentLanes)
@@ -80,20 +80,20 @@ constexpr InstanceNormConfig chooseResidentConfig(
     int32_t const lanes = chooseLanes(numSlices, numVectors, vectorSize, numProcessors);
     int32_t const threads = lanes <= kWarpSize ? kSmallBlockThreads : lanes;
     int64_t const blocks = std::min(ceilDivide(numSlices, threads / lanes), kMaxGridBlocks);
-    return { true, threads, lanes, 1, numVectors, blocks };
+    return {true, threads, lanes, 1, numVectors, blocks};
 }
 
 constexpr InstanceNormConfig chooseSplitConfig(
     int64_t numSlices, int64_t numVectors, int32_t vectorSize, int32_t numProcessors)
 {
     int64_t const wantedBlocks = std::min(numProcessors * kSplitBlocksPerProcessor, kMaxSplitBlocks);
-    int64_t const vectorsPerRound = int64_t{ kSplitThreads } * tileVectors(vectorSize);
+    int64_t const vectorsPerRound = int64_t{kSplitThreads} * tileVectors(vectorSize);
     int64_t const wantedSplits =
         std::clamp<int64_t>(ceilDivide(wantedBlocks, numSlices), 1, ceilDivide(numVectors, vectorsPerRound));
     int64_t const vectorsPerSplit = ceilDivide(ceilDivide(numVectors, wantedSplits), kWarpSize) * kWarpSize;
     int64_t const splits = ceilDivide(numVectors, vectorsPerSplit);
     int64_t const blocks = std::min(numSlices * splits, kMaxGridBlocks);
-    return { false, kSplitThreads, 0, static_cast<int32_t>(splits), vectorsPerSplit, blocks };
+    return {false, kSplitThreads, 0, static_cast<int32_t>(splits), vectorsPerSplit, blocks};
 }
 
 // `vectorSize` is the number of elements that can be moved at once: 16 bytes of them, or 1. `baseOffset` is how many

@@ -48,7 +48,7 @@ InstanceNormPlugin::InstanceNormPlugin(std::string const& nodeName, FieldReader&
 
 std::vector<nvinfer1::PluginField> InstanceNormPlugin::fields() const
 {
-    return { { "epsilon", &mEpsilon, nvinfer1::PluginFieldType::kFLOAT32, 1 } };
+    return {{"epsilon", &mEpsilon, nvinfer1::PluginFieldType::kFLOAT32, 1}};
 }
 
 bool InstanceNormPlugin::supportsType(DataType type)
@@ -86,8 +86,8 @@ void InstanceNormPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, voi
     void* workspace, cudaStream_t stream) const
 {
     nvinfer1::Dims const& dims = inputDesc[0].dims;
-    launchInstanceNorm({ inputs[0], inputs[1], inputs[2], output, workspace, countSlices(dims), dims.d[1],
-                           sliceSize(dims), mEpsilon, elementTypeOf(inputDesc[0].type) },
+    launchInstanceNorm({inputs[0], inputs[1], inputs[2], output, workspace, countSlices(dims), dims.d[1],
+                           sliceSize(dims), mEpsilon, elementTypeOf(inputDesc[0].type)},
         mDevice, stream);
 }
 

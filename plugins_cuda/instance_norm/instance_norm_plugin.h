@@ -12,7 +12,7 @@ class InstanceNormPlugin : public PluginShell<InstanceNormPlugin>
 public:
     static constexpr char const* kName = "InstanceNorm";
     static constexpr int32_t kNumInputs = 3;
-    static constexpr nvinfer1::PluginField kFields[]{ { "epsilon", nullptr, nvinfer1::PluginFieldType::kFLOAT32, 1 } };
+    static constexpr nvinfer1::PluginField kFields[]{{"epsilon", nullptr, nvinfer1::PluginFieldType::kFLOAT32, 1}};
 
     InstanceNormPlugin(std::string const& nodeName, FieldReader& fields);
 

@@ -54,7 +54,7 @@ TRTCONV_HOST_DEVICE SliceSums sumTile(ValueAt const& valueAt, uint32_t valid, in
     static_assert(Size <= 32, "one bit per element; and 32 squares of 1e18 still fit a float");
     if (count == 0)
     {
-        return { };
+        return {};
     }
     CompensatedSum total;
     TRTCONV_UNROLL
@@ -64,7 +64,7 @@ TRTCONV_HOST_DEVICE SliceSums sumTile(ValueAt const& valueAt, uint32_t valid, in
     }
     float const center = total.sum / static_cast<float>(count); // near the mean; what it lacks is accounted for below
 
-    float squares[4] = { 0.0F, 0.0F, 0.0F, 0.0F }; // four short sums round less than one long one
+    float squares[4] = {0.0F, 0.0F, 0.0F, 0.0F}; // four short sums round less than one long one
     TRTCONV_UNROLL
     for (int i = 0; i < Size; ++i)
     {
@@ -77,7 +77,7 @@ TRTCONV_HOST_DEVICE SliceSums sumTile(ValueAt const& valueAt, uint32_t valid, in
     double const remainder = (static_cast<double>(total.sum) + total.error) - static_cast<double>(count) * center;
     double const distance = static_cast<double>(center) - shift;
     double const moved = count * distance;
-    return { moved + remainder, aroundCenter + distance * (2.0 * remainder + moved) };
+    return {moved + remainder, aroundCenter + distance * (2.0 * remainder + moved)};
 }
 
 // The mean as two floats, whose sum has the digits that one float lacks, and the factor to divide by.
@@ -97,7 +97,7 @@ TRTCONV_HOST_DEVICE inline SliceMoments finishMoments(SliceSums const& sums, int
     double const mean = shift + meanDeviation;
     float const meanFloat = static_cast<float>(mean);
     float const meanRest = static_cast<float>(mean - meanFloat);
-    return { meanFloat, meanRest, static_cast<float>(1.0 / sqrt(variance + static_cast<double>(epsilon))) };
+    return {meanFloat, meanRest, static_cast<float>(1.0 / sqrt(variance + static_cast<double>(epsilon)))};
 }
 
 // The difference to the rounded mean is exact wherever x is near it.

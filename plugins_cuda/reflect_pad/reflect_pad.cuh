@@ -19,7 +19,7 @@ __device__ inline uint4 loadUnaligned(char const* source)
         return low;
     }
     uint4 const high = aligned[1];
-    uint32_t words[8] = { low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w };
+    uint32_t words[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
     TRTCONV_UNROLL
     for (int i = 0; i < 6; ++i)
     {
@@ -31,8 +31,8 @@ __device__ inline uint4 loadUnaligned(char const* source)
         words[i] = (offset & 4) != 0 ? words[i + 1] : words[i];
     }
     auto const bits = static_cast<uint32_t>(offset % 4 * 8);
-    return { __funnelshift_r(words[0], words[1], bits), __funnelshift_r(words[1], words[2], bits),
-        __funnelshift_r(words[2], words[3], bits), __funnelshift_r(words[3], words[4], bits) };
+    return {__funnelshift_r(words[0], words[1], bits), __funnelshift_r(words[1], words[2], bits),
+        __funnelshift_r(words[2], words[3], bits), __funnelshift_r(words[3], words[4], bits)};
 }
 
 template <typename Word, typename Index>
@@ -40,7 +40,7 @@ __global__ __launch_bounds__(kPadThreads) void padByReflection(Word const* __res
     Word* __restrict__ output, __grid_constant__ PadMap<Index> const map, VectorSpan span, Index numInputs)
 {
     constexpr int kVectorSize = kPadVectorBytes / sizeof(Word);
-    constexpr uint32_t kFullVector = (uint32_t{ 1 } << kVectorSize) - 1;
+    constexpr uint32_t kFullVector = (uint32_t{1} << kVectorSize) - 1;
     auto const step = static_cast<int64_t>(gridDim.x) * kPadThreads;
     for (int64_t index = static_cast<int64_t>(blockIdx.x) * kPadThreads + threadIdx.x; index < span.numVectors;
         index += step)

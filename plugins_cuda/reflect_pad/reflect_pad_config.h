@@ -66,7 +66,7 @@ constexpr int32_t findBadPad(int32_t rank, Size const* sizes, Pad const* pads)
 template <typename Size, typename Pad>
 constexpr PadShape mergeAxes(int32_t rank, Size const* sizes, Pad const* pads)
 {
-    PadShape shape{ };
+    PadShape shape{};
     bool wasPadded = true;
     for (int32_t axis = 0; axis < rank; ++axis)
     {
@@ -88,14 +88,14 @@ constexpr PadShape mergeAxes(int32_t rank, Size const* sizes, Pad const* pads)
 template <typename Index>
 PadMap<Index> makePadMap(PadShape const& shape)
 {
-    PadMap<Index> map{ };
+    PadMap<Index> map{};
     map.rank = shape.rank;
     map.numOutputs = static_cast<Index>(shape.numOutputs());
     int64_t inputStride = 1;
     for (int32_t axis = shape.rank - 1; axis >= 0; --axis)
     {
-        map.axes[axis] = { static_cast<Index>(shape.inputSizes[axis]), static_cast<Index>(shape.padBegins[axis]),
-            static_cast<Index>(inputStride), FastDivisor<Index>(static_cast<Index>(shape.outputSize(axis))) };
+        map.axes[axis] = {static_cast<Index>(shape.inputSizes[axis]), static_cast<Index>(shape.padBegins[axis]),
+            static_cast<Index>(inputStride), FastDivisor<Index>(static_cast<Index>(shape.outputSize(axis)))};
         inputStride *= shape.inputSizes[axis];
     }
     return map;
@@ -112,7 +112,7 @@ constexpr int64_t choosePadBlocks(int64_t numVectors)
     return std::min((numVectors + kPadThreads - 1) / kPadThreads, kMaxPadBlocks);
 }
 
-static_assert(fitsFastIndex(int64_t{ 1 } << 30) && !fitsFastIndex(int64_t{ 1 } << 31));
+static_assert(fitsFastIndex(int64_t{1} << 30) && !fitsFastIndex(int64_t{1} << 31));
 static_assert(choosePadBlocks(1) == 1 && choosePadBlocks(257) == 2);
 
 } // namespace trtconv

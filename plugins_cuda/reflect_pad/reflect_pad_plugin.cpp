@@ -60,7 +60,7 @@ ReflectPadPlugin::ReflectPadPlugin(std::string const& nodeName, FieldReader& fie
 
 std::vector<nvinfer1::PluginField> ReflectPadPlugin::fields() const
 {
-    return { { "pads", mPads.data(), nvinfer1::PluginFieldType::kINT32, static_cast<int32_t>(mPads.size()) } };
+    return {{"pads", mPads.data(), nvinfer1::PluginFieldType::kINT32, static_cast<int32_t>(mPads.size())}};
 }
 
 bool ReflectPadPlugin::supportsType(DataType type)
@@ -107,7 +107,7 @@ void ReflectPadPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, void 
     void* /*workspace*/, cudaStream_t stream) const
 {
     PadShape const shape = mergeAxes(rank(), inputDesc[0].dims.d, mPads.data());
-    launchReflectPad({ inputs[0], output, shape, bytesOf(inputDesc[0].type) }, stream);
+    launchReflectPad({inputs[0], output, shape, bytesOf(inputDesc[0].type)}, stream);
 }
 
 } // namespace trtconv

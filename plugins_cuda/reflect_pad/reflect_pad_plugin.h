@@ -13,7 +13,7 @@ class ReflectPadPlugin : public PluginShell<ReflectPadPlugin>
 public:
     static constexpr char const* kName = "ReflectPad";
     static constexpr int32_t kNumInputs = 1;
-    static constexpr nvinfer1::PluginField kFields[]{ { "pads", nullptr, nvinfer1::PluginFieldType::kINT32, 0 } };
+    static constexpr nvinfer1::PluginField kFields[]{{"pads", nullptr, nvinfer1::PluginFieldType::kINT32, 0}};
 
     ReflectPadPlugin(std::string const& nodeName, FieldReader& fields);
 

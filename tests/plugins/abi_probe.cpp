@@ -52,7 +52,7 @@ std::string typeOf(Member)
     std::string name = demangled;
     std::free(demangled);
     // Names that releases moved between namespaces; a pointer is a pointer.
-    for (char const* const moved : { "release_10::", "release_11::", "v_1_0::" })
+    for (char const* const moved : {"release_10::", "release_11::", "v_1_0::"})
     {
         name = replaceAll(name, moved, "");
     }
@@ -62,7 +62,7 @@ std::string typeOf(Member)
 template <typename Interface>
 nvinfer1::InterfaceInfo infoOf()
 {
-    alignas(16) char storage[64]{ };
+    alignas(16) char storage[64]{};
     return reinterpret_cast<Interface*>(storage)->Interface::getInterfaceInfo(); // not a virtual call: reads no member
 }
 

@@ -25,7 +25,7 @@ void forEachTileElement(Slice const& slice, int64_t first, int32_t step, int64_t
 {
     for (int32_t k = 0; k < tileVectors(slice.vectorSize); ++k)
     {
-        int64_t const index = first + int64_t{ k } * step;
+        int64_t const index = first + int64_t{k} * step;
         uint32_t const valid = index < end ? validElements(slice.span, index, slice.vectorSize) : 0;
         for (int32_t i = 0; i < slice.vectorSize; ++i)
         {
@@ -39,13 +39,13 @@ void forEachTileElement(Slice const& slice, int64_t first, int32_t step, int64_t
 
 SliceSums sumsOfTile(Slice const& slice, int64_t first, int32_t step, int64_t end)
 {
-    float values[kMaxTileSize]{ };
+    float values[kMaxTileSize]{};
     uint32_t valid = 0;
     forEachTileElement(slice, first, step, end,
         [&](int32_t i, int64_t element)
         {
             values[i] = slice.input[element];
-            valid |= uint32_t{ 1 } << i;
+            valid |= uint32_t{1} << i;
         });
     return sumTile<kMaxTileSize>([&](int i) { return values[i]; }, valid, __builtin_popcount(valid), slice.shift);
 }
@@ -79,11 +79,11 @@ extern "C" void host_instance_norm(float const* input, float const* scale, float
     InstanceNormConfig const config =
         chooseInstanceNormConfig(num_slices, slice_size, base_offset, vector_size, num_processors);
     int32_t const lanes = config.isResident ? config.lanesPerSlice : config.threads;
-    int64_t const tileStep = int64_t{ lanes } * tileVectors(vector_size);
+    int64_t const tileStep = int64_t{lanes} * tileVectors(vector_size);
     for (int64_t index = 0; index < num_slices; ++index)
     {
         VectorSpan const span = makeVectorSpan(index * slice_size, slice_size, base_offset, vector_size);
-        Slice const slice{ input, span, vector_size, input[span.begin] };
+        Slice const slice{input, span, vector_size, input[span.begin]};
         // A thread of a resident launch has one tile: had it more, `visits` would show those left out.
         auto const forEachTileOfThread = [&](int32_t split, int32_t lane, auto const& body)
         {
