@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,10 +107,14 @@ def plugin_op_names(graph: onnx.GraphProto) -> set[str]:
 
 def walk_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """Yield every node of a graph and of the branches and bodies inside it."""
-    for node in graph.node:
+    yield from _walk(graph.node)
+
+
+def _walk(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
         yield node
         for branch in branches(node):
-            yield from walk_nodes(branch)
+            yield from _walk(branch.node)
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -162,13 +167,28 @@ def _inline_functions(proto: onnx.ModelProto, path: Path, inline_plugins: bool) 
     kept = [function for function in proto.functions if function.domain == DOMAIN and not inline_plugins]
     if len(kept) == len(proto.functions):
         return proto
-    inlinable = proto if not kept else without_functions(proto)
+    inlinable = without_functions(proto) if kept else proto
     try:
+        inlinable = _with_explicit_attributes(inlinable)
         inlined = onnx.inliner.inline_local_functions(inlinable, convert_version=True)
     except Exception as error:
         raise ModelError(f"its functions cannot be inlined: {error}", where=str(path)) from error
     inlined.functions.extend(kept)
     return inlined
+
+
+def _with_explicit_attributes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Write the default attributes of functions to the nodes that call them: onnx's inliner forgets the defaults."""
+    explicit = onnx.ModelProto()
+    explicit.CopyFrom(proto)
+    defaults = {(each.domain, each.name, each.overload): each.attribute_proto for each in proto.functions}
+    bodies = (walk_nodes(explicit.graph), *(_walk(function.node) for function in explicit.functions))
+    for node in itertools.chain(*bodies):
+        given = {attribute.name for attribute in node.attribute}
+        for attribute in defaults.get((node.domain, node.op_type, node.overload), ()):
+            if attribute.name not in given:
+                node.attribute.add().CopyFrom(attribute)
+    return explicit
 
 
 def _with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 DOMAIN = "trtconv"
 VERSION = 1
@@ -55,7 +55,7 @@ def attributes_for(op: PluginOp, values: Mapping[str, AttributeValue], opset: in
             raise ValueError(f"{op.name}.{name} is of type {type(value)}, expected {op.attributes[name]}")
     attributes: dict[str, Any] = dict(values)
     if _needs_pads_tensor(op, opset):
-        attributes["pads_tensor"] = np.array(values["pads"], dtype=np.int64)
+        attributes["pads_tensor"] = numpy_helper.from_array(np.array(values["pads"], dtype=np.int64))
     return {**attributes, "plugin_version": str(VERSION), "plugin_namespace": DOMAIN}
 
 
