@@ -250,7 +250,7 @@ def test_instance_norm_agrees_with_onnx_runtime(
     assert worst_excess(y, instance_norm_reference(shifted, scale, bias, EPSILON), "float32") <= 1
 
 
-def session_of(node_type: str, inputs: dict[str, int], **attributes: object) -> onnxruntime.InferenceSession:
+def session_of(node_type: str, inputs: dict[str, int], **attributes: Any) -> onnxruntime.InferenceSession:
     node = helper.make_node(node_type, list(inputs), ["y"], **attributes)
     values = [helper.make_tensor_value_info(name, kind, None) for name, kind in inputs.items()]
     output = helper.make_tensor_value_info("y", next(iter(inputs.values())), None)
