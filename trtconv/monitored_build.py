@@ -20,6 +20,7 @@ def build_serialized(trt: Any, builder: Any, network: Any, config: Any, parser: 
     Interrupted on Ctrl-C.
     """
     cancelled = threading.Event()
+    finished = threading.Event()  # Thread.join() forgets its thread when Ctrl-C interrupts it, before Python 3.13
     monitor = _make_monitor(trt, progress, cancelled)
     config.progress_monitor = monitor
     results: list[Any] = []
@@ -30,19 +31,19 @@ def build_serialized(trt: Any, builder: Any, network: Any, config: Any, parser: 
             results.append(builder.build_serialized_network(network, config))
         except BaseException as error:
             failures.append(error)
+        finally:
+            finished.set()
 
     worker = threading.Thread(target=run, args=(parser, monitor), name="trtconv-build", daemon=True)
     try:
         worker.start()
-        while worker.is_alive():
-            worker.join(_TICK_SECONDS)
+        while not finished.wait(_TICK_SECONDS):
             progress.tick()
     except KeyboardInterrupt:
         raise Interrupted("the build was interrupted, no engine was written") from None
     finally:
         cancelled.set()
-        if worker.is_alive():
-            worker.join(_CANCEL_SECONDS)
+        finished.wait(_CANCEL_SECONDS)
     if failures:
         raise failures[0]
     return results[0]
