@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
 PROGRAM = "trtconv"
 _NEXT_PROFILE = "--profile"
-_DEFECT_EXIT_CODE = 70  # EX_SOFTWARE: a defect of trtconv itself, none of the documented outcomes
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _DefectError(TrtconvError):
+    """A defect of trtconv itself, none of the documented outcomes."""
+
+    exit_code = 70  # EX_SOFTWARE
 
 
 def _common_options(command: Command) -> Command:
@@ -167,36 +172,35 @@ def main(args: list[str] | None = None) -> NoReturn:
         _leave(0)
     except click.UsageError as error:
         hint = f"run: {error.ctx.command_path} --help" if error.ctx else None
-        _fail(ConfigError(error.format_message().rstrip("."), hint=hint), args)
+        _fail(ConfigError(error.format_message().rstrip("."), hint=hint), args, error)
     except (KeyboardInterrupt, click.Abort):
         _fail(Interrupted("interrupted"), args)
     except TrtconvError as error:
         _fail(error, args)
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
-        _fail(TrtconvError(what, where="a defect of trtconv", hint="run again with --debug and report it"), args, error)
+        _fail(_DefectError(what, where="a defect of trtconv", hint="run again with --debug and report it"), args, error)
     sys.exit(0)
 
 
 def _fail(error: TrtconvError, args: list[str], cause: Exception | None = None) -> NoReturn:
     """Print an error in the documented form and end the process."""
-    exit_code = error.exit_code if cause is None else _DEFECT_EXIT_CODE
     lines = [f"error: {error}"]
     if "--debug" in args:
         lines[:0] = ["".join(traceback.format_exception(cause or error)).rstrip()]
     if error.hint:
         lines.append(f"hint: {error.hint}")
-    document = {"error": {"what": error.what, "where": error.where, "hint": error.hint, "exit_code": exit_code}}
+    document = {"error": {"what": error.what, "where": error.where, "hint": error.hint, "exit_code": error.exit_code}}
     try:
         print(*lines, sep="\n", file=sys.stderr, flush=True)
         if "--json" in args:
             print(json.dumps(document, indent=2))
         sys.stdout.flush()
     except OSError:
-        _leave(exit_code)
+        _leave(error.exit_code)
     if isinstance(error, Interrupted):
-        _leave(exit_code)
-    sys.exit(exit_code)
+        _leave(error.exit_code)
+    sys.exit(error.exit_code)
 
 
 def _leave(exit_code: int) -> NoReturn:
