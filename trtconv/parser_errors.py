@@ -20,6 +20,14 @@ _UNKNOWN_OP = re.compile(r"plugin not found|^false$", re.IGNORECASE)
 
 def parse_error(parser: Any, title: str, proto: onnx.ModelProto, model_path: Path, last_error: str) -> ModelError:
     """Return the error that describes why `parser` refused `proto`; `title` is the backend's name and version."""
+    nodes = nodes_by_problem(parser, title, proto)
+    what = "; ".join(f"{problem} {_node_list(names)}".strip() for problem, names in nodes.items())
+    hint = "replace the op before the export, or give the nodes another form" if nodes else None
+    return ModelError(what or last_error, where=str(model_path), hint=hint)
+
+
+def nodes_by_problem(parser: Any, title: str, proto: onnx.ModelProto) -> dict[str, list[str]]:
+    """Return each problem that `parser` has with `proto`, with the addresses of the nodes that have it."""
     nodes: dict[str, list[str]] = {}
     for index in range(parser.num_errors):
         error = parser.get_error(index)
@@ -30,9 +38,7 @@ def parse_error(parser: Any, title: str, proto: onnx.ModelProto, model_path: Pat
             nodes.setdefault(text, []).append(f"{_address(error, proto)} ({op})")
         else:
             nodes.setdefault(f"{text} (in {_importer(error)})", [])
-    what = "; ".join(f"{problem} {_node_list(names)}".strip() for problem, names in nodes.items())
-    hint = "replace the op before the export, or give the nodes another form" if nodes else None
-    return ModelError(what or last_error, where=str(model_path), hint=hint)
+    return nodes
 
 
 def without_consequences(messages: Sequence[str]) -> list[str]:
