@@ -1,42 +1,25 @@
-"""The kernels' arithmetic - launch choice, vector spans, statistics, spatial map - built for the host, no GPU."""
+"""InstanceNorm's arithmetic - launch choice, vector spans, statistics - built for the host, no GPU needed."""
 
 from __future__ import annotations
 
 import ctypes
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import pytest
-from host_compiler import compile_cpp
+from host_tools import pointer, session_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
-from tests.references import instance_norm_reference, reflect_pad_reference, worst_excess
+from tests.references import instance_norm_reference, worst_excess
 
 FloatArray = npt.NDArray[np.float32]
 
 H100_PROCESSORS = 132
 EPSILON = 1e-5
-
-
-@pytest.fixture(scope="session")
-def maths(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    source = Path(__file__).with_name("host_maths.cpp")
-    output = tmp_path_factory.mktemp("host_maths") / "libhost_maths.so"
-    library = ctypes.CDLL(str(compile_cpp(source, output, "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")))
-    library.host_workspace_partials.restype = ctypes.c_int64
-    library.host_pad_source.restype = ctypes.c_int64
-    library.host_fast_divide.restype = ctypes.c_uint32
-    return library
-
-
-def pointer(array: npt.NDArray[Any]) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
 
 
 def normalise_on_host(
@@ -250,145 +233,13 @@ def test_instance_norm_agrees_with_onnx_runtime(
     assert worst_excess(y, instance_norm_reference(shifted, scale, bias, EPSILON), "float32") <= 1
 
 
-def session_of(node_type: str, inputs: dict[str, int], **attributes: Any) -> onnxruntime.InferenceSession:
-    node = helper.make_node(node_type, list(inputs), ["y"], **attributes)
-    values = [helper.make_tensor_value_info(name, kind, None) for name, kind in inputs.items()]
-    output = helper.make_tensor_value_info("y", next(iter(inputs.values())), None)
-    graph = helper.make_graph([node], "one_node", values, [output])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-
-
-FLOAT = TensorProto.FLOAT
 INSTANCE_NORM_SESSION = session_of(
-    "InstanceNormalization", {"x": FLOAT, "scale": FLOAT, "bias": FLOAT}, epsilon=EPSILON
+    "InstanceNormalization",
+    {"x": TensorProto.FLOAT, "scale": TensorProto.FLOAT, "bias": TensorProto.FLOAT},
+    epsilon=EPSILON,
 )
-PAD_SESSION = session_of("Pad", {"x": TensorProto.INT32, "pads": TensorProto.INT64}, mode="reflect")
 
 
 def run_onnx_instance_norm(x: FloatArray, scale: FloatArray, bias: FloatArray) -> npt.NDArray[Any]:
     (y,) = INSTANCE_NORM_SESSION.run(None, {"x": x, "scale": scale, "bias": bias})
     return np.asarray(y)
-
-
-@settings(deadline=None, max_examples=500)
-@given(dividend=st.integers(0, 2**31 - 1), divisor=st.integers(1, 2**31 - 1))
-def test_fast_division(maths: ctypes.CDLL, dividend: int, divisor: int) -> None:
-    for n in (dividend, dividend // divisor * divisor, max(dividend // divisor * divisor - 1, 0)):
-        assert maths.host_fast_divide(ctypes.c_uint32(n), ctypes.c_uint32(divisor)) == n // divisor
-
-
-@st.composite
-def pad_cases(draw: st.DrawFn, max_size: int = 9, max_rank: int = 5) -> tuple[list[int], list[int]]:
-    sizes = draw(st.lists(st.integers(1, max_size), min_size=1, max_size=max_rank))
-    is_padded = draw(st.lists(st.booleans(), min_size=len(sizes), max_size=len(sizes)))
-    limits = [size - 1 if padded else 0 for size, padded in zip(sizes, is_padded, strict=True)]
-    pads = [draw(st.integers(0, limit)) for limit in limits * 2]
-    return sizes, pads
-
-
-def pad_on_host(
-    maths: ctypes.CDLL, x: npt.NDArray[np.int32], pads: list[int], offset: int, vector_size: int, fast: bool
-) -> npt.NDArray[np.int32]:
-    rank = x.ndim
-    output_shape = [size + pads[axis] + pads[rank + axis] for axis, size in enumerate(x.shape)]
-    y = np.zeros(output_shape, dtype=np.int32)
-    sizes = np.array(x.shape, dtype=np.int64)
-    pads64 = np.array(pads, dtype=np.int64)
-    maths.host_reflect_pad(
-        rank, pointer(sizes), pointer(pads64), offset % vector_size, vector_size, int(fast), pointer(x), pointer(y)
-    )
-    return y
-
-
-@settings(deadline=None, max_examples=300)
-@given(
-    case=pad_cases(),
-    offset=st.integers(0, 15),
-    vector_size=st.sampled_from([1, 2, 4, 8, 16]),
-    fast=st.booleans(),
-)
-def test_reflect_pad_agrees_with_reference_and_onnx_runtime(
-    maths: ctypes.CDLL, case: tuple[list[int], list[int]], offset: int, vector_size: int, fast: bool
-) -> None:
-    sizes, pads = case
-    x = np.arange(1, math.prod(sizes) + 1, dtype=np.int32).reshape(sizes)
-    y = pad_on_host(maths, x, pads, offset, vector_size, fast)
-    assert np.array_equal(y, reflect_pad_reference(x, pads))
-    (expected,) = PAD_SESSION.run(None, {"x": x, "pads": np.array(pads, dtype=np.int64)})
-    assert np.array_equal(y, expected)
-
-
-@pytest.mark.parametrize("width", [1, 7, 8, 9, 15, 16, 17, 255, 256, 257, 4095, 4096, 4097])
-def test_reflect_pad_around_vector_and_block_edges(maths: ctypes.CDLL, width: int) -> None:
-    x = np.arange(1, 3 * width + 1, dtype=np.int32).reshape(3, width)
-    pad = min(3, width - 1)
-    for pads in ([0, pad, 0, pad], [2, 0, 1, pad], [1, 0, 0, 0]):
-        for vector_size in (1, 4, 8, 16):
-            y = pad_on_host(maths, x, pads, vector_size - 1, vector_size, True)
-            assert np.array_equal(y, reflect_pad_reference(x, pads))
-
-
-@settings(deadline=None, max_examples=200)
-@given(
-    sizes=st.lists(st.integers(1, 4000), min_size=1, max_size=4),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_pad_source_of_huge_tensors(maths: ctypes.CDLL, sizes: list[int], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    pads = [int(rng.integers(0, size)) for size in sizes * 2]
-    rank = len(sizes)
-    outputs = [size + pads[axis] + pads[rank + axis] for axis, size in enumerate(sizes)]
-    sizes64, pads64 = np.array(sizes, dtype=np.int64), np.array(pads, dtype=np.int64)
-    fits = maths.host_fits_fast_index(rank, pointer(sizes64), pointer(pads64))
-    assert fits == (math.prod(outputs) < 2**31 - 32)
-    for _ in range(5):
-        coordinates = [int(rng.integers(0, size)) for size in outputs]
-        coordinates[-1] = outputs[-1] - 1 if rng.random() < 0.3 else coordinates[-1]
-        flat_output = flat_index(coordinates, outputs)
-        mirrored = [abs(c - pads[axis]) for axis, c in enumerate(coordinates)]
-        source = [min(m, 2 * (size - 1) - m) for m, size in zip(mirrored, sizes, strict=True)]
-        for fast in range(fits + 1):
-            found = maths.host_pad_source(rank, pointer(sizes64), pointer(pads64), ctypes.c_int64(flat_output), fast)
-            assert found == flat_index(source, sizes)
-
-
-def flat_index(coordinates: list[int], sizes: list[int]) -> int:
-    index = 0
-    for coordinate, size in zip(coordinates, sizes, strict=True):
-        index = index * size + coordinate
-    return index
-
-
-@pytest.mark.parametrize(
-    ("sizes", "pads", "rank"),
-    [
-        ([2, 3, 4, 5], [0, 0, 1, 1, 0, 0, 1, 1], 3),
-        ([2, 3, 4, 5], [0] * 8, 1),
-        ([2, 3, 4, 5], [0, 1, 0, 0, 0, 0, 0, 0], 3),
-        ([2, 3, 4, 5], [1, 1, 1, 1, 1, 1, 1, 1], 4),
-    ],
-)
-def test_unpadded_neighbours_become_one_axis(maths: ctypes.CDLL, sizes: list[int], pads: list[int], rank: int) -> None:
-    sizes64, pads64 = np.array(sizes, dtype=np.int64), np.array(pads, dtype=np.int64)
-    assert maths.host_merged_rank(len(sizes), pointer(sizes64), pointer(pads64)) == rank
-
-
-@pytest.mark.parametrize(
-    ("sizes", "pads", "bad_axis"),
-    [
-        ([4, 5], [3, 4, 3, 4], -1),
-        ([4, 5], [0, 5, 0, 0], 1),
-        ([4, 5], [0, 0, 4, 0], 0),
-        ([1], [0, 0], -1),
-        ([1], [1, 0], 0),
-        ([4], [-1, 0], 0),
-        ([0, 5], [0, 1, 0, 1], -1),
-        ([0, 5], [1, 1, 0, 1], 0),
-    ],
-)
-def test_pads_that_reach_beyond_their_axis_are_found(
-    maths: ctypes.CDLL, sizes: list[int], pads: list[int], bad_axis: int
-) -> None:
-    sizes64, pads64 = np.array(sizes, dtype=np.int64), np.array(pads, dtype=np.int64)
-    assert maths.host_find_bad_pad(len(sizes), pointer(sizes64), pointer(pads64)) == bad_axis

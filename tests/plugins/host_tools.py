@@ -1,0 +1,23 @@
+"""Helpers of the tests that hold the kernels' arithmetic against ONNX Runtime."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy.typing as npt
+import onnxruntime
+from onnx import helper
+
+
+def pointer(array: npt.NDArray[Any]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def session_of(node_type: str, inputs: dict[str, int], **attributes: Any) -> onnxruntime.InferenceSession:
+    node = helper.make_node(node_type, list(inputs), ["y"], **attributes)
+    values = [helper.make_tensor_value_info(name, kind, None) for name, kind in inputs.items()]
+    output = helper.make_tensor_value_info("y", next(iter(inputs.values())), None)
+    graph = helper.make_graph([node], "one_node", values, [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])

@@ -1,0 +1,262 @@
+// Takes both plugins through what TensorRT does with them, up to where a GPU is needed, and checks each answer.
+//   plugin_lifecycle LIBRARY     prints "check<tab>ok" or "check<tab>wrong" lines; refusals are logged to standard
+//   error
+#include <cstdio>
+#include <cstring>
+#include <dlfcn.h>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "abi/plugin_v3.h"
+
+using namespace nvinfer1;
+
+namespace
+{
+
+void check(char const* name, bool isRight)
+{
+    std::printf("%s\t%s\n", name, isRight ? "ok" : "wrong");
+}
+
+// A size: constant, or known only at run time (then `value` is the one that it happens to have).
+struct FakeSize : apiv::VDimensionExpr, IDimensionExpr
+{
+    FakeSize(int64_t size, bool isKnown)
+        : value(size)
+        , known(isKnown)
+    {
+        mImpl = this;
+    }
+    bool isConstant() const override { return known; }
+    int64_t getConstantValue() const override { return value; }
+    bool isSizeTensor() const override { return false; }
+
+    int64_t value;
+    bool known;
+};
+
+FakeSize const& fake(IDimensionExpr const& expression)
+{
+    return static_cast<FakeSize const&>(expression);
+}
+
+struct FakeBuilder : apiv::VExprBuilder, IExprBuilder
+{
+    FakeBuilder() { mImpl = this; }
+    IDimensionExpr const* constant(int64_t value) override { return make(value, true); }
+    IDimensionExpr const* operation(
+        DimensionOperation op, IDimensionExpr const& first, IDimensionExpr const& second) override
+    {
+        int64_t const sum = fake(first).value + fake(second).value;
+        return make(op == DimensionOperation::kSUM ? sum : -1, fake(first).known && fake(second).known);
+    }
+    IDimensionExpr const* declareSizeTensor(int32_t, IDimensionExpr const&, IDimensionExpr const&) override
+    {
+        return nullptr;
+    }
+    IDimensionExpr const* make(int64_t value, bool isKnown)
+    {
+        sizes.push_back(std::make_unique<FakeSize>(value, isKnown));
+        return sizes.back().get();
+    }
+    // Negative sizes are known only at run time.
+    DimsExprs shape(std::vector<int64_t> const& values)
+    {
+        DimsExprs dims{static_cast<int32_t>(values.size()), {}};
+        for (size_t i = 0; i < values.size(); ++i)
+        {
+            dims.d[i] = make(values[i] < 0 ? -values[i] : values[i], values[i] >= 0);
+        }
+        return dims;
+    }
+
+    std::vector<std::unique_ptr<FakeSize>> sizes;
+};
+
+PluginTensorDesc tensor(std::vector<int64_t> const& sizes, DataType type = DataType::kFLOAT)
+{
+    PluginTensorDesc result{{static_cast<int32_t>(sizes.size()), {}}, type, TensorFormat::kLINEAR, -1.0F};
+    std::copy(sizes.begin(), sizes.end(), result.dims.d);
+    return result;
+}
+
+DynamicPluginTensorDesc dynamicTensor(
+    std::vector<int64_t> const& sizes, DataType type = DataType::kFLOAT, TensorFormat format = TensorFormat::kLINEAR)
+{
+    DynamicPluginTensorDesc result{tensor(sizes, type), {}, {}, {}};
+    result.desc.format = format;
+    result.min = result.max = result.opt = result.desc.dims;
+    return result;
+}
+
+// A plugin through its four faces.
+struct Faces
+{
+    explicit Faces(IPluginV3* owned)
+        : plugin(owned)
+        , core(static_cast<IPluginV3OneCore*>(owned->getCapabilityInterface(PluginCapabilityType::kCORE)))
+        , build(static_cast<IPluginV3OneBuild*>(owned->getCapabilityInterface(PluginCapabilityType::kBUILD)))
+        , runtime(static_cast<IPluginV3OneRuntime*>(owned->getCapabilityInterface(PluginCapabilityType::kRUNTIME)))
+    {
+    }
+
+    // Returns the status, and the sizes that the output would have.
+    int32_t outputShape(std::vector<std::vector<int64_t>> const& shapes, std::vector<int64_t>& sizes)
+    {
+        FakeBuilder builder;
+        std::vector<DimsExprs> inputs;
+        for (auto const& shape : shapes)
+        {
+            inputs.push_back(builder.shape(shape));
+        }
+        DimsExprs output{};
+        int32_t const status =
+            build->getOutputShapes(inputs.data(), static_cast<int32_t>(inputs.size()), nullptr, 0, &output, 1, builder);
+        sizes.clear();
+        for (int32_t i = 0; i < output.nbDims; ++i)
+        {
+            sizes.push_back(fake(*output.d[i]).value);
+        }
+        return status;
+    }
+
+    bool takes(int32_t position, std::vector<DynamicPluginTensorDesc> const& tensors)
+    {
+        return build->supportsFormatCombination(position, tensors.data(), static_cast<int32_t>(tensors.size()) - 1, 1);
+    }
+
+    std::unique_ptr<IPluginV3> plugin;
+    IPluginV3OneCore* core;
+    IPluginV3OneBuild* build;
+    IPluginV3OneRuntime* runtime;
+};
+
+bool areEqual(PluginFieldCollection const& left, PluginFieldCollection const& right)
+{
+    PluginField const& a = left.fields[0];
+    PluginField const& b = right.fields[0];
+    return left.nbFields == 1 && right.nbFields == 1 && std::string(a.name) == b.name && a.type == b.type
+        && a.length == b.length && std::memcmp(a.data, b.data, a.length * sizeof(int32_t)) == 0;
+}
+
+void checkCopies(std::string const& name, IPluginCreatorV3One& creator, PluginFieldCollection const& fields)
+{
+    auto original = std::make_unique<Faces>(creator.createPlugin("a node", &fields, TensorRTPhase::kBUILD));
+    Faces clone(original->plugin->clone());
+    Faces attached(clone.runtime->attachToContext(nullptr));
+    std::string const cacheId = original->build->getTimingCacheID();
+    original.reset();
+    check((name + " clone keeps its state").c_str(), areEqual(*clone.runtime->getFieldsToSerialize(), fields));
+    check((name + " attached keeps its state").c_str(), areEqual(*attached.runtime->getFieldsToSerialize(), fields));
+    check((name + " clone keeps its cache id").c_str(), attached.build->getTimingCacheID() == cacheId);
+
+    Faces reloaded(creator.createPlugin("a node", attached.runtime->getFieldsToSerialize(), TensorRTPhase::kRUNTIME));
+    check((name + " reloads").c_str(), areEqual(*reloaded.runtime->getFieldsToSerialize(), fields));
+    check((name + " is called so").c_str(),
+        reloaded.core->getPluginName() == name && std::string(reloaded.core->getPluginNamespace()) == "trtconv"
+            && std::string(reloaded.core->getPluginVersion()) == "1");
+    check((name + " has one output").c_str(), reloaded.build->getNbOutputs() == 1);
+}
+
+void checkReflectPad(IPluginCreatorV3One& creator)
+{
+    int32_t const pads[]{0, 0, 1, 2, 0, 0, 3, 4};
+    PluginField const field{"pads", pads, PluginFieldType::kINT32, 8};
+    PluginFieldCollection const fields{1, &field};
+    checkCopies("ReflectPad", creator, fields);
+    Faces pad(creator.createPlugin("middle_pad", &fields, TensorRTPhase::kBUILD));
+
+    std::vector<int64_t> sizes;
+    check("pad shape", pad.outputShape({{-2, 3, -9, 10}}, sizes) == 0 && sizes == std::vector<int64_t>{2, 3, 13, 16});
+    check("pad shape of wrong rank", pad.outputShape({{3, 9, 10}}, sizes) != 0);
+    check("pad beyond a constant size", pad.outputShape({{2, 3, 9, 4}}, sizes) != 0);
+    check("pad beyond an unknown size", pad.outputShape({{2, 3, 9, -4}}, sizes) == 0);
+    check("pad with two inputs", pad.outputShape({{2, 3, 9, 9}, {1}}, sizes) != 0);
+
+    PluginTensorDesc const good = tensor({2, 3, 4, 5});
+    PluginTensorDesc const bad = tensor({2, 3, 3, 5});
+    check("pad below the run-time size", pad.runtime->onShapeChange(&good, 1, nullptr, 0) == 0);
+    check("pad beyond the run-time size", pad.runtime->onShapeChange(&bad, 1, nullptr, 0) != 0);
+    PluginTensorDesc const empty = tensor({0, 3, 9, 9});
+    void const* inputs[]{nullptr};
+    void* outputs[]{nullptr};
+    check("pad of nothing", pad.runtime->enqueue(&empty, nullptr, inputs, outputs, nullptr, nullptr) == 0);
+
+    for (DataType const type : {DataType::kFLOAT, DataType::kHALF, DataType::kBF16, DataType::kINT8, DataType::kINT32,
+             DataType::kINT64, DataType::kBOOL, DataType::kUINT8, DataType::kFP8})
+    {
+        auto const both = std::vector{dynamicTensor({1, 1, 9, 9}, type), dynamicTensor({1, 1, 13, 15}, type)};
+        check("pad takes a type", pad.takes(0, both) && pad.takes(1, both));
+    }
+    check("pad refuses int4", !pad.takes(0, {dynamicTensor({1, 1, 9, 9}, static_cast<DataType>(9)), {}}));
+    check("pad refuses a change of type",
+        !pad.takes(1, {dynamicTensor({1, 1, 9, 9}), dynamicTensor({1, 1, 13, 15}, DataType::kHALF)}));
+    check("pad refuses channels-last",
+        !pad.takes(0, {dynamicTensor({1, 8, 9, 9}, DataType::kHALF, TensorFormat::kHWC8), {}}));
+}
+
+void checkInstanceNorm(IPluginCreatorV3One& creator)
+{
+    float const epsilon = 3e-4F;
+    PluginField const field{"epsilon", &epsilon, PluginFieldType::kFLOAT32, 1};
+    PluginFieldCollection const fields{1, &field};
+    checkCopies("InstanceNorm", creator, fields);
+    Faces norm(creator.createPlugin("first_norm", &fields, TensorRTPhase::kBUILD));
+
+    std::vector<int64_t> sizes;
+    check("norm shape",
+        norm.outputShape({{-2, 3, 9, -7}, {3}, {3}}, sizes) == 0 && sizes == std::vector<int64_t>{2, 3, 9, 7});
+    check("norm of rank 2", norm.outputShape({{2, 3}, {3}, {3}}, sizes) != 0);
+    check("norm with scale of rank 4", norm.outputShape({{2, 3, 4}, {1, 3, 1, 1}, {3}}, sizes) != 0);
+    check("norm without bias", norm.outputShape({{2, 3, 4}, {3}}, sizes) != 0);
+
+    DataType output{};
+    DataType const halves[]{DataType::kHALF, DataType::kHALF, DataType::kHALF};
+    DataType const mixed[]{DataType::kHALF, DataType::kFLOAT, DataType::kFLOAT};
+    check("norm type", norm.build->getOutputDataTypes(&output, 1, halves, 3) == 0 && output == DataType::kHALF);
+    check("norm of mixed types", norm.build->getOutputDataTypes(&output, 1, mixed, 3) != 0);
+    for (DataType const type : {DataType::kFLOAT, DataType::kHALF, DataType::kBF16})
+    {
+        auto const x = dynamicTensor({1, 8, 9, 9}, type);
+        auto const channels = dynamicTensor({8}, type);
+        std::vector const all{x, channels, channels, x};
+        check(
+            "norm takes a type", norm.takes(0, all) && norm.takes(1, all) && norm.takes(2, all) && norm.takes(3, all));
+    }
+    auto const integers = dynamicTensor({1, 8, 9, 9}, DataType::kINT32);
+    check("norm refuses integers", !norm.takes(0, {integers, integers, integers, integers}));
+
+    auto const workspace = [&](std::vector<int64_t> const& shape)
+    {
+        std::vector const inputs{dynamicTensor(shape), dynamicTensor({shape[1]}), dynamicTensor({shape[1]})};
+        return norm.build->getWorkspaceSize(inputs.data(), 3, inputs.data(), 1);
+    };
+    check("norm workspace", workspace({1, 512, 32, 32}) == 0 && workspace({1, 3, 512, 512}) > 0);
+
+    std::vector const wrongChannels{tensor({2, 3, 8}), tensor({4}), tensor({3})};
+    check("norm with 4 scales for 3 channels", norm.runtime->onShapeChange(wrongChannels.data(), 3, nullptr, 0) != 0);
+    std::vector const empty{tensor({2, 3, 0}), tensor({3}), tensor({3})};
+    void const* inputs[]{nullptr, nullptr, nullptr};
+    void* outputs[]{nullptr};
+    check("norm of nothing", norm.runtime->enqueue(empty.data(), nullptr, inputs, outputs, nullptr, nullptr) == 0);
+}
+
+} // namespace
+
+int main(int /*argc*/, char** argv)
+{
+    void* const library = dlopen(argv[1], RTLD_NOW);
+    if (library == nullptr)
+    {
+        std::fprintf(stderr, "%s\n", dlerror());
+        return 1;
+    }
+    using GetCreators = IPluginCreatorInterface* const* (*)(int32_t&);
+    int32_t numCreators = 0;
+    auto* const* const creators = reinterpret_cast<GetCreators>(dlsym(library, "getCreators"))(numCreators);
+    check("two creators", numCreators == 2);
+    checkInstanceNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
+    checkReflectPad(*static_cast<IPluginCreatorV3One*>(creators[1]));
+}
