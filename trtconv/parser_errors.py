@@ -43,7 +43,8 @@ def nodes_by_problem(parser: Any, title: str, proto: onnx.ModelProto) -> dict[st
 
 def without_consequences(messages: Sequence[str]) -> list[str]:
     """Drop TensorRT's repetitions of a missing CUDA device, which every error on a machine without a GPU brings."""
-    return [message for message in messages if "catchCudaError" not in message]
+    causes = [message for message in messages if "catchCudaError" not in message]
+    return causes or list(messages)
 
 
 def _shorten(text: str) -> str:
