@@ -1,0 +1,106 @@
+"""Reports: one aligned line for each outcome, every node when asked, the same facts as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trtconv.report import BuildReport, Decision, RewriteReport, decision_lines, format_size
+
+PAD, NORM = "trtconv::ReflectPad", "trtconv::InstanceNorm"
+
+
+def pads(count: int) -> list[Decision]:
+    return [Decision(f"/pad{index}", "Pad(reflect)", PAD, "pads [1,1] from an attribute") for index in range(count)]
+
+
+def rewrite_report(folder: Path, decisions: list[Decision], **changes: Any) -> RewriteReport:
+    values = {"model": folder / "m.onnx", "opset": 17, "num_nodes": 9, "decisions": tuple(decisions)} | changes
+    return RewriteReport(**values)
+
+
+@pytest.fixture
+def build_report(tmp_path: Path) -> BuildReport:
+    engine = tmp_path / "m.engine"
+    engine.write_bytes(b"0" * 2048)
+    manifest_path = tmp_path / "m.engine.json"
+    rewrite = rewrite_report(tmp_path, pads(1), warnings=("it is odd",))
+    return BuildReport(rewrite, engine, manifest_path, {"format": 1}, "TensorRT 10.6 for a GPU", ("so it is",), 1.23456)
+
+
+def test_nodes_of_one_outcome_share_a_line() -> None:
+    (line,) = decision_lines(pads(5), verbose=False)
+    assert line.split(maxsplit=1) == [
+        "rewritten",
+        f"5 Pad(reflect) -> {PAD}: pads [1,1] from an attribute [/pad0, /pad1, and 3 more]",
+    ]
+    (verbose,) = decision_lines(pads(5), verbose=True)
+    assert verbose.endswith("[/pad0, /pad1, /pad2, /pad3, /pad4]")
+    (two,) = decision_lines(pads(2), verbose=False)
+    assert two.endswith("[/pad0, /pad1]")
+
+
+def test_each_outcome_and_reason_has_its_line() -> None:
+    native = [Decision(f"n{index}", "Pad(reflect)", None, reason) for index, reason in enumerate(["a", "b", "a"])]
+    lines = decision_lines([*pads(1), *native], verbose=False)
+    assert [line.split()[:2] for line in lines] == [["rewritten", "1"], ["native", "2"], ["native", "1"]]
+    assert len({line.index(line.split()[1]) for line in lines}) == 1, "the second column is not aligned"
+
+
+def test_nothing_to_rewrite_is_said() -> None:
+    (line,) = decision_lines([], verbose=False)
+    assert "nothing" in line
+
+
+def test_a_rewrite_counts_what_it_changed(tmp_path: Path) -> None:
+    output = tmp_path / "out.onnx"
+    output.write_bytes(b"0" * 1536)
+    decisions = [*pads(2), Decision("/norm", "InstanceNormalization", None, "asked for")]
+    report = rewrite_report(tmp_path, decisions, output=output)
+    assert report.num_rewritten == 2
+    assert report.render().splitlines()[-1].split() == ["output", str(output), "(1.5", "KiB)"]
+    document = json.loads(json.dumps(report.to_json()))
+    assert document["num_rewritten"] == 2
+    assert document["output"] == str(output)
+    assert document["decisions"][2] == {
+        "node": "/norm",
+        "op": "InstanceNormalization",
+        "became": None,
+        "reason": "asked for",
+    }
+
+
+def test_a_build_tells_all_it_knows_in_aligned_lines(build_report: BuildReport) -> None:
+    lines = build_report.render().splitlines()
+    labels = ["model", "rewritten", "warning", "backend", "note", "engine", "manifest"]
+    assert [line.split()[0] for line in lines] == labels
+    assert len({line.index(line.split()[1]) for line in lines}) == 1, "the second column is not aligned"
+    assert "2.0 KiB, built in 1.2 s" in lines[5]
+
+
+def test_a_build_is_json(build_report: BuildReport) -> None:
+    document = json.loads(json.dumps(build_report.to_json()))
+    assert document.keys() == {"engine", "manifest", "seconds", "notes", "rewrite", "build"}
+    assert document["seconds"] == 1.235
+    assert document["rewrite"]["warnings"] == ["it is odd"]
+    assert document["rewrite"]["output"] is None
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (5 << 20, "5.0 MiB"),
+        (3 << 30, "3.0 GiB"),
+        (5000 << 30, "5000.0 GiB"),
+        ((1 << 20) - 1, "1.0 MiB"),
+    ],
+)
+def test_sizes_are_for_people(num_bytes: int, text: str) -> None:
+    assert format_size(num_bytes) == text
