@@ -74,7 +74,7 @@ def assert_gives_expected(rewritten: Rewritten, case: BackendCase, exact: bool) 
 
 
 def test_cases_are_the_known_ones() -> None:
-    assert REWRITTEN | REWRITTEN_FILES < backend_cases().keys()
+    assert backend_cases().keys() > REWRITTEN | REWRITTEN_FILES
     assert {"test_constant_pad", "test_edge_pad", "test_wrap_pad", "test_constant_pad_axes"} < backend_cases().keys()
 
 

@@ -55,6 +55,18 @@ def require_external_files(proto: onnx.ModelProto, model_path: Path) -> None:
             raise ModelError(what, where=str(model_path), hint="copy the data file again: it is truncated")
 
 
+def with_small_tensors(proto: onnx.ModelProto, folder: Path, max_elements: int) -> onnx.ModelProto:
+    """Return the model with its small external tensors loaded, or `proto` itself where there are none."""
+    if not any(0 <= math.prod(tensor.dims) <= max_elements for tensor in external_tensors(proto)):
+        return proto
+    loaded = onnx.ModelProto()
+    loaded.CopyFrom(proto)
+    for tensor in external_tensors(loaded):
+        if 0 <= math.prod(tensor.dims) <= max_elements:
+            tensor.CopyFrom(read_external_tensor(tensor, folder))
+    return loaded
+
+
 def read_external_tensor(tensor: onnx.TensorProto, folder: Path) -> onnx.TensorProto:
     """Return a copy of an external tensor with its data. `folder` is the model's; symbolic links are followed.
 
@@ -72,9 +84,10 @@ def read_external_tensor(tensor: onnx.TensorProto, folder: Path) -> onnx.TensorP
 
 
 def carry_external_files(proto: onnx.ModelProto, source_folder: Path, target_folder: Path) -> list[Path]:
-    """Bring the data files that `proto` names into `target_folder`, by hard link or else by copy; return the new ones.
+    """Copy the data files that `proto` names into `target_folder`; return the new ones.
 
-    Raises ConfigError instead of overwriting a different file.
+    No links: onnx refuses data files that have more than one, of the copy as of the original. Raises ConfigError
+    instead of overwriting a different file.
     """
     carried = []
     for location in sorted({_place_of(tensor, source_folder).location for tensor in external_tensors(proto)}):
@@ -91,10 +104,7 @@ def carry_external_files(proto: onnx.ModelProto, source_folder: Path, target_fol
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"cannot be made: {error.strerror}", where=str(target.parent)) from None
-        try:
-            os.link(source.resolve(), target)
-        except OSError:  # another file system, or one without hard links
-            copy_atomically(source, target)
+        copy_atomically(source, target)
         carried.append(target)
     return carried
 

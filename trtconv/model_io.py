@@ -15,13 +15,14 @@ import onnx_graphsurgeon as gs
 from google.protobuf.message import DecodeError
 
 from trtconv.errors import ConfigError, ModelError
-from trtconv.external_data import external_tensors, require_external_files
+from trtconv.external_data import external_tensors, require_external_files, with_small_tensors
 from trtconv.graph_bridge import branches, import_graph, write_edits
 from trtconv.plugin_ops import DOMAIN, MIN_IR_VERSION, PLUGIN_OPS, VERSION, function_for
 from trtconv.profiles import Dims
 
 _ONNX_DOMAINS = ("", "ai.onnx")
 _FIRST_IR_WITH_OPSETS = 3
+_MAX_SHAPE_ELEMENTS = 64  # shapes, axes and pads, which shape inference reads
 _GIT_LFS_MARK = b"version https://git-lfs"
 
 
@@ -52,7 +53,8 @@ def load(path: Path, *, inline_plugins: bool = False) -> Model:
     proto = _parse(path)
     require_external_files(proto, path)
     proto = _inline_functions(proto, path, inline_plugins)
-    return Model(path, proto, _import(_with_shapes(proto), path))
+    inferable = with_small_tensors(proto, path.parent, _MAX_SHAPE_ELEMENTS)
+    return Model(path, proto, _import(_with_shapes(inferable), path))
 
 
 def to_proto(model: Model) -> onnx.ModelProto:
