@@ -15,12 +15,12 @@ def manifest_path(engine_path: Path) -> Path:
 
 
 def read_manifest(engine_path: Path) -> dict[str, Any] | None:
-    """Return an engine's manifest, or None where there is none that can be read."""
+    """Return an engine's manifest, or None where there is none of trtconv's that can be read."""
     try:
         content = json.loads(manifest_path(engine_path).read_text())
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) else None
+    return content if isinstance(content, dict) and "trtconv" in content else None
 
 
 def to_text(manifest: dict[str, Any]) -> str:
