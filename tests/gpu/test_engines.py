@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,15 @@ from tests.gpu.networks import MODELS_VARIABLE, NETWORKS, Network
 from trtconv import BuildConfig, ShapeRange, build
 from trtconv.comparison import ComparisonReport, compare
 from trtconv.engine import load_engine
+from trtconv.gpu import find_gpu
 from trtconv.tolerances import TOLERANCE
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(
+        find_gpu() is None or find_spec("tensorrt") is None, reason="needs a GPU and the package tensorrt"
+    ),
+]
 
 # Runs in a process of its own: nothing of the build is left in it, the library has to be found and loaded anew.
 _RELOAD = """
