@@ -6,7 +6,7 @@ fails on types that it does not know; its import mixes up a branch's initializer
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Set
 
 import onnx
 import onnx_graphsurgeon as gs
@@ -18,10 +18,13 @@ G_LOGGER.severity = G_LOGGER.CRITICAL + 1  # it prints to standard output; what 
 
 
 def import_graph(proto: onnx.ModelProto) -> gs.Graph:
-    """Return the graph of a model for passes to edit. `proto` loses what graph-surgeon cannot carry."""
-    _drop_unportable(proto.graph)
-    graph = gs.import_onnx(proto)
-    _separate_scopes(graph, proto.graph, scopes=(), inherited={})
+    """Return the graph of a model for passes to edit, without what graph-surgeon cannot carry."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(proto)
+    del bare.functions[:]
+    _drop_unportable(bare.graph)
+    graph = gs.import_onnx(bare)
+    _import_branches(graph, proto.graph, outer=None)
     return graph
 
 
@@ -52,46 +55,66 @@ def branches(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:
             yield attribute.g
-        yield from attribute.graphs
+        elif attribute.type == onnx.AttributeProto.GRAPHS:
+            yield from attribute.graphs
 
 
-def _separate_scopes(
-    graph: gs.Graph, proto: onnx.GraphProto, scopes: Sequence[Set[str]], inherited: Mapping[str, gs.Tensor]
-) -> None:
-    """Give branches their own initializers: graph-surgeon takes the outer tensor where one has the same name.
+class _Scope:
+    """The tensors that a branch sees from outside, by name, as graph-surgeon's import asks for them.
 
-    `scopes` are the names of the outer graphs, `inherited` those outer initializers that were put right.
+    graph-surgeon itself copies a dictionary of them for every branch, and lets an outer tensor hide a branch's own
+    initializer of the same name: `own_names` are those that are not looked for outside.
     """
-    own = {tensor.name: tensor for tensor in proto.initializer}
-    names = own.keys() | {value.name for value in proto.input}
-    for node in proto.node:
-        names.update(node.output)
-    corrected = {name: tensor for name, tensor in inherited.items() if name not in names}
-    for name, initializer in own.items():
-        if any(name in scope for scope in scopes):
-            corrected[name] = OnnxImporter.import_tensor(initializer)
+
+    def __init__(self, tensors: Mapping[str, gs.Tensor], outer: _Scope | None, own_names: Set[str]) -> None:
+        self._tensors = tensors
+        self._outer = outer
+        self._own_names = own_names
+
+    def __contains__(self, name: str) -> bool:
+        return name not in self._own_names and (
+            name in self._tensors or (self._outer is not None and name in self._outer)
+        )
+
+    def __getitem__(self, name: str) -> gs.Tensor:
+        return self._outer[name] if name not in self._tensors and self._outer is not None else self._tensors[name]
+
+    def __copy__(self) -> _Scope:
+        return self
+
+
+def _import_branches(graph: gs.Graph, proto: onnx.GraphProto, outer: _Scope | None) -> None:
+    """Give the nodes of `graph` the branches and loop bodies that their protos hold; `outer` is what `graph` sees."""
+    tensors: dict[str, gs.Tensor] | None = None
     for node, source in zip(graph.nodes, proto.node, strict=True):
-        for index, name in enumerate(source.input):
-            if name in corrected:
-                node.inputs[index] = corrected[name]
         for attribute in source.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                _separate_scopes(node.attrs[attribute.name], attribute.g, (*scopes, names), corrected)
+            if attribute.type != onnx.AttributeProto.GRAPH:
+                continue
+            if tensors is None:
+                initializers = {each.name: OnnxImporter.import_tensor(each) for each in proto.initializer}
+                tensors = initializers | graph.tensors()
+            bare = onnx.GraphProto()
+            bare.CopyFrom(attribute.g)
+            _drop_unportable(bare)
+            scope = _Scope(tensors, outer, {each.name for each in bare.initializer})
+            branch = OnnxImporter.import_graph(
+                bare, tensor_map=scope, opset=graph.opset, import_domains=graph.import_domains
+            )
+            node.attrs[attribute.name] = branch
+            _import_branches(branch, attribute.g, scope)
 
 
 def _drop_unportable(graph: onnx.GraphProto) -> None:
-    """Drop what graph-surgeon cannot carry: types of values that are no tensors, and some attributes."""
+    """Drop what graph-surgeon cannot carry: types of values that are no tensors, some attributes, and branches."""
     for value in (*graph.input, *graph.output, *graph.value_info):
         if not value.type.HasField("tensor_type"):
             value.ClearField("type")
     for node in graph.node:
         _drop_unportable_attributes(node)
-        for branch in branches(node):
-            _drop_unportable(branch)
 
 
 def _drop_unportable_attributes(node: onnx.NodeProto) -> None:
-    """Drop empty lists, types, raw bytes; the written model has them from the model as it was read."""
+    """Drop empty lists, types, raw bytes and graphs; the written model has them from the model as it was read."""
     portable = [attribute for attribute in node.attribute if _is_portable(attribute)]
     if len(portable) != len(node.attribute):
         del node.attribute[:]
@@ -106,7 +129,7 @@ def _is_portable(attribute: onnx.AttributeProto) -> bool:
         )
     if attribute.type == kind.STRING:
         return _is_text(attribute.s)
-    return attribute.type in (kind.FLOAT, kind.INT, kind.TENSOR, kind.GRAPH)
+    return attribute.type in (kind.FLOAT, kind.INT, kind.TENSOR)
 
 
 def _is_text(data: bytes) -> bool:

@@ -202,13 +202,8 @@ def _with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _import(proto: onnx.ModelProto, path: Path) -> gs.Graph:
-    bare = onnx.ModelProto()
-    bare.CopyFrom(proto)
-    del bare.functions[:]
-    if not any(entry.domain in _ONNX_DOMAINS for entry in bare.opset_import):
-        bare.opset_import.append(onnx.helper.make_opsetid("", opset_of(proto)))
     try:
-        return import_graph(bare)
+        return import_graph(proto)
     except Exception as error:
         raise ModelError(f"cannot be read as a graph: {error}", where=str(path)) from error
 

@@ -1,0 +1,144 @@
+"""The pass over ten thousand nodes takes seconds, and its time grows with the number of nodes, not its square."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.equivalence import rewrite_file
+from trtconv.model_io import walk_nodes
+
+MAX_SECONDS = 3.0
+MAX_RATIO = 7.0  # for four times the nodes; a square would give 16
+NUM_NODES = 10_000
+
+
+def constant(name: str, values: list[int]) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(values, dtype=np.int64)))
+
+
+def computed_pads(num_nodes: int) -> onnx.GraphProto:
+    """Every pad has its own chain of five nodes, as PyTorch writes them."""
+    nodes, last = [], "x"
+    for index in range(num_nodes // 6):
+        names = {part: f"{part}{index}" for part in ("ends", "none", "all", "pads", "clipped", "padded")}
+        nodes += [
+            constant(names["ends"], [1, 1]),
+            constant(names["none"], [0, 0]),
+            helper.make_node("Concat", [names["none"], names["ends"]] * 2, [names["all"]], axis=0),
+            helper.make_node("Cast", [names["all"]], [names["pads"]], to=TensorProto.INT64),
+            helper.make_node("Pad", [last, names["pads"]], [names["padded"]], mode="reflect"),
+            helper.make_node("MaxPool", [names["padded"]], [names["clipped"]], kernel_shape=[3, 3]),
+        ]
+        last = names["clipped"]
+    return make_graph(nodes, last, [])
+
+
+def shared_pads(num_nodes: int) -> onnx.GraphProto:
+    """All pads read one initializer, all norms the same scale and bias, between plain nodes."""
+    nodes, last = [], "x"
+    for index in range(num_nodes // 4):
+        norm, relu, pad, pool = (f"{part}{index}" for part in ("norm", "relu", "pad", "pool"))
+        nodes += [
+            helper.make_node("InstanceNormalization", [last, "scale", "scale"], [norm]),
+            helper.make_node("Relu", [norm], [relu]),
+            helper.make_node("Pad", [relu, "pads"], [pad], mode="reflect"),
+            helper.make_node("MaxPool", [pad], [pool], kernel_shape=[2, 2]),
+        ]
+        last = pool
+    constants = {"pads": np.array([0, 0, 1, 0, 0, 0, 0, 1]), "scale": np.ones(2, dtype=np.float32)}
+    return make_graph(nodes, last, [numpy_helper.from_array(values, name) for name, values in constants.items()])
+
+
+def growing_chain(num_nodes: int) -> onnx.GraphProto:
+    """Each pad's chain holds the chains of all pads before it."""
+    nodes = [constant("amount0", [0, 0, 1, 1, 0, 0, 1, 1])]
+    outputs = []
+    for index in range(num_nodes // 2):
+        nodes.append(helper.make_node("Identity", [f"amount{index}"], [f"amount{index + 1}"]))
+        nodes.append(helper.make_node("Pad", ["x", f"amount{index + 1}"], [f"y{index}"], mode="reflect"))
+        outputs.append(f"y{index}")
+    return make_graph(nodes, outputs[-1], [])
+
+
+def one_source(num_nodes: int) -> onnx.GraphProto:
+    """All pads read one tensor, so that it has thousands of readers."""
+    pads = numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 1]), "pads")
+    nodes = [helper.make_node("Pad", ["x", "pads"], [f"y{i}"], mode="reflect") for i in range(num_nodes)]
+    return make_graph(nodes, "y0", [pads])
+
+
+def plain_nodes(num_nodes: int) -> onnx.GraphProto:
+    """A hundredth of the nodes is ours."""
+    nodes, last = [], "x"
+    for index in range(num_nodes):
+        inputs = [last, "scale", "scale"] if index % 100 == 0 else [last]
+        nodes.append(helper.make_node("InstanceNormalization" if index % 100 == 0 else "Relu", inputs, [f"t{index}"]))
+        last = f"t{index}"
+    return make_graph(nodes, last, [numpy_helper.from_array(np.ones(2, dtype=np.float32), "scale")])
+
+
+def branches(num_nodes: int) -> onnx.GraphProto:
+    """Ifs in a row, each with a pad in one branch, its pads computed there."""
+    nodes, last = (
+        [constant("flag_value", [1]), helper.make_node("Cast", ["flag_value"], ["flags"], to=TensorProto.BOOL)],
+        "x",
+    )
+    for index in range(num_nodes // 10):
+        inner = [
+            constant(f"none{index}", [0, 0]),
+            constant(f"some{index}", [1, 1]),
+            helper.make_node("Concat", [f"none{index}", f"some{index}"] * 2, [f"pads{index}"], axis=0),
+            helper.make_node("Pad", [last, f"pads{index}"], [f"padded{index}"], mode="reflect"),
+            helper.make_node("MaxPool", [f"padded{index}"], [f"then{index}"], kernel_shape=[3, 3]),
+        ]
+        other = [
+            helper.make_node("Relu", [last], [f"r{index}"]),
+            helper.make_node("Abs", [f"r{index}"], [f"else{index}"]),
+        ]
+        then_graph = helper.make_graph(inner, "then", [], [image(f"then{index}")])
+        else_graph = helper.make_graph(other, "else", [], [image(f"else{index}")])
+        nodes.append(helper.make_node("If", ["flags"], [f"if{index}"], then_branch=then_graph, else_branch=else_graph))
+        nodes.append(helper.make_node("Relu", [f"if{index}"], [f"relu{index}"]))
+        nodes.append(helper.make_node("Abs", [f"relu{index}"], [f"abs{index}"]))
+        last = f"abs{index}"
+    return make_graph(nodes, last, [])
+
+
+def image(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2, 8, 8])
+
+
+def make_graph(nodes: list[onnx.NodeProto], output: str, initializers: list[TensorProto]) -> onnx.GraphProto:
+    y = helper.make_tensor_value_info(output, TensorProto.FLOAT, [None] * 4)
+    return helper.make_graph(nodes, "g", [image("x")], [y], initializers)
+
+
+def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path) -> float:
+    """Return the time of reading, rewriting, checking and writing, the better of two runs."""
+    model = helper.make_model(make(num_nodes), ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        rewritten = rewrite_file(path)
+        rewritten.proto.SerializeToString()
+        times.append(time.perf_counter() - start)
+    expected = {"Pad", "InstanceNormalization"}
+    assert rewritten.num_edits == sum(node.op_type in expected for node in walk_nodes(model.graph))
+    return min(times)
+
+
+@pytest.mark.parametrize("make", [computed_pads, shared_pads, growing_chain, one_source, plain_nodes, branches])
+def test_ten_thousand_nodes(make: Callable[[int], onnx.GraphProto], tmp_path: Path) -> None:
+    few, many = seconds(make, NUM_NODES // 4, tmp_path), seconds(make, NUM_NODES, tmp_path)
+    print(f"{make.__name__}: {few:.2f} s, {many:.2f} s, ratio {many / few:.1f}")
+    assert many < MAX_SECONDS
+    assert many / few < MAX_RATIO
