@@ -60,7 +60,7 @@ def build(
 def rewrite(model_path: str | Path, output: str | Path, *, keep_native: Sequence[str] = ()) -> RewriteReport:
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
-    Files of external data come along, by hard link or copy. Raises a TrtconvError; then no file was written.
+    Copies of the external data files come along. Raises a TrtconvError; then no file was written.
     """
     model_path, output = Path(model_path), Path(output)
     files.require_readable(model_path)

@@ -115,7 +115,11 @@ def build(
     """
     trt = backend.trt
     logger = _make_logger(trt, log)
-    library = _load_plugins(trt, logger) if model_io.plugin_op_names(proto.graph) else None
+    plugin_ops = model_io.plugin_op_names(proto.graph)
+    if plugin_ops and not backend.supports_plugins:  # RTX's parser would end the process
+        what = f"holds {', '.join(sorted(plugin_ops))} of the domain {DOMAIN}, and no functions that say what they are"
+        raise ModelError(what, where=str(model_path), hint="build from the model as it was before the rewrite")
+    library = _load_plugins(trt, logger) if plugin_ops else None
     builder = _create(lambda: trt.Builder(logger), "a builder", backend, logger)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
