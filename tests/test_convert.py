@@ -69,13 +69,18 @@ def test_a_failed_rewrite_takes_its_data_files_back(
     target = tmp_path / "target"
     target.mkdir()
 
-    def fail(*args: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    seen: list[list[str]] = []
+
+    def fail_at_the_second(descriptor: int) -> None:
+        seen.append(sorted(os.listdir(target)))
+        if len(seen) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fail)
+        patch.setattr(os, "fsync", fail_at_the_second)
         with pytest.raises(trtconv.TrtconvError, match="No space left"):
             trtconv.rewrite(external, target / "model.onnx")
+    assert WEIGHTS in seen[1], "the data file was there before the model"
     assert contents(target) == {}
     assert (external.parent / WEIGHTS).exists()
     trtconv.rewrite(external, target / "model.onnx")

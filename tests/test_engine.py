@@ -1,8 +1,4 @@
-"""Engines of TensorRT-RTX, which builds without a GPU.
-
-That RTX accepts an engine means here: its runtime takes the plan apart - header, size, end mark - and stops only where
-it wants a CUDA device. A damaged plan does not get so far. Where a GPU of its kind is present the engine must load.
-"""
+"""Engines of TensorRT-RTX, which builds without a GPU: options, profiles, architectures, threads, interrupts."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +16,7 @@ import pytest
 
 from models import make_models
 from tests.command_line import run_python, write_model
+from tests.rtx import Logger, accepts, rtx_build, trt
 from trtconv import BuildConfig, ShapeRange, build, rewrite
 from trtconv.builder_options import add_profiles, apply_options
 from trtconv.config import parse_shape_option
@@ -27,54 +24,10 @@ from trtconv.engine import select_backend
 from trtconv.errors import BackendError, Interrupted, ModelError
 from trtconv.gpu import find_gpu
 from trtconv.progress import NoProgress
-from trtconv.report import BuildReport
-
-trt = pytest.importorskip("tensorrt_rtx")
 
 ARCHITECTURES = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_120", "sm_121"]
 # Where the plan's header holds the set of architectures, one bit for each, in the order above (TensorRT-RTX 1.7).
 ARCHITECTURE_BITS = slice(0x20, 0x24)
-REAL_MODELS = {
-    "basic_pitch_nmp_op15": ["serving_default_input_2:0=1x43844x1"],
-    "fns_candy_nc16_128_op9": [],
-    "litemono_tiny_decoder_op13": [],
-    "onnxasr_whisper80_conv_op17": ["waveforms=1x1600:1x16000:1x160000", "waveforms_lens=1"],
-    "onnxasr_whisper80_stft_op17": ["waveforms=1x1600:1x16000:1x160000", "waveforms_lens=1"],
-    "silero_vad_16k_sequence_op16": ["input=1x576:8x576:64x576"],
-    "xfeat_256x256_op17": [],
-    "xfeat_480x640_fp16_op12": [],
-}
-REFUSED_MODELS = {
-    "silero_vad_v6_op16_if": (["input=1x512", "state=2x1x128"], BackendError, "could not build"),
-    "wml_candy_op7": (["inputImage=1x3x720x720"], ModelError, "does not support the op Crop [nodes crop, crop1, crop2"),
-}
-
-
-class Logger(trt.ILogger):  # type: ignore[misc]
-    def __init__(self) -> None:
-        trt.ILogger.__init__(self)
-        self.errors: list[str] = []
-
-    def log(self, level: Any, message: str) -> None:
-        if level in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-            self.errors.append(message)
-
-
-def accepts(plan: bytes) -> bool:
-    """Say whether RTX's runtime finds nothing wrong with a plan but, at most, the lack of a GPU for it."""
-    kinds = trt.EngineInvalidityDiagnostics
-    _, found = trt.Runtime(Logger()).get_engine_validity(plan)
-    if found & int(kinds.MALFORMED_ENGINE) or found & int(kinds.VERSION_MISMATCH):
-        return False
-    logger = Logger()
-    engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
-    return engine is not None or bool(found & int(kinds.UNSUPPORTED_CC)) or "Cuda Runtime" in logger.errors[0]
-
-
-def rtx_build(model: Path, *profiles: list[str], **options: Any) -> BuildReport:
-    """Build with TensorRT-RTX; each of `profiles` is a list of --shape options."""
-    parsed = [dict(map(parse_shape_option, profile)) for profile in profiles if profile]
-    return build(model, BuildConfig(backend="tensorrt-rtx", profiles=parsed, **options))
 
 
 @pytest.fixture
@@ -87,52 +40,11 @@ def dynamic(tmp_path: Path) -> Path:
     return write_model(tmp_path, "dynamic")
 
 
-def real_model(name: str, folder: Path) -> Path:
-    """Link a published model into `folder`, whose engines then land there too."""
-    source = Path(os.environ.get("TRTCONV_TEST_MODELS", "no folder")) / f"{name}.onnx"
-    if not source.is_file():
-        pytest.skip("TRTCONV_TEST_MODELS names no folder of published models that holds this one")
-    path = folder / source.name
-    path.symlink_to(source)
-    return path
-
-
 def test_a_damaged_plan_is_not_accepted(static: Path) -> None:
     plan = rtx_build(static).engine.read_bytes()
     assert accepts(plan)
     damaged = [plan[: len(plan) // 2], plan[:-1], plan + b"x", plan[:-64] + bytes(64), plan[:64], b"x" * 1000]
     assert not any(map(accepts, damaged))
-
-
-@pytest.mark.parametrize("name", REAL_MODELS)
-def test_real_models_build(tmp_path: Path, name: str) -> None:
-    report = rtx_build(real_model(name, tmp_path), REAL_MODELS[name])
-    assert accepts(report.engine.read_bytes())
-    assert report.rewrite.decisions
-    assert report.rewrite.num_rewritten == 0
-
-
-@pytest.mark.parametrize("name", REFUSED_MODELS)
-def test_models_that_rtx_refuses_say_why(tmp_path: Path, name: str) -> None:
-    shapes, error, what = REFUSED_MODELS[name]
-    with pytest.raises(error) as caught:
-        rtx_build(real_model(name, tmp_path), shapes)
-    assert what in caught.value.what
-
-
-@pytest.mark.parametrize(
-    ("network", "size"),
-    [
-        ("fast_neural_style", {"height": 32, "width": 48, "channels": 4}),
-        ("cyclegan", {"height": 32, "width": 48, "channels": 4, "dtype": "fp16"}),
-        ("unet3d", {"depth": 8, "height": 16, "width": 24, "channels": 4, "stages": 4}),
-        ("melgan", {"frames": 12, "channels": 2, "pads_style": "computed"}),
-    ],
-)
-def test_made_networks_build(tmp_path: Path, network: str, size: Mapping[str, Any]) -> None:
-    model = tmp_path / f"{network}.onnx"
-    onnx.save(make_models.make(network, **size), model)
-    assert accepts(rtx_build(model).engine.read_bytes())
 
 
 def test_each_architecture_gives_its_engine(static: Path) -> None:
@@ -152,6 +64,18 @@ def test_an_already_rewritten_model_becomes_native_again(static: Path, tmp_path:
     assert accepts(report.engine.read_bytes())
     assert sorted(decision.op for decision in report.rewrite.decisions) == ["InstanceNormalization", "Pad(reflect)"]
     assert {decision.became for decision in report.rewrite.decisions} == {None}
+
+
+def test_a_rewritten_model_without_its_functions_is_refused(static: Path, tmp_path: Path) -> None:
+    """Tools that know no local functions drop them; RTX's parser would end the process."""
+    rewritten = tmp_path / "rewritten.onnx"
+    rewrite(static, rewritten)
+    model = onnx.load(rewritten)
+    del model.functions[:]
+    onnx.save(model, rewritten)
+    with pytest.raises(ModelError, match="holds InstanceNorm, ReflectPad of the domain trtconv") as caught:
+        rtx_build(rewritten)
+    assert "before the rewrite" in (caught.value.hint or "")
 
 
 def test_several_profiles(dynamic: Path) -> None:

@@ -87,7 +87,7 @@ def test_odd_orders_of_phases_do_no_harm(kind: type[PlainProgress | BarProgress]
     display.tick()
 
 
-def on_terminal(*args: str, columns: int = 80) -> tuple[str, str]:
+def on_terminal(*args: str, columns: int = 80, exit_code: int = 0) -> tuple[str, str]:
     """Run `trtconv` with a terminal as standard error; return what came there, and standard output."""
     leader, follower = pty.openpty()
     env = environment(TERM="xterm", COLUMNS=str(columns), LINES="30")
@@ -101,7 +101,7 @@ def on_terminal(*args: str, columns: int = 80) -> tuple[str, str]:
         pass
     os.close(leader)
     stdout, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert process.returncode == exit_code
     return seen.decode(), stdout.decode()
 
 
@@ -114,6 +114,20 @@ def test_bars_show_on_a_terminal_and_vanish(tmp_path: Path) -> None:
     assert report.startswith("model ")
     assert "━" not in seen.rpartition(CLEAR_LINE)[2], "the last bar stays"
     assert seen.count("\x1b[?25l") == seen.count("\x1b[?25h") == 1, "the cursor is not shown again"
+
+
+def test_bars_vanish_before_an_error_is_printed(tmp_path: Path) -> None:
+    model = str(write_model(tmp_path, "static"))
+    seen, report = on_terminal("build", model, *RTX, "--workspace", "1B", exit_code=4)
+    assert seen.rpartition(CLEAR_LINE)[2].removeprefix("\x1b[?25h").lstrip().startswith("error: ")
+    assert report == ""
+
+
+def test_inner_phases_are_indented() -> None:
+    bars = BarProgress(io.StringIO())
+    for name, parent in [("outer", None), ("inner", "outer"), ("innermost", "inner"), ("other", "outer")]:
+        bars.phase_start(name, parent, 1)
+    assert [task.description for task in bars._bars.tasks] == ["outer", "  inner", "    innermost", "  other"]
 
 
 def test_bars_fit_into_a_line(tmp_path: Path) -> None:
