@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnx.parser
+
+from trtconv.cli import main
 
 COMMAND = (sys.executable, "-m", "trtconv")
 RTX = ("--backend", "tensorrt-rtx")
@@ -77,6 +82,39 @@ def run(*args: str | Path, **options: Any) -> Result:
     return run_command([*COMMAND, *map(str, args)], **options)
 
 
+def run_here(*args: str | Path, cwd: Path) -> Result:
+    """Run `trtconv` in this process, which saves the imports; for commands that end by themselves."""
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.chdir, Path.cwd())
+        os.chdir(cwd)
+        stack.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        files = [stack.enter_context(_redirected(name)) for name in ("stdout", "stderr")]
+        try:
+            main([str(arg) for arg in args])
+        except SystemExit as end:
+            exit_code = int(end.code or 0)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        texts = [Path(file.name).read_text() for file in files]
+    return Result(exit_code, *texts)
+
+
+@contextlib.contextmanager
+def _redirected(name: str) -> Iterator[Any]:
+    """Send one standard stream to a file, for Python and for native libraries."""
+    number = {"stdout": 1, "stderr": 2}[name]
+    python_stream, saved = getattr(sys, name), os.dup(number)
+    with tempfile.NamedTemporaryFile("w") as file:
+        os.dup2(file.fileno(), number)
+        setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115
+        try:
+            yield file
+        finally:
+            setattr(sys, name, python_stream)
+            os.dup2(saved, number)
+            os.close(saved)
+
+
 def run_python(code: str, *args: str | Path, **options: Any) -> Result:
     """Run Python code with these arguments."""
     return run_command([sys.executable, "-c", code, *map(str, args)], **options)
@@ -97,8 +135,3 @@ def environment(**changes: str) -> dict[str, str]:
 def contents(folder: Path) -> dict[str, bytes]:
     """Return every file of a folder, hidden ones too."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
-def names(folders: Iterable[Path]) -> list[str]:
-    """Return the names of these paths in order."""
-    return sorted(path.name for path in folders)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import COMMAND, RTX, contents, environment, run, run_command, run_python, write_model
+from tests.command_line import COMMAND, RTX, contents, environment, run, run_command, run_here, run_python, write_model
 
 BLOCK_BACKENDS = "import sys; sys.modules['tensorrt'] = sys.modules['tensorrt_rtx'] = None"
 RUN_MAIN = "from trtconv.cli import main; main(sys.argv[1:])"
@@ -64,7 +64,7 @@ def test_wrong_options(folder: Path, case: str) -> None:
     write_model(folder, name)
     before = contents(folder)
     backend = [] if "--backend" in options else RTX
-    result = run("build", f"{name}.onnx", *shlex.split(options), *backend, cwd=folder)
+    result = run_here("build", f"{name}.onnx", *shlex.split(options), *backend, cwd=folder)
     assert result.exit_code == exit_code
     assert result.stdout == ""
     assert error in result.error
@@ -75,7 +75,7 @@ def test_wrong_options(folder: Path, case: str) -> None:
 @pytest.mark.parametrize("name", ["dynamic", "resize"])
 def test_the_hint_can_be_typed_as_it_is(tmp_path: Path, name: str) -> None:
     model = write_model(tmp_path, name)
-    hint = run("build", model, *RTX).hint
+    hint = run_here("build", model, *RTX, cwd=tmp_path).hint
     words = shlex.split(hint.removeprefix("add ").replace("(or min:opt:max)", "").replace(" with your values", ""))
     values = [word.replace("[1,1,1,1]", "[1,3,4,4]") for word in words]
     result = run("build", model, *RTX, *values)
@@ -118,7 +118,7 @@ def test_bad_models(tmp_path: Path, command: str, case: str) -> None:
     model = make(tmp_path)
     before = contents(tmp_path)
     output = ["-o", tmp_path / "output"] if command == "rewrite" else RTX
-    result = run(command, model, *output)
+    result = run_here(command, model, *output, cwd=tmp_path)
     assert result.exit_code == exit_code
     assert error in result.error
     assert contents(tmp_path) == before
