@@ -231,6 +231,20 @@ def test_plugins_can_be_inlined_again(tmp_path: Path) -> None:
     assert run_onnxruntime(native, feeds)[0].tobytes() == run_onnxruntime(model, feeds)[0].tobytes()
 
 
+def test_types_are_followed_through_a_rewritten_model_that_has_functions_of_its_own(tmp_path: Path) -> None:
+    model = rewrite(padded_model(), tmp_path).proto
+    model.functions.append(
+        helper.make_function("own", "f", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], model.opset_import[:1])
+    )
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    model.graph.node[2].CopyFrom(helper.make_node("f", ["b"], ["y"], domain="own"))
+    path = tmp_path / "again.onnx"
+    path.write_bytes(model.SerializeToString())
+    read = model_io.load(path)
+    assert [function.domain for function in read.proto.functions] == ["trtconv"]
+    assert read.graph.tensors()["b"].shape == ["N", 2, 7, 8]
+
+
 def test_without_functions_leaves_other_functions(tmp_path: Path) -> None:
     model = rewrite(padded_model(), tmp_path).proto
     model.functions.append(

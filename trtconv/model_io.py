@@ -10,19 +10,18 @@ from pathlib import Path
 import onnx
 import onnx.checker
 import onnx.inliner
-import onnx.shape_inference
 import onnx_graphsurgeon as gs
 from google.protobuf.message import DecodeError
 
 from trtconv.errors import ConfigError, ModelError
-from trtconv.external_data import external_tensors, require_external_files, with_small_tensors
+from trtconv.external_data import external_tensors, require_external_files
 from trtconv.graph_bridge import branches, import_graph, write_edits
 from trtconv.plugin_ops import DOMAIN, MIN_IR_VERSION, PLUGIN_OPS, VERSION, function_for
 from trtconv.profiles import Dims
+from trtconv.shape_inference import with_shapes
 
 _ONNX_DOMAINS = ("", "ai.onnx")
 _FIRST_IR_WITH_OPSETS = 3
-_MAX_SHAPE_ELEMENTS = 64  # shapes, axes and pads, which shape inference reads
 _GIT_LFS_MARK = b"version https://git-lfs"
 
 
@@ -53,8 +52,7 @@ def load(path: Path, *, inline_plugins: bool = False) -> Model:
     proto = _parse(path)
     require_external_files(proto, path)
     proto = _inline_functions(proto, path, inline_plugins)
-    inferable = with_small_tensors(proto, path.parent, _MAX_SHAPE_ELEMENTS)
-    return Model(path, proto, _import(_with_shapes(inferable), path))
+    return Model(path, proto, _import(with_shapes(proto, path.parent), path))
 
 
 def to_proto(model: Model) -> onnx.ModelProto:
@@ -191,14 +189,6 @@ def _with_explicit_attributes(proto: onnx.ModelProto) -> onnx.ModelProto:
             if attribute.name not in given:
                 node.attribute.add().CopyFrom(attribute)
     return explicit
-
-
-def _with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with inferred types; inference that fails on an invalid model leaves what it declares."""
-    try:
-        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except Exception:
-        return proto
 
 
 def _import(proto: onnx.ModelProto, path: Path) -> gs.Graph:

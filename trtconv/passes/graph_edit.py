@@ -43,13 +43,8 @@ def given_inputs(node: gs.Node) -> list[gs.Tensor | None]:
 
 
 def shape_of(tensor: gs.Tensor) -> list[Dim] | None:
-    """Return a tensor's dimensions, each an int, a symbol or None, or None when not even the rank is known.
-
-    Older exporters write -1 for a dynamic dimension.
-    """
-    if tensor.shape is None:
-        return None
-    return [None if isinstance(dim, int) and dim < 0 else dim for dim in tensor.shape]
+    """Return a tensor's dimensions, each an int, a symbol or None, or None when not even the rank is known."""
+    return None if tensor.shape is None else list(tensor.shape)
 
 
 def dtype_of(tensor: gs.Tensor) -> int | None:
@@ -65,9 +60,19 @@ def describe_dtype(dtype: int) -> str:
 
 
 def set_type(tensor: gs.Tensor, dtype: int | None, shape: Sequence[Dim] | None) -> None:
-    """Give a tensor the type and shape that it lacks, for the value_info of the written model."""
-    if isinstance(tensor, gs.Variable):
-        if tensor.dtype is None and dtype is not None:
-            tensor.dtype = dtype
-        if tensor.shape is None and shape is not None:
-            tensor.shape = list(shape)
+    """Give a tensor the type and the sizes that shape inference did not find, for the written value_info."""
+    if not isinstance(tensor, gs.Variable):
+        return
+    if tensor.dtype is None and dtype is not None:
+        tensor.dtype = dtype
+    known = shape_of(tensor)
+    if shape is None or (known is not None and len(known) != len(shape)):
+        return
+    tensor.shape = (
+        list(shape)
+        if known is None
+        else [
+            new if isinstance(new, int) and not isinstance(old, int) else old
+            for old, new in zip(known, shape, strict=True)
+        ]
+    )

@@ -1,0 +1,46 @@
+"""The types and shapes that ONNX infers, in spite of what exporters put in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import onnx.shape_inference
+
+from trtconv.external_data import with_small_tensors
+from trtconv.graph_bridge import branches
+
+_MAX_SHAPE_ELEMENTS = 64  # shapes, axes and pads, whose values inference reads
+
+
+def with_shapes(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """Return the model with inferred types; inference that fails on an invalid model leaves what it declares.
+
+    `folder` is the model's, for external data.
+    """
+    inferable = _with_dynamic_dims(with_small_tensors(proto, folder, _MAX_SHAPE_ELEMENTS))
+    try:
+        return onnx.shape_inference.infer_shapes(inferable, data_prop=True)
+    except Exception:
+        return inferable
+
+
+def _with_dynamic_dims(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with -1 for a dimension, as older exporters write a dynamic one, made unknown."""
+    if not any(dim.dim_value < 0 for dim in _declared_dims(proto.graph)):
+        return proto
+    dynamic = onnx.ModelProto()
+    dynamic.CopyFrom(proto)
+    for dim in _declared_dims(dynamic.graph):
+        if dim.dim_value < 0:
+            dim.Clear()
+    return dynamic
+
+
+def _declared_dims(graph: onnx.GraphProto) -> Iterator[onnx.TensorShapeProto.Dimension]:
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        yield from value.type.tensor_type.shape.dim
+    for node in graph.node:
+        for branch in branches(node):
+            yield from _declared_dims(branch)
