@@ -1,0 +1,37 @@
+"""Look into models and engines: what is in them, what became or would become of each node, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trtconv import files
+from trtconv.config import BackendName
+from trtconv.inspection.differences import Change, Difference, Inspection, diff
+from trtconv.inspection.engine_inspection import EngineInspection, inspect_engine
+from trtconv.inspection.inspected_file import read_header
+from trtconv.inspection.model_inspection import ModelInspection, inspect_model
+
+__all__ = [
+    "Change",
+    "Difference",
+    "EngineInspection",
+    "Inspection",
+    "ModelInspection",
+    "diff",
+    "inspect",
+    "inspect_engine",
+    "inspect_model",
+]
+
+
+def inspect(path: str | Path, *, keep_native: Sequence[str] = (), backend: BackendName = "auto") -> Inspection:
+    """Inspect a model or an engine, whichever the file is; the options concern models.
+
+    Raises ConfigError when there is no such file, ModelError when it is neither.
+    """
+    path = Path(path)
+    files.require_readable(path)
+    if read_header(path) is not None:
+        return inspect_engine(path)
+    return inspect_model(path, keep_native=keep_native, backend=backend)

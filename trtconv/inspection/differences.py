@@ -1,0 +1,136 @@
+"""Hold two models, or two engines, against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trtconv.errors import ConfigError
+from trtconv.inspection.engine_inspection import EngineInspection
+from trtconv.inspection.inspector_json import Layer
+from trtconv.inspection.live_engine import ProfileRange
+from trtconv.inspection.model_inspection import ModelInspection
+from trtconv.inspection.model_rendering import outcome
+from trtconv.profiles import format_dims
+from trtconv.report import Decision
+from trtconv.tables import DEFAULT_WIDTH, NOTHING, Column, Facts, Table, render
+
+Inspection = ModelInspection | EngineInspection
+# What is compared: {(section, item): value}, in the order in which it is told.
+_Items = dict[tuple[str, str], str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One item that differs; None on the side that lacks it."""
+
+    section: str
+    item: str
+    a: str | None
+    b: str | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The result of `diff`. `num_compared` counts the items that either side has."""
+
+    of: str
+    a: str
+    b: str
+    num_compared: int
+    changes: Sequence[Change]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the difference in the types of JSON, as docs/inspect.md describes it."""
+        return {"kind": "diff", **asdict(self), "changes": [asdict(change) for change in self.changes]}
+
+    def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+        """Return the difference as text for a terminal of this width."""
+        same = f"{self.num_compared - len(self.changes)} of {self.num_compared} items are the same"
+        facts = Facts([("A", self.a), ("B", self.b), ("compared", same)])
+        columns = [Column("item", "name"), Column("A", "text"), Column("B", "text")]
+        sections = dict.fromkeys(change.section for change in self.changes)
+        tables = [
+            Table(
+                f"Different: {section}",
+                columns,
+                [(each.item, each.a or NOTHING, each.b or NOTHING) for each in self.changes if each.section == section],
+            )
+            for section in sections
+        ]
+        return render([facts, *tables], width, color)
+
+
+def diff(a: Inspection, b: Inspection) -> Difference:
+    """Compare two inspections of one kind; raise ConfigError for a model and an engine."""
+    if isinstance(a, ModelInspection) and isinstance(b, ModelInspection):
+        kind, first, second = "models", _model_items(a), _model_items(b)
+    elif isinstance(a, EngineInspection) and isinstance(b, EngineInspection):
+        kind, first, second = "engines", _engine_items(a), _engine_items(b)
+    else:
+        what = "a model and an engine have nothing in common to compare"
+        raise ConfigError(what, where="--diff", hint="run: trtconv compare MODEL ENGINE, which compares their outputs")
+    keys = list(dict.fromkeys([*first, *second]))
+    changes = [Change(*key, first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)]
+    return Difference(kind, a.file.path, b.file.path, len(keys), changes)
+
+
+def _model_items(model: ModelInspection) -> _Items:
+    items: _Items = {("opsets", domain): str(version) for domain, version in model.opsets.items()}
+    items["weights", "tensors"] = str(model.num_weights)
+    items["weights", "bytes"] = str(model.weight_bytes)
+    for direction, tensors in (("inputs", model.inputs), ("outputs", model.outputs)):
+        for tensor in tensors:
+            shape = "rank unknown" if tensor.shape is None else format_dims(tensor.shape)
+            items[direction, tensor.name] = f"{tensor.dtype} {shape}"
+    items |= {("ops", op): str(count) for op, count in model.ops.items()}
+    for node in model.nodes:
+        items["nodes", _unused(items, "nodes", node.node)] = f"{node.op}: {outcome(node.became)}, {node.reason}"
+    for problem in model.problems:
+        items["problems", _unused(items, "problems", problem.what)] = ", ".join(problem.nodes) or "yes"
+    return items
+
+
+def _engine_items(engine: EngineInspection) -> _Items:
+    items: _Items = {}
+    for match in engine.matches:
+        items["built with", match.what] = match.built_with or "unknown"
+    for name, value in (engine.manifest or {}).get("options", {}).items():
+        items["options", name] = str(value)
+    if engine.device_memory_bytes is not None:
+        items["memory", "bytes on the GPU"] = str(engine.device_memory_bytes)
+    for tensor in engine.tensors:
+        shape = format_dims([None if dim < 0 else dim for dim in tensor.shape])
+        items[f"{tensor.direction}s", tensor.name] = f"{tensor.dtype} {shape} {tensor.format or ''}".rstrip()
+        for index, given in enumerate(tensor.profiles):
+            items["profiles", f"{index + 1}: {tensor.name}"] = _range_text(given)
+    for decision in engine.decisions:
+        items["nodes", _unused(items, "nodes", decision.node)] = _decision_text(decision)
+    if engine.layers is not None:
+        items["layers", "number"] = str(len(engine.layers))
+    for layer in engine.layers or ():
+        items["layers", _unused(items, "layers", layer.name)] = _layer_text(layer)
+    return items
+
+
+def _unused(items: Mapping[tuple[str, str], str], section: str, name: str) -> str:
+    """Return `name`, with a number behind it where the section has one of that name."""
+    candidate, number = name, 1
+    while (section, candidate) in items:
+        number += 1
+        candidate = f"{name} ({number})"
+    return candidate
+
+
+def _range_text(given: ProfileRange) -> str:
+    return ":".join("x".join(map(str, sizes)) for sizes in (given.min, given.opt, given.max))
+
+
+def _decision_text(decision: Decision) -> str:
+    return f"{decision.op}: {outcome(decision.became)}, {decision.reason}"
+
+
+def _layer_text(layer: Layer) -> str:
+    told = (layer.type, layer.precision, layer.formats, layer.tactic)
+    return ", ".join(each for each in told if each) or "there"

@@ -1,0 +1,120 @@
+"""The text of an engine's inspection."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from trtconv.inspection.model_rendering import outcome
+from trtconv.profiles import format_dims
+from trtconv.report import Decision, format_size
+from trtconv.tables import Column, Facts, Table, render
+
+if TYPE_CHECKING:
+    from trtconv.inspection.engine_inspection import EngineInspection, Match
+    from trtconv.inspection.inspector_json import Layer
+    from trtconv.inspection.live_engine import EngineTensor, ProfileRange
+
+_SHA_DIGITS = 12
+
+
+def render_engine(inspection: EngineInspection, width: int, color: bool) -> str:
+    """Return the inspection as text."""
+    return render([_facts(inspection), *_tables(inspection)], width, color)
+
+
+def _facts(inspection: EngineInspection) -> Facts:
+    file, manifest = inspection.file, inspection.manifest
+    items = [("engine", f"{file.path} ({format_size(file.bytes)}, sha256 {file.sha256[:_SHA_DIGITS]})")]
+    if manifest is not None:
+        model = manifest.get("model", {})
+        items.append(("made from", f"{model.get('file')} (opset {model.get('opset')}) on {manifest.get('created')}"))
+    items += [("built for" if match.what == "GPU" else "built with", _match(match)) for match in inspection.matches]
+    if inspection.plugins is not None:
+        found = f"found: {inspection.plugins.file}, " if inspection.plugins.is_found else ""
+        items.append(("needs", f"{', '.join(inspection.plugins.plugins)}; {found}{inspection.plugins.detail}"))
+    elif manifest is not None:
+        items.append(("needs", "no plugins"))
+    if inspection.device_memory_bytes is not None:
+        items.append(("memory", f"{format_size(inspection.device_memory_bytes)} on the GPU for each context"))
+    items += [("warning", warning) for warning in inspection.warnings]
+    if inspection.not_loaded_because is not None:
+        items.append(
+            ("not loaded", f"{inspection.not_loaded_because}; layers, formats and memory need a loaded engine")
+        )
+    return Facts(items)
+
+
+def _match(match: Match) -> str:
+    built_with = f"{match.what} {match.built_with}" if match.built_with else f"{match.what} unknown"
+    if match.matches:
+        return f"{built_with}, as here"
+    if match.here is None:
+        return f"{built_with}; here is none"
+    return f"{built_with}; here is {match.here}" + ("" if match.matches is None else ": the engine does not load here")
+
+
+def _tables(inspection: EngineInspection) -> list[Table]:
+    tensors = [
+        (tensor.direction, tensor.name, tensor.dtype, format_dims(_dims(tensor)), tensor.format or "")
+        for tensor in inspection.tensors
+    ]
+    profiles = [
+        (str(index + 1), tensor.name, *(_range_end(given, end) for end in (given.min, given.opt, given.max)))
+        for tensor in inspection.tensors
+        for index, given in enumerate(tensor.profiles)
+    ]
+    return [
+        Table(
+            "Inputs and outputs",
+            [Column(""), Column("name", "name"), Column("type"), Column("shape", "text"), Column("format")],
+            tensors,
+        ),
+        Table(
+            "Optimisation profiles",
+            [Column("profile"), Column("input", "name"), Column("min"), Column("opt"), Column("max")],
+            profiles,
+        ),
+        Table(
+            "What became of each InstanceNormalization and Pad(reflect), and why",
+            [Column("op"), Column("became"), Column("why", "text"), Column("nodes", "text")],
+            _decisions(inspection.decisions),
+        ),
+        _layers(inspection),
+    ]
+
+
+def _decisions(decisions: Sequence[Decision]) -> list[tuple[str, str, str, str]]:
+    """Return one row for each outcome and reason: in an engine many nodes share them."""
+    groups: dict[tuple[str, str | None, str], list[str]] = {}
+    for decision in decisions:
+        groups.setdefault((decision.op, decision.became, decision.reason), []).append(decision.node)
+    return [
+        (f"{len(nodes)} {op}", outcome(became), reason, ", ".join(nodes))
+        for (op, became, reason), nodes in groups.items()
+    ]
+
+
+def _layers(inspection: EngineInspection) -> Table:
+    layers = inspection.layers or []
+    rows = [
+        (layer.name, layer.type or "", layer.precision or "", layer.formats or "", _tactic(layer)) for layer in layers
+    ]
+    types = Counter(layer.type for layer in layers if layer.type)
+    told = ", ".join(f"{count} {name}" for name, count in types.most_common()) or "the engine holds their names only"
+    columns = [Column("layer", "name"), Column("type"), Column("writes"), Column("formats"), Column("tactic", "name")]
+    return Table(f"{len(layers)} layers: {told}", columns, rows)
+
+
+def _tactic(layer: Layer) -> str:
+    return "" if layer.tactic is None or not layer.tactic.strip("0x") else layer.tactic
+
+
+def _dims(tensor: EngineTensor) -> list[int | None]:
+    return [None if dim < 0 else dim for dim in tensor.shape]
+
+
+def _range_end(given: ProfileRange, sizes: Sequence[int]) -> str:
+    """Return a shape, or the values of a shape tensor in brackets."""
+    return "[" + ",".join(map(str, sizes)) + "]" if given.is_values else format_dims(sizes)

@@ -1,0 +1,72 @@
+"""What a file tells by itself: its size, its fingerprint, and the header of a TensorRT engine."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from trtconv.errors import ConfigError
+
+HEADER_BYTES = 28
+
+_MARKS: dict[bytes, Literal["tensorrt", "tensorrt-rtx"]] = {b"ftrt": "tensorrt", b"vtrt": "tensorrt-rtx"}
+_SERIALIZATION_VERSION = slice(4, 8)  # 0 is the only one whose places below are published, in trtexec
+_SIZE, _VERSION = slice(16, 24), slice(24, 28)
+_CHUNK_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class FileIdentity:
+    """A file as it was read."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the identity in the types of JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class EngineHeader:
+    """The first bytes of an engine: the backend, and as far as they tell its version and the size of the whole file."""
+
+    backend: Literal["tensorrt", "tensorrt-rtx"]
+    version: str | None
+    num_bytes: int | None
+
+
+def identify(path: Path) -> FileIdentity:
+    """Read a file for its size and sha256; raise ConfigError when it cannot be read."""
+    digest, num_bytes = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                num_bytes += len(chunk)
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    return FileIdentity(str(path), num_bytes, digest.hexdigest())
+
+
+def read_header(path: Path) -> EngineHeader | None:
+    """Return the header of the engine at `path`, or None for a file that is no engine."""
+    try:
+        with path.open("rb") as file:
+            return parse_header(file.read(HEADER_BYTES))
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
+
+
+def parse_header(data: bytes) -> EngineHeader | None:
+    """Read the first bytes of an engine; None when they are not an engine's."""
+    backend = _MARKS.get(data[:4])
+    if backend is None:
+        return None
+    if len(data) < HEADER_BYTES or any(data[_SERIALIZATION_VERSION]):
+        return EngineHeader(backend, None, None)
+    version = ".".join(map(str, data[_VERSION]))
+    return EngineHeader(backend, version, int.from_bytes(data[_SIZE], "little"))

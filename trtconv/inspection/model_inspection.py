@@ -1,0 +1,280 @@
+"""What an ONNX model holds, what the graph pass would make of it, and why."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_graphsurgeon as gs
+
+from trtconv import external_data, files, model_io
+from trtconv.config import BackendName
+from trtconv.errors import ModelError
+from trtconv.inspection.inspected_file import FileIdentity, identify
+from trtconv.inspection.model_rendering import render_model
+from trtconv.inspection.op_support import BackendCheck, Problem, check_backend, onnx_problems
+from trtconv.inspection.parameter_sources import Parameter, read_parameters
+from trtconv.model_io import Model
+from trtconv.passes import run_passes
+from trtconv.passes.base import PassContext, Site, is_onnx, walk
+from trtconv.passes.graph_edit import Dim, describe_dtype, dtype_of, shape_of
+from trtconv.plugin_ops import DOMAIN
+from trtconv.report import Decision
+from trtconv.tables import DEFAULT_WIDTH
+
+_ONNX_OPS = ("InstanceNormalization", "Pad")
+_MADE_UP_DIM = re.compile(r"unk__\d+")
+_LONG_NAMES = {"float": "float32", "double": "float64"}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output; `shape` is None when not even the rank is known, a dimension None when it has no name."""
+
+    name: str
+    dtype: str | None
+    shape: Sequence[Dim] | None
+
+
+@dataclass(frozen=True)
+class NodeInspection:
+    """One InstanceNormalization, Pad or custom op: its data input X, its parameters, what it would become and why.
+
+    `became` is None for a node that stays native, and where nothing was decided since the pass met an error.
+    """
+
+    node: str
+    op: str
+    dtype: str | None
+    shape: Sequence[Dim] | None
+    parameters: Sequence[Parameter]
+    is_decided: bool
+    became: str | None
+    reason: str
+
+    @property
+    def rank(self) -> int | None:
+        """The number of dimensions of X, as far as the model tells."""
+        return None if self.shape is None else len(self.shape)
+
+
+@dataclass(frozen=True)
+class ModelInspection:
+    """The result of `inspect_model`. `functions` maps a local function, before it was inlined, to its node count."""
+
+    file: FileIdentity
+    producer: str
+    ir_version: int
+    opsets: dict[str, int]
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor]
+    num_weights: int
+    weight_bytes: int
+    external_files: dict[str, int]
+    functions: dict[str, int]
+    ops: dict[str, int]
+    nodes: Sequence[NodeInspection]
+    problems: Sequence[Problem]
+    backend: BackendCheck
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the inspection in the types of JSON, as docs/inspect.md describes it."""
+        document = {"kind": "model", **asdict(self)}
+        document["num_nodes"] = sum(self.ops.values())
+        document["nodes"] = [asdict(node) | {"rank": node.rank} for node in self.nodes]
+        document["problems"] = [asdict(problem) for problem in self.problems]
+        del document["backend"]["problems"]  # they are among the others
+        return _plain(document)  # type: ignore[no-any-return]
+
+    def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+        """Return the inspection as text for a terminal of this width."""
+        return render_model(self, width, color)
+
+
+def inspect_model(
+    path: str | Path, *, keep_native: Sequence[str] = (), backend: BackendName = "auto"
+) -> ModelInspection:
+    """Read a model, run the graph pass on it in memory, and let the parser of `backend` check its ops.
+
+    Raises ConfigError when there is no such file or a `keep_native` pattern matches nothing, ModelError when it is no
+    ONNX model. What stands in the way of a build is no error here: it is in `problems`.
+    """
+    path = Path(path)
+    files.require_readable(path)
+    file = identify(path)
+    model = model_io.load(path)
+    sites = list(walk(model.graph, title=""))
+    opsets = {entry.domain or "ai.onnx": int(entry.version) for entry in model.proto.opset_import}
+    outputs = _outputs(model)
+    problems = onnx_problems(sites, opsets)
+    nodes, pass_problem = _decide(model, sites, keep_native)
+    check = check_backend(backend, model_io.load(path, inline_plugins=True))
+    return ModelInspection(
+        file=file,
+        producer=f"{model.proto.producer_name} {model.proto.producer_version}".strip(),
+        ir_version=model.proto.ir_version,
+        opsets=opsets,
+        inputs=_inputs(model.proto.graph),
+        outputs=outputs,
+        num_weights=sum(1 for _ in _weights(model.proto.graph)),
+        weight_bytes=sum(map(_num_bytes, _weights(model.proto.graph))),
+        external_files=_external_files(model),
+        functions=_functions(path),
+        ops=dict(Counter(_op_name(node) for node in model_io.walk_nodes(model.proto.graph)).most_common()),
+        nodes=nodes,
+        problems=[*problems, *pass_problem, *check.problems],
+        backend=check,
+    )
+
+
+def _decide(
+    model: Model, sites: Sequence[Site], keep_native: Sequence[str]
+) -> tuple[list[NodeInspection], list[Problem]]:
+    """Run the passes themselves, and put their decisions beside what the nodes were before."""
+    shown = [site for site in sites if _is_shown(site)]
+    parameters = read_parameters(shown, model.opset, model.path.parent)
+    before = [
+        (site.address, _title(site), *_type_of_x(site), given) for site, given in zip(shown, parameters, strict=True)
+    ]
+    context = PassContext(model.opset, model.path.parent, keep_native)
+    problems = []
+    try:
+        run_passes(model.graph, context)
+    except ModelError as error:  # the passes stop at the first node that breaks ONNX's rules
+        problems = [Problem("trtconv", error.what, (error.where,) if error.where else ())]
+    decisions: dict[tuple[str, str], list[Decision]] = {}
+    for decision in context.decisions:
+        decisions.setdefault((decision.node, decision.op), []).append(decision)
+    nodes = []
+    for address, title, dtype, shape, given in before:
+        made = decisions.get((address, title))
+        outcome = (True, made[0].became, made.pop(0).reason) if made else _not_taken_up(address, title, problems)
+        nodes.append(NodeInspection(address, title, dtype, shape, given, *outcome))
+    return nodes, problems
+
+
+def _not_taken_up(address: str, title: str, problems: Sequence[Problem]) -> tuple[bool, str | None, str]:
+    """Return whether it is decided, what becomes, and why, of a node that no pass took up."""
+    if title.startswith(f"{DOMAIN}::"):
+        return True, title, "it is a custom op already"
+    if title.startswith("Pad") and title != "Pad(reflect)":
+        return True, None, "the plugin pads by reflection only"
+    if any(address in problem.nodes for problem in problems):
+        return False, None, f"it breaks ONNX's rules: {problems[0].what}"
+    return False, None, "the pass stopped at another node"
+
+
+def _is_shown(site: Site) -> bool:
+    return bool(site.node.domain == DOMAIN or (is_onnx(site.node) and site.node.op in _ONNX_OPS))
+
+
+def _title(site: Site) -> str:
+    """Return what the passes call a node's op, with the mode of a Pad."""
+    if site.node.domain == DOMAIN:
+        return f"{DOMAIN}::{site.node.op}"
+    return f"Pad({site.node.attrs.get('mode', 'constant')})" if site.node.op == "Pad" else str(site.node.op)
+
+
+def _type_of_x(site: Site) -> tuple[str | None, list[Dim] | None]:
+    if not site.node.inputs:
+        return None, None
+    x = site.node.inputs[0]
+    return _inferred_dtype(x), _inferred_shape(x)
+
+
+def _dtype_name(dtype: int) -> str:
+    name = describe_dtype(dtype)
+    return _LONG_NAMES.get(name, name)
+
+
+def _inputs(graph: onnx.GraphProto) -> list[Tensor]:
+    initializer_names = {tensor.name for tensor in graph.initializer}
+    return [_tensor(value) for value in graph.input if value.name not in initializer_names]
+
+
+def _outputs(model: Model) -> list[Tensor]:
+    """Return the outputs, with inferred types where the model declares none."""
+    declared = [_tensor(value) for value in model.proto.graph.output]
+    inferred = model.graph.outputs
+    return [
+        Tensor(known.name, _inferred_dtype(tensor), _inferred_shape(tensor)) if known.dtype is None else known
+        for known, tensor in zip(declared, inferred, strict=True)
+    ]
+
+
+def _inferred_dtype(tensor: gs.Tensor) -> str | None:
+    dtype = dtype_of(tensor)
+    return None if dtype is None else _dtype_name(dtype)
+
+
+def _inferred_shape(tensor: gs.Tensor) -> list[Dim] | None:
+    """Return a shape without the names that shape inference makes up for dimensions that it does not know."""
+    shape = shape_of(tensor)
+    return shape and [None if isinstance(dim, str) and _MADE_UP_DIM.fullmatch(dim) else dim for dim in shape]
+
+
+def _tensor(value: onnx.ValueInfoProto) -> Tensor:
+    if not value.type.HasField("tensor_type"):
+        kind = value.type.WhichOneof("value")
+        return Tensor(value.name, kind.removesuffix("_type") if kind else None, None)
+    kind = value.type.tensor_type
+    dtype = _dtype_name(kind.elem_type) if kind.elem_type else None
+    return Tensor(value.name, dtype, [_dim(dim) for dim in kind.shape.dim] if kind.HasField("shape") else None)
+
+
+def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
+    if dim.HasField("dim_value"):
+        return int(dim.dim_value) if dim.dim_value >= 0 else None
+    return dim.dim_param or None
+
+
+def _op_name(node: onnx.NodeProto) -> str:
+    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}"
+
+
+def _weights(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield every initializer, branches included."""
+    yield from graph.initializer
+    for node in model_io.walk_nodes(graph):
+        for attribute in node.attribute:
+            for branch in (attribute.g, *attribute.graphs):
+                yield from branch.initializer
+
+
+def _num_bytes(tensor: onnx.TensorProto) -> int:
+    try:
+        item_size = int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+    except (KeyError, TypeError):
+        return 0
+    return int(math.prod(tensor.dims)) * item_size
+
+
+def _external_files(model: Model) -> dict[str, int]:
+    """Return the data files beside the model, with their sizes."""
+    locations = {
+        entry.value
+        for tensor in external_data.external_tensors(model.proto)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return {location: (model.path.parent / location).stat().st_size for location in sorted(locations)}
+
+
+def _functions(path: Path) -> dict[str, int]:
+    """Return the model's own functions, which are inlined when a model is read."""
+    raw = onnx.load_model(path, load_external_data=False)
+    return {f"{function.domain}::{function.name}": len(function.node) for function in raw.functions}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,148 @@
+"""The text of a model's inspection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from trtconv.inspection.parameter_sources import SOURCE_TEXTS
+from trtconv.profiles import format_dims
+from trtconv.report import format_size
+from trtconv.tables import Column, Facts, Table, render
+
+if TYPE_CHECKING:
+    from trtconv.inspection.model_inspection import ModelInspection, NodeInspection, Tensor
+    from trtconv.inspection.op_support import Problem
+
+_MAX_NAMED_NODES = 4
+_SHA_DIGITS = 12
+
+
+def render_model(model: ModelInspection, width: int, color: bool) -> str:
+    """Return the inspection as text."""
+    return render([_facts(model), *_tables(model)], width, color)
+
+
+def _facts(model: ModelInspection) -> Facts:
+    opsets = ", ".join(f"{domain} {version}" for domain, version in model.opsets.items())
+    items = [
+        ("model", f"{model.file.path} ({format_size(model.file.bytes)}, sha256 {model.file.sha256[:_SHA_DIGITS]})"),
+        ("made by", model.producer or "unknown"),
+        ("opset", f"{opsets or 'none named'}, IR version {model.ir_version}"),
+        ("weights", f"{model.num_weights} tensors, {format_size(model.weight_bytes)}"),
+    ]
+    external = ", ".join(f"{name} ({format_size(num_bytes)})" for name, num_bytes in model.external_files.items())
+    if external:
+        items.append(("data files", external))
+    if model.functions:
+        functions = ", ".join(f"{name} ({count} nodes)" for name, count in model.functions.items())
+        items.append(("functions", functions))
+    items.append(("nodes", f"{sum(model.ops.values())}: {_histogram(model.ops)}"))
+    items.append(("rewrite", _summary(model.nodes)))
+    items.append(("checked by", _checked(model)))
+    return Facts(items)
+
+
+def _tables(model: ModelInspection) -> list[Table]:
+    directions = [("input", tensor) for tensor in model.inputs] + [("output", tensor) for tensor in model.outputs]
+    tensors = [(direction, tensor.name, tensor.dtype or "?", _shape(tensor)) for direction, tensor in directions]
+    decided = [
+        (
+            node.node,
+            node.op,
+            _x(node),
+            outcome(node.became) if node.is_decided else "not decided",
+            node.reason,
+            _parameters(node),
+        )
+        for node in model.nodes
+        if not is_other_pad(node)
+    ]
+    other_pads = [(node.node, node.op, _x(node), _parameters(node)) for node in model.nodes if is_other_pad(node)]
+    problems = [(problem.found_by, problem.what, _node_list(problem)) for problem in model.problems]
+    return [
+        Table(
+            "Inputs and outputs",
+            [Column(""), Column("name", "name"), Column("type"), Column("shape", "text")],
+            tensors,
+        ),
+        Table(
+            "What becomes of each InstanceNormalization and Pad(reflect), and why",
+            [
+                Column("node", "name"),
+                Column("op"),
+                Column("input X"),
+                Column("becomes"),
+                Column("why", "text"),
+                Column("parameters", "text"),
+            ],
+            decided,
+        ),
+        Table(
+            "Pads of other modes stay native: the plugin pads by reflection only",
+            [Column("node", "name"), Column("op"), Column("input X"), Column("parameters", "text")],
+            other_pads,
+        ),
+        Table(
+            "What stands in the way of a build",
+            [Column("found by"), Column("what", "text"), Column("nodes", "text")],
+            problems,
+        ),
+    ]
+
+
+def _histogram(ops: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {op}" for op, count in ops.items())
+
+
+def _summary(nodes: Sequence[NodeInspection]) -> str:
+    outcomes = [node.became is not None for node in nodes if not is_other_pad(node)]
+    if not outcomes:
+        return "nothing: no InstanceNormalization and no Pad(reflect) in this model"
+    plugins = f"{sum(outcomes)} of {len(outcomes)} InstanceNormalization and Pad(reflect) nodes become plugins"
+    return f"{plugins} with TensorRT; TensorRT-RTX has no plugins, there all stay native"
+
+
+def _checked(model: ModelInspection) -> str:
+    check = model.backend
+    if check.checked:
+        return f"{check.backend}: {check.detail}"
+    return f"no TensorRT parser: {check.detail}" if check.backend is None else f"not {check.backend}: {check.detail}"
+
+
+def is_other_pad(node: NodeInspection) -> bool:
+    """Say whether a node is a Pad that no pass looks at."""
+    return node.op.startswith("Pad(") and node.op != "Pad(reflect)"
+
+
+def _x(node: NodeInspection) -> str:
+    return f"{node.dtype or 'type unknown,'} {_shape(node)}"
+
+
+def _parameters(node: NodeInspection) -> str:
+    """Name each parameter's source and value, but for those that the reason states already."""
+    told = [
+        parameter
+        for parameter in node.parameters
+        if parameter.value is None or f"{parameter.name} {parameter.value_text}" not in node.reason
+    ]
+    return ", ".join(
+        f"{parameter.name} {SOURCE_TEXTS[parameter.source]}"
+        + ("" if parameter.value is None else f" {parameter.value_text}")
+        for parameter in told
+    )
+
+
+def outcome(became: str | None) -> str:
+    """Say what became of a node."""
+    return "native" if became is None else f"plugin {became.rpartition('::')[2]}"
+
+
+def _shape(tensor: Tensor | NodeInspection) -> str:
+    return "rank unknown" if tensor.shape is None else format_dims(tensor.shape)
+
+
+def _node_list(problem: Problem) -> str:
+    shown = ", ".join(problem.nodes[:_MAX_NAMED_NODES])
+    hidden = len(problem.nodes) - _MAX_NAMED_NODES
+    return f"{shown} and {hidden} more" if hidden > 0 else shown

@@ -1,0 +1,130 @@
+"""Which ops of a model ONNX does not define, and what the parser of the TensorRT at hand refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.defs
+
+from trtconv import engine, external_data, model_io
+from trtconv.config import BackendName, BuildConfig
+from trtconv.engine import Backend
+from trtconv.errors import BackendError
+from trtconv.model_io import Model
+from trtconv.parser_errors import nodes_by_problem
+from trtconv.passes.base import Site, is_onnx, walk
+from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS
+
+# TensorRT's parser reads external tensors to check a model; beyond this, `trtconv build` is the place to find out.
+_MAX_EXTERNAL_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that stands in the way of a conversion. `found_by` is ONNX, trtconv, or a backend's title."""
+
+    found_by: str
+    what: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BackendCheck:
+    """Whether a backend's parser has read the model, and if not, why; `backend` is its name and version."""
+
+    backend: str | None
+    checked: bool
+    detail: str
+    problems: tuple[Problem, ...] = ()
+
+
+def onnx_problems(sites: Iterable[Site], opsets: Mapping[str, int]) -> list[Problem]:
+    """Return the nodes whose op ONNX does not define in the opsets that the model names."""
+    nodes: dict[str, list[str]] = {}
+    for site in sites:
+        what = _unknown_to_onnx(site.node.op, "" if is_onnx(site.node) else site.node.domain, opsets)
+        if what is not None:
+            nodes.setdefault(what, []).append(site.address)
+    return [Problem("ONNX", what, tuple(addresses)) for what, addresses in nodes.items()]
+
+
+def check_backend(wanted: BackendName, model: Model) -> BackendCheck:
+    """Let the parser of the chosen backend read `model`, in which the custom ops are ONNX ops again."""
+    try:
+        backend, _ = engine.select_backend(BuildConfig(backend=wanted))
+    except BackendError as error:
+        return BackendCheck(None, False, str(error))
+    if model_io.plugin_op_names(model.proto.graph):  # RTX's parser ends the process where it meets a plugin
+        return BackendCheck(backend.title, False, "the model holds custom ops without their functions")
+    if sum(_file_sizes(model.proto, model.path)) > _MAX_EXTERNAL_BYTES:
+        return BackendCheck(backend.title, False, "the model's external data is too large to read for a check")
+    try:
+        problems = _parse(backend, model)
+    except Exception as error:  # pybind11 has many
+        return BackendCheck(backend.title, False, f"its parser cannot be asked: {error}")
+    detail = "its parser refuses the model" if problems else "its parser takes the model"
+    return BackendCheck(backend.title, True, detail, problems)
+
+
+def _unknown_to_onnx(op: str, domain: str, opsets: Mapping[str, int]) -> str | None:
+    """Return what is wrong with an op, or None for one that ONNX defines or that trtconv brings."""
+    if domain == DOMAIN and op in PLUGIN_OPS:
+        return None
+    name = f"{domain}::{op}" if domain else op
+    if not onnx.defs.has(op, domain):
+        if domain:
+            return f"{name} is of a custom domain: TensorRT needs a plugin for it"
+        return f"{op} is no ONNX op: it never was, or it was dropped"
+    opset = opsets.get(domain or "ai.onnx", 1)
+    try:
+        schema = onnx.defs.get_schema(op, opset, domain)
+    except onnx.defs.SchemaError:
+        history = onnx.defs.get_all_schemas_with_history()
+        since = min(each.since_version for each in history if (each.name, each.domain) == (op, domain))
+        return f"{name} is no op of opset {opset}: it came with opset {since}"
+    return f"{name} was dropped with opset {schema.since_version}" if schema.deprecated else None
+
+
+def _file_sizes(proto: onnx.ModelProto, path: Path) -> Iterable[int]:
+    locations = {
+        entry.value
+        for tensor in external_data.external_tensors(proto)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return [(path.parent / location).stat().st_size for location in locations]
+
+
+def _parse(backend: Backend, model: Model) -> tuple[Problem, ...]:
+    trt = backend.trt
+    logger = _silent_logger(trt)
+    network = trt.Builder(logger).create_network(0)
+    parser = trt.OnnxParser(network, logger)
+    if parser.supports_model_v2(model.proto.SerializeToString(), str(model.path)):
+        return ()
+    found = nodes_by_problem(parser, "the parser", model.proto)
+    for site in walk(model.graph, title=""):  # it may have stopped at its first error
+        if not parser.supports_operator(site.node.op):
+            nodes = found.setdefault(f"the parser does not support the op {site.node.op}", [])
+            if site.address not in nodes:
+                nodes.append(site.address)
+    if not found:
+        return (Problem(backend.title, "the parser refuses the model and gives no reason", ()),)
+    return tuple(Problem(backend.title, what, tuple(nodes)) for what, nodes in found.items())
+
+
+def _silent_logger(trt: Any) -> Any:
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        """Drops everything: the parser's errors are asked for one by one."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, level: Any, message: str) -> None:
+            pass
+
+    return Logger()

@@ -1,0 +1,185 @@
+"""Lay out a report for a terminal: facts, tables and notes, to a width, with or without colour.
+
+A table too wide for its terminal gives up space in this order: names are shortened in the middle, long texts wrap, and
+at last every row becomes a record of lines of its own.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+DEFAULT_WIDTH = 120
+NOTHING = "-"  # in a cell: there is no such thing on this side
+
+_INDENT, _GAP = 2, 2
+_LABEL_WIDTH = 11
+_MIN_WIDTH = 40
+_MIN_NAME, _MIN_TEXT = 20, 24  # what a column must keep to be readable
+_STYLES = {
+    "rewritten": "green",
+    "plugin": "green",
+    "yes": "green",
+    "native": "yellow",
+    "warning": "yellow",
+    "no": "red",
+    "error": "red",
+    "not": "red",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: "word" keeps its width, "name" is shortened in the middle, "text" wraps."""
+
+    title: str
+    kind: Literal["word", "name", "text"] = "word"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Labelled values, one or more lines each."""
+
+    items: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under a heading. Nothing is printed for a table without rows."""
+
+    heading: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+
+
+Block = Facts | Table
+
+
+def render(blocks: Sequence[Block], width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+    """Return the blocks as text, an empty line around each table, no line wider than `width` (40 at least)."""
+    width = max(width, _MIN_WIDTH)
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=color,
+        no_color=not color,
+        color_system="standard" if color else None,
+        highlight=False,
+        legacy_windows=False,
+    )
+    is_first = True
+    for block in blocks:
+        if isinstance(block, Facts):
+            _print_facts(console, block)
+        elif block.rows:
+            block = _without_empty_columns(block)
+            if not is_first:
+                console.print()
+            console.print(Text(block.heading, style="bold"))
+            _print_table(console, block, width)
+        is_first = False
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def shorten_middle(text: str, width: int) -> str:
+    """Return `text` in at most `width` cells; what is left out of its middle shows as an ellipsis."""
+    if cell_len(text) <= width:
+        return text
+    kept = max(width - 1, 0)
+    head, tail = _first_cells(text, kept // 2), _last_cells(text, kept - kept // 2)
+    return f"{head}…{tail}" if width > 0 else ""
+
+
+def _without_empty_columns(table: Table) -> Table:
+    kept = [index for index in range(len(table.columns)) if any(row[index] for row in table.rows)]
+    rows = [[row[index] for index in kept] for row in table.rows]
+    return Table(table.heading, [table.columns[index] for index in kept], rows)
+
+
+def _first_cells(text: str, width: int) -> str:
+    while cell_len(text) > width:
+        text = text[: max(width, len(text) - 1) if len(text) > width else len(text) - 1]
+    return text
+
+
+def _last_cells(text: str, width: int) -> str:
+    return _first_cells(text[::-1], width)[::-1]
+
+
+def _print_facts(console: Console, facts: Facts) -> None:
+    grid = RichTable.grid(padding=(0, 1, 0, 0))
+    grid.add_column(width=_LABEL_WIDTH - 1, no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value in facts.items:
+        grid.add_row(label, _styled(value, label))
+    console.print(grid)
+
+
+def _print_table(console: Console, table: Table, width: int) -> None:
+    widths = _column_widths(table, width - _INDENT - _GAP * (len(table.columns) - 1))
+    if widths is None:
+        _print_records(console, table, width)
+        return
+    has_titles = any(column.title for column in table.columns)
+    grid = RichTable(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=has_titles, header_style="dim")
+    grid.add_column("", width=0)
+    for column, column_width in zip(table.columns, widths, strict=True):
+        grid.add_column(column.title, width=column_width, overflow="fold")
+    for row in table.rows:
+        cells = zip(table.columns, row, widths, strict=True)
+        grid.add_row("", *(_cell(column, value, limit) for column, value, limit in cells))
+    console.print(grid)
+
+
+def _print_records(console: Console, table: Table, width: int) -> None:
+    """Print each row as lines: its name, its words, and each text with its title."""
+    texts = [index for index, column in enumerate(table.columns) if column.kind != "word" and index > 0]
+    words = [index for index, column in enumerate(table.columns) if column.kind == "word" and index > 0]
+    label_width = max((cell_len(table.columns[index].title) for index in texts), default=0) + 1
+    for row in table.rows:
+        console.print(Text(" " * _INDENT + shorten_middle(row[0], width - _INDENT)))
+        if words:
+            line = Text("  ").join(_styled(row[index], row[index].split(" ", 1)[0]) for index in words)
+            console.print(Padding(line, (0, 0, 0, 2 * _INDENT)))
+        grid = RichTable.grid(padding=(0, 1, 0, 0))
+        grid.add_column(width=2 * _INDENT - 1)
+        grid.add_column(width=label_width, style="dim")
+        grid.add_column(overflow="fold")
+        for index in texts:
+            if row[index] not in ("", NOTHING):
+                column = table.columns[index]
+                grid.add_row("", column.title, _cell(column, row[index], width - 2 * _INDENT - label_width - 1))
+        console.print(grid)
+
+
+def _column_widths(table: Table, available: int) -> list[int] | None:
+    """Return the width of each column, or None when the table does not fit however it is squeezed."""
+    cells = [[column.title, *(row[index] for row in table.rows)] for index, column in enumerate(table.columns)]
+    widths = [max(cell_len(cell) for cell in column) for column in cells]
+    for kind, minimum in (("name", _MIN_NAME), ("text", _MIN_TEXT)):
+        flexible = [index for index, column in enumerate(table.columns) if column.kind == kind]
+        excess = sum(widths) - available
+        while excess > 0:
+            widest = max(flexible, key=lambda index: widths[index], default=None)
+            if widest is None or widths[widest] <= minimum:
+                break
+            widths[widest] -= 1
+            excess -= 1
+    return widths if sum(widths) <= available else None
+
+
+def _cell(column: Column, value: str, width: int) -> Text:
+    return _styled(shorten_middle(value, width) if column.kind == "name" else value, value.split(" ", 1)[0])
+
+
+def _styled(value: str, word: str) -> Text:
+    return Text(value, style=_STYLES.get(word, ""))
