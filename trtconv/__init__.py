@@ -16,10 +16,21 @@ _EXPORTS = {
     "TrtconvError": "errors",
     "build": "convert",
     "rewrite": "convert",
+    "dry_run": "convert",
     "load_engine": "engine",
+    "refit_engine": "convert",
 }
 
-__all__ = ["BuildConfig", "ShapeRange", "TrtconvError", "build", "load_engine", "rewrite"]
+__all__ = [
+    "BuildConfig",
+    "ShapeRange",
+    "TrtconvError",
+    "build",
+    "dry_run",
+    "load_engine",
+    "refit_engine",
+    "rewrite",
+]
 
 
 def __getattr__(name: str) -> Any:

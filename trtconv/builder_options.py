@@ -11,8 +11,39 @@ from trtconv.config import BuildConfig, Profile
 from trtconv.errors import ConfigError
 
 
+def require_options(config: BuildConfig, key: str) -> None:
+    """Raise ConfigError for an option that the backend `key` lacks: none is ever ignored."""
+    if key == "tensorrt" and config.gpu_arch is not None:
+        what = "only TensorRT-RTX builds for another GPU than the one at hand"
+        raise ConfigError(what, where="--gpu-arch", hint="add --backend tensorrt-rtx")
+    no_plugins = "TensorRT-RTX supports no plugins: every node stays native"
+    foreign_to_rtx = {
+        "--ops plugin": (config.ops == "plugin", no_plugins),
+        "--keep-native": (bool(config.keep_native), no_plugins),
+        "--decisions": (config.decisions is not None, no_plugins),
+        "--embed-plugins": (config.embed_plugins, no_plugins),
+        # 1.7.1: seven networks, the same bytes at 0, 3 and 5
+        "--opt-level": (config.opt_level is not None, "TensorRT-RTX builds the same engine at every level"),
+        "--timing-cache": (config.timing_cache is not None, "TensorRT-RTX keeps no timing cache"),
+        "--version-compatible": (config.version_compatible, "engines of TensorRT-RTX belong to one release"),
+        "--hardware-compatible": (config.hardware_compatible, "TensorRT-RTX builds for one --gpu-arch"),
+        # 1.7.1 fails in its compiler where there is no GPU, and no GPU that it knows was at hand to try it on
+        "--refittable": (config.refittable, "trtconv builds refittable engines with TensorRT only"),
+        "--strip-weights": (config.strip_weights, "trtconv strips weights with TensorRT only"),
+    }
+    for option, (is_asked, reason) in foreign_to_rtx.items():
+        if key == "tensorrt-rtx" and is_asked:
+            raise ConfigError(reason, where=option)
+
+
 def apply_options(builder_config: Any, config: BuildConfig, trt: Any) -> None:
     """Set what `config` asks for; what it leaves open stays TensorRT's choice."""
+    # Formats and tactics of the layers stay readable in the engine; without this an inspector sees names alone.
+    builder_config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    for flag in _wanted_flags(config):
+        builder_config.set_flag(getattr(trt.BuilderFlag, flag))
+    if config.hardware_compatible:
+        builder_config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
     if config.workspace_bytes is not None:
         _limit_workspace(builder_config, trt.MemoryPoolType.WORKSPACE, config.workspace_bytes)
     if config.opt_level is not None:
@@ -20,6 +51,16 @@ def apply_options(builder_config: Any, config: BuildConfig, trt: Any) -> None:
     if config.tf32 is not None:
         set_or_clear = builder_config.set_flag if config.tf32 else builder_config.clear_flag
         set_or_clear(trt.BuilderFlag.TF32)
+
+
+def _wanted_flags(config: BuildConfig) -> list[str]:
+    """Return the names of the BuilderFlags to set; all of them exist in 10.6 and in 11."""
+    flags = {
+        "VERSION_COMPATIBLE": config.version_compatible or config.embed_plugins,
+        "REFIT": config.refittable,
+        "STRIP_PLAN": config.strip_weights,
+    }
+    return [name for name, is_wanted in flags.items() if is_wanted]
 
 
 def add_profiles(builder: Any, builder_config: Any, network: Any, profiles: Sequence[Profile]) -> None:

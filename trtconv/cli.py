@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PROGRAM = "trtconv"
 _NEXT_PROFILE = "--profile"
 
+_FILE = click.Path(path_type=Path)
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -53,8 +55,8 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Engine file. [default: MODEL with .engine]")
+@click.argument("model", type=_FILE)
+@click.option("-o", "--output", type=_FILE, help="Engine file. [default: MODEL with .engine]")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=SHAPE", help="AxBxC, or min:opt:max; [] is a scalar, "
               "[1,2] the values of a shape tensor. Needed for every dynamic input.")  # fmt: skip
 @click.option("--profile", "shapes", is_flag=True, flag_value=_NEXT_PROFILE, multiple=True, type=str,
@@ -70,6 +72,17 @@ def cli() -> None:
 @click.option(
     "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
 )
+@click.option(
+    "--decisions", type=_FILE, metavar="FILE", help="Obey this decision file, or write it if it is not there."
+)
+@click.option("--timing-cache", type=_FILE, metavar="FILE", help="Measured tactics: read, and written after the build.")
+@click.option("--version-compatible", is_flag=True, help="An engine for later TensorRT versions too.")
+@click.option("--hardware-compatible", is_flag=True, help="An engine for all GPUs from Ampere on.")
+@click.option("--refittable", is_flag=True, help="An engine whose weights can be replaced.")
+@click.option("--strip-weights", is_flag=True, help="An engine without weights: trtconv.refit_engine puts them in.")
+@click.option("--embed-plugins", is_flag=True, help="Put the plugin library into the engine, which is then "
+              "version-compatible.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Show what would become of each node, and build nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every node, and show TensorRT's messages.")
 @_common_options
 def build(
@@ -83,9 +96,11 @@ def build(
     tf32: bool | None,
     ops: Any,
     keep_native: tuple[str, ...],
+    dry_run: bool,
     verbose: bool,
     as_json: bool,
     debug: bool,
+    **options: Any,
 ) -> None:
     """Build a TensorRT engine from an ONNX MODEL.
 
@@ -108,15 +123,19 @@ def build(
         tf32=tf32,
         ops=ops,
         keep_native=keep_native,
+        **options,
     )
+    if dry_run:
+        _print(convert.dry_run(model, config), as_json, verbose=verbose)
+        return
     with _progress(quiet=as_json, plain=verbose) as progress:
         report = convert.build(model, config, progress=progress, log=_log if verbose else None)
     _print(report, as_json, verbose=verbose)
 
 
 @cli.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="File of the rewritten model.")
+@click.argument("model", type=_FILE)
+@click.option("-o", "--output", type=_FILE, required=True, help="File of the rewritten model.")
 @click.option(
     "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
 )

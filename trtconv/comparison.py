@@ -69,17 +69,15 @@ class ComparisonReport:
         return "\n".join(lines)
 
 
-def compare(
-    reference: str | Path, candidate: str | Path, feeds: Sequence[Arrays], tolerance: float
-) -> ComparisonReport:
-    """Run both files on every input set of `feeds` and compare all outputs.
+def compare(reference: Any, candidate: Any, feeds: Sequence[Arrays], tolerance: float) -> ComparisonReport:
+    """Run both on every input set of `feeds` and compare all outputs.
 
-    Each file is an ONNX model (run by ONNX Runtime on the CPU) or an engine. An output passes when max|error| <=
+    Each is the path of an ONNX model (run by ONNX Runtime on the CPU) or of an engine, or a loaded engine. An output passes when max|error| <=
     `tolerance` * max|reference| for every input set. Raises ConfigError without input sets.
     """
     if not feeds:
         raise ConfigError("nothing to compare: no input sets", where=str(reference))
-    runners = [_runner(Path(reference), "reference"), _runner(Path(candidate), "candidate")]
+    runners = [_runner(reference, "reference"), _runner(candidate, "candidate")]
     results = Comparator.run(runners, data_loader=[dict(feed) for feed in feeds])
     pairs = list(zip(results["reference"], results["candidate"], strict=True))
     names = list(dict.fromkeys(name for first, second in pairs for name in (*first, *second)))
@@ -98,17 +96,18 @@ def random_inputs(
     for name, shape in (shapes or {}).items():
         metadata.add(name, dtype=None, shape=tuple(shape))
     loader = DataLoader(seed=seed, iterations=num_sets, input_metadata=metadata, val_range=(-1.0, 1.0))
-    with _runner(Path(model), "inputs") as runner:
+    with _runner(model, "inputs") as runner:
         loader.input_metadata = runner.get_input_metadata(use_numpy_dtypes=False)
         return [{name: np.asarray(value) for name, value in feed.items()} for feed in loader]
 
 
-def _runner(path: Path, name: str) -> Any:
-    if path.suffix == ".onnx":
-        return OnnxrtRunner(SessionFromOnnx(str(path), providers=["cpu"]), name=name)
+def _runner(model: Any, name: str) -> Any:
+    is_path = isinstance(model, (str, Path))
+    if is_path and Path(model).suffix == ".onnx":
+        return OnnxrtRunner(SessionFromOnnx(str(model), providers=["cpu"]), name=name)
     from polygraphy.backend.trt import TrtRunner
 
-    return TrtRunner(load_engine(path), name=name)
+    return TrtRunner(load_engine(model) if is_path else model, name=name)
 
 
 def _compare_output(name: str, first: Arrays, second: Arrays, tolerance: float) -> OutputComparison:

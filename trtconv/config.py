@@ -14,6 +14,8 @@ BackendName = Literal["auto", "tensorrt", "tensorrt-rtx"]
 Ops = Literal["plugin", "native"]
 Kind = Literal["shape", "values"]
 
+Precision = Literal["fp32", "fp16", "bf16"]
+
 BACKENDS: tuple[BackendName, ...] = ("auto", "tensorrt", "tensorrt-rtx")
 MAX_OPT_LEVEL = 5
 
@@ -83,6 +85,10 @@ class BuildConfig:
     `profiles` maps input names to shapes, one mapping an optimisation profile. `workspace_bytes` limits TensorRT's
     scratch memory. `ops` says what InstanceNormalization and Pad(mode=reflect) become; `keep_native` holds glob
     patterns on node addresses that stay native all the same. `gpu_arch` (such as "sm_89") is TensorRT-RTX's alone.
+    `decisions` names a decision file: read where it exists, else written. `precision` changes the types of the network,
+    but for nodes that would lose too much and those that `keep_fp32` names; `io_types` those of inputs and outputs.
+    `timing_cache` names the file of the tactics measured so far. A `strip_weights` engine gets its weights from the
+    model when it is loaded; `embed_plugins` puts the plugin library into the engine, which is then version-compatible.
     Raises ConfigError when a value is out of range.
     """
 
@@ -95,6 +101,16 @@ class BuildConfig:
     tf32: bool | None = None
     ops: Ops | None = None
     keep_native: Sequence[str] = field(default_factory=tuple)
+    decisions: Path | None = None
+    precision: Precision | None = None
+    keep_fp32: Sequence[str] = field(default_factory=tuple)
+    io_types: Precision | None = None
+    timing_cache: Path | None = None
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+    refittable: bool = False
+    strip_weights: bool = False
+    embed_plugins: bool = False
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
@@ -107,6 +123,13 @@ class BuildConfig:
             raise ConfigError(f"GPU architecture {self.gpu_arch!r} is not of the form sm_89")
         if self.ops not in (None, "plugin", "native"):
             raise ConfigError(f"ops {self.ops!r} is unknown, expected plugin or native")
+        for name, value in (("precision", self.precision), ("io_types", self.io_types)):
+            if value not in (None, "fp32", "fp16", "bf16"):
+                raise ConfigError(f"{name} {value!r} is unknown, expected fp32, fp16 or bf16")
+        if self.precision in (None, "fp32") and (self.keep_fp32 or self.io_types is not None):
+            raise ConfigError("--keep-fp32 and --io-types belong to --precision fp16 or bf16")
+        if self.ops == "native" and self.embed_plugins:
+            raise ConfigError("--embed-plugins has nothing to embed with --ops native")
         if self.ops == "native" and self.keep_native:
             raise ConfigError(
                 "--keep-native picks nodes out of --ops plugin; with --ops native all of them stay native"

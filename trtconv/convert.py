@@ -12,14 +12,15 @@ from typing import Any
 
 import onnx
 
-from trtconv import engine, external_data, files, manifest, model_io, profiles
+from trtconv import decision_file, engine, external_data, files, manifest, model_io, profiles
 from trtconv.config import BuildConfig
 from trtconv.engine import Backend, Plan
+from trtconv.errors import ConfigError
 from trtconv.model_io import Model
 from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext
 from trtconv.progress import NoProgress, Progress
-from trtconv.report import BuildReport, RewriteReport
+from trtconv.report import BuildReport, Decision, RewriteReport
 
 
 def build(
@@ -41,20 +42,51 @@ def build(
     for path in (output, manifest_path):
         files.require_writable(path, inputs=(model_path,))
     backend, notes = engine.select_backend(config)
-    native_reason = _native_reason(config, backend)
+    native_reason = _native_reason(config, supports_plugins=backend.supports_plugins)
     model_sha256 = _sha256(model_path.read_bytes())  # now: during a long build the file may change
     model = model_io.load(model_path, inline_plugins=native_reason is not None)
     for path in (output, manifest_path):
         files.require_writable(path, inputs=_data_files(model))
     profiles.require_shapes(model_io.describe_inputs(model.proto), config.profiles)
-    rewritten, report = _rewrite(model, config.keep_native, native_reason)
+    rewritten, report = _prepare(model, config, native_reason)
     start = time.monotonic()
-    plan = engine.build(rewritten, model_path, config, backend, progress or NoProgress(), log)
+    plan = engine.build(rewritten, model_path, config, backend, progress or NoProgress(), notes, log)
     seconds = time.monotonic() - start
     content = _manifest(model_path, model_sha256, config, backend, plan, report)
     files.write_atomically({output: plan.data, manifest_path: manifest.to_text(content).encode()})
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
     return BuildReport(report, output, manifest_path, content, title, notes, seconds)
+
+
+def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> RewriteReport:
+    """Return what `build` would decide for each node, without a GPU and without building.
+
+    The decisions are those for full TensorRT, unless `config` names TensorRT-RTX. Raises a TrtconvError as `build`.
+    """
+    model_path, config = Path(model_path), config or BuildConfig()
+    files.require_readable(model_path)
+    native_reason = _native_reason(config, supports_plugins=config.backend != "tensorrt-rtx")
+    model = model_io.load(model_path, inline_plugins=native_reason is not None)
+    return _prepare(model, config, native_reason)[1]
+
+
+def refit_engine(engine_path: str | Path, model_path: str | Path) -> Any:
+    """Load an engine that was built with `strip_weights` or `refittable`, with the weights of a model; return it.
+
+    The model is prepared as the engine's manifest says. Raises ConfigError without a manifest, BackendError when model
+    and engine do not fit.
+    """
+    engine_path, model_path = Path(engine_path), Path(model_path)
+    content = manifest.read_manifest(engine_path)
+    if content is None:
+        what = "there is no manifest, which says how the model was prepared"
+        raise ConfigError(what, where=str(manifest.manifest_path(engine_path)), hint="build the engine again")
+    options = content["options"]
+    native = [Decision(**entry) for entry in content["decisions"] if entry["became"] is None]
+    model = model_io.load(model_path, inline_plugins=options["ops"] == "native")
+    chosen = {decision.node: decision.reason for decision in native}
+    proto, _ = _rewrite(model, PassContext(model.opset, model_path.parent, chosen_native=chosen))
+    return engine.load_refitted(engine_path, proto, model_path)
 
 
 def rewrite(model_path: str | Path, output: str | Path, *, keep_native: Sequence[str] = ()) -> RewriteReport:
@@ -67,7 +99,7 @@ def rewrite(model_path: str | Path, output: str | Path, *, keep_native: Sequence
     files.require_writable(output, inputs=(model_path,))
     model = model_io.load(model_path)
     files.require_writable(output, inputs=_data_files(model))
-    rewritten, report = _rewrite(model, keep_native)
+    rewritten, report = _rewrite(model, PassContext(model.opset, model_path.parent, keep_native))
     carried = external_data.carry_external_files(rewritten, model_path.parent, output.parent)
     try:
         files.write_atomically({output: rewritten.SerializeToString()})
@@ -89,18 +121,29 @@ def _data_files(model: Model) -> tuple[Path, ...]:
     return tuple(model.path.parent / location for location in sorted(locations))
 
 
-def _native_reason(config: BuildConfig, backend: Backend) -> str | None:
+def _native_reason(config: BuildConfig, supports_plugins: bool) -> str | None:
     """Return why every operator stays native, or None when plugins are to be used."""
-    if not backend.supports_plugins:
+    if not supports_plugins:
         return "TensorRT-RTX supports no plugins"
     return "asked for by --ops native" if config.ops == "native" else None
 
 
-def _rewrite(
-    model: Model, keep_native: Sequence[str], native_reason: str | None = None
-) -> tuple[onnx.ModelProto, RewriteReport]:
-    """Run the passes and check what they made; with a `native_reason` every node stays as it is, for that reason."""
-    context = PassContext(model.opset, model.path.parent, keep_native, native_reason)
+def _prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tuple[onnx.ModelProto, RewriteReport]:
+    """Do to the model what `config` asks for, and write or obey the decision file."""
+    path = config.decisions
+    wanted = decision_file.read(path) if path is not None and path.exists() else {}
+    chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
+    context = PassContext(model.opset, model.path.parent, config.keep_native, native_reason, chosen)
+    proto, report = _rewrite(model, context)
+    if wanted and path is not None:
+        decision_file.require_obeyed(path, wanted, report.decisions)
+    elif path is not None:
+        decision_file.write(path, model.path, report.decisions)
+    return proto, report
+
+
+def _rewrite(model: Model, context: PassContext) -> tuple[onnx.ModelProto, RewriteReport]:
+    """Run the passes and check what they made."""
     num_nodes = sum(1 for _ in model_io.walk_nodes(model.proto.graph))
     run_passes(model.graph, context)
     proto = model_io.to_proto(model)
@@ -130,6 +173,11 @@ def _manifest(
             "opt_level": config.opt_level,
             "tf32": config.tf32,
             "ops": "plugin" if library else "native",
+            "version_compatible": config.version_compatible or config.embed_plugins,
+            "hardware_compatible": config.hardware_compatible,
+            "refittable": config.refittable,
+            "strip_weights": config.strip_weights,
+            "embed_plugins": config.embed_plugins,
         },
         "profiles": [{name: str(shape) for name, shape in profile.items()} for profile in config.profiles],
         "inputs": list(plan.inputs),

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import onnx
 
 from trtconv import model_io, plugin_library
-from trtconv.builder_options import add_profiles, apply_options
+from trtconv.builder_options import add_profiles, apply_options, require_options
 from trtconv.config import BuildConfig
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.gpu import Gpu, find_gpu
@@ -24,6 +24,8 @@ from trtconv.parser_errors import parse_error, without_consequences
 from trtconv.plugin_library import PluginLibrary
 from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS, VERSION
 from trtconv.progress import Progress
+from trtconv.refit import refit
+from trtconv.timing_cache import save_timing_cache, use_timing_cache
 
 BackendKey = Literal["tensorrt", "tensorrt-rtx"]
 
@@ -84,7 +86,7 @@ def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
         module = _import_backend(key)
         if module is None:
             continue
-        _require_options(config, key)
+        require_options(config, key)
         if key == "tensorrt":
             if gpu is None:
                 hint = "use --backend tensorrt-rtx, which builds without a GPU"
@@ -106,12 +108,13 @@ def build(
     config: BuildConfig,
     backend: Backend,
     progress: Progress,
+    notes: list[str],
     log: Callable[[str], None] | None = None,
 ) -> Plan:
     """Parse `proto`, whose external tensors lie beside `model_path`, and build its engine.
 
-    `log` receives TensorRT's own messages. Raises ModelError for what the parser refuses, BackendError when TensorRT
-    fails, Interrupted on Ctrl-C.
+    `notes` gets what a user should know of, `log` TensorRT's own messages. Raises ModelError for what the parser
+    refuses, BackendError when TensorRT fails, Interrupted on Ctrl-C.
     """
     trt = backend.trt
     logger = _make_logger(trt, log)
@@ -129,21 +132,29 @@ def build(
     _choose_architecture(builder_config, backend)
     apply_options(builder_config, config, trt)
     add_profiles(builder, builder_config, network, config.profiles)
+    if config.embed_plugins and library is not None:
+        builder_config.plugins_to_serialize = [str(library.path)]
+    if config.timing_cache is not None:
+        use_timing_cache(builder_config, config.timing_cache, notes)
     data = build_serialized(trt, builder, network, builder_config, parser, progress)
     if data is None:
-        larger = "a larger --workspace may help; " if config.workspace_bytes is not None else ""
         what = f"{backend.title} could not build the engine: {logger.last_error()}"
-        raise BackendError(what, hint=f"{larger}run again with --verbose to see TensorRT's messages")
+        raise BackendError(what, hint=_build_hint(config, logger.last_error(), trt))
+    if config.timing_cache is not None:
+        save_timing_cache(builder_config, config.timing_cache)
     inputs = [_describe(network.get_input(index)) for index in range(network.num_inputs)]
     outputs = [_describe(network.get_output(index)) for index in range(network.num_outputs)]
     return Plan(memoryview(data), inputs, outputs, library)
 
 
-def load_engine(path: str | Path, *, log: Callable[[str], None] | None = None) -> Any:
+def load_engine(
+    path: str | Path, *, allow_embedded_code: bool = False, log: Callable[[str], None] | None = None
+) -> Any:
     """Load an engine, and the plugin library first where it is needed; return TensorRT's ICudaEngine.
 
-    Raises ConfigError when there is no such file, ModelError when it is no engine, BackendError when the package, the
-    GPU or the plugin library that it needs is missing.
+    An engine that embeds its plugins runs code of the file itself: `allow_embedded_code` says that you trust it. Raises
+    ConfigError when there is no such file, ModelError when it is no engine, BackendError when the package, the GPU or
+    the plugin library that it needs is missing.
     """
     path = Path(path)
     try:
@@ -166,11 +177,23 @@ def load_engine(path: str | Path, *, log: Callable[[str], None] | None = None) -
         if gpu is None:  # TensorRT 10.6 would end the process
             raise BackendError("needs a GPU, and no CUDA device answers", where=str(path), hint=_NO_GPU_HINT)
         _require_driver(f"{_TITLES[key]} {trt.__version__}", gpu)
-        _load_plugins_for(manifest, trt, logger)
-    engine = trt.Runtime(logger).deserialize_cuda_engine(data)
+        if not allow_embedded_code:
+            _load_plugins_for(manifest, trt, logger)
+    runtime = trt.Runtime(logger)
+    if allow_embedded_code:
+        runtime.engine_host_code_allowed = True
+    engine = runtime.deserialize_cuda_engine(data)
     if engine is None:
         what = f"{_TITLES[key]} {trt.__version__} cannot load it: {logger.first_error()}"
         raise BackendError(what, where=str(path), hint=_mismatch(manifest, trt))
+    return engine
+
+
+def load_refitted(path: Path, proto: onnx.ModelProto, model_path: Path) -> Any:
+    """Load an engine and give it the weights of `proto`, the model as it was prepared for the build."""
+    engine = load_engine(path)
+    trt = _import_backend("tensorrt")
+    refit(engine, proto, model_path, trt, _make_logger(trt, None))
     return engine
 
 
@@ -179,18 +202,6 @@ def _import_backend(key: BackendKey) -> Any | None:
         return importlib.import_module(_MODULES[key])
     except (ImportError, OSError):  # OSError: the package is there, a library that it loads is not
         return None
-
-
-def _require_options(config: BuildConfig, key: BackendKey) -> None:
-    if key == "tensorrt" and config.gpu_arch is not None:
-        what = "only TensorRT-RTX builds for another GPU than the one at hand"
-        raise ConfigError(what, where="--gpu-arch", hint="add --backend tensorrt-rtx")
-    if key == "tensorrt-rtx" and config.ops == "plugin":
-        raise ConfigError("TensorRT-RTX supports no plugins: every node stays native", where="--ops plugin")
-    if key == "tensorrt-rtx" and config.keep_native:
-        raise ConfigError("TensorRT-RTX supports no plugins: every node stays native anyway", where="--keep-native")
-    if key == "tensorrt-rtx" and config.opt_level is not None:  # 1.7.1: seven networks, the same bytes at 0, 3 and 5
-        raise ConfigError("TensorRT-RTX builds the same engine at every level", where="--opt-level")
 
 
 def _rtx_arch(trt: Any, config: BuildConfig, gpu: Gpu | None, notes: list[str]) -> str:
@@ -307,6 +318,13 @@ def _choose_architecture(builder_config: Any, backend: Backend) -> None:
 
 def _describe(tensor: Any) -> dict[str, Any]:
     return {"name": tensor.name, "dtype": tensor.dtype.name.lower(), "shape": list(tensor.shape)}
+
+
+def _build_hint(config: BuildConfig, error: str, trt: Any) -> str:
+    if "nvinfer_lean" in error:
+        return f"version-compatible engines need the lean runtime; run: pip install tensorrt-lean=={trt.__version__}"
+    larger = "a larger --workspace may help; " if config.workspace_bytes is not None else ""
+    return f"{larger}run again with --verbose to see TensorRT's messages"
 
 
 def _require_whole(path: Path, num_bytes: int, manifest: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def build_serialized(trt: Any, builder: Any, network: Any, config: Any, parser: 
 
     def run(*alive: Any) -> None:
         try:
-            results.append(builder.build_serialized_network(network, config))
+            results.append(_build(trt, builder, network, config))
         except BaseException as error:
             failures.append(error)
         finally:
@@ -47,6 +47,26 @@ def build_serialized(trt: Any, builder: Any, network: Any, config: Any, parser: 
     if failures:
         raise failures[0]
     return results[0]
+
+
+def _build(trt: Any, builder: Any, network: Any, config: Any) -> Any:
+    """Build through a stream where the version has one (10.14 and later): engines over 2 GB need it."""
+    if not hasattr(builder, "build_serialized_network_to_stream"):
+        return builder.build_serialized_network(network, config)
+
+    class Writer(trt.IStreamWriter):  # type: ignore[misc]
+        """Collects what TensorRT writes."""
+
+        def __init__(self) -> None:
+            trt.IStreamWriter.__init__(self)
+            self.data = bytearray()
+
+        def write(self, data: Any) -> int:
+            self.data += data
+            return len(data)
+
+    writer = Writer()
+    return writer.data if builder.build_serialized_network_to_stream(network, config, writer) else None
 
 
 def _make_monitor(trt: Any, progress: Progress, cancelled: threading.Event) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -36,13 +36,14 @@ class PassContext:
     """The state of one conversion: what the passes may know, and the decisions they have made so far.
 
     `folder` is the model's, for tensors in external data files; `keep_native` holds glob patterns on node addresses.
-    Where `native_reason` is set, every node stays native, for that reason.
+    Where `native_reason` is set, every node stays native, for that reason; `chosen_native` gives reasons by address.
     """
 
     opset: int
     folder: Path
     keep_native: Sequence[str] = ()
     native_reason: str | None = None
+    chosen_native: Mapping[str, str] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     _used_patterns: set[str] = field(default_factory=set)
 
@@ -59,6 +60,8 @@ class PassContext:
             self._used_patterns.update(patterns)
             if self.native_reason is not None:
                 self.keep(site, NoMatch(self.native_reason))
+            elif site.address in self.chosen_native:
+                self.keep(site, NoMatch(self.chosen_native[site.address]))
             elif patterns:
                 self.keep(site, NoMatch(f"asked for by --keep-native {patterns[0]}"))
             else:
