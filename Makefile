@@ -21,7 +21,7 @@ help:
 	@echo 'make test      set everything up and run every test that needs no GPU'
 	@echo 'make test-gpu  the tests that need a GPU and full TensorRT'
 	@echo 'make lint      ruff, mypy --strict, clang-format; make format mends what can be mended'
-	@echo 'make golden    write the expected graphs of tests/cases anew; read the diff'
+	@echo 'make golden    write the expected graphs of tests/cases and inspections of tests/data anew; read the diff'
 	@echo 'make clean     remove $(VENV), build folders and generated models'
 	@echo 'Variables: PYTHON=$(PYTHON) VENV=$(VENV) CUDA_ARCH=$(CUDA_ARCH) BACKEND=$(BACKEND)'
 
@@ -47,6 +47,7 @@ format: $(INSTALLED)
 
 golden: $(INSTALLED)
 	$(BIN)/python -m tests.golden
+	$(BIN)/python -m tests.inspection_cases
 
 $(INSTALLED): pyproject.toml CMakeLists.txt $(CPP) $(wildcard build_backend/*.py plugins_cuda/cmake/* plugins_cuda/CMakeLists.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

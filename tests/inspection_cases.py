@@ -21,8 +21,8 @@ from trtconv import engine, plugin_library
 from trtconv.inspection import ModelInspection, engine_inspection, inspect_engine, inspect_model, model_inspection
 from trtconv.inspection.op_support import BackendCheck
 
-FOLDER = Path(__file__).parent / "cases" / "inspect"
-ENGINE_FOLDER = Path(__file__).parent / "cases" / "inspect_engine"
+FOLDER = Path(__file__).parent / "data" / "inspect"
+ENGINE_FOLDER = Path(__file__).parent / "data" / "inspect_engine"
 WIDTHS = (80, 140)
 _OUTPUT_MARK = "# output"
 # Which TensorRT is at hand is no part of a golden file, nor how this version of protobuf writes the model.

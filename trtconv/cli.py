@@ -176,6 +176,51 @@ def plugins(path_only: bool, as_json: bool, debug: bool) -> None:
         _print(library, as_json)
 
 
+@cli.command()
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE")
+@click.option("--diff", is_flag=True, help="Hold two models, or two engines, against each other.")
+@click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
+              help="Whose parser checks a model's ops.")  # fmt: skip
+@click.option(
+    "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
+)
+@_common_options
+def inspect(
+    files: tuple[Path, ...], diff: bool, backend: Any, keep_native: tuple[str, ...], as_json: bool, debug: bool
+) -> None:
+    """Show what is in a model or an engine.
+
+    Of a model: what would become of each InstanceNormalization and Pad, and why. Of an engine: what it needs, and its
+    layers where a GPU is at hand. It writes nothing.
+
+    \b
+    Example:
+      trtconv inspect model.onnx
+    """
+    from trtconv import inspection, tables
+
+    report = inspection.inspect_files(files, compare=diff, keep_native=keep_native, backend=backend)
+    _print(report, as_json, **tables.style_for(sys.stdout))
+
+
+@cli.command()
+@_common_options
+def doctor(as_json: bool, debug: bool) -> int:
+    """Show what is installed and what is missing.
+
+    Exit code 4 means that nothing here can build an engine.
+
+    \b
+    Example:
+      trtconv doctor
+    """
+    from trtconv import doctor, tables
+
+    diagnosis = doctor.examine()
+    _print(diagnosis, as_json, **tables.style_for(sys.stdout))
+    return diagnosis.exit_code
+
+
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and end the process with the exit code that README.md documents."""
     args = sys.argv[1:] if args is None else args
@@ -185,7 +230,7 @@ def main(args: list[str] | None = None) -> NoReturn:
         click.echo(cli.get_help(click.Context(cli, info_name=PROGRAM, **cli.context_settings)), err=True)
         sys.exit(ConfigError.exit_code)
     try:
-        cli.main(args=args, prog_name=PROGRAM, standalone_mode=False)
+        exit_code = cli.main(args=args, prog_name=PROGRAM, standalone_mode=False) or 0
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # click exits by itself where nobody reads its help
         _leave(0)
@@ -199,7 +244,7 @@ def main(args: list[str] | None = None) -> NoReturn:
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         _fail(_DefectError(what, where="a defect of trtconv", hint="run again with --debug and report it"), args, error)
-    sys.exit(0)
+    sys.exit(exit_code)
 
 
 def _fail(error: TrtconvError, args: list[str], cause: Exception | None = None) -> NoReturn:

@@ -6,10 +6,12 @@ at last every row becomes a record of lines of its own.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -88,6 +90,18 @@ def render(blocks: Sequence[Block], width: int = DEFAULT_WIDTH, color: bool = Fa
         is_first = False
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def style_for(stream: TextIO) -> dict[str, Any]:
+    """Return width and colour for a stream, as arguments of `render`: its terminal's, plain text elsewhere."""
+    is_terminal = stream.isatty()
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() else 0
+    if not width and is_terminal:
+        with contextlib.suppress(OSError):
+            width = os.get_terminal_size(stream.fileno()).columns
+    allows_color = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return {"width": width or DEFAULT_WIDTH, "color": is_terminal and allows_color}
 
 
 def shorten_middle(text: str, width: int) -> str:

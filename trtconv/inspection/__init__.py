@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trtconv import files
 from trtconv.config import BackendName
+from trtconv.errors import ConfigError
 from trtconv.inspection.differences import Change, Difference, Inspection, diff
 from trtconv.inspection.engine_inspection import EngineInspection, inspect_engine
 from trtconv.inspection.inspected_file import read_header
@@ -21,8 +22,21 @@ __all__ = [
     "diff",
     "inspect",
     "inspect_engine",
+    "inspect_files",
     "inspect_model",
 ]
+
+
+def inspect_files(
+    paths: Sequence[Path], *, compare: bool, keep_native: Sequence[str] = (), backend: BackendName = "auto"
+) -> Inspection | Difference:
+    """Inspect the one file of `paths`, or with `compare` hold the two files against each other."""
+    wanted = 2 if compare else 1
+    if len(paths) != wanted:
+        hint = "add --diff to hold two files against each other" if len(paths) == 2 else None
+        raise ConfigError(f"got {len(paths)} files, expected {wanted}", hint=hint)
+    inspections = [inspect(path, keep_native=keep_native, backend=backend) for path in paths]
+    return diff(*inspections) if compare else inspections[0]
 
 
 def inspect(path: str | Path, *, keep_native: Sequence[str] = (), backend: BackendName = "auto") -> Inspection:
