@@ -127,10 +127,10 @@ def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path
     path.write_bytes(model.SerializeToString())
     times = []
     for _ in range(2):
-        start = time.perf_counter()
+        start = time.process_time()
         rewritten = rewrite_file(path)
         rewritten.proto.SerializeToString()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     expected = {"Pad", "InstanceNormalization"}
     assert rewritten.num_edits == sum(node.op_type in expected for node in walk_nodes(model.graph))
     return min(times)

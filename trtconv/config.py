@@ -116,11 +116,14 @@ class BuildConfig:
         if self.backend not in BACKENDS:
             raise ConfigError(f"backend {self.backend!r} is unknown, expected one of {', '.join(BACKENDS)}")
         if self.opt_level is not None and not 0 <= self.opt_level <= MAX_OPT_LEVEL:
-            raise ConfigError(f"optimisation level {self.opt_level} is out of range, expected 0 to {MAX_OPT_LEVEL}")
+            raise ConfigError(
+                f"optimisation level {self.opt_level} is out of range, expected 0 to {MAX_OPT_LEVEL}",
+                where="--opt-level",
+            )
         if self.workspace_bytes is not None and self.workspace_bytes <= 0:
-            raise ConfigError(f"workspace must be positive, got {self.workspace_bytes} bytes")
+            raise ConfigError(f"workspace must be positive, got {self.workspace_bytes} bytes", where="--workspace")
         if self.gpu_arch is not None and not re.fullmatch(r"sm_\d{2,3}", self.gpu_arch):
-            raise ConfigError(f"GPU architecture {self.gpu_arch!r} is not of the form sm_89")
+            raise ConfigError(f"GPU architecture {self.gpu_arch!r} is not of the form sm_89", where="--gpu-arch")
         if self.ops not in (None, "plugin", "native"):
             raise ConfigError(f"ops {self.ops!r} is unknown, expected plugin or native")
         for name, value in (("precision", self.precision), ("io_types", self.io_types)):

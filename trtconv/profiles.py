@@ -41,7 +41,7 @@ def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Prof
             raise ConfigError(
                 f"input{plural} dynamic dimensions and no shape: {listed}",
                 where="--shape",
-                hint="add " + " ".join(_suggestion(name, inputs[name]) for name in missing) + "  (or min:opt:max)",
+                hint="add " + " ".join(_suggestion(name, inputs[name]) for name in missing),
             )
 
 
