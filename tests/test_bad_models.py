@@ -136,10 +136,20 @@ def test_model_without_outputs(tmp_path: Path) -> None:
         rewrite(model, tmp_path)
 
 
-def test_name_that_is_no_text(tmp_path: Path) -> None:
-    content = MODEL.SerializeToString().replace(b"none", b"n\xffne")
+@pytest.mark.parametrize("name", ["none", "InstanceNormalization", "Nsym", "fsum"])
+def test_name_that_is_no_text(name: str, tmp_path: Path) -> None:
+    """Of a tensor, an op, a dimension, a node inside a function."""
+    model = onnx.ModelProto()
+    model.CopyFrom(MODEL)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "Nsym"
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    nodes = [helper.make_node("Identity", ["a"], ["fsum"]), helper.make_node("Relu", ["fsum"], ["b"])]
+    model.functions.append(helper.make_function("own", "f", ["a"], ["b"], nodes, [helper.make_opsetid("", 17)]))
+    model.graph.node.append(helper.make_node("f", ["x"], ["unused"], domain="own"))
+    load_bytes(tmp_path, model.SerializeToString())
+    damaged = model.SerializeToString().replace(name.encode(), b"\xff" + name[1:].encode())
     with pytest.raises(ModelError, match="not UTF-8"):
-        load_bytes(tmp_path, content)
+        load_bytes(tmp_path, damaged)
 
 
 def test_pads_whose_data_does_not_fit_their_dimensions(tmp_path: Path) -> None:
@@ -234,6 +244,15 @@ def test_data_that_is_no_tensor(tmp_path: Path) -> None:
     rewritten = rewrite(model, tmp_path)
     assert rewritten.warning is None
     assert rewritten.num_edits == 2  # ONNX leaves the type to inference, and inference does not object
+
+
+def test_mode_that_is_a_graph(tmp_path: Path) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(MODEL)
+    mode = model.graph.node[-1].attribute[0]
+    mode.Clear()
+    mode.name, mode.type = "mode", onnx.AttributeProto.GRAPH
+    assert rewrite(model, tmp_path).num_edits == 1
 
 
 def test_an_edit_that_breaks_a_model_is_an_error() -> None:

@@ -52,6 +52,8 @@ def load(path: Path, *, inline_plugins: bool = False) -> Model:
     proto = _parse(path)
     require_external_files(proto, path)
     proto = _inline_functions(proto, path, inline_plugins)
+    if not _has_text_names(proto.graph):
+        raise ModelError("a name is not UTF-8 text: the file is damaged", where=str(path))
     return Model(path, proto, _import(with_shapes(proto, path.parent), path))
 
 
@@ -135,14 +137,14 @@ def _parse(path: Path) -> onnx.ModelProto:
         raise ModelError("the graph has no outputs: the file is damaged or truncated", where=str(path))
     if proto.ir_version >= _FIRST_IR_WITH_OPSETS and not proto.opset_import:
         raise ModelError("the model names no opset: the file is damaged or truncated", where=str(path))
-    if not _has_text_names(proto.graph):
-        raise ModelError("a name is not UTF-8 text: the file is damaged", where=str(path))
     return proto
 
 
 def _has_text_names(graph: onnx.GraphProto) -> bool:
     """Say whether every name is text: protobuf hands out one that is not UTF-8 as bytes."""
-    names: list[object] = [entry.name for entry in (*graph.input, *graph.output, *graph.value_info, *graph.initializer)]
+    values = (*graph.input, *graph.output, *graph.value_info)
+    names: list[object] = [entry.name for entry in (*values, *graph.initializer)]
+    names += (dim.dim_param for value in values for dim in value.type.tensor_type.shape.dim)
     for node in graph.node:
         names += (node.name, node.op_type, node.domain, node.overload, *node.input, *node.output)
         names += (attribute.name for attribute in node.attribute)

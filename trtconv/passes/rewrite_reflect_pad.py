@@ -59,7 +59,8 @@ def rewrite_reflect_pad(graph: gs.Graph, context: PassContext) -> int:
 
 
 def _is_reflect_pad(node: gs.Node) -> bool:
-    return bool(node.op == "Pad" and node.attrs.get("mode") == "reflect")
+    mode = node.attrs.get("mode")
+    return node.op == "Pad" and isinstance(mode, str) and mode == "reflect"
 
 
 def _read_parameters(sites: Sequence[Site], context: PassContext) -> dict[int, dict[str, Value]]:
