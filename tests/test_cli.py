@@ -182,3 +182,13 @@ def test_python_m_trtconv_is_the_command() -> None:
         pytest.skip("trtconv is not installed as a command here")
     installed = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
     assert installed.stdout == run("--help", env={**os.environ}).stdout
+
+
+def test_quiet_prints_nothing(tmp_path: Path) -> None:
+    model, output = write_model(tmp_path, "static"), tmp_path / "out.onnx"
+    done = run("rewrite", str(model), "-o", str(output), "--quiet")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")
+    assert output.exists()
+    failed = run("rewrite", str(tmp_path / "none.onnx"), "-o", str(output), "--quiet")
+    assert failed.exit_code == 2
+    assert failed.stderr.startswith("error: ")

@@ -41,6 +41,9 @@ def _common_options(command: Command) -> Command:
     return click.option("--debug", is_flag=True, help="Show the traceback of an error.")(command)
 
 
+_quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="trtconv", prog_name=PROGRAM)
 def cli() -> None:
@@ -84,6 +87,7 @@ def cli() -> None:
               "version-compatible.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would become of each node, and build nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every node, and show TensorRT's messages.")
+@_quiet_option
 @_common_options
 def build(
     model: Path,
@@ -98,6 +102,7 @@ def build(
     keep_native: tuple[str, ...],
     dry_run: bool,
     verbose: bool,
+    quiet: bool,
     as_json: bool,
     debug: bool,
     **options: Any,
@@ -126,11 +131,11 @@ def build(
         **options,
     )
     if dry_run:
-        _print(convert.dry_run(model, config), as_json, verbose=verbose)
+        _print(convert.dry_run(model, config), as_json, quiet=quiet, verbose=verbose)
         return
-    with _progress(quiet=as_json, plain=verbose) as progress:
+    with _progress(quiet=as_json or quiet, plain=verbose) as progress:
         report = convert.build(model, config, progress=progress, log=_log if verbose else None)
-    _print(report, as_json, verbose=verbose)
+    _print(report, as_json, quiet=quiet, verbose=verbose)
 
 
 @cli.command()
@@ -140,8 +145,17 @@ def build(
     "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
 )
 @click.option("-v", "--verbose", is_flag=True, help="Name every node.")
+@_quiet_option
 @_common_options
-def rewrite(model: Path, output: Path, keep_native: tuple[str, ...], verbose: bool, as_json: bool, debug: bool) -> None:
+def rewrite(
+    model: Path,
+    output: Path,
+    keep_native: tuple[str, ...],
+    verbose: bool,
+    quiet: bool,
+    as_json: bool,
+    debug: bool,
+) -> None:
     """Rewrite a MODEL for the plugins, without a build.
 
     The result still runs in ONNX Runtime: it carries an ONNX function for each custom op.
@@ -152,7 +166,7 @@ def rewrite(model: Path, output: Path, keep_native: tuple[str, ...], verbose: bo
     """
     from trtconv import convert
 
-    _print(convert.rewrite(model, output, keep_native=keep_native), as_json, verbose=verbose)
+    _print(convert.rewrite(model, output, keep_native=keep_native), as_json, quiet=quiet, verbose=verbose)
 
 
 @cli.command()
@@ -290,7 +304,9 @@ def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _print(report: Any, as_json: bool, **options: Any) -> None:
+def _print(report: Any, as_json: bool, quiet: bool = False, **options: Any) -> None:
+    if quiet and not as_json:
+        return
     text = json.dumps(report.to_json(), indent=2) if as_json else report.render(**options)
     try:
         click.echo(text)
