@@ -97,6 +97,8 @@ class FakeEngine:
         return [(1, 3, 64, 64), (1 + profile, 3, 64, 64), (4, 3, 64, 64)]
 
     def get_tensor_profile_values(self, profile: int, name: str) -> list[list[int]]:
+        assert isinstance(profile, int)
+        assert name == "sizes"
         return [[1, 1], [2, 2], [8, 8]]
 
     def create_engine_inspector(self) -> FakeInspector:

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx.parser
 import pytest
 
+from tests.documented_json import assert_documented
 from tests.engine_files import DATA, H100, MANIFEST, engine_bytes, write_engine
 from tests.fake_engine import FakeEngine
 from tests.inspection_cases import ENGINE_FOLDER, WIDTHS, loaded_engine_text
@@ -228,6 +229,20 @@ def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
         inspect(tmp_path / "gone.engine")
     with pytest.raises(ConfigError, match="folder"):
         inspect(tmp_path)
+
+
+def test_json_is_as_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_gpu: None) -> None:
+    path = write_engine(tmp_path, MANIFEST)
+    loaded = inspect_engine(path).to_json()
+    assert loaded["is_loaded"]
+    assert [layer["precision"] for layer in loaded["layers"]] == ["float16", "float16", "float16", None]
+    assert_documented(loaded)
+    monkeypatch.setattr(engine_inspection, "find_gpu", lambda: None)
+    from_manifest = inspect_engine(path).to_json()
+    assert not from_manifest["is_loaded"]
+    assert_documented(from_manifest)
+    path.with_name(path.name + ".json").unlink()
+    assert_documented(inspect_engine(path).to_json())
 
 
 # Two engines ------------------------------------------------------------------------------------------------------

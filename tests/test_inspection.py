@@ -79,6 +79,18 @@ def test_where_parameters_come_from() -> None:
     assert nodes["branch/then_branch/padded"].parameters[0].value == [0, 0, 1, 1, 0, 0, 1, 1]
 
 
+def test_a_chain_that_begins_at_run_time_is_run_time(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[1, 1, 4, 4] x, int32[8] given) => (y) '
+        '{ pads = Cast <to = 7> (given) [pad] y = Pad <mode = "reflect"> (x, pads) }'
+    )
+    onnx.save(model, tmp_path / "model.onnx")
+    (node,) = inspect_model(tmp_path / "model.onnx").nodes
+    assert node.became is None
+    assert "depends on given" in node.reason
+    assert [(parameter.source, parameter.value) for parameter in node.parameters] == [("run_time", None)]
+
+
 def test_an_error_of_the_pass_is_a_problem_and_no_crash() -> None:
     inspection = inspect_case(CASES["pad_too_large"])
     assert [problem.nodes for problem in inspection.problems] == [("wide",)]

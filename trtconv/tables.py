@@ -20,6 +20,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 DEFAULT_WIDTH = 120
+NO_BREAK = "\N{NO-BREAK SPACE}"  # printed as a space where no line breaks
 NOTHING = "-"  # in a cell: there is no such thing on this side
 
 _INDENT, _GAP = 2, 2
@@ -89,7 +90,7 @@ def render(blocks: Sequence[Block], width: int = DEFAULT_WIDTH, color: bool = Fa
             _print_table(console, block, width)
         is_first = False
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in text.splitlines())
+    return "\n".join(line.rstrip() for line in text.replace(NO_BREAK, " ").splitlines())
 
 
 def style_for(stream: TextIO) -> dict[str, Any]:

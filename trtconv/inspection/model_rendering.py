@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from trtconv.inspection.parameter_sources import SOURCE_TEXTS
 from trtconv.profiles import format_dims
 from trtconv.report import format_size
-from trtconv.tables import Column, Facts, Table, render
+from trtconv.tables import NO_BREAK, Column, Facts, Table, render
 
 if TYPE_CHECKING:
     from trtconv.inspection.model_inspection import ModelInspection, NodeInspection, Tensor
@@ -92,7 +92,7 @@ def _tables(model: ModelInspection) -> list[Table]:
 
 
 def _histogram(ops: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {op}" for op, count in ops.items())
+    return ", ".join(f"{count}{NO_BREAK}{op}" for op, count in ops.items())
 
 
 def _summary(nodes: Sequence[NodeInspection]) -> str:

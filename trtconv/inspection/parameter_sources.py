@@ -20,7 +20,7 @@ SOURCE_TEXTS: Mapping[Source, str] = {
     "initializer": "initializer",
     "constant_node": "Constant node",
     "computed": "computed from constants",
-    "run_time": "run time",
+    "run_time": "known at run time",
 }
 
 # The inputs that are parameters, by position. Pad has them since opset 11, and attributes of these names before.
