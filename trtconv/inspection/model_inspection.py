@@ -13,12 +13,12 @@ from typing import Any
 import onnx
 import onnx_graphsurgeon as gs
 
-from trtconv import external_data, files, model_io
+from trtconv import files, model_io
 from trtconv.config import BackendName
 from trtconv.errors import ModelError
 from trtconv.inspection.inspected_file import FileIdentity, identify
 from trtconv.inspection.model_rendering import render_model
-from trtconv.inspection.op_support import BackendCheck, Problem, check_backend, onnx_problems
+from trtconv.inspection.op_support import BackendCheck, Problem, check_backend, external_files, onnx_problems
 from trtconv.inspection.parameter_sources import Parameter, read_parameters
 from trtconv.model_io import Model
 from trtconv.passes import run_passes
@@ -124,7 +124,7 @@ def inspect_model(
         outputs=outputs,
         num_weights=sum(1 for _ in _weights(model.proto.graph)),
         weight_bytes=sum(map(_num_bytes, _weights(model.proto.graph))),
-        external_files=_external_files(model),
+        external_files=external_files(model),
         functions=_functions(path),
         ops=dict(Counter(_op_name(node) for node in model_io.walk_nodes(model.proto.graph)).most_common()),
         nodes=nodes,
@@ -253,17 +253,6 @@ def _num_bytes(tensor: onnx.TensorProto) -> int:
     except (KeyError, TypeError):
         return 0
     return int(math.prod(tensor.dims)) * item_size
-
-
-def _external_files(model: Model) -> dict[str, int]:
-    """Return the data files beside the model, with their sizes."""
-    locations = {
-        entry.value
-        for tensor in external_data.external_tensors(model.proto)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    return {location: (model.path.parent / location).stat().st_size for location in sorted(locations)}
 
 
 def _functions(path: Path) -> dict[str, int]:

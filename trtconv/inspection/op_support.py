@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -60,7 +59,7 @@ def check_backend(wanted: BackendName, model: Model) -> BackendCheck:
         return BackendCheck(None, False, str(error))
     if model_io.plugin_op_names(model.proto.graph):  # RTX's parser ends the process where it meets a plugin
         return BackendCheck(backend.title, False, "the model holds custom ops without their functions")
-    if sum(_file_sizes(model.proto, model.path)) > _MAX_EXTERNAL_BYTES:
+    if sum(external_files(model).values()) > _MAX_EXTERNAL_BYTES:
         return BackendCheck(backend.title, False, "the model's external data is too large to read for a check")
     try:
         problems = _parse(backend, model)
@@ -68,6 +67,17 @@ def check_backend(wanted: BackendName, model: Model) -> BackendCheck:
         return BackendCheck(backend.title, False, f"its parser cannot be asked: {error}")
     detail = "its parser refuses the model" if problems else "its parser takes the model"
     return BackendCheck(backend.title, True, detail, problems)
+
+
+def external_files(model: Model) -> dict[str, int]:
+    """Return the data files beside a model, with their sizes."""
+    locations = {
+        entry.value
+        for tensor in external_data.external_tensors(model.proto)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return {location: (model.path.parent / location).stat().st_size for location in sorted(locations)}
 
 
 def _unknown_to_onnx(op: str, domain: str, opsets: Mapping[str, int]) -> str | None:
@@ -87,16 +97,6 @@ def _unknown_to_onnx(op: str, domain: str, opsets: Mapping[str, int]) -> str | N
         since = min(each.since_version for each in history if (each.name, each.domain) == (op, domain))
         return f"{name} is no op of opset {opset}: it came with opset {since}"
     return f"{name} was dropped with opset {schema.since_version}" if schema.deprecated else None
-
-
-def _file_sizes(proto: onnx.ModelProto, path: Path) -> Iterable[int]:
-    locations = {
-        entry.value
-        for tensor in external_data.external_tensors(proto)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    return [(path.parent / location).stat().st_size for location in locations]
 
 
 def _parse(backend: Backend, model: Model) -> tuple[Problem, ...]:
