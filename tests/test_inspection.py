@@ -153,7 +153,7 @@ def test_without_a_parser_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(op_support.engine, "select_backend", no_backend)
     inspection = inspect_model(write_case("reasons", tmp_path), backend="tensorrt")
     assert not inspection.backend.checked
-    assert "no TensorRT parser: TensorRT builds engines on a GPU" in inspection.render(140)
+    assert "unchecked  no TensorRT: TensorRT builds engines on a GPU" in inspection.render(140)
 
 
 # Data files -------------------------------------------------------------------------------------------------------

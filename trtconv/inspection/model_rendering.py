@@ -39,7 +39,8 @@ def _facts(model: ModelInspection) -> Facts:
         items.append(("functions", functions))
     items.append(("nodes", f"{sum(model.ops.values())}: {_histogram(model.ops)}"))
     items.append(("rewrite", _summary(model.nodes)))
-    items.append(("checked by", _checked(model)))
+    check = model.backend
+    items.append(("checked by" if check.checked else "unchecked", f"{check.backend or 'no TensorRT'}: {check.detail}"))
     return Facts(items)
 
 
@@ -101,13 +102,6 @@ def _summary(nodes: Sequence[NodeInspection]) -> str:
         return "nothing: no InstanceNormalization and no Pad(reflect) in this model"
     plugins = f"{sum(outcomes)} of {len(outcomes)} InstanceNormalization and Pad(reflect) nodes become plugins"
     return f"{plugins} with TensorRT; TensorRT-RTX has no plugins, there all stay native"
-
-
-def _checked(model: ModelInspection) -> str:
-    check = model.backend
-    if check.checked:
-        return f"{check.backend}: {check.detail}"
-    return f"no TensorRT parser: {check.detail}" if check.backend is None else f"not {check.backend}: {check.detail}"
 
 
 def is_other_pad(node: NodeInspection) -> bool:
