@@ -1,0 +1,209 @@
+"""Make a model compute in fp16 or bf16 by the types in its graph, except where that would break it.
+
+TensorRT 11 has no precision flags: a strongly typed network computes in the types that its graph names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal, get_args
+
+import onnx
+from onnx import TensorProto
+
+from trtconv import model_io
+from trtconv.errors import ConfigError, ModelError
+from trtconv.precision import calibration
+from trtconv.precision.calibration import Arrays
+from trtconv.precision.float_graph import FloatGraph, walk_addresses
+from trtconv.precision.islands import close_islands
+from trtconv.precision.op_kinds import MATRIX_PRODUCTS
+from trtconv.precision.rules import (
+    Reason,
+    Reasons,
+    reasons_by_op,
+    reasons_by_value,
+    sensitive_arguments,
+)
+from trtconv.precision.tensor_types import FLOAT
+from trtconv.precision.type_conversion import Typing
+
+Precision = Literal["fp16", "bf16"]
+IoType = Literal["keep", "fp32", "fp16", "bf16"]
+ALL_TENSORS = "*"
+
+_ELEM_TYPES: Mapping[str, int] = {"fp32": FLOAT, "fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+_QUANTISERS = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul"})
+
+
+@dataclass(frozen=True)
+class PrecisionOptions:
+    """What a conversion is asked for.
+
+    `keep_fp32` holds glob patterns on node addresses. `io_types` maps names of inputs and outputs to the type that they
+    are to have, "*" meaning all others; what is not named keeps its type. Raises ConfigError for unknown types.
+    """
+
+    precision: Precision
+    keep_fp32: Sequence[str] = ()
+    io_types: Mapping[str, IoType] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise ConfigError(f"precision {self.precision!r} is unknown, expected {' or '.join(get_args(Precision))}")
+        for name, io_type in self.io_types.items():
+            if io_type not in get_args(IoType):
+                known = ", ".join(get_args(IoType))
+                raise ConfigError(f"type {io_type!r} of {name} is unknown, expected {known}", where="--io-types")
+
+
+@dataclass(frozen=True)
+class KeptNode:
+    """A node that stays fp32, and why; `figures` are the values of the calibration that say so, if it was values."""
+
+    address: str
+    op: str
+    reason: str
+    figures: Mapping[str, float | str] = field(default_factory=dict)
+
+
+def parse_io_types(items: Iterable[str]) -> dict[str, IoType]:
+    """Read `fp16` (all inputs and outputs) and `name=fp16`, split at the last `=`."""
+    parsed: dict[str, IoType] = {}
+    for item in items:
+        name, separator, io_type = item.rpartition("=")
+        name = name if separator else ALL_TENSORS
+        if io_type not in get_args(IoType) or not name:
+            expected = " | ".join(get_args(IoType))
+            raise ConfigError(f"got {item!r}, expected {expected}, or NAME= before it", where="--io-types")
+        if name in parsed:
+            raise ConfigError(f"{name} has two types", where=f"--io-types {item}")
+        parsed[name] = io_type  # type: ignore[assignment]
+    return parsed
+
+
+def convert_precision(
+    proto: onnx.ModelProto, model_path: Path, options: PrecisionOptions, feeds: Sequence[Arrays] = ()
+) -> tuple[onnx.ModelProto, list[KeptNode]]:
+    """Return the model with its float32 tensors in 16 bits, except what must stay, and the nodes that stay.
+
+    `proto`, which is not changed, is the rewritten model or one without custom ops; its external tensors lie beside
+    `model_path`. `feeds` are the calibration's input sets, which fp16 alone needs; without them calibration.make_feeds
+    makes some, for which the model's inputs must have fixed shapes. A model that is in the wanted precision already
+    stays as it is, and so does the quantised part of one with Q/DQ nodes. Raises ConfigError for options that do not
+    fit the model, ModelError when nothing of it can be converted or the calibration cannot run.
+    """
+    graph = FloatGraph(proto, model_path.parent)
+    low_type = _ELEM_TYPES[options.precision]
+    io_types = _io_types(graph, options.io_types)
+    asked = _asked_for(graph, options.keep_fp32)
+    reasons: Reasons = {}
+    low_nodes: set[int] = set()
+    if not _is_converted(graph, low_type, model_path):
+        reasons = _decide(graph, low_type, asked, model_path, feeds)
+        low_nodes = {index for index, slots in enumerate(graph.slots) if slots and index not in reasons}
+        if not low_nodes and not any(node.op_type in _QUANTISERS for node in graph.nodes):
+            raise _nothing_to_convert(graph, reasons, options.precision, model_path)
+    converted = onnx.ModelProto()
+    converted.CopyFrom(proto)
+    Typing(converted, graph, low_nodes, low_type, io_types).apply()
+    model_io.check(converted, proto)
+    return converted, [_kept_node(graph, index, reasons[index]) for index in sorted(reasons)]
+
+
+def _decide(graph: FloatGraph, low_type: int, asked: Reasons, model_path: Path, feeds: Sequence[Arrays]) -> Reasons:
+    """Return why nodes stay fp32: the user's wish before what they compute, before the values, before fewer Casts."""
+    reasons = reasons_by_op(graph, low_type)
+    if low_type == TensorProto.FLOAT16:
+        reasons = reasons_by_value(graph, _calibrate(graph, model_path, feeds)) | reasons
+    reasons |= asked
+    reasons |= {index: reason for index, reason in close_islands(graph, reasons.keys()).items()}
+    return {index: reason for index, reason in reasons.items() if _handles_floats(graph, index)}
+
+
+def _calibrate(graph: FloatGraph, model_path: Path, feeds: Sequence[Arrays]) -> dict[str, calibration.Range]:
+    names = [
+        name for name in graph.types if graph.is_variable(name) and (name in graph.producer or name in graph.inputs)
+    ]
+    if not names:
+        return {}
+    arguments = [name for _, name in sensitive_arguments(graph)]
+    return calibration.measure(
+        graph.proto, model_path.parent, names, arguments, feeds or calibration.make_feeds(graph.proto)
+    )
+
+
+def _handles_floats(graph: FloatGraph, index: int) -> bool:
+    """Say whether a node could have been converted, or holds branches or floats of its own."""
+    if graph.is_indifferent(index) and not graph.slots[index]:
+        return False
+    names = (*graph.nodes[index].input, *graph.nodes[index].output, *graph.captured.get(index, ()))
+    return graph.nodes[index].op_type != "Constant" and any(graph.is_float(name) for name in names)
+
+
+def _asked_for(graph: FloatGraph, patterns: Sequence[str]) -> Reasons:
+    """Return the nodes that the user keeps; those inside branches stay fp32 anyway."""
+    reasons: Reasons = {}
+    inner = [address for address, _ in walk_addresses(graph.proto.graph)]
+    for pattern in patterns:
+        matched = [index for index, address in enumerate(graph.addresses) if _matches(address, pattern)]
+        for index in matched:
+            reasons.setdefault(index, Reason(f"asked for by --keep-fp32 {pattern}"))
+        if not matched and not any(_matches(address, pattern) for address in inner):
+            seen = ", ".join(graph.addresses[:8])
+            raise ConfigError(
+                f"pattern {pattern!r} matches no node", where="--keep-fp32", hint=f"the nodes are: {seen}, ..."
+            )
+    return reasons
+
+
+def _matches(address: str, pattern: str) -> bool:
+    return address == pattern or fnmatchcase(address, pattern)
+
+
+def _io_types(graph: FloatGraph, asked: Mapping[str, IoType]) -> dict[str, int]:
+    """Return the element type of each float input and output that is to change."""
+    io_names = dict.fromkeys((*graph.inputs, *graph.outputs))
+    floats = [
+        name for name in io_names if graph.types.get(name) in _ELEM_TYPES.values() and name not in graph.constants
+    ]
+    for name in asked:
+        if name != ALL_TENSORS and name not in floats:
+            what = f"{name} is " + ("no float tensor" if name in io_names else "no input or output of the model")
+            raise ConfigError(what, where="--io-types", hint=f"its float inputs and outputs are: {', '.join(floats)}")
+    chosen = {name: asked.get(name, asked.get(ALL_TENSORS, "keep")) for name in floats}
+    return {
+        name: _ELEM_TYPES[io_type]
+        for name, io_type in chosen.items()
+        if io_type != "keep" and _ELEM_TYPES[io_type] != graph.types[name]
+    }
+
+
+def _is_converted(graph: FloatGraph, low_type: int, model_path: Path) -> bool:
+    """Say whether the network computes in the wanted type already; what its author left fp32 then stays so."""
+    types = set(graph.types.values())
+    products = [index for index, node in enumerate(graph.nodes) if node.op_type in MATRIX_PRODUCTS]
+    work = products or range(len(graph.nodes))
+    if not types & {TensorProto.FLOAT16, TensorProto.BFLOAT16} or any(graph.slots[index] for index in work):
+        return False
+    if low_type not in types:
+        raise ModelError(
+            "its weights are in another 16-bit type already",
+            where=str(model_path),
+            hint="convert the fp32 model instead, or build this one without --precision",
+        )
+    return True
+
+
+def _nothing_to_convert(graph: FloatGraph, reasons: Reasons, precision: str, model_path: Path) -> ModelError:
+    why = "; ".join(dict.fromkeys(reason.text for reason in reasons.values())) or "it has no float32 tensors"
+    return ModelError(
+        f"nothing of it can be {precision}: {why}", where=str(model_path), hint="build it without --precision"
+    )
+
+
+def _kept_node(graph: FloatGraph, index: int, reason: Reason) -> KeptNode:
+    return KeptNode(graph.addresses[index], graph.nodes[index].op_type, reason.text, reason.figures)

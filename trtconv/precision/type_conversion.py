@@ -1,0 +1,235 @@
+"""Give a graph its types: nodes that compute in 16 bits get 16-bit inputs, all others keep theirs, Casts between them.
+
+A tensor is cast once to each type that is asked for, right behind the node that makes it; constants are converted, not
+cast. Graph inputs and outputs keep their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
+
+from trtconv.graph_bridge import branches
+from trtconv.precision.float_graph import TYPED_BY_ATTRIBUTE, FloatGraph, captured_names
+from trtconv.precision.tensor_types import FLOAT, is_onnx
+
+NUMPY_DTYPES: Mapping[int, np.dtype[Any]] = {
+    TensorProto.FLOAT16: np.dtype(np.float16),
+    TensorProto.BFLOAT16: np.dtype(ml_dtypes.bfloat16),
+}
+_SUFFIXES: Mapping[int, str] = {FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
+
+# Converted constants are kept inside the model, which protobuf limits to 2 GiB; external ones beyond this are cast.
+_MAX_EMBEDDED_BYTES = 1 << 30
+_BEFORE_ALL_NODES = -1
+
+
+class Typing:
+    """One conversion of one model: `proto` is edited in place, `graph` is its index as it was before."""
+
+    def __init__(
+        self, proto: onnx.ModelProto, graph: FloatGraph, low_nodes: Set[int], low_type: int, io_types: Mapping[str, int]
+    ) -> None:
+        self._proto = proto
+        self._graph = graph
+        self._low_nodes = low_nodes
+        self._low_type = low_type
+        self._io_types = io_types
+        self._names: dict[tuple[str, int], str] = {}
+        self._behind: dict[int, list[onnx.NodeProto]] = {}
+        self._used_names = _all_names(proto.graph)
+        self._embedded_bytes = 0
+        self._initializers = {tensor.name: tensor for tensor in proto.graph.initializer}
+        self._made = {
+            name: self._type_made(name) for name in graph.types if graph.is_variable(name) or name in io_types
+        }
+
+    def apply(self) -> None:
+        """Edit the model."""
+        wanted_low = self._constants_wanted_low()
+        self._name_results()
+        for index, node in enumerate(self._proto.graph.node):
+            self._connect_inputs(index, node, wanted_low)
+            self._connect_outputs(index, node)
+        for name in self._graph.outputs:
+            if name in self._made:
+                self._version(name, self._io_type(name))
+        self._declare_types()
+        self._insert_casts()
+
+    def _type_made(self, name: str) -> int:
+        """Return the type that the maker of a tensor gives it."""
+        if name not in self._graph.producer:
+            return self._io_type(name)
+        index = self._graph.producer[name]
+        slot = list(self._graph.nodes[index].output).index(name)
+        is_low = index in self._low_nodes and slot in self._graph.slots[index].outputs
+        return self._low_type if is_low else self._graph.types[name]
+
+    def _io_type(self, name: str) -> int:
+        return self._io_types.get(name, self._graph.types[name])
+
+    def _wanted(self, index: int, slot: int) -> int | None:
+        """Return the type in which a node wants a float32 input, None where it takes what there is."""
+        if index in self._low_nodes and slot in self._graph.slots[index].inputs:
+            return self._low_type
+        return None if self._graph.is_indifferent(index) else FLOAT
+
+    def _constants_wanted_low(self) -> dict[str, bool]:
+        """Map each constant that some node wants in 16 bits to whether all do, so that it can change in place."""
+        wants: dict[str, set[int | None]] = {}
+        for index, node in enumerate(self._graph.nodes):
+            for slot, name in enumerate(node.input):
+                if name in self._graph.constants and self._graph.is_float(name):
+                    wants.setdefault(name, set()).add(self._wanted(index, slot))
+            for name in self._graph.captured.get(index, ()):
+                wants.setdefault(name, set()).add(FLOAT)
+        for name in self._graph.outputs:
+            wants.setdefault(name, set()).add(FLOAT)
+        return {name: types == {self._low_type} for name, types in wants.items() if self._low_type in types}
+
+    def _name_results(self) -> None:
+        """Choose the name of each tensor as its maker gives it: its own, unless a graph output of that name differs."""
+        for name, made in self._made.items():
+            is_other_output = name in self._graph.outputs and made != self._io_type(name)
+            self._names[name, made] = self._new_name(name, made) if is_other_output else name
+            if is_other_output and name not in self._graph.inputs:
+                self._cast(name, self._io_type(name), name)
+
+    def _version(self, name: str, elem_type: int) -> str:
+        """Return the name of a tensor in that type; make the Cast where there is none yet."""
+        if (name, elem_type) not in self._names:
+            self._cast(name, elem_type, self._new_name(name, elem_type))
+        return self._names[name, elem_type]
+
+    def _cast(self, name: str, elem_type: int, cast_name: str) -> None:
+        source = self._names[name, self._made[name]] if name in self._made else name
+        node = helper.make_node("Cast", [source], [cast_name], self._new_name(f"Cast/{name}", elem_type), to=elem_type)
+        self._behind.setdefault(self._graph.producer.get(name, _BEFORE_ALL_NODES), []).append(node)
+        self._names[name, elem_type] = cast_name
+
+    def _connect_inputs(self, index: int, node: onnx.NodeProto, wanted_low: Mapping[str, bool]) -> None:
+        for slot, name in enumerate(self._graph.nodes[index].input):
+            wanted = self._wanted(index, slot)
+            if name in wanted_low:
+                node.input[slot] = self._constant(name, wanted_low[name]) if wanted == self._low_type else name
+            elif name in self._made:
+                if not self._graph.is_float(name):  # an input of another type, given as --io-types has it
+                    wanted = self._graph.types[name]
+                node.input[slot] = self._version(name, self._made[name] if wanted is None else wanted)
+        renamed = {
+            name: self._version(name, self._graph.types[name])
+            for name in self._graph.captured.get(index, ())
+            if name in self._made
+        }
+        _rename_captured(node, {name: new for name, new in renamed.items() if name != new})
+
+    def _connect_outputs(self, index: int, node: onnx.NodeProto) -> None:
+        for slot, name in enumerate(self._graph.nodes[index].output):
+            if name in self._made:
+                node.output[slot] = self._names[name, self._made[name]]
+        if index in self._low_nodes and node.op_type in TYPED_BY_ATTRIBUTE and is_onnx(node):
+            _set_output_type(node, self._low_type)
+
+    def _constant(self, name: str, in_place: bool) -> str:
+        """Return the name of a constant in 16 bits; convert it where that was not done yet."""
+        if (name, self._low_type) in self._names:
+            return self._names[name, self._low_type]
+        tensor = self._graph.constants[name]
+        num_bytes = 2 * int(np.prod(tensor.dims))
+        if tensor.data_location == TensorProto.EXTERNAL and self._embedded_bytes + num_bytes > _MAX_EMBEDDED_BYTES:
+            return self._version(name, self._low_type)
+        self._embedded_bytes += num_bytes
+        new_name = name if in_place else self._new_name(name, self._low_type)
+        self._names[name, self._low_type] = new_name
+        converted = self._convert(self._graph.value(name), new_name, tensor)
+        if not in_place:
+            self._proto.graph.initializer.append(converted)
+        elif name in self._graph.producer:
+            constant = self._proto.graph.node[self._graph.producer[name]]
+            del constant.attribute[:]
+            constant.attribute.append(helper.make_attribute("value", converted))
+        else:
+            self._initializers[name].CopyFrom(converted)
+        return new_name
+
+    def _convert(self, values: npt.NDArray[Any], name: str, source: TensorProto) -> TensorProto:
+        with np.errstate(over="ignore", under="ignore"):
+            data = values.astype(NUMPY_DTYPES[self._low_type]).tobytes()
+        converted = helper.make_tensor(name, self._low_type, source.dims, data, raw=True)
+        converted.doc_string = source.doc_string
+        return converted
+
+    def _declare_types(self) -> None:
+        """Write the new types into the declarations of inputs, outputs and inner tensors."""
+        graph = self._proto.graph
+        for value in (*graph.input, *graph.output):
+            if value.name in self._made:
+                value.type.tensor_type.elem_type = self._io_type(value.name)
+            elif self._names.get((value.name, self._low_type)) == value.name:  # an initializer listed as an input
+                value.type.tensor_type.elem_type = self._low_type
+        for value in graph.value_info:
+            made = self._made.get(value.name)
+            if made is not None and self._names[value.name, made] == value.name:
+                value.type.tensor_type.elem_type = made
+            elif self._names.get((value.name, self._low_type)) == value.name:
+                value.type.tensor_type.elem_type = self._low_type
+
+    def _insert_casts(self) -> None:
+        nodes = list(self._behind.get(_BEFORE_ALL_NODES, ()))
+        for index, node in enumerate(self._proto.graph.node):
+            nodes += (node, *self._behind.get(index, ()))
+        del self._proto.graph.node[:]
+        self._proto.graph.node.extend(nodes)
+
+    def _new_name(self, name: str, elem_type: int) -> str:
+        base = f"{name}_{_SUFFIXES[elem_type]}"
+        new_name, count = base, 0
+        while new_name in self._used_names:
+            count += 1
+            new_name = f"{base}_{count}"
+        self._used_names.add(new_name)
+        return new_name
+
+
+def _set_output_type(node: onnx.NodeProto, elem_type: int) -> None:
+    """Let a Cast or ConstantOfShape give another type."""
+    for attribute in node.attribute:
+        if attribute.name == "to":
+            attribute.i = elem_type
+        elif attribute.name == "value":
+            values = onnx.numpy_helper.to_array(attribute.t).astype(NUMPY_DTYPES[elem_type])
+            attribute.t.CopyFrom(helper.make_tensor("", elem_type, attribute.t.dims, values.tobytes(), raw=True))
+    if not node.attribute:  # ConstantOfShape gives float32 zeros by default
+        zero = helper.make_tensor("", elem_type, [1], bytes(2), raw=True)
+        node.attribute.append(helper.make_attribute("value", zero))
+
+
+def _rename_captured(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    """Let the branches of a node read outer tensors by other names."""
+    for branch in branches(node) if names else ():
+        own = {value.name for value in branch.input} | {tensor.name for tensor in branch.initializer}
+        for inner in branch.node:
+            visible = {old: new for old, new in names.items() if old not in own}
+            if visible:
+                _rename_captured(inner, {name: visible[name] for name in captured_names(inner) if name in visible})
+                inner.input[:] = [visible.get(name, name) for name in inner.input]
+            own.update(inner.output)
+        for value in branch.output:
+            if value.name in names and value.name not in own:
+                value.name = names[value.name]
+
+
+def _all_names(graph: onnx.GraphProto) -> set[str]:
+    names = {value.name for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer)}
+    for node in graph.node:
+        names.update((node.name, *node.input, *node.output))
+        for branch in branches(node):
+            names |= _all_names(branch)
+    return names
