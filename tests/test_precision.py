@@ -301,7 +301,7 @@ IF = """(float[2,4] x, bool c) => (float[2,4] y)
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_branches_stay_and_read_what_they_read_before(precision: str) -> None:
     converted = convert(IF, precision)
-    assert [(node.address, node.reason) for node in converted.kept] == [("choice", "its branches are not calibrated")]
+    assert [(node.address, node.reason) for node in converted.kept] == [("choice", "its branches are not looked into")]
     assert len(converted.casts) == 4, "x, a for the branches, r, y"
     assert {t.name: t.data_type for t in converted.model.graph.initializer}["w"] == FLOAT
     (choice,) = [node for node in converted.nodes if node.op_type == "If"]

@@ -143,7 +143,7 @@ def _unsupported(graph: FloatGraph, index: int, elem_type: int) -> str | None:
     node = graph.nodes[index]
     type_name = "fp16" if elem_type == TensorProto.FLOAT16 else "bf16"
     if any(branches(node)):
-        return "its branches are not calibrated"
+        return "its branches are not looked into"
     if not is_onnx(node) and node.domain != DOMAIN:
         return f"a custom op of {node.domain}: the types that it takes are unknown"
     if elem_type == TensorProto.BFLOAT16 and is_onnx(node) and node.op_type in _NO_BF16:
