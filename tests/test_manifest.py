@@ -36,6 +36,8 @@ SCHEMA: dict[str, Any] = {
         "opt_level": (int, type(None)),
         "tf32": (bool, type(None)),
         "ops": str,
+        "precision": (str, type(None)),
+        "io_types": dict,
         "version_compatible": bool,
         "hardware_compatible": bool,
         "refittable": bool,
@@ -46,6 +48,7 @@ SCHEMA: dict[str, Any] = {
     "inputs": [{"name": str, "dtype": str, "shape": [int]}],
     "outputs": [{"name": str, "dtype": str, "shape": [int]}],
     "decisions": [{"node": str, "op": str, "became": (str, type(None)), "reason": str}],
+    "kept_fp32": list,
 }
 
 

@@ -41,6 +41,9 @@ def _common_options(command: Command) -> Command:
     return click.option("--debug", is_flag=True, help="Show the traceback of an error.")(command)
 
 
+_keep_native_option = click.option(
+    "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
+)
 _quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 
 
@@ -72,12 +75,12 @@ def cli() -> None:
 @click.option("--tf32/--no-tf32", default=None, help="Allow or forbid TF32 in fp32 layers. [default: TensorRT's]")
 @click.option("--ops", type=click.Choice(["plugin", "native"]), help="What the two operators become. [default: plugin, "
               "native on TensorRT-RTX]")  # fmt: skip
-@click.option(
-    "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
-)
-@click.option(
-    "--decisions", type=_FILE, metavar="FILE", help="Obey this decision file, or write it if it is not there."
-)
+@_keep_native_option
+@click.option("--precision", type=click.Choice(["fp16", "bf16"]), help="The network's types, where they do no harm.")
+@click.option("--keep-fp32", multiple=True, metavar="PATTERN", help="Keep nodes in fp32 whose address matches this.")
+@click.option("--io-types", multiple=True, metavar="[NAME=]TYPE", help="fp32, fp16, bf16 or keep: inputs and outputs.")
+@click.option("--calibration", type=_FILE, multiple=True, metavar="FILE", help="An .npz of inputs, to judge fp16 by.")
+@click.option("--decisions", type=_FILE, metavar="FILE", help="Obey this decision file, or write it if there is none.")
 @click.option("--timing-cache", type=_FILE, metavar="FILE", help="Measured tactics: read, and written after the build.")
 @click.option("--version-compatible", is_flag=True, help="An engine for later TensorRT versions too.")
 @click.option("--hardware-compatible", is_flag=True, help="An engine for all GPUs from Ampere on.")
@@ -100,6 +103,7 @@ def build(
     tf32: bool | None,
     ops: Any,
     keep_native: tuple[str, ...],
+    io_types: tuple[str, ...],
     dry_run: bool,
     verbose: bool,
     quiet: bool,
@@ -117,6 +121,7 @@ def build(
     """
     from trtconv import convert
     from trtconv.config import BuildConfig, parse_profiles, parse_size
+    from trtconv.precision import parse_io_types
 
     config = BuildConfig(
         output=output,
@@ -128,6 +133,7 @@ def build(
         tf32=tf32,
         ops=ops,
         keep_native=keep_native,
+        io_types=parse_io_types(io_types),
         **options,
     )
     if dry_run:
@@ -141,9 +147,7 @@ def build(
 @cli.command()
 @click.argument("model", type=_FILE)
 @click.option("-o", "--output", type=_FILE, required=True, help="File of the rewritten model.")
-@click.option(
-    "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
-)
+@_keep_native_option
 @click.option("-v", "--verbose", is_flag=True, help="Name every node.")
 @_quiet_option
 @_common_options
@@ -195,9 +199,7 @@ def plugins(path_only: bool, as_json: bool, debug: bool) -> None:
 @click.option("--diff", is_flag=True, help="Hold two models, or two engines, against each other.")
 @click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
               help="Whose parser checks a model's ops.")  # fmt: skip
-@click.option(
-    "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
-)
+@_keep_native_option
 @_common_options
 def inspect(
     files: tuple[Path, ...], diff: bool, backend: Any, keep_native: tuple[str, ...], as_json: bool, debug: bool

@@ -72,8 +72,8 @@ class ComparisonReport:
 def compare(reference: Any, candidate: Any, feeds: Sequence[Arrays], tolerance: float) -> ComparisonReport:
     """Run both on every input set of `feeds` and compare all outputs.
 
-    Each is the path of an ONNX model (run by ONNX Runtime on the CPU) or of an engine, or a loaded engine. An output passes when max|error| <=
-    `tolerance` * max|reference| for every input set. Raises ConfigError without input sets.
+    Each is the path of an ONNX model (run by ONNX Runtime on the CPU) or of an engine, or a loaded engine. An output
+    passes when max|error| <= `tolerance` * max|reference| for every input set. Raises ConfigError without input sets.
     """
     if not feeds:
         raise ConfigError("nothing to compare: no input sets", where=str(reference))

@@ -14,7 +14,7 @@ BackendName = Literal["auto", "tensorrt", "tensorrt-rtx"]
 Ops = Literal["plugin", "native"]
 Kind = Literal["shape", "values"]
 
-Precision = Literal["fp32", "fp16", "bf16"]
+Precision = Literal["fp16", "bf16"]
 
 BACKENDS: tuple[BackendName, ...] = ("auto", "tensorrt", "tensorrt-rtx")
 MAX_OPT_LEVEL = 5
@@ -86,7 +86,8 @@ class BuildConfig:
     scratch memory. `ops` says what InstanceNormalization and Pad(mode=reflect) become; `keep_native` holds glob
     patterns on node addresses that stay native all the same. `gpu_arch` (such as "sm_89") is TensorRT-RTX's alone.
     `decisions` names a decision file: read where it exists, else written. `precision` changes the types of the network,
-    but for nodes that would lose too much and those that `keep_fp32` names; `io_types` those of inputs and outputs.
+    but for nodes that would lose too much and those that `keep_fp32` names; `io_types` those of inputs and outputs, by
+    name or for all as "*". `calibration` names .npz files, an input set each, to judge by what fp16 can hold.
     `timing_cache` names the file of the tactics measured so far. A `strip_weights` engine gets its weights from the
     model when it is loaded; `embed_plugins` puts the plugin library into the engine, which is then version-compatible.
     Raises ConfigError when a value is out of range.
@@ -104,7 +105,8 @@ class BuildConfig:
     decisions: Path | None = None
     precision: Precision | None = None
     keep_fp32: Sequence[str] = field(default_factory=tuple)
-    io_types: Precision | None = None
+    io_types: Mapping[str, str] = field(default_factory=dict)
+    calibration: Sequence[Path] = field(default_factory=tuple)
     timing_cache: Path | None = None
     version_compatible: bool = False
     hardware_compatible: bool = False
@@ -126,11 +128,13 @@ class BuildConfig:
             raise ConfigError(f"GPU architecture {self.gpu_arch!r} is not of the form sm_89", where="--gpu-arch")
         if self.ops not in (None, "plugin", "native"):
             raise ConfigError(f"ops {self.ops!r} is unknown, expected plugin or native")
-        for name, value in (("precision", self.precision), ("io_types", self.io_types)):
-            if value not in (None, "fp32", "fp16", "bf16"):
-                raise ConfigError(f"{name} {value!r} is unknown, expected fp32, fp16 or bf16")
-        if self.precision in (None, "fp32") and (self.keep_fp32 or self.io_types is not None):
-            raise ConfigError("--keep-fp32 and --io-types belong to --precision fp16 or bf16")
+        if self.precision not in (None, "fp16", "bf16"):
+            raise ConfigError(f"precision {self.precision!r} is unknown, expected fp16 or bf16", where="--precision")
+        if self.precision is None and (self.keep_fp32 or self.io_types or self.calibration):
+            raise ConfigError("--keep-fp32, --io-types and --calibration belong to --precision fp16 or bf16")
+        if self.precision is not None and (self.refittable or self.strip_weights):
+            what = "an engine of another precision cannot be refitted: its weights are no longer the model's"
+            raise ConfigError(what, where="--precision", hint="give --refittable or --strip-weights a model in fp16")
         if self.ops == "native" and self.embed_plugins:
             raise ConfigError("--embed-plugins has nothing to embed with --ops native")
         if self.ops == "native" and self.keep_native:

@@ -10,15 +10,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 
 from trtconv import decision_file, engine, external_data, files, manifest, model_io, profiles
 from trtconv.config import BuildConfig
 from trtconv.engine import Backend, Plan
 from trtconv.errors import ConfigError
+from trtconv.inspection.live_engine import read_engine
 from trtconv.model_io import Model
 from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext
+from trtconv.precision import PrecisionOptions, convert_precision
+from trtconv.precision.calibration import make_feeds
+from trtconv.precision_check import require_precision
 from trtconv.progress import NoProgress, Progress
 from trtconv.report import BuildReport, Decision, RewriteReport
 
@@ -52,6 +58,9 @@ def build(
     start = time.monotonic()
     plan = engine.build(rewritten, model_path, config, backend, progress or NoProgress(), notes, log)
     seconds = time.monotonic() - start
+    if config.precision is not None:
+        live = read_engine(engine.load_plan(plan, backend)) if backend.supports_plugins else None
+        require_precision(config.precision, plan.types, live, rewritten)
     content = _manifest(model_path, model_sha256, config, backend, plan, report)
     files.write_atomically({output: plan.data, manifest_path: manifest.to_text(content).encode()})
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
@@ -139,7 +148,29 @@ def _prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tu
         decision_file.require_obeyed(path, wanted, report.decisions)
     elif path is not None:
         decision_file.write(path, model.path, report.decisions)
-    return proto, report
+    if config.precision is None:
+        return proto, report
+    options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
+    proto, kept = convert_precision(proto, model.path, options, _calibration_feeds(proto, config))
+    kept_fp32 = tuple(Decision(node.address, node.op, "fp32", node.reason) for node in kept)
+    return proto, RewriteReport(**(vars(report) | {"precision": config.precision, "kept_fp32": kept_fp32}))
+
+
+def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict[str, npt.NDArray[Any]]]:
+    """Return the input sets to judge fp16 by: the user's, or made ones of the first profile's usual shapes."""
+    if config.precision != "fp16":
+        return []
+    if not config.calibration:
+        profile = config.profiles[0] if config.profiles else {}
+        return make_feeds(proto, {name: shape.opt for name, shape in profile.items() if shape.kind == "shape"})
+    feeds = []
+    for path in config.calibration:
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                feeds.append({name: arrays[name] for name in arrays.files})
+        except (OSError, ValueError, AttributeError) as error:
+            raise ConfigError(f"is no .npz file of arrays: {error}", where=f"--calibration {path}") from None
+    return feeds
 
 
 def _rewrite(model: Model, context: PassContext) -> tuple[onnx.ModelProto, RewriteReport]:
@@ -173,6 +204,8 @@ def _manifest(
             "opt_level": config.opt_level,
             "tf32": config.tf32,
             "ops": "plugin" if library else "native",
+            "precision": config.precision,
+            "io_types": dict(config.io_types),
             "version_compatible": config.version_compatible or config.embed_plugins,
             "hardware_compatible": config.hardware_compatible,
             "refittable": config.refittable,
@@ -183,6 +216,7 @@ def _manifest(
         "inputs": list(plan.inputs),
         "outputs": list(plan.outputs),
         "decisions": report.to_json()["decisions"],
+        "kept_fp32": report.to_json()["kept_fp32"],
     }
 
 

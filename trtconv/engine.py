@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import importlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
@@ -13,7 +11,7 @@ from typing import Any, Literal
 
 import onnx
 
-from trtconv import model_io, plugin_library
+from trtconv import model_io
 from trtconv.builder_options import add_profiles, apply_options, require_options
 from trtconv.config import BuildConfig
 from trtconv.errors import BackendError, ConfigError, ModelError
@@ -22,7 +20,8 @@ from trtconv.manifest import read_manifest
 from trtconv.monitored_build import build_serialized
 from trtconv.parser_errors import parse_error, without_consequences
 from trtconv.plugin_library import PluginLibrary
-from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS, VERSION
+from trtconv.plugin_loading import load_plugins, load_plugins_for
+from trtconv.plugin_ops import DOMAIN
 from trtconv.progress import Progress
 from trtconv.refit import refit
 from trtconv.timing_cache import save_timing_cache, use_timing_cache
@@ -63,12 +62,16 @@ class Backend:
 
 @dataclass(frozen=True)
 class Plan:
-    """A serialized engine, the tensors that go in and out of it, and the plugin library that it needs, if any."""
+    """A serialized engine, the tensors that go in and out of it, and the plugin library that it needs, if any.
+
+    `types` are those of all tensors of the network that it was built from.
+    """
 
     data: memoryview
     inputs: Sequence[dict[str, Any]]
     outputs: Sequence[dict[str, Any]]
     library: PluginLibrary | None
+    types: Sequence[str]
 
 
 def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
@@ -122,7 +125,7 @@ def build(
     if plugin_ops and not backend.supports_plugins:  # RTX's parser would end the process
         what = f"holds {', '.join(sorted(plugin_ops))} of the domain {DOMAIN}, and no functions that say what they are"
         raise ModelError(what, where=str(model_path), hint="build from the model as it was before the rewrite")
-    library = _load_plugins(trt, logger) if plugin_ops else None
+    library = load_plugins(trt, logger) if plugin_ops else None
     builder = _create(lambda: trt.Builder(logger), "a builder", backend, logger)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
@@ -144,7 +147,15 @@ def build(
         save_timing_cache(builder_config, config.timing_cache)
     inputs = [_describe(network.get_input(index)) for index in range(network.num_inputs)]
     outputs = [_describe(network.get_output(index)) for index in range(network.num_outputs)]
-    return Plan(memoryview(data), inputs, outputs, library)
+    return Plan(memoryview(data), inputs, outputs, library, _types(network))
+
+
+def load_plan(plan: Plan, backend: Backend) -> Any:
+    """Load an engine that has just been built and is not on disk yet; its plugins are loaded already."""
+    logger = _make_logger(backend.trt, None)
+    return _create(
+        lambda: backend.trt.Runtime(logger).deserialize_cuda_engine(plan.data), "the engine", backend, logger
+    )
 
 
 def load_engine(
@@ -178,7 +189,7 @@ def load_engine(
             raise BackendError("needs a GPU, and no CUDA device answers", where=str(path), hint=_NO_GPU_HINT)
         _require_driver(f"{_TITLES[key]} {trt.__version__}", gpu)
         if not allow_embedded_code:
-            _load_plugins_for(manifest, trt, logger)
+            load_plugins_for(manifest, trt, logger)
     runtime = trt.Runtime(logger)
     if allow_embedded_code:
         runtime.engine_host_code_allowed = True
@@ -274,35 +285,6 @@ def _is_installed(distribution: str) -> bool:
     return True
 
 
-def _load_plugins_for(manifest: dict[str, Any], trt: Any, logger: Any) -> None:
-    """Load the plugin library for an engine whose manifest names plugins, or may need some: it has no manifest."""
-    if manifest.get("plugins"):
-        _load_plugins(trt, logger)
-    elif not manifest:
-        with contextlib.suppress(BackendError):
-            _load_plugins(trt, logger)
-
-
-def _load_plugins(trt: Any, logger: Any) -> PluginLibrary:
-    """Load the plugin library into TensorRT's registry, once a process."""
-    library = plugin_library.find()
-    registry = trt.get_plugin_registry()
-    is_loaded = all(registry.get_creator(name, str(VERSION), DOMAIN) for name in PLUGIN_OPS)
-    if not is_loaded and registry.load_library(str(library.path)) is None:
-        what = f"TensorRT does not load the plugin library: {_why_not_loaded(library.path, logger)}"
-        raise BackendError(what, where=str(library.path))
-    return library
-
-
-def _why_not_loaded(path: Path, logger: Any) -> str:
-    """TensorRT's registry logs nothing where the dynamic linker refuses a file; the linker itself says why."""
-    try:
-        ctypes.CDLL(str(path))
-    except OSError as error:
-        return str(error)
-    return str(logger.last_error())
-
-
 def _network_flags(trt: Any) -> int:
     """Strongly typed networks: a flag of 10.x; 11 and RTX know nothing else and ignore it."""
     flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
@@ -314,6 +296,11 @@ def _choose_architecture(builder_config: Any, backend: Backend) -> None:
         builder_config.num_compute_capabilities = 1
         name = backend.arch.upper().replace("_", "")
         builder_config.set_compute_capability(getattr(backend.trt.ComputeCapability, name), 0)
+
+
+def _types(network: Any) -> list[str]:
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    return sorted({layer.get_output(index).dtype.name for layer in layers for index in range(layer.num_outputs)})
 
 
 def _describe(tensor: Any) -> dict[str, Any]:

@@ -24,7 +24,10 @@ class Decision:
 
 @dataclass(frozen=True)
 class RewriteReport:
-    """The result of the graph passes. `output` is None when nothing was written to disk."""
+    """The result of the graph passes. `output` is None when nothing was written to disk.
+
+    `kept_fp32` are the nodes that a change to `precision` left alone, and why.
+    """
 
     model: Path
     opset: int
@@ -32,6 +35,8 @@ class RewriteReport:
     decisions: Sequence[Decision]
     warnings: Sequence[str] = ()
     output: Path | None = None
+    precision: str | None = None
+    kept_fp32: Sequence[Decision] = ()
 
     @property
     def num_rewritten(self) -> int:
@@ -47,6 +52,9 @@ class RewriteReport:
         """Return the report as lines for a terminal; `verbose` names every node."""
         lines = [_line("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes)")]
         lines += decision_lines(self.decisions, verbose)
+        if self.precision:
+            lines.append(_line("precision", f"{self.precision}, but for {len(self.kept_fp32)} nodes that stay fp32"))
+            lines += _kept_lines(self.kept_fp32, verbose)
         lines += [_line("warning", warning) for warning in self.warnings]
         if self.output:
             lines.append(_line("output", f"{self.output} ({format_size(self.output.stat().st_size)})"))
@@ -97,10 +105,22 @@ def decision_lines(decisions: Iterable[Decision], verbose: bool) -> list[str]:
     lines = []
     for (op, became, reason), nodes in groups.items():
         outcome = f"{len(nodes)} {op} -> {became}" if became else f"{len(nodes)} {op}"
-        shown = ", ".join(nodes if verbose else nodes[:2])
-        more = "" if verbose or len(nodes) <= 2 else f", and {len(nodes) - 2} more"
-        lines.append(_line("rewritten" if became else "native", f"{outcome}: {reason} [{shown}{more}]"))
+        shown = _shorten(nodes, verbose)
+        lines.append(_line("rewritten" if became else "native", f"{outcome}: {reason} [{shown}]"))
     return lines
+
+
+def _kept_lines(kept: Sequence[Decision], verbose: bool) -> list[str]:
+    """Group the nodes that stay fp32 by their reason."""
+    groups: dict[str, list[str]] = {}
+    for decision in kept:
+        groups.setdefault(decision.reason, []).append(f"{decision.node} ({decision.op})" if verbose else decision.node)
+    return [_line("fp32", f"{len(nodes)}: {reason} [{_shorten(nodes, verbose)}]") for reason, nodes in groups.items()]
+
+
+def _shorten(nodes: Sequence[str], verbose: bool) -> str:
+    more = "" if verbose or len(nodes) <= 2 else f", and {len(nodes) - 2} more"
+    return ", ".join(nodes if verbose else nodes[:2]) + more
 
 
 def format_size(num_bytes: int) -> str:

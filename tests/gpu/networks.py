@@ -53,6 +53,10 @@ def _as_audio(feed: Feed) -> Feed:
     return {**feed, "waveforms_lens": np.full(feed["waveforms_lens"].shape, length, dtype=np.int64)}
 
 
+def _make(network: str, **arguments: Any) -> dict[str, Any]:
+    return {"network": network, **arguments}
+
+
 NETWORKS: dict[str, Network] = {
     "fns_candy": Network(16, "fns_candy_nc16_128_op9.onnx", adjust=_as_image),
     "xfeat": Network(1, "xfeat_256x256_op17.onnx"),
@@ -78,4 +82,17 @@ NETWORKS: dict[str, Network] = {
     "cyclegan_fp16": Network(
         43, make={"network": "cyclegan", "height": 256, "width": 256, "dtype": "fp16"}, dtype="fp16"
     ),
+}
+
+# Networks that only the comparison of precisions builds.
+MORE_NETWORKS: dict[str, Network] = {
+    "unet3d": Network(14, make=_make("unet3d", depth=32, height=32, width=32, stages=4)),
+    "melgan": Network(14, make=_make("melgan", frames=64)),
+    "whisper80_stft": Network(
+        1,
+        "onnxasr_whisper80_stft_op17.onnx",
+        shapes={"waveforms": (2, 16000), "waveforms_lens": (2,)},
+        adjust=_as_audio,
+    ),
+    "silero_16k": Network(1, "silero_vad_16k_sequence_op16.onnx", shapes={"input": (4, 576)}),
 }

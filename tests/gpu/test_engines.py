@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -25,6 +26,8 @@ pytestmark = [
     ),
 ]
 
+# A lower level than TensorRT's own makes the tests faster, and their engines slower.
+OPT_LEVEL_VARIABLE = "TRTCONV_TEST_OPT_LEVEL"
 # Runs in a process of its own: nothing of the build is left in it, the library has to be found and loaded anew.
 _RELOAD = """
 import sys, numpy
@@ -122,4 +125,12 @@ def record(model: Path, network: Network, tf32: bool, result: ComparisonReport) 
 
 def _config(network: Network, output: Path, *, tf32: bool, ops: str | None = None) -> BuildConfig:
     shapes = {name: ShapeRange(tuple(dims), tuple(dims), tuple(dims)) for name, dims in network.shapes.items()}
-    return BuildConfig(output=output, profiles=[shapes] if shapes else [], backend="tensorrt", tf32=tf32, ops=ops)
+    level = os.environ.get(OPT_LEVEL_VARIABLE)
+    return BuildConfig(
+        output=output,
+        profiles=[shapes] if shapes else [],
+        backend="tensorrt",
+        opt_level=None if level is None else int(level),
+        tf32=tf32,
+        ops=ops,
+    )

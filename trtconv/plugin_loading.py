@@ -1,0 +1,42 @@
+"""Load the plugin library into the registry of a TensorRT module that the caller has imported."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+from pathlib import Path
+from typing import Any
+
+from trtconv import plugin_library
+from trtconv.errors import BackendError
+from trtconv.plugin_library import PluginLibrary
+from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS, VERSION
+
+
+def load_plugins_for(manifest: dict[str, Any], trt: Any, logger: Any) -> None:
+    """Load the plugin library for an engine whose manifest names plugins, or may need some: it has no manifest."""
+    if manifest.get("plugins"):
+        load_plugins(trt, logger)
+    elif not manifest:
+        with contextlib.suppress(BackendError):
+            load_plugins(trt, logger)
+
+
+def load_plugins(trt: Any, logger: Any) -> PluginLibrary:
+    """Load the plugin library into TensorRT's registry, once a process."""
+    library = plugin_library.find()
+    registry = trt.get_plugin_registry()
+    is_loaded = all(registry.get_creator(name, str(VERSION), DOMAIN) for name in PLUGIN_OPS)
+    if not is_loaded and registry.load_library(str(library.path)) is None:
+        what = f"TensorRT does not load the plugin library: {_why_not_loaded(library.path, logger)}"
+        raise BackendError(what, where=str(library.path))
+    return library
+
+
+def _why_not_loaded(path: Path, logger: Any) -> str:
+    """TensorRT's registry logs nothing where the dynamic linker refuses a file; the linker itself says why."""
+    try:
+        ctypes.CDLL(str(path))
+    except OSError as error:
+        return str(error)
+    return str(logger.last_error())
