@@ -21,8 +21,7 @@ void launchTyped(InstanceNormArguments const& arguments, DeviceLimits const& dev
     int32_t const baseOffset = elementsPastAlignment(arguments.input, sizeof(T)) % VectorSize;
     InstanceNormTensors<T> const tensors{static_cast<T const*>(arguments.input), static_cast<T const*>(arguments.scale),
         static_cast<T const*>(arguments.bias), static_cast<T*>(arguments.output), arguments.numSlices,
-        arguments.channels, arguments.sliceSize, baseOffset, arguments.epsilon,
-        1.0 / static_cast<double>(arguments.sliceSize)};
+        arguments.channels, arguments.sliceSize, baseOffset, arguments.epsilon};
     InstanceNormConfig const config = chooseInstanceNormConfig(
         arguments.numSlices, arguments.sliceSize, baseOffset, VectorSize, device.numProcessors);
     auto const blocks = static_cast<unsigned>(config.blocks);

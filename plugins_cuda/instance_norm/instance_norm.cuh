@@ -22,7 +22,6 @@ struct InstanceNormTensors
     int64_t sliceSize;
     int32_t baseOffset; // of input and output alike: elements since the last aligned address
     float epsilon;
-    double inverseSliceSize;
 };
 
 template <typename T, int VectorSize>
@@ -130,36 +129,18 @@ __device__ inline SliceSums sumOverWarp(SliceSums sums, int lanes)
     return sums;
 }
 
-// Gives the first warp of the block the sum over all its threads. `warpSums` holds one entry per warp.
+// Gives every thread of the block the sum over all of them. `warpSums` holds one entry per warp.
 __device__ inline SliceSums sumOverBlock(SliceSums sums, SliceSums* warpSums)
 {
     auto const lane = threadIdx.x % kWarpSize;
     sums = sumOverWarp(sums, kWarpSize);
-    __syncthreads(); // the first warp has read the previous slice's sums
+    __syncthreads(); // the previous slice's sums have been read
     if (lane == 0)
     {
         warpSums[threadIdx.x / kWarpSize] = sums;
     }
     __syncthreads();
-    if (threadIdx.x < kWarpSize)
-    {
-        sums = sumOverWarp(lane < blockDim.x / kWarpSize ? warpSums[lane] : SliceSums{}, kWarpSize);
-    }
-    return sums;
-}
-
-// Gives every thread of the block the moments that the first warp has the sums for: double is slow on most GPUs, so
-// one thread finishes for all.
-template <typename T>
-__device__ SliceMoments finishForBlock(
-    SliceSums const& sums, InstanceNormTensors<T> const& tensors, float shift, SliceMoments& shared)
-{
-    if (threadIdx.x == 0)
-    {
-        shared = finishMoments(sums, tensors.inverseSliceSize, shift, tensors.epsilon);
-    }
-    __syncthreads();
-    return shared;
+    return sumOverWarp(lane < blockDim.x / kWarpSize ? warpSums[lane] : SliceSums{}, kWarpSize);
 }
 
 // Slices of a block's registers: each is read once.
@@ -168,7 +149,6 @@ __global__ __launch_bounds__(kMaxResidentLanes) void normaliseResidentSlices(
     InstanceNormTensors<T> tensors, int32_t lanesPerSlice)
 {
     __shared__ SliceSums warpSums[kMaxResidentLanes / kWarpSize];
-    __shared__ SliceMoments sharedMoments;
     int32_t const lane = threadIdx.x % lanesPerSlice;
     int32_t const slicesPerBlock = blockDim.x / lanesPerSlice;
     int64_t const step = int64_t{gridDim.x} * slicesPerBlock;
@@ -182,13 +162,12 @@ __global__ __launch_bounds__(kMaxResidentLanes) void normaliseResidentSlices(
 
         Tile<T, VectorSize> const tile = loadTile<T, VectorSize>(tensors.input, span, lane, lanesPerSlice, end);
         float const shift = toFloat(tensors.input[begin]);
-        SliceSums const sums = sumsOf(tile, shift);
-        SliceMoments const moments = lanesPerSlice <= kWarpSize
-            ? finishMoments(sumOverWarp(sums, lanesPerSlice), tensors.inverseSliceSize, shift, tensors.epsilon)
-            : finishForBlock(sumOverBlock(sums, warpSums), tensors, shift, sharedMoments);
+        SliceSums sums = sumsOf(tile, shift);
+        sums = lanesPerSlice <= kWarpSize ? sumOverWarp(sums, lanesPerSlice) : sumOverBlock(sums, warpSums);
 
         int64_t const channel = (isInside ? slice : firstSlice) % tensors.channels;
-        storeNormalised(tile, tensors.output, span, lane, lanesPerSlice, moments, toFloat(tensors.scale[channel]),
+        storeNormalised(tile, tensors.output, span, lane, lanesPerSlice,
+            finishMoments(sums, tensors.sliceSize, shift, tensors.epsilon), toFloat(tensors.scale[channel]),
             toFloat(tensors.bias[channel]));
     }
 }
@@ -243,24 +222,20 @@ template <typename T, int VectorSize>
 __global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(InstanceNormTensors<T> tensors,
     SliceSums const* __restrict__ partialSums, int32_t splitsPerSlice, int64_t vectorsPerSplit)
 {
-    __shared__ SliceMoments sharedMoments;
     int64_t const numParts = tensors.numSlices * splitsPerSlice;
     for (int64_t index = blockIdx.x; index < numParts; index += gridDim.x)
     {
         SlicePart const part =
             slicePart(index, tensors.sliceSize, tensors.baseOffset, VectorSize, splitsPerSlice, vectorsPerSplit);
-        SliceSums sums;
-        if (threadIdx.x < kWarpSize) // one warp adds up all parts, always in the same order
+        SliceSums sums; // each warp adds up all parts, in the same order: no exchange between warps
+        for (int32_t split = threadIdx.x % kWarpSize; split < splitsPerSlice; split += kWarpSize)
         {
-            for (int32_t split = threadIdx.x; split < splitsPerSlice; split += kWarpSize)
-            {
-                sums.add(partialSums[part.slice * splitsPerSlice + split]);
-            }
-            sums = sumOverWarp(sums, kWarpSize);
+            sums.add(partialSums[part.slice * splitsPerSlice + split]);
         }
-        __syncthreads(); // the previous part's moments have been read
+        sums = sumOverWarp(sums, kWarpSize);
+
         float const shift = toFloat(tensors.input[part.span.begin]);
-        SliceMoments const moments = finishForBlock(sums, tensors, shift, sharedMoments);
+        SliceMoments const moments = finishMoments(sums, tensors.sliceSize, shift, tensors.epsilon);
         int64_t const channel = part.slice % tensors.channels;
         float const scale = toFloat(tensors.scale[channel]);
         float const bias = toFloat(tensors.bias[channel]);

@@ -80,15 +80,6 @@ TRTCONV_HOST_DEVICE SliceSums sumTile(ValueAt const& valueAt, uint32_t valid, in
     return {moved + remainder, aroundCenter + distance * (2.0 * remainder + moved)};
 }
 
-TRTCONV_HOST_DEVICE inline double inverseSqrt(double value)
-{
-#ifdef __CUDA_ARCH__
-    return rsqrt(value); // within 1 ulp of double, without the division
-#else
-    return 1.0 / sqrt(value);
-#endif
-}
-
 // The mean as two floats, whose sum has the digits that one float lacks, and the factor to divide by.
 struct SliceMoments
 {
@@ -97,17 +88,16 @@ struct SliceMoments
     float inverseStd;
 };
 
-// `inverseCount` is 1 / number of elements: the host divides, since a GPU takes hundreds of cycles for it.
-TRTCONV_HOST_DEVICE inline SliceMoments finishMoments(
-    SliceSums const& sums, double inverseCount, float shift, float epsilon)
+TRTCONV_HOST_DEVICE inline SliceMoments finishMoments(SliceSums const& sums, int64_t count, float shift, float epsilon)
 {
+    double const inverseCount = 1.0 / static_cast<double>(count);
     double const meanDeviation = sums.deviations * inverseCount;
     double const spread = (sums.squares - sums.deviations * meanDeviation) * inverseCount;
     double const variance = spread < 0.0 ? 0.0 : spread; // rounding; written so that NaN stays NaN
     double const mean = shift + meanDeviation;
     float const meanFloat = static_cast<float>(mean);
     float const meanRest = static_cast<float>(mean - meanFloat);
-    return {meanFloat, meanRest, static_cast<float>(inverseSqrt(variance + static_cast<double>(epsilon)))};
+    return {meanFloat, meanRest, static_cast<float>(1.0 / sqrt(variance + static_cast<double>(epsilon)))};
 }
 
 // The difference to the rounded mean is exact wherever x is near it.

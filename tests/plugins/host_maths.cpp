@@ -107,7 +107,7 @@ extern "C" void host_instance_norm(float const* input, float const* scale, float
             }
             sums.add(blockSums);
         }
-        SliceMoments const moments = finishMoments(sums, 1.0 / static_cast<double>(slice_size), slice.shift, epsilon);
+        SliceMoments const moments = finishMoments(sums, slice_size, slice.shift, epsilon);
         int64_t const channel = index % channels;
         auto const store = [&](int32_t, int64_t element)
         {
