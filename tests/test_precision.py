@@ -231,8 +231,9 @@ def test_sizes_and_positions_stay() -> None:
         model.graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
     for precision in ("fp16", "bf16"):
         converted = convert(model, precision)
-        assert set(converted.kept_ops) == {"Cast", "Slice", "Div", "Mul", "Concat"}
-        assert [cast[0] for cast in converted.casts] == ["x", f"y_{precision}"], "the scales are fp32"
+        resize = {"Resize"} if precision == "bf16" else set()  # TensorRT 10.6 has none in bf16
+        assert set(converted.kept_ops) == {"Cast", "Slice", "Div", "Mul", "Concat"} | resize
+        assert not {"s", "i", "half", "d", "f", "scales"} & {cast[0] for cast in converted.casts}, "the scales are fp32"
 
 
 def test_an_initializer_that_both_types_need_exists_in_both() -> None:

@@ -48,9 +48,9 @@ MADE: Mapping[str, Callable[[], onnx.ModelProto]] = {
 PUBLISHED = {
     "basic_pitch_nmp_op15": (202, 193),
     "fns_candy_nc16_128_op9": (150, 150),
-    "litemono_tiny_decoder_op13": (4, 4),
+    "litemono_tiny_decoder_op13": (4, 9),
     "silero_vad_16k_sequence_op16": (11, 11),
-    "xfeat_256x256_op17": (2, 2),
+    "xfeat_256x256_op17": (2, 4),
     "xfeat_480x640_fp16_op12": (0, None),
 }
 NETWORKS = {**dict.fromkeys(MADE, (0, None)), **PUBLISHED}

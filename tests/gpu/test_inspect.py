@@ -37,7 +37,8 @@ def test_a_loaded_engine(engine: Path) -> None:
     inspection = inspect_engine(engine)
     assert inspection.not_loaded_because is None, inspection.not_loaded_because
     assert inspection.layers is not None
-    assert [layer.type for layer in inspection.layers].count("PluginV3") == 2
+    # Two plugins, in layers of their own for each of the two profiles.
+    assert [layer.type for layer in inspection.layers].count("PluginV3") == 4
     assert all(layer.formats for layer in inspection.layers if layer.type == "PluginV3")
     assert all(layer.precision == "float32" for layer in inspection.layers if layer.type == "PluginV3")
     assert inspection.num_profiles == 2

@@ -52,8 +52,9 @@ _ALWAYS: Mapping[str, str] = {
     **dict.fromkeys(("SequenceErase", "SequenceMap", "SplitToSequence", "ConcatFromSequence", "Optional"), _ATTRIBUTE),
     **dict.fromkeys(("Bernoulli", "Multinomial", "EyeLike", "CastLike", "Celu", "OptionalGetElement"), _ATTRIBUTE),
 }
-# Refused by the parser or the builder of TensorRT-RTX 1.7.1, op by op; all of them exist in fp16.
-_NO_BF16 = frozenset({"HardSwish", "Mish", "Shrink", "ConvTranspose", "GRU"})
+# Refused by the parser or the builder of TensorRT-RTX 1.7.1, and the two that resize by TensorRT 10.6 ("no supported
+# formats", H100); all of them exist in fp16.
+_NO_BF16 = frozenset({"HardSwish", "Mish", "Shrink", "ConvTranspose", "GRU", "Resize", "Upsample"})
 _QUANTISERS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
 _INTEGERS = frozenset(
     {
