@@ -15,7 +15,7 @@ from tests.equivalence import rewrite_file
 from trtconv.model_io import walk_nodes
 
 MAX_SECONDS = 3.0
-MAX_RATIO = 7.0  # for four times the nodes; a square would give 16
+MAX_RATIO = 10.0  # for four times the nodes: 4 to 5 on a quiet machine; a square would give 16
 NUM_NODES = 10_000
 
 

@@ -260,6 +260,10 @@ def main(args: list[str] | None = None) -> NoReturn:
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         _fail(_DefectError(what, where="a defect of trtconv", hint="run again with --debug and report it"), args, error)
+    try:
+        sys.stderr.flush()
+    except OSError:  # a full or closed standard error: Python would end with 120
+        _leave(exit_code)
     sys.exit(exit_code)
 
 
