@@ -243,6 +243,15 @@ def test_text_of_a_model_is_no_markup() -> None:
         assert "[link=x]" in text
 
 
+def test_control_characters_are_written_out() -> None:
+    odd = "a\n\x1b[2Jb"
+    for width in (40, 80):
+        text = render(
+            [Facts([("label", odd)]), Table("", [Column("a", "name"), Column("b", "text")], [(odd, odd)])], width
+        )
+        assert text.count("a\\n\\x1b[2Jb") == 3
+
+
 @pytest.mark.parametrize("width", range(1, 12))
 def test_names_are_shortened_in_the_middle(width: int) -> None:
     short = shorten_middle("abcdefghij", width)

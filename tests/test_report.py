@@ -50,6 +50,22 @@ def test_each_outcome_and_reason_has_its_line() -> None:
     assert len({line.index(line.split()[1]) for line in lines}) == 1, "the second column is not aligned"
 
 
+def test_control_characters_in_a_name_are_written_out() -> None:
+    odd = Decision("n\u00f6rm\n\x1b[2J", "Pad(reflect)", PAD, "so it is")
+    (line,) = decision_lines([odd], verbose=True)
+    assert line.endswith("[n\u00f6rm\\n\\x1b[2J]")
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "fp16"), (1, "fp16, but for 1 node that stays fp32"), (2, "fp16, but for 2 nodes that stay fp32")],
+)
+def test_the_precision_counts_what_stays(tmp_path: Path, count: int, said: str) -> None:
+    kept = [Decision(f"exp{index}", "Exp", "fp32", "rounding") for index in range(count)]
+    text = rewrite_report(tmp_path, pads(1), precision="fp16", kept_fp32=kept).render()
+    assert [line.split(maxsplit=1)[1] for line in text.splitlines() if line.startswith("precision")] == [said]
+
+
 def test_nothing_to_rewrite_is_said() -> None:
     (line,) = decision_lines([], verbose=False)
     assert "nothing" in line

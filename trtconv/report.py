@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -53,7 +54,7 @@ class RewriteReport:
         lines = [_line("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes)")]
         lines += decision_lines(self.decisions, verbose)
         if self.precision:
-            lines.append(_line("precision", f"{self.precision}, but for {len(self.kept_fp32)} nodes that stay fp32"))
+            lines.append(_line("precision", self.precision + _kept_summary(len(self.kept_fp32))))
             lines += _kept_lines(self.kept_fp32, verbose)
         lines += [_line("warning", warning) for warning in self.warnings]
         if self.output:
@@ -110,6 +111,10 @@ def decision_lines(decisions: Iterable[Decision], verbose: bool) -> list[str]:
     return lines
 
 
+def _kept_summary(count: int) -> str:
+    return "" if count == 0 else f", but for {count} node{'s that stay' if count > 1 else ' that stays'} fp32"
+
+
 def _kept_lines(kept: Sequence[Decision], verbose: bool) -> list[str]:
     """Group the nodes that stay fp32 by their reason."""
     groups: dict[str, list[str]] = {}
@@ -133,8 +138,15 @@ def format_size(num_bytes: int) -> str:
     return f"{size:.1f} GiB"
 
 
+def printable(text: str) -> str:
+    """Return `text` with its control characters written out: a node's name must neither break a line nor a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(repr(char)[1:-1] if unicodedata.category(char) == "Cc" else char for char in text)
+
+
 def _line(label: str, text: str) -> str:
-    return f"{label:<10} {text}"
+    return f"{label:<10} {printable(text)}"
 
 
 def _jsonable(value: Any) -> Any:

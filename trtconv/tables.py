@@ -19,6 +19,8 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from trtconv.report import printable
+
 DEFAULT_WIDTH = 120
 NO_BREAK = "\N{NO-BREAK SPACE}"  # printed as a space where no line breaks
 NOTHING = "-"  # in a cell: there is no such thing on this side
@@ -83,7 +85,7 @@ def render(blocks: Sequence[Block], width: int = DEFAULT_WIDTH, color: bool = Fa
         if isinstance(block, Facts):
             _print_facts(console, block)
         elif block.rows:
-            block = _without_empty_columns(block)
+            block = _without_empty_columns(_printable(block))
             if not is_first:
                 console.print()
             console.print(Text(block.heading, style="bold"))
@@ -114,6 +116,10 @@ def shorten_middle(text: str, width: int) -> str:
     return f"{head}…{tail}" if width > 0 else ""
 
 
+def _printable(table: Table) -> Table:
+    return Table(table.heading, table.columns, [[printable(cell) for cell in row] for row in table.rows])
+
+
 def _without_empty_columns(table: Table) -> Table:
     kept = [index for index in range(len(table.columns)) if any(row[index] for row in table.rows)]
     rows = [[row[index] for index in kept] for row in table.rows]
@@ -135,7 +141,7 @@ def _print_facts(console: Console, facts: Facts) -> None:
     grid.add_column(width=_LABEL_WIDTH - 1, no_wrap=True)
     grid.add_column(overflow="fold")
     for label, value in facts.items:
-        grid.add_row(label, _styled(value, label))
+        grid.add_row(label, _styled(printable(value), label))
     console.print(grid)
 
 
