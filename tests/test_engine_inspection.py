@@ -257,7 +257,7 @@ def test_the_difference_of_two_engines(tmp_path: Path, monkeypatch: pytest.Monke
     write_engine(tmp_path, MANIFEST | {"options": {"opt_level": 5}})
     difference = diff(first, inspect_engine(path))
     changed = {(change.section, change.item): (change.a, change.b) for change in difference.changes}
-    assert changed["options", "opt_level"] == ("None", "5")
+    assert changed["options", "opt_level"] == ("not set", "5")
     assert changed["layers", "number"] == ("4", "2")
     assert changed["layers", "shape_of_something"] == ("NoOp, 0x0000000000000000", None)
     assert ("nodes", "norm1") not in changed

@@ -57,7 +57,7 @@ class ComparisonReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in the types of JSON."""
-        return asdict(self) | {"outputs": [asdict(output) for output in self.outputs], "passed": self.passed}
+        return asdict(self) | {"passed": self.passed}
 
     def render(self) -> str:
         """Return the report as lines for a terminal."""

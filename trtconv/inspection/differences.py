@@ -43,7 +43,7 @@ class Difference:
 
     def to_json(self) -> dict[str, Any]:
         """Return the difference in the types of JSON, as docs/inspect.md describes it."""
-        return {"kind": "diff", **asdict(self), "changes": [asdict(change) for change in self.changes]}
+        return {"kind": "diff", **asdict(self)}
 
     def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
         """Return the difference as text for a terminal of this width."""
@@ -70,7 +70,8 @@ def diff(a: Inspection, b: Inspection) -> Difference:
         kind, first, second = "engines", _engine_items(a), _engine_items(b)
     else:
         what = "a model and an engine have nothing in common to compare"
-        raise ConfigError(what, where="--diff", hint="run: trtconv compare MODEL ENGINE, which compares their outputs")
+        hint = "trtconv.comparison.compare compares what they compute, see docs/guide.md"
+        raise ConfigError(what, where="--diff", hint=hint)
     keys = list(dict.fromkeys([*first, *second]))
     changes = [Change(*key, first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)]
     return Difference(kind, a.file.path, b.file.path, len(keys), changes)
@@ -97,7 +98,7 @@ def _engine_items(engine: EngineInspection) -> _Items:
     for match in engine.matches:
         items["built with", match.what] = match.built_with or "unknown"
     for name, value in (engine.manifest or {}).get("options", {}).items():
-        items["options", name] = str(value)
+        items["options", name] = "not set" if value is None else str(value)
     if engine.device_memory_bytes is not None:
         items["memory", "bytes on the GPU"] = str(engine.device_memory_bytes)
     for tensor in engine.tensors:

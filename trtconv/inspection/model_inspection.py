@@ -88,7 +88,6 @@ class ModelInspection:
         document = {"kind": "model", **asdict(self)}
         document["num_nodes"] = sum(self.ops.values())
         document["nodes"] = [asdict(node) | {"rank": node.rank} for node in self.nodes]
-        document["problems"] = [asdict(problem) for problem in self.problems]
         del document["backend"]["problems"]  # they are among the others
         return _plain(document)  # type: ignore[no-any-return]
 
