@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -89,6 +90,14 @@ def test_a_failed_copy_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert contents(tmp_path) == {"source": b"weights"}
     files.copy_atomically(source, tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == b"weights"
+
+
+def test_a_hash_is_that_of_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_CHUNK_BYTES", 3)
+    (tmp_path / "a").write_bytes(b"weights")
+    assert files.sha256(tmp_path / "a") == hashlib.sha256(b"weights").hexdigest()
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        files.sha256(tmp_path / "none")
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 
 from trtconv import decision_file, engine, external_data, files, manifest, model_io, profiles
+from trtconv.builder_options import require_options
 from trtconv.config import BuildConfig
 from trtconv.engine import Backend, Plan
 from trtconv.errors import ConfigError
@@ -24,6 +24,7 @@ from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext
 from trtconv.precision import PrecisionOptions, convert_precision
 from trtconv.precision.calibration import make_feeds
+from trtconv.precision.calibration_files import read_feeds
 from trtconv.precision_check import require_precision
 from trtconv.progress import NoProgress, Progress
 from trtconv.report import BuildReport, Decision, RewriteReport
@@ -49,7 +50,7 @@ def build(
         files.require_writable(path, inputs=(model_path,))
     backend, notes = engine.select_backend(config)
     native_reason = _native_reason(config, supports_plugins=backend.supports_plugins)
-    model_sha256 = _sha256(model_path.read_bytes())  # now: during a long build the file may change
+    model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
     model = model_io.load(model_path, inline_plugins=native_reason is not None)
     for path in (output, manifest_path):
         files.require_writable(path, inputs=_data_files(model))
@@ -70,12 +71,17 @@ def build(
 def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> RewriteReport:
     """Return what `build` would decide for each node, without a GPU and without building.
 
-    The decisions are those for full TensorRT, unless `config` names TensorRT-RTX. Raises a TrtconvError as `build`.
+    The decisions are those for full TensorRT, unless `config` names TensorRT-RTX. Shapes may be left out. Raises a
+    TrtconvError as `build`.
     """
     model_path, config = Path(model_path), config or BuildConfig()
     files.require_readable(model_path)
+    if config.backend != "auto":
+        require_options(config, config.backend)
     native_reason = _native_reason(config, supports_plugins=config.backend != "tensorrt-rtx")
     model = model_io.load(model_path, inline_plugins=native_reason is not None)
+    if config.profiles:
+        profiles.require_shapes(model_io.describe_inputs(model.proto), config.profiles)
     return _prepare(model, config, native_reason)[1]
 
 
@@ -111,7 +117,7 @@ def rewrite(model_path: str | Path, output: str | Path, *, keep_native: Sequence
     rewritten, report = _rewrite(model, PassContext(model.opset, model_path.parent, keep_native))
     carried = external_data.carry_external_files(rewritten, model_path.parent, output.parent)
     try:
-        files.write_atomically({output: rewritten.SerializeToString()})
+        files.write_atomically({output: model_io.to_bytes(rewritten, model_path)})
     except BaseException:
         for path in carried:
             path.unlink(missing_ok=True)
@@ -163,14 +169,7 @@ def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict
     if not config.calibration:
         profile = config.profiles[0] if config.profiles else {}
         return make_feeds(proto, {name: shape.opt for name, shape in profile.items() if shape.kind == "shape"})
-    feeds = []
-    for path in config.calibration:
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                feeds.append({name: arrays[name] for name in arrays.files})
-        except (OSError, ValueError, AttributeError) as error:
-            raise ConfigError(f"is no .npz file of arrays: {error}", where=f"--calibration {path}") from None
-    return feeds
+    return read_feeds(config.calibration, model_io.describe_inputs(proto).keys())
 
 
 def _rewrite(model: Model, context: PassContext) -> tuple[onnx.ModelProto, RewriteReport]:
@@ -192,7 +191,7 @@ def _manifest(
         "trtconv": version("trtconv"),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "model": {"file": model_path.name, "sha256": model_sha256, "opset": report.opset},
-        "engine": {"sha256": _sha256(plan.data), "bytes": plan.data.nbytes},
+        "engine": {"sha256": hashlib.sha256(plan.data).hexdigest(), "bytes": plan.data.nbytes},
         "backend": backend.key,
         "backend_version": backend.trt.__version__,
         "gpu": backend.gpu.name if backend.gpu else None,
@@ -218,7 +217,3 @@ def _manifest(
         "decisions": report.to_json()["decisions"],
         "kept_fp32": report.to_json()["kept_fp32"],
     }
-
-
-def _sha256(data: bytes | memoryview) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -21,6 +21,7 @@ _PACKED_DTYPES = tuple(
     for name, value in onnx.TensorProto.DataType.items()
     if name.lower() in ("int4", "uint4", "float4e2m1", "int2", "uint2")
 )
+_MAX_SHAPE_ELEMENTS = 64  # shapes, axes and pads, whose values shape inference reads
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,14 @@ class _Place:
 
 def external_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Yield every tensor of a model, branches, attributes and functions included, whose data is in another file."""
-    everywhere = [_graph_tensors(proto.graph), *(_node_tensors(function.node) for function in proto.functions)]
-    for tensors in everywhere:
-        for tensor in tensors:
-            if tensor.data_location == onnx.TensorProto.EXTERNAL:
-                yield tensor
+    return (tensor for tensor in all_tensors(proto) if tensor.data_location == onnx.TensorProto.EXTERNAL)
+
+
+def all_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Yield every initializer and constant of a model, branches, attributes and functions included."""
+    yield from _graph_tensors(proto.graph)
+    for function in proto.functions:
+        yield from _node_tensors(function.node)
 
 
 def require_external_files(proto: onnx.ModelProto, model_path: Path) -> None:
@@ -55,14 +59,14 @@ def require_external_files(proto: onnx.ModelProto, model_path: Path) -> None:
             raise ModelError(what, where=str(model_path), hint="copy the data file again: it is truncated")
 
 
-def with_small_tensors(proto: onnx.ModelProto, folder: Path, max_elements: int) -> onnx.ModelProto:
+def with_small_tensors(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     """Return the model with its small external tensors loaded, or `proto` itself where there are none."""
-    if not any(0 <= math.prod(tensor.dims) <= max_elements for tensor in external_tensors(proto)):
+    if not any(0 <= math.prod(tensor.dims) <= _MAX_SHAPE_ELEMENTS for tensor in external_tensors(proto)):
         return proto
     loaded = onnx.ModelProto()
     loaded.CopyFrom(proto)
     for tensor in external_tensors(loaded):
-        if 0 <= math.prod(tensor.dims) <= max_elements:
+        if 0 <= math.prod(tensor.dims) <= _MAX_SHAPE_ELEMENTS:
             tensor.CopyFrom(read_external_tensor(tensor, folder))
     return loaded
 
@@ -87,9 +91,19 @@ def carry_external_files(proto: onnx.ModelProto, source_folder: Path, target_fol
     """Copy the data files that `proto` names into `target_folder`; return the new ones.
 
     No links: onnx refuses data files that have more than one, of the copy as of the original. Raises ConfigError
-    instead of overwriting a different file.
+    instead of overwriting a different file; when it raises, no new file is left.
     """
-    carried = []
+    carried: list[Path] = []
+    try:
+        _carry(proto, source_folder, target_folder, carried)
+    except BaseException:
+        for path in carried:
+            path.unlink(missing_ok=True)
+        raise
+    return carried
+
+
+def _carry(proto: onnx.ModelProto, source_folder: Path, target_folder: Path, carried: list[Path]) -> None:
     for location in sorted({_place_of(tensor, source_folder).location for tensor in external_tensors(proto)}):
         source, target = source_folder / location, target_folder / location
         if target.exists():
@@ -104,9 +118,8 @@ def carry_external_files(proto: onnx.ModelProto, source_folder: Path, target_fol
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"cannot be made: {error.strerror}", where=str(target.parent)) from None
-        copy_atomically(source, target)
         carried.append(target)
-    return carried
+        copy_atomically(source, target)
 
 
 def _is_same_file(source: Path, target: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trtconv.errors import BackendError, ConfigError, TrtconvError
+
+_CHUNK_BYTES = 1 << 24
 
 
 def require_readable(path: Path) -> None:
@@ -41,6 +44,15 @@ def require_writable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
             raise ConfigError(what, where=str(path), hint="name another output")
 
 
+def sha256(path: Path) -> str:
+    """Return the hash of a file's content, which is never in memory as a whole."""
+    digest = hashlib.sha256()
+    with _described(path, "read"), path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def write_atomically(contents: Mapping[Path, bytes | memoryview]) -> None:
     """Write each file of `contents`; when one fails or is interrupted, all files of these names stay as they were."""
     _replace_all({path: partial(_write, data) for path, data in contents.items()})
@@ -57,7 +69,7 @@ def _write(data: bytes | memoryview, file: BinaryIO) -> None:
 
 def _copy(source: Path, file: BinaryIO) -> None:
     with source.open("rb") as original:
-        shutil.copyfileobj(original, file, 1 << 24)
+        shutil.copyfileobj(original, file, _CHUNK_BYTES)
 
 
 def _replace_all(writers: Mapping[Path, Callable[[BinaryIO], None]]) -> None:
@@ -82,12 +94,12 @@ def _replace_all(writers: Mapping[Path, Callable[[BinaryIO], None]]) -> None:
 
 
 @contextmanager
-def _described(path: Path) -> Iterator[None]:
+def _described(path: Path, participle: str = "written") -> Iterator[None]:
     """Turn the system's errors into trtconv's."""
     try:
         yield
     except OSError as error:
-        what = f"cannot be written: {error.strerror or error}"
+        what = f"cannot be {participle}: {error.strerror or error}"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise BackendError(what, where=str(path), hint="free some space") from error
         kind: Callable[..., TrtconvError] = BackendError if error.errno == errno.EIO else ConfigError

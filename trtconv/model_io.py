@@ -11,17 +11,19 @@ import onnx
 import onnx.checker
 import onnx.inliner
 import onnx_graphsurgeon as gs
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, EncodeError
 
 from trtconv.errors import ConfigError, ModelError
-from trtconv.external_data import external_tensors, require_external_files
+from trtconv.external_data import all_tensors, require_external_files
 from trtconv.graph_bridge import branches, import_graph, write_edits
+from trtconv.light_copy import lacks_data, light_copy
 from trtconv.plugin_ops import DOMAIN, MIN_IR_VERSION, PLUGIN_OPS, VERSION, function_for
 from trtconv.profiles import Dims
 from trtconv.shape_inference import with_shapes
 
 _ONNX_DOMAINS = ("", "ai.onnx")
 _FIRST_IR_WITH_OPSETS = 3
+_MAX_BYTES = (1 << 31) - 1  # protobuf's limit
 _GIT_LFS_MARK = b"version https://git-lfs"
 
 
@@ -74,6 +76,18 @@ def to_proto(model: Model) -> onnx.ModelProto:
     return proto
 
 
+def to_bytes(proto: onnx.ModelProto, path: Path) -> bytes:
+    """Return the content of a model's file, `path` in errors; raise ModelError when protobuf cannot hold it."""
+    try:
+        data: bytes = proto.SerializeToString()
+    except (EncodeError, ValueError):
+        data = b""
+    if 0 < len(data) <= _MAX_BYTES:
+        return data
+    what = "with its edits the model is larger than 2 GiB, which no ONNX file can be"
+    raise ModelError(what, where=str(path), hint="export the model again, with external data")
+
+
 def check(proto: onnx.ModelProto, original: onnx.ModelProto) -> str | None:
     """Check an edited model with onnx.checker; return a warning when `original` itself does not pass.
 
@@ -93,7 +107,12 @@ def opset_of(proto: onnx.ModelProto) -> int:
 
 
 def without_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a model whose custom ops stand alone: parsers before 10.7 prefer a function to a plugin of that name."""
+    """Return a model whose custom ops stand alone: parsers before 10.7 prefer a function to a plugin of that name.
+
+    That is `proto` itself where it has no functions of theirs.
+    """
+    if not any(function.domain == DOMAIN for function in proto.functions):
+        return proto
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
     kept = [function for function in proto.functions if function.domain != DOMAIN]
@@ -121,6 +140,9 @@ def _walk(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
 
 def _parse(path: Path) -> onnx.ModelProto:
     try:
+        if path.stat().st_size > _MAX_BYTES:
+            what = "is larger than 2 GiB, which no ONNX file can be"
+            raise ModelError(what, where=str(path), hint="export the model again, with external data")
         data = path.read_bytes()
     except FileNotFoundError:
         raise ConfigError("no such file", where=str(path), hint="check the path of the model") from None
@@ -238,12 +260,9 @@ def _attach_functions(proto: onnx.ModelProto) -> None:
 
 def _checker_error(proto: onnx.ModelProto) -> str | None:
     """Return the first line of what onnx.checker objects to; external tensors were checked when the model was read."""
-    checkable = proto
-    external = list(external_tensors(proto))
-    if external:
-        checkable = onnx.ModelProto()
-        checkable.CopyFrom(proto)
-        for tensor in external_tensors(checkable):
+    checkable = light_copy(proto)
+    for tensor in all_tensors(checkable):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or lacks_data(tensor):
             tensor.ClearField("external_data")
             tensor.data_location = onnx.TensorProto.DEFAULT
             tensor.dims[:] = [0]

@@ -10,16 +10,15 @@ import onnx.shape_inference
 
 from trtconv.external_data import with_small_tensors
 from trtconv.graph_bridge import branches
-
-_MAX_SHAPE_ELEMENTS = 64  # shapes, axes and pads, whose values inference reads
+from trtconv.light_copy import light_copy
 
 
 def with_shapes(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
-    """Return the model with inferred types; inference that fails on an invalid model leaves what it declares.
+    """Return a light copy with inferred types; inference that fails on an invalid model leaves what it declares.
 
     `folder` is the model's, for external data.
     """
-    inferable = _with_dynamic_dims(with_small_tensors(proto, folder, _MAX_SHAPE_ELEMENTS))
+    inferable = _with_dynamic_dims(with_small_tensors(light_copy(proto), folder))
     try:
         return onnx.shape_inference.infer_shapes(inferable, data_prop=True)
     except Exception:

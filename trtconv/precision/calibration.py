@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from trtconv.errors import ConfigError, ModelError
-from trtconv.external_data import external_tensors, read_external_tensor
+from trtconv.external_data import external_tensors, read_external_tensor, with_small_tensors
 from trtconv.model_io import describe_inputs
 from trtconv.profiles import format_dims
 
@@ -186,6 +186,7 @@ def _session(proto: onnx.ModelProto, folder: Path) -> Any:
     options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED  # the default holds every probed tensor at once
     options.enable_mem_pattern = False
     options.enable_cpu_mem_arena = False
+    proto = with_small_tensors(proto, folder)  # its shape inference looks for pads in the model
     weights = [_load(tensor, folder) for tensor in external_tensors(proto)]
     options.add_external_initializers([name for name, _ in weights], [value for _, value in weights])
     try:
