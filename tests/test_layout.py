@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -124,6 +125,15 @@ def test_public_names_exist() -> None:
         assert getattr(trtconv, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = trtconv.nonsense
+
+
+def test_the_guide_knows_every_option_of_build() -> None:
+    guide = (REPOSITORY / "docs" / "guide.md").read_text()
+    options = {
+        name for parameter in cli.commands["build"].params for name in (*parameter.opts, *parameter.secondary_opts)
+    }
+    unknown = {name for name in options if name.startswith("--") and not re.search(rf"[` ]{name}[` ]", guide)}
+    assert unknown == set()
 
 
 def test_readme_knows_every_command() -> None:
