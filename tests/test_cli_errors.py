@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.command_line import COMMAND, RTX, contents, environment, run, run_command, run_here, run_python, write_model
@@ -39,6 +40,17 @@ WRONG_OPTIONS = {
     "architecture unknown to RTX": ("static", "--gpu-arch sm_90", 2, "sm_75, sm_80, sm_86, sm_89, sm_120", ""),
     "plugins on RTX": ("static", "--ops plugin", 2, "--ops plugin: TensorRT-RTX supports no plugins", ""),
     "kept nodes on RTX": ("static", "--keep-native *", 2, "--keep-native: TensorRT-RTX supports no plugins", ""),
+    "calibration that is not there": ("static", "--precision fp16 --calibration no.npz", 2, "No such file", ""),
+    "calibration that is no file of arrays": (
+        ("static", "--precision fp16 --calibration static.onnx", 2, "is no .npz file", "numpy.savez")
+    ),
+    "calibration of one array": (
+        ("static", "--precision fp16 --calibration one.npy", 2, "is no .npz file", "numpy.savez")
+    ),
+    "calibration of another model": (
+        ("static", "--precision fp16 --calibration other.npz", 2, "has no array for x; it holds z", "numpy.savez")
+    ),
+    "calibration for bf16": ("static", "--precision bf16 --calibration other.npz", 2, "bf16 has the range", ""),
     "unknown backend": ("static", "--backend cuda", 2, "'cuda'", "--help"),
     "unknown op": ("unknown_op", "", 3, "does not support the op Foo [nodes first, Foo(b)]; ", "replace the op"),
     "too little workspace": ("static", "--workspace 1B", 4, "could not build", "--workspace"),
@@ -51,8 +63,10 @@ WRONG_OPTIONS = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with an older engine of the model `static`, its manifest, and a folder in it."""
+    """A folder with an older engine of `static`, its manifest, arrays for no input of it, and a folder."""
     (tmp_path / "folder").mkdir()
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    np.savez(tmp_path / "other.npz", z=np.zeros(3))
     (tmp_path / "static.engine").write_bytes(b"older engine")
     (tmp_path / "static.engine.json").write_text("{}")
     return tmp_path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,6 +136,8 @@ def test_bad_sizes(text: str) -> None:
         ({"gpu_arch": "sm_89a"}, "not of the form sm_89"),
         ({"ops": "both"}, "ops 'both' is unknown"),
         ({"ops": "native", "keep_native": ("a",)}, "all of them stay native"),
+        ({"calibration": (Path("inputs.npz"),)}, "belong to --precision fp16 or bf16"),
+        ({"precision": "bf16", "calibration": (Path("inputs.npz"),)}, "only fp16 is judged by values"),
     ],
 )
 def test_bad_options(options: dict[str, Any], message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ from onnx import numpy_helper
 
 import trtconv
 from tests.command_line import OPSET_17, contents, write_model
-from trtconv import BuildConfig, files
+from trtconv import BuildConfig, ShapeRange, files
 from trtconv.errors import ConfigError
 
 RTX = {"backend": "tensorrt-rtx"}
@@ -85,6 +86,30 @@ def test_a_failed_rewrite_takes_its_data_files_back(
     assert (external.parent / WEIGHTS).exists()
     trtconv.rewrite(external, target / "model.onnx")
     assert sorted(contents(target)) == ["model.onnx", WEIGHTS]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"backend": "tensorrt-rtx", "decisions": Path("plan.json")},
+        {"backend": "tensorrt-rtx", "timing_cache": Path("timing.cache")},
+        {"backend": "tensorrt", "gpu_arch": "sm_89"},
+        {"profiles": ({"picture": ShapeRange((1,), (1,), (1,))},)},
+    ],
+)
+def test_a_dry_run_refuses_what_the_build_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = write_model(tmp_path, "dynamic")
+    before = contents(tmp_path)
+    with pytest.raises(ConfigError):
+        trtconv.dry_run(model, BuildConfig(**options))
+    assert contents(tmp_path) == before
+
+
+def test_a_dry_run_needs_no_shapes(tmp_path: Path) -> None:
+    assert trtconv.dry_run(write_model(tmp_path, "dynamic")).decisions
 
 
 def test_bad_output_is_told_before_the_long_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

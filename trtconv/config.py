@@ -132,6 +132,8 @@ class BuildConfig:
             raise ConfigError(f"precision {self.precision!r} is unknown, expected fp16 or bf16", where="--precision")
         if self.precision is None and (self.keep_fp32 or self.io_types or self.calibration):
             raise ConfigError("--keep-fp32, --io-types and --calibration belong to --precision fp16 or bf16")
+        if self.calibration and self.precision != "fp16":
+            raise ConfigError("only fp16 is judged by values: bf16 has the range of fp32", where="--calibration")
         if self.precision is not None and (self.refittable or self.strip_weights):
             what = "an engine of another precision cannot be refitted: its weights are no longer the model's"
             raise ConfigError(what, where="--precision", hint="give --refittable or --strip-weights a model in fp16")
@@ -174,10 +176,10 @@ def parse_profiles(items: Iterable[str | None]) -> tuple[Profile, ...]:
 
 
 def parse_size(text: str) -> int:
-    """Read a memory size such as `512`, `512MiB` or `2G` into bytes; a bare number counts MiB, as in trtexec."""
+    """Read the size of `--workspace`, such as `512`, `512MiB` or `2G`, into bytes; a bare number counts MiB."""
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]*)", text.strip())
     if not match or match[2].upper() not in _SIZE_UNITS:
-        raise ConfigError(f"got {text!r}, expected a size such as 512MiB or 2GiB")
+        raise ConfigError(f"got {text!r}, expected a size such as 512MiB or 2GiB", where="--workspace")
     return int(float(match[1]) * _SIZE_UNITS[match[2].upper()])
 
 
