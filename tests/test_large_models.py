@@ -85,10 +85,22 @@ def test_data_files_are_not_read_for_the_decisions(external: Path) -> None:
     assert int(peak.stdout) < 1 << 20
 
 
-def test_calibration_finds_external_pads(external: Path) -> None:
+@pytest.mark.parametrize("kind", ["file", "link", "older ONNX Runtime"])
+def test_calibration_finds_external_pads_and_weights(
+    external: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     proto = onnx.load(external, load_external_data=False)
+    kernel = onnx.numpy_helper.to_array(onnx.load(external).graph.initializer[0])
+    if kind == "link":
+        (external.parent / "weights_0.bin").rename(tmp_path / "stored.bin")
+        (external.parent / "weights_0.bin").symlink_to(tmp_path / "stored.bin")
+    elif kind == "older ONNX Runtime":
+        monkeypatch.setattr("onnxruntime.__version__", "1.19.2")
+    assert proto.graph.initializer[0].external_data[0].value == "weights_0.bin"
     feed = {"x": np.ones((1, 8, SIDE, SIDE), np.float32)}
-    assert measure(proto, external.parent, ["padded_0"], [], [feed])["padded_0"].max_abs == 1
+    ranges = measure(proto, external.parent, ["padded_0", "c_0"], [], [feed])
+    assert ranges["padded_0"].max_abs == 1
+    assert ranges["c_0"].max_abs == pytest.approx(np.abs(kernel.sum(axis=(1, 2, 3))).max(), rel=1e-4)
 
 
 @pytest.mark.parametrize("call", [1, 2, 3, 4], ids=["1st data file", "2nd data file", "3rd data file", "model"])

@@ -115,6 +115,7 @@ def rewrite(model_path: str | Path, output: str | Path, *, keep_native: Sequence
     model = model_io.load(model_path)
     files.require_writable(output, inputs=_data_files(model))
     rewritten, report = _rewrite(model, PassContext(model.opset, model_path.parent, keep_native))
+    del model  # one of 2 GB leaves room for the bytes of the written one
     carried = external_data.carry_external_files(rewritten, model_path.parent, output.parent)
     try:
         files.write_atomically({output: model_io.to_bytes(rewritten, model_path)})

@@ -71,6 +71,12 @@ def with_small_tensors(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     return loaded
 
 
+def leads_away(tensor: onnx.TensorProto, folder: Path) -> bool:
+    """Say whether an external tensor's file is a link out of `folder`, the model's, which ONNX Runtime refuses."""
+    location = _place_of(tensor, folder).location
+    return not (folder / location).resolve().is_relative_to(folder.resolve())
+
+
 def read_external_tensor(tensor: onnx.TensorProto, folder: Path) -> onnx.TensorProto:
     """Return a copy of an external tensor with its data. `folder` is the model's; symbolic links are followed.
 

@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from trtconv.errors import ConfigError, ModelError
-from trtconv.external_data import external_tensors, read_external_tensor, with_small_tensors
+from trtconv.external_data import external_tensors, leads_away, read_external_tensor, with_small_tensors
 from trtconv.model_io import describe_inputs
 from trtconv.profiles import format_dims
 
@@ -29,6 +29,9 @@ _MAX_PIXEL = 255.0
 _IMAGE_CHANNELS = (1, 3, 4)
 _MIN_IMAGE_SIDE = 16
 _TINY = 1e-30
+# ONNX Runtime maps data files that it opens itself, where it would copy weights that it is given.
+_DATA_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
+_FIRST_WITH_DATA_FOLDER = (1, 21)
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,11 @@ def _session(proto: onnx.ModelProto, folder: Path) -> Any:
     options.enable_mem_pattern = False
     options.enable_cpu_mem_arena = False
     proto = with_small_tensors(proto, folder)  # its shape inference looks for pads in the model
-    weights = [_load(tensor, folder) for tensor in external_tensors(proto)]
+    options.add_session_config_entry(_DATA_FOLDER_KEY, str(folder.absolute()))
+    knows_key = tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= _FIRST_WITH_DATA_FOLDER
+    weights = [
+        _load(tensor, folder) for tensor in external_tensors(proto) if not knows_key or leads_away(tensor, folder)
+    ]
     options.add_external_initializers([name for name, _ in weights], [value for _, value in weights])
     try:
         return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
