@@ -8,9 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 
-from tests.command_line import COMMAND, RTX, contents, environment, run, run_command, run_here, run_python, write_model
+from tests.command_line import (
+    COMMAND,
+    OPSET_17,
+    RTX,
+    contents,
+    environment,
+    run,
+    run_command,
+    run_here,
+    run_python,
+    write_model,
+)
 
 BLOCK_BACKENDS = "import sys; sys.modules['tensorrt'] = sys.modules['tensorrt_rtx'] = None"
 RUN_MAIN = "from trtconv.cli import main; main(sys.argv[1:])"
@@ -144,6 +157,19 @@ def test_pads_beyond_the_dimension_name_the_node(tmp_path: Path) -> None:
     assert result.exit_code == 3
     assert "/pad: reflect pad of 2 on axis 3 of size 2" in result.error
     assert os.listdir(tmp_path) == ["wide_pad.onnx"]
+
+
+def test_an_error_is_one_line_whatever_the_names(tmp_path: Path) -> None:
+    body = "{ y = InstanceNormalization(x, s, b) }"
+    weights = "<float[2] s = {1, 2}, float[2] b = {0, 0}>"
+    graph = f"g (float[1,2,8] x) => (float[1,2,8] y) {weights} {body}"
+    model = onnx.parser.parse_model(f"{OPSET_17} {graph}")
+    model.graph.node[0].name = "odd\nname\x1b[2J"
+    onnx.save(model, tmp_path / "odd.onnx")
+    result = run("build", tmp_path / "odd.onnx", "--dry-run", "--keep-native", "x\ny")
+    assert result.exit_code == 2
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["error", "hint"]
+    assert result.stderr.endswith("odd\\nname\\x1b[2J\n")
 
 
 def test_a_pattern_that_matches_nothing_shows_what_there_is(tmp_path: Path) -> None:

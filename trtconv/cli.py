@@ -238,7 +238,7 @@ def doctor(as_json: bool, debug: bool) -> int:
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line and end the process with the exit code that README.md documents."""
+    """Run the command line and end the process with the exit code that docs/guide.md documents."""
     args = sys.argv[1:] if args is None else args
     signal.signal(signal.SIGTERM, _interrupt)
     _open_standard_streams()
@@ -269,11 +269,13 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 def _fail(error: TrtconvError, args: list[str], cause: Exception | None = None) -> NoReturn:
     """Print an error in the documented form and end the process."""
-    lines = [f"error: {error}"]
+    from trtconv.report import printable
+
+    lines = [f"error: {printable(str(error))}"]
     if "--debug" in args:
         lines[:0] = ["".join(traceback.format_exception(cause or error)).rstrip()]
     if error.hint:
-        lines.append(f"hint: {error.hint}")
+        lines.append(f"hint: {printable(error.hint)}")
     document = {"error": {"what": error.what, "where": error.where, "hint": error.hint, "exit_code": error.exit_code}}
     try:
         print(*lines, sep="\n", file=sys.stderr, flush=True)
