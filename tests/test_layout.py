@@ -32,7 +32,7 @@ LAYERS = (
     {"convert", "benchmark", "inspection", "doctor"},
     {"comparison"},
     {"passes", "engine", "plugins", "model_io"},
-    {"plugin_ops", "plugin_library", "config", "errors", "report", "progress", "files", "gpu", "manifest"},
+    {"plugin_ops", "plugin_library", "config", "errors", "report", "progress", "files", "gpu", "manifest", "addresses"},
 )
 
 

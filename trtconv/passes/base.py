@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import onnx_graphsurgeon as gs
 
+from trtconv.addresses import format_address, is_meant, list_addresses
 from trtconv.errors import ConfigError
 from trtconv.plugin_ops import DOMAIN, PluginOp
 from trtconv.report import Decision
@@ -56,7 +56,7 @@ class PassContext:
         for site in walk(graph, title=title):
             if not is_onnx(site.node) or not accept(site.node):
                 continue
-            patterns = [pattern for pattern in self.keep_native if _matches(site.address, pattern)]
+            patterns = [pattern for pattern in self.keep_native if is_meant(site.address, pattern)]
             self._used_patterns.update(patterns)
             if self.native_reason is not None:
                 self.keep(site, NoMatch(self.native_reason))
@@ -80,17 +80,12 @@ class PassContext:
         """Raise ConfigError when a keep_native pattern named no node that a pass looked at."""
         for pattern in self.keep_native:
             if pattern not in self._used_patterns:
-                seen = ", ".join(decision.node for decision in self.decisions[:8]) or "none in this model"
+                seen = list_addresses(decision.node for decision in self.decisions)
                 raise ConfigError(
                     f"pattern {pattern!r} matches no InstanceNormalization and no Pad(mode=reflect)",
                     where="--keep-native",
-                    hint=f"the nodes are: {seen}{', ...' if len(self.decisions) > 8 else ''}",
+                    hint=f"the nodes are: {seen or 'none in this model'}",
                 )
-
-
-def _matches(address: str, pattern: str) -> bool:
-    """Say whether a glob means this address; an address with brackets in it means itself too."""
-    return address == pattern or fnmatchcase(address, pattern)
 
 
 def is_onnx(node: gs.Node) -> bool:
@@ -99,9 +94,8 @@ def is_onnx(node: gs.Node) -> bool:
 
 
 def address_of(node: gs.Node, prefix: str = "") -> str:
-    """Return a node's name, else `Op(first output)`, behind the path of the branches it stands in."""
-    first_output = next((tensor.name for tensor in node.outputs if tensor.name), "")
-    return prefix + (node.name or f"{node.op}({first_output})")
+    """Return a node's address, behind the path of the branches it stands in."""
+    return format_address(node.name, node.op, (tensor.name for tensor in node.outputs), prefix)
 
 
 def walk(graph: gs.Graph, prefix: str = "", *, title: str) -> Iterator[Site]:

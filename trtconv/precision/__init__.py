@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -15,6 +14,8 @@ import onnx
 from onnx import TensorProto
 
 from trtconv import model_io
+from trtconv.addresses import is_meant, list_addresses
+from trtconv.config import Precision
 from trtconv.errors import ConfigError, ModelError
 from trtconv.precision import calibration
 from trtconv.precision.calibration import Arrays
@@ -31,7 +32,6 @@ from trtconv.precision.rules import (
 from trtconv.precision.tensor_types import FLOAT
 from trtconv.precision.type_conversion import Typing
 
-Precision = Literal["fp16", "bf16"]
 IoType = Literal["keep", "fp32", "fp16", "bf16"]
 ALL_TENSORS = "*"
 
@@ -149,19 +149,13 @@ def _asked_for(graph: FloatGraph, patterns: Sequence[str]) -> Reasons:
     reasons: Reasons = {}
     inner = [address for address, _ in walk_addresses(graph.proto.graph)]
     for pattern in patterns:
-        matched = [index for index, address in enumerate(graph.addresses) if _matches(address, pattern)]
+        matched = [index for index, address in enumerate(graph.addresses) if is_meant(address, pattern)]
         for index in matched:
             reasons.setdefault(index, Reason(f"asked for by --keep-fp32 {pattern}"))
-        if not matched and not any(_matches(address, pattern) for address in inner):
-            seen = ", ".join(graph.addresses[:8])
-            raise ConfigError(
-                f"pattern {pattern!r} matches no node", where="--keep-fp32", hint=f"the nodes are: {seen}, ..."
-            )
+        if not matched and not any(is_meant(address, pattern) for address in inner):
+            hint = f"the nodes are: {list_addresses(graph.addresses)}"
+            raise ConfigError(f"pattern {pattern!r} matches no node", where="--keep-fp32", hint=hint)
     return reasons
-
-
-def _matches(address: str, pattern: str) -> bool:
-    return address == pattern or fnmatchcase(address, pattern)
 
 
 def _io_types(graph: FloatGraph, asked: Mapping[str, IoType]) -> dict[str, int]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
+from trtconv.addresses import format_address
 from trtconv.external_data import read_external_tensor
 from trtconv.graph_bridge import branches
 from trtconv.model_io import opset_of
@@ -168,9 +169,8 @@ class FloatGraph:
 
 
 def address_of(node: onnx.NodeProto, prefix: str = "") -> str:
-    """Return a node's name, else `Op(first output)`, behind the path of the branches it stands in."""
-    first_output = next((name for name in node.output if name), "")
-    return prefix + (node.name or f"{node.op_type}({first_output})")
+    """Return a node's address, behind the path of the branches it stands in."""
+    return format_address(node.name, node.op_type, node.output, prefix)
 
 
 def walk_addresses(graph: onnx.GraphProto, prefix: str = "") -> Iterator[tuple[str, onnx.NodeProto]]:

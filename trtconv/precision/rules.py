@@ -49,7 +49,7 @@ _ALWAYS: Mapping[str, str] = {
     **dict.fromkeys(
         ("SequenceConstruct", "SequenceInsert", "SequenceAt", "SequenceEmpty", "SequenceErase"), _ATTRIBUTE
     ),
-    **dict.fromkeys(("SequenceErase", "SequenceMap", "SplitToSequence", "ConcatFromSequence", "Optional"), _ATTRIBUTE),
+    **dict.fromkeys(("SequenceMap", "SplitToSequence", "ConcatFromSequence", "Optional"), _ATTRIBUTE),
     **dict.fromkeys(("Bernoulli", "Multinomial", "EyeLike", "CastLike", "Celu", "OptionalGetElement"), _ATTRIBUTE),
 }
 # Refused by the parser or the builder of TensorRT-RTX 1.7.1, and the two that resize by TensorRT 10.6 ("no supported
