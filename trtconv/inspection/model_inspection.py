@@ -30,7 +30,6 @@ from trtconv.tables import DEFAULT_WIDTH
 
 _ONNX_OPS = ("InstanceNormalization", "Pad")
 _MADE_UP_DIM = re.compile(r"unk__\d+")
-_LONG_NAMES = {"float": "float32", "double": "float64"}
 
 
 @dataclass(frozen=True)
@@ -187,11 +186,6 @@ def _type_of_x(site: Site) -> tuple[str | None, list[Dim] | None]:
     return _inferred_dtype(x), _inferred_shape(x)
 
 
-def _dtype_name(dtype: int) -> str:
-    name = describe_dtype(dtype)
-    return _LONG_NAMES.get(name, name)
-
-
 def _inputs(graph: onnx.GraphProto) -> list[Tensor]:
     initializer_names = {tensor.name for tensor in graph.initializer}
     return [_tensor(value) for value in graph.input if value.name not in initializer_names]
@@ -209,7 +203,7 @@ def _outputs(model: Model) -> list[Tensor]:
 
 def _inferred_dtype(tensor: gs.Tensor) -> str | None:
     dtype = dtype_of(tensor)
-    return None if dtype is None else _dtype_name(dtype)
+    return None if dtype is None else describe_dtype(dtype)
 
 
 def _inferred_shape(tensor: gs.Tensor) -> list[Dim] | None:
@@ -223,7 +217,7 @@ def _tensor(value: onnx.ValueInfoProto) -> Tensor:
         kind = value.type.WhichOneof("value")
         return Tensor(value.name, kind.removesuffix("_type") if kind else None, None)
     kind = value.type.tensor_type
-    dtype = _dtype_name(kind.elem_type) if kind.elem_type else None
+    dtype = describe_dtype(kind.elem_type) if kind.elem_type else None
     return Tensor(value.name, dtype, [_dim(dim) for dim in kind.shape.dim] if kind.HasField("shape") else None)
 
 

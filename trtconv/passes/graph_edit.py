@@ -14,6 +14,8 @@ from trtconv.plugin_ops import DOMAIN, AttributeValue, PluginOp, attributes_for
 
 Dim = int | str | None
 
+_LONG_NAMES = {"float": "float32", "double": "float64"}
+
 
 def become_plugin(
     site: Site, op: PluginOp, inputs: Sequence[gs.Tensor], attributes: Mapping[str, AttributeValue], opset: int
@@ -55,8 +57,9 @@ def dtype_of(tensor: gs.Tensor) -> int | None:
 
 
 def describe_dtype(dtype: int) -> str:
-    """Return the name of an ONNX element type as people write it: float16, int32."""
-    return str(TensorProto.DataType.Name(dtype)).lower()
+    """Return the name of an ONNX element type as people write it: float32, int32."""
+    name = str(TensorProto.DataType.Name(dtype)).lower()
+    return _LONG_NAMES.get(name, name)
 
 
 def set_type(tensor: gs.Tensor, dtype: int | None, shape: Sequence[Dim] | None) -> None:
