@@ -33,9 +33,9 @@ INSTALL_HINT = (
     "run: pip install 'trtconv[tensorrt]' (needs an NVIDIA GPU) or pip install 'trtconv[rtx]' (builds anywhere)"
 )
 
-_MODULES: dict[BackendKey, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-_TITLES: dict[BackendKey, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
-_ENGINE_MARKS: dict[bytes, BackendKey] = {b"ftrt": "tensorrt", b"vtrt": "tensorrt-rtx"}
+MODULES: dict[BackendKey, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+TITLES: dict[BackendKey, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
+ENGINE_MARKS: dict[bytes, BackendKey] = {b"ftrt": "tensorrt", b"vtrt": "tensorrt-rtx"}
 _CUDA_MAJORS = (12, 13)  # that TensorRT 10.6 to 11.x exist for
 _NO_GPU_HINT = "check: nvidia-smi"
 
@@ -52,7 +52,7 @@ class Backend:
     @property
     def title(self) -> str:
         """The backend's name and version, for people."""
-        return f"{_TITLES[self.key]} {self.trt.__version__}"
+        return f"{TITLES[self.key]} {self.trt.__version__}"
 
     @property
     def supports_plugins(self) -> bool:
@@ -101,7 +101,7 @@ def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
             why = "no CUDA device answers" if gpu is None else "the package tensorrt cannot be imported"
             notes.append(f"{why}: built with TensorRT-RTX")
         return Backend(key, module, gpu, _rtx_arch(module, config, gpu, notes)), notes
-    missing = " and ".join(_MODULES[key] for key in wanted)
+    missing = " and ".join(MODULES[key] for key in wanted)
     raise BackendError(f"no backend: the package {missing} cannot be imported", hint=INSTALL_HINT)
 
 
@@ -174,12 +174,12 @@ def load_engine(
         raise ConfigError("no such file", where=str(path)) from None
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    key = _ENGINE_MARKS.get(data[:4])
+    key = ENGINE_MARKS.get(data[:4])
     if key is None:
         raise ModelError("is not a TensorRT engine", where=str(path))
     trt = _import_backend(key)
     if trt is None:
-        raise BackendError(f"needs {_TITLES[key]}, which is not installed", where=str(path), hint=INSTALL_HINT)
+        raise BackendError(f"needs {TITLES[key]}, which is not installed", where=str(path), hint=INSTALL_HINT)
     manifest = read_manifest(path) or {}
     _require_whole(path, len(data), manifest)
     logger = _make_logger(trt, log)
@@ -187,7 +187,7 @@ def load_engine(
         gpu = find_gpu()
         if gpu is None:  # TensorRT 10.6 would end the process
             raise BackendError("needs a GPU, and no CUDA device answers", where=str(path), hint=_NO_GPU_HINT)
-        _require_driver(f"{_TITLES[key]} {trt.__version__}", gpu)
+        _require_driver(f"{TITLES[key]} {trt.__version__}", gpu)
         if not allow_embedded_code:
             load_plugins_for(manifest, trt, logger)
     runtime = trt.Runtime(logger)
@@ -195,7 +195,7 @@ def load_engine(
         runtime.engine_host_code_allowed = True
     engine = runtime.deserialize_cuda_engine(data)
     if engine is None:
-        what = f"{_TITLES[key]} {trt.__version__} cannot load it: {logger.first_error()}"
+        what = f"{TITLES[key]} {trt.__version__} cannot load it: {logger.first_error()}"
         raise BackendError(what, where=str(path), hint=_mismatch(manifest, trt))
     return engine
 
@@ -210,7 +210,7 @@ def load_refitted(path: Path, proto: onnx.ModelProto, model_path: Path) -> Any:
 
 def _import_backend(key: BackendKey) -> Any | None:
     try:
-        return importlib.import_module(_MODULES[key])
+        return importlib.import_module(MODULES[key])
     except (ImportError, OSError):  # OSError: the package is there, a library that it loads is not
         return None
 

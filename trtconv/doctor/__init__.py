@@ -16,15 +16,13 @@ from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS, VERSION
 
 __all__ = ["BackendState", "Diagnosis", "Finding", "LibraryState", "examine"]
 
-_MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-
 
 def examine() -> Diagnosis:
     """Try out what is installed here, each part in a process of its own, and say what is missing."""
     gpu = find_gpu()
     library, not_found = _find_library()
     probes = run_probes(_probe_arguments(library))
-    backends = [_backend_state(name, probes[name], gpu) for name in _MODULES]
+    backends = [_backend_state(name, probes[name], gpu) for name in engine.MODULES]
     library_state = _library_state(library, not_found, probes.get("library"), gpu)
     auto, reason = _choose(backends, probes)
     packages = installed_versions()
@@ -42,7 +40,7 @@ def _find_library() -> tuple[PluginLibrary | None, str | None]:
 def _probe_arguments(library: PluginLibrary | None) -> dict[str, list[str]]:
     creators = [f"{name}|{VERSION}|{DOMAIN}" for name in PLUGIN_OPS]
     plugins = [] if library is None else [str(library.path), *creators]
-    arguments = {name: ["backend", module] for name, module in _MODULES.items()}
+    arguments: dict[str, list[str]] = {name: ["backend", module] for name, module in engine.MODULES.items()}
     arguments["tensorrt"] += plugins  # TensorRT-RTX has a registry too, but no network that holds plugins
     if library is not None:
         arguments["library"] = ["library", str(library.path)]

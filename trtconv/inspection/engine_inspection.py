@@ -160,10 +160,9 @@ def _matches(header: EngineHeader, manifest: Mapping[str, Any]) -> list[Match]:
     gpu = find_gpu()
     built_for = manifest.get("gpu_arch")
     runs = None if built_for is None or gpu is None else gpu.arch == built_for
-    title = "TensorRT-RTX" if header.backend == "tensorrt-rtx" else "TensorRT"
     name = manifest.get("gpu")
     return [
-        Match(title, built_with, installed, is_same),
+        Match(engine.TITLES[header.backend], built_with, installed, is_same),
         Match(
             "GPU",
             f"{built_for} ({name})" if name else built_for,

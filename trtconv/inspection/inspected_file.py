@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
+from trtconv.engine import ENGINE_MARKS, BackendKey
 from trtconv.errors import ConfigError
 
 HEADER_BYTES = 28
 
-_MARKS: dict[bytes, Literal["tensorrt", "tensorrt-rtx"]] = {b"ftrt": "tensorrt", b"vtrt": "tensorrt-rtx"}
 _SERIALIZATION_VERSION = slice(4, 8)  # 0 is the only one whose places below are published, in trtexec
 _SIZE, _VERSION = slice(16, 24), slice(24, 28)
 _CHUNK_BYTES = 1 << 22
@@ -25,16 +24,12 @@ class FileIdentity:
     bytes: int
     sha256: str
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the identity in the types of JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class EngineHeader:
     """The first bytes of an engine: the backend, and as far as they tell its version and the size of the whole file."""
 
-    backend: Literal["tensorrt", "tensorrt-rtx"]
+    backend: BackendKey
     version: str | None
     num_bytes: int | None
 
@@ -63,7 +58,7 @@ def read_header(path: Path) -> EngineHeader | None:
 
 def parse_header(data: bytes) -> EngineHeader | None:
     """Read the first bytes of an engine; None when they are not an engine's."""
-    backend = _MARKS.get(data[:4])
+    backend = ENGINE_MARKS.get(data[:4])
     if backend is None:
         return None
     if len(data) < HEADER_BYTES or any(data[_SERIALIZATION_VERSION]):
