@@ -23,6 +23,7 @@ PYTHON = sys.executable
 TRTCONV = (PYTHON, "-m", "trtconv")
 RTX = ("--backend", "tensorrt-rtx")
 PACKAGES = ("numpy", "onnx", "onnx-graphsurgeon", "onnxruntime", "protobuf", "tensorrt-rtx")
+WHAT = "wall time and peak memory (ru_maxrss) of one process for each step, Python and the libraries included"
 INLINE_GIGABYTES = 2.1  # just under protobuf's limit of 2 GiB
 
 
@@ -122,7 +123,8 @@ def main() -> int:
     args = parser.parse_args()
     results = measure_all(args.folder, args.gigabytes, args.build_gigabytes, args.inline_gigabytes)
     if args.json:
-        document = {"machine": machine(), "measurements": list(map(asdict, results))}
+        what = {"what": WHAT, "command": "python -m tests.measure_large_model"}
+        document = what | {"machine": machine(), "measurements": list(map(asdict, results))}
         args.json.write_text(json.dumps(document, indent=2) + "\n")
     return int(any(result.exit_code for result in results))
 
