@@ -54,7 +54,7 @@ class RewriteReport:
         lines = [_line("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes)")]
         lines += decision_lines(self.decisions, verbose)
         if self.precision:
-            lines.append(_line("precision", self.precision + _kept_summary(len(self.kept_fp32))))
+            lines.append(_line("precision", describe_precision(self.precision, len(self.kept_fp32))))
             lines += _kept_lines(self.kept_fp32, verbose)
         lines += [_line("warning", warning) for warning in self.warnings]
         if self.output:
@@ -111,8 +111,11 @@ def decision_lines(decisions: Iterable[Decision], verbose: bool) -> list[str]:
     return lines
 
 
-def _kept_summary(count: int) -> str:
-    return "" if count == 0 else f", but for {count} node{'s that stay' if count > 1 else ' that stays'} fp32"
+def describe_precision(precision: str, num_kept: int) -> str:
+    """Say what a network computes in, and how many of its nodes stay fp32."""
+    if num_kept == 0:
+        return precision
+    return f"{precision}, but for {num_kept} node{'s that stay' if num_kept > 1 else ' that stays'} fp32"
 
 
 def _kept_lines(kept: Sequence[Decision], verbose: bool) -> list[str]:

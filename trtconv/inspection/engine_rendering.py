@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trtconv.inspection.model_rendering import outcome
 from trtconv.profiles import format_dims
-from trtconv.report import Decision, format_size
+from trtconv.report import Decision, describe_precision, format_size
 from trtconv.tables import Column, Facts, Table, render
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ def _facts(inspection: EngineInspection) -> Facts:
     if manifest is not None:
         model = manifest.get("model", {})
         items.append(("made from", f"{model.get('file')} (opset {model.get('opset')}) on {manifest.get('created')}"))
+        precision = manifest.get("options", {}).get("precision")
+        if precision is not None:
+            items.append(("precision", describe_precision(precision, len(manifest.get("kept_fp32", ())))))
     items += [("built for" if match.what == "GPU" else "built with", _match(match)) for match in inspection.matches]
     if inspection.plugins is not None:
         found = f"found: {inspection.plugins.file}, " if inspection.plugins.is_found else ""
