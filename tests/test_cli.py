@@ -115,7 +115,7 @@ def test_build_says_which_backend_was_chosen_and_why(tmp_path: Path) -> None:
     result = run("build", model, env=environment_without_gpu)
     assert result.exit_code == 0, result.stderr
     assert "TensorRT-RTX" in next(line for line in result.stdout.splitlines() if line.startswith("backend"))
-    assert "no CUDA device answers: built with TensorRT-RTX" in result.stdout
+    assert "no CUDA device answers: TensorRT-RTX is taken" in result.stdout
     assert "--gpu-arch chooses another of sm_75, sm_80" in result.stdout
     assert "TensorRT-RTX supports no plugins" in result.stdout
     assert result.stderr == ""

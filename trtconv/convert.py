@@ -128,13 +128,8 @@ def rewrite(model_path: str | Path, output: str | Path, *, keep_native: Sequence
 
 def _data_files(model: Model) -> tuple[Path, ...]:
     """Return the files that hold the model's external tensors."""
-    locations = {
-        entry.value
-        for tensor in external_data.external_tensors(model.proto)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    return tuple(model.path.parent / location for location in sorted(locations))
+    folder = model.path.parent
+    return tuple(folder / location for location in external_data.data_locations(model.proto, folder))
 
 
 def _native_reason(config: BuildConfig, supports_plugins: bool) -> str | None:

@@ -99,7 +99,7 @@ def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
             return backend, notes
         if config.backend == "auto":
             why = "no CUDA device answers" if gpu is None else "the package tensorrt cannot be imported"
-            notes.append(f"{why}: built with TensorRT-RTX")
+            notes.append(f"{why}: TensorRT-RTX is taken")
         return Backend(key, module, gpu, _rtx_arch(module, config, gpu, notes)), notes
     missing = " and ".join(MODULES[key] for key in wanted)
     raise BackendError(f"no backend: the package {missing} cannot be imported", hint=INSTALL_HINT)
@@ -226,7 +226,7 @@ def _rtx_arch(trt: Any, config: BuildConfig, gpu: Gpu | None, notes: list[str]) 
     if gpu is not None and gpu.arch in known:
         return gpu.arch
     foreign = "" if gpu is None else f"TensorRT-RTX does not run on this GPU ({gpu.name}, {gpu.arch}): "
-    notes.append(f"{foreign}built for {RTX_DEFAULT_ARCH}; --gpu-arch chooses another of {', '.join(known)}")
+    notes.append(f"{foreign}for {RTX_DEFAULT_ARCH}; --gpu-arch chooses another of {', '.join(known)}")
     return RTX_DEFAULT_ARCH
 
 

@@ -93,6 +93,11 @@ def read_external_tensor(tensor: onnx.TensorProto, folder: Path) -> onnx.TensorP
     return loaded
 
 
+def data_locations(proto: onnx.ModelProto, folder: Path) -> list[str]:
+    """Return the paths, relative to the model's `folder`, of the files that hold its external tensors."""
+    return sorted({_place_of(tensor, folder).location for tensor in external_tensors(proto)})
+
+
 def carry_external_files(proto: onnx.ModelProto, source_folder: Path, target_folder: Path) -> list[Path]:
     """Copy the data files that `proto` names into `target_folder`; return the new ones.
 
@@ -110,7 +115,7 @@ def carry_external_files(proto: onnx.ModelProto, source_folder: Path, target_fol
 
 
 def _carry(proto: onnx.ModelProto, source_folder: Path, target_folder: Path, carried: list[Path]) -> None:
-    for location in sorted({_place_of(tensor, source_folder).location for tensor in external_tensors(proto)}):
+    for location in data_locations(proto, source_folder):
         source, target = source_folder / location, target_folder / location
         if target.exists():
             if not _is_same_file(source, target):

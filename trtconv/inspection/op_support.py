@@ -71,13 +71,8 @@ def check_backend(wanted: BackendName, model: Model) -> BackendCheck:
 
 def external_files(model: Model) -> dict[str, int]:
     """Return the data files beside a model, with their sizes."""
-    locations = {
-        entry.value
-        for tensor in external_data.external_tensors(model.proto)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    return {location: (model.path.parent / location).stat().st_size for location in sorted(locations)}
+    folder = model.path.parent
+    return {name: (folder / name).stat().st_size for name in external_data.data_locations(model.proto, folder)}
 
 
 def _unknown_to_onnx(op: str, domain: str, opsets: Mapping[str, int]) -> str | None:
