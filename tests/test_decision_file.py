@@ -83,3 +83,10 @@ def test_another_file_is_refused(model: Path, tmp_path: Path, content: str) -> N
     with pytest.raises(ConfigError, match="no decision file"):
         decide(model, file)
     assert file.read_text() == content
+
+
+def test_a_file_without_decisions_is_read_and_not_written_over(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "decisions.json"
+    file.write_text('{"format": 1, "decisions": []}')
+    assert decide(model, file) == {"first": "trtconv::ReflectPad", "second": "trtconv::ReflectPad"}
+    assert file.read_text() == '{"format": 1, "decisions": []}'

@@ -23,6 +23,8 @@ class Cache:
         return MARK + ",".join([self.gpu, *sorted(self.entries)]).encode()
 
     def combine(self, other: Cache, ignore_mismatch: bool) -> bool:
+        if other.gpu != self.gpu and not ignore_mismatch:
+            return False
         self.entries |= other.entries
         return True
 
@@ -57,7 +59,7 @@ def build(path: Path, entry: str, gpu: str = "h100") -> tuple[set[str], list[str
     assert config.cache is not None
     found = set(config.cache.entries)
     config.cache.entries.add(entry)
-    save_timing_cache(config, path)
+    save_timing_cache(config, path, notes)
     return found, notes
 
 
@@ -94,9 +96,16 @@ def test_builds_side_by_side_lose_nothing(tmp_path: Path) -> None:
         use_timing_cache(config, path, [])
         assert config.cache is not None
         config.cache.entries.add(f"entry{index}")
-    threads = [threading.Thread(target=save_timing_cache, args=(config, path)) for config in configs]
+    threads = [threading.Thread(target=save_timing_cache, args=(config, path, [])) for config in configs]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert build(path, "last")[0] == {f"entry{index}" for index in range(8)}
+
+
+def test_a_cache_that_cannot_be_written_costs_a_note_and_no_engine(tmp_path: Path) -> None:
+    path = tmp_path / "gone" / "timing.cache"
+    found, notes = build(path, "a")
+    assert found == set()
+    assert "was not written" in notes[0]

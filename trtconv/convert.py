@@ -46,13 +46,14 @@ def build(
     files.require_readable(model_path)
     output = config.output or model_path.with_suffix(".engine")
     manifest_path = manifest.manifest_path(output)
-    for path in (output, manifest_path):
+    written = (output, manifest_path, *([config.timing_cache] if config.timing_cache else []))
+    for path in written:
         files.require_writable(path, inputs=(model_path,))
     backend, notes = engine.select_backend(config)
     native_reason = _native_reason(config, supports_plugins=backend.supports_plugins)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
     model = model_io.load(model_path, inline_plugins=native_reason is not None)
-    for path in (output, manifest_path):
+    for path in written:
         files.require_writable(path, inputs=_data_files(model))
     profiles.require_shapes(model_io.describe_inputs(model.proto), config.profiles)
     rewritten, report = _prepare(model, config, native_reason)
@@ -142,11 +143,12 @@ def _native_reason(config: BuildConfig, supports_plugins: bool) -> str | None:
 def _prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tuple[onnx.ModelProto, RewriteReport]:
     """Do to the model what `config` asks for, and write or obey the decision file."""
     path = config.decisions
-    wanted = decision_file.read(path) if path is not None and path.exists() else {}
+    is_given = path is not None and path.exists()
+    wanted = decision_file.read(path) if path is not None and is_given else {}
     chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
     context = PassContext(model.opset, model.path.parent, config.keep_native, native_reason, chosen)
     proto, report = _rewrite(model, context)
-    if wanted and path is not None:
+    if path is not None and is_given:
         decision_file.require_obeyed(path, wanted, report.decisions)
     elif path is not None:
         decision_file.write(path, model.path, report.decisions)
@@ -181,7 +183,7 @@ def _rewrite(model: Model, context: PassContext) -> tuple[onnx.ModelProto, Rewri
 def _manifest(
     model_path: Path, model_sha256: str, config: BuildConfig, backend: Backend, plan: Plan, report: RewriteReport
 ) -> dict[str, Any]:
-    library = plan.library
+    library, rewritten = plan.library, report.to_json()
     return {
         "format": manifest.FORMAT,
         "trtconv": version("trtconv"),
@@ -210,6 +212,6 @@ def _manifest(
         "profiles": [{name: str(shape) for name, shape in profile.items()} for profile in config.profiles],
         "inputs": list(plan.inputs),
         "outputs": list(plan.outputs),
-        "decisions": report.to_json()["decisions"],
-        "kept_fp32": report.to_json()["kept_fp32"],
+        "decisions": rewritten["decisions"],
+        "kept_fp32": rewritten["kept_fp32"],
     }

@@ -144,7 +144,7 @@ def build(
         what = f"{backend.title} could not build the engine: {logger.last_error()}"
         raise BackendError(what, hint=_build_hint(config, logger.last_error(), trt))
     if config.timing_cache is not None:
-        save_timing_cache(builder_config, config.timing_cache)
+        save_timing_cache(builder_config, config.timing_cache, notes)
     inputs = [_describe(network.get_input(index)) for index in range(network.num_inputs)]
     outputs = [_describe(network.get_output(index)) for index in range(network.num_outputs)]
     return Plan(memoryview(data), inputs, outputs, library, _types(network))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trtconv.errors import BackendError
+from trtconv.files import sha256
 from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS, VERSION
 
 FILE_NAME = "libtrtconv_plugins.so"
@@ -45,7 +45,7 @@ def find() -> PluginLibrary:
     for path in searched_paths():
         if path.is_file():
             names = tuple(f"{DOMAIN}::{name} version {VERSION}" for name in PLUGIN_OPS)
-            return PluginLibrary(path.resolve(), hashlib.sha256(path.read_bytes()).hexdigest(), names)
+            return PluginLibrary(path.resolve(), sha256(path), names)
     tried = ", ".join(map(str, searched_paths()))
     raise BackendError(
         f"the plugin library was not found; searched: {tried}",

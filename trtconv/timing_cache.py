@@ -13,25 +13,34 @@ from pathlib import Path
 from typing import Any
 
 from trtconv import files
+from trtconv.errors import TrtconvError
 
 
 def use_timing_cache(builder_config: Any, path: Path, notes: list[str]) -> None:
     """Give `builder_config` the cache in `path`, or an empty one, and note why an existing file is not used."""
     cache, reason = _read(builder_config, path)
+    if cache is not None and not builder_config.set_timing_cache(cache, ignore_mismatch=False):
+        cache, reason = None, "is of another GPU"
     if reason is not None:
         notes.append(f"timing cache {path} {reason}: a new one replaces it")
-    if cache is None or not builder_config.set_timing_cache(cache, ignore_mismatch=False):
+    if cache is None:
         builder_config.set_timing_cache(builder_config.create_timing_cache(b""), ignore_mismatch=False)
 
 
-def save_timing_cache(builder_config: Any, path: Path) -> None:
-    """Write the cache of a finished build to `path`, with what other builds put there in the meantime."""
+def save_timing_cache(builder_config: Any, path: Path, notes: list[str]) -> None:
+    """Write the cache of a finished build to `path`, with what other builds put there in the meantime.
+
+    Where it cannot be written, that is a note: the engine is worth more than the cache.
+    """
     cache = builder_config.get_timing_cache()
-    with _locked(path):
-        others, _ = _read(builder_config, path)
-        if others is not None:
-            cache.combine(others, ignore_mismatch=False)
-        files.write_atomically({path: memoryview(cache.serialize())})
+    try:
+        with _locked(path):
+            others, _ = _read(builder_config, path)
+            if others is not None:
+                cache.combine(others, ignore_mismatch=False)  # refuses what was measured on another GPU
+            files.write_atomically({path: memoryview(cache.serialize())})
+    except (OSError, TrtconvError) as error:
+        notes.append(f"timing cache {path} was not written: {error}")
 
 
 def _read(builder_config: Any, path: Path) -> tuple[Any | None, str | None]:
@@ -47,8 +56,6 @@ def _read(builder_config: Any, path: Path) -> tuple[Any | None, str | None]:
     empty_size = memoryview(builder_config.create_timing_cache(b"").serialize()).nbytes
     if cache is None or memoryview(cache.serialize()).nbytes < min(len(data), empty_size + 1):
         return None, "is damaged or of another TensorRT version"
-    if not builder_config.set_timing_cache(cache, ignore_mismatch=False):
-        return None, "is of another GPU"
     return cache, None
 
 
