@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from trtconv.engine import ENGINE_MARKS, BackendKey
 from trtconv.errors import ConfigError
+from trtconv.files import sha256
 
 HEADER_BYTES = 28
 
 _SERIALIZATION_VERSION = slice(4, 8)  # 0 is the only one whose places below are published, in trtexec
 _SIZE, _VERSION = slice(16, 24), slice(24, 28)
-_CHUNK_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -36,15 +35,8 @@ class EngineHeader:
 
 def identify(path: Path) -> FileIdentity:
     """Read a file for its size and sha256; raise ConfigError when it cannot be read."""
-    digest, num_bytes = hashlib.sha256(), 0
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-                num_bytes += len(chunk)
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    return FileIdentity(str(path), num_bytes, digest.hexdigest())
+    digest = sha256(path)
+    return FileIdentity(str(path), path.stat().st_size, digest)
 
 
 def read_header(path: Path) -> EngineHeader | None:
