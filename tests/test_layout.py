@@ -20,7 +20,7 @@ MAX_LINES = 350
 DOORS = {
     "tensorrt": {"engine", "plugins"},
     "tensorrt_rtx": {"engine", "plugins"},
-    "click": {"cli"},
+    "click": {"cli", "cli.build", "cli.commands", "cli.console", "cli.options"},
     "polygraphy": {"comparison"},
     "rich": {"progress", "tables"},
     "onnxruntime": {"passes.constant_values", "comparison", "precision.calibration"},

@@ -1,0 +1,96 @@
+"""The command line: options in, reports out. It translates and decides nothing; only this package knows click."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+from trtconv.cli import build, commands
+from trtconv.cli.console import leave, open_standard_streams
+from trtconv.errors import ConfigError, Interrupted, TrtconvError
+
+PROGRAM = "trtconv"
+
+
+class _DefectError(TrtconvError):
+    """A defect of trtconv itself, none of the documented outcomes."""
+
+    exit_code = 70  # EX_SOFTWARE
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="trtconv", prog_name=PROGRAM)
+def cli() -> None:
+    """Convert ONNX models into TensorRT engines.
+
+    InstanceNormalization and Pad(mode=reflect) become CUDA plugins where the backend takes them.
+
+    \b
+    Example:
+      trtconv build model.onnx -o model.engine
+    """
+
+
+for _command in (build.build, commands.rewrite, commands.plugins, commands.inspect, commands.doctor):
+    cli.add_command(_command)
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line and end the process with the exit code that docs/guide.md documents."""
+    args = sys.argv[1:] if args is None else args
+    signal.signal(signal.SIGTERM, _interrupt)
+    open_standard_streams()
+    if not args:
+        click.echo(cli.get_help(click.Context(cli, info_name=PROGRAM, **cli.context_settings)), err=True)
+        sys.exit(ConfigError.exit_code)
+    try:
+        exit_code = cli.main(args=args, prog_name=PROGRAM, standalone_mode=False) or 0
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # click exits by itself where nobody reads its help
+        leave(0)
+    except click.UsageError as error:
+        hint = f"run: {error.ctx.command_path} --help" if error.ctx else None
+        _fail(ConfigError(error.format_message().rstrip("."), hint=hint), args, error)
+    except (KeyboardInterrupt, click.Abort):
+        _fail(Interrupted("interrupted"), args)
+    except TrtconvError as error:
+        _fail(error, args)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        _fail(_DefectError(what, where="a defect of trtconv", hint="run again with --debug and report it"), args, error)
+    try:
+        sys.stderr.flush()
+    except OSError:  # a full or closed standard error: Python would end with 120
+        leave(exit_code)
+    sys.exit(exit_code)
+
+
+def _fail(error: TrtconvError, args: list[str], cause: Exception | None = None) -> NoReturn:
+    """Print an error in the documented form and end the process."""
+    from trtconv.report import printable
+
+    lines = [f"error: {printable(str(error))}"]
+    if "--debug" in args:
+        lines[:0] = ["".join(traceback.format_exception(cause or error)).rstrip()]
+    if error.hint:
+        lines.append(f"hint: {printable(error.hint)}")
+    document = {"error": {"what": error.what, "where": error.where, "hint": error.hint, "exit_code": error.exit_code}}
+    try:
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+        if "--json" in args:
+            print(json.dumps(document, indent=2))
+        sys.stdout.flush()
+    except OSError:
+        leave(error.exit_code)
+    if isinstance(error, Interrupted):
+        leave(error.exit_code)
+    sys.exit(error.exit_code)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt

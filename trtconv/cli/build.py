@@ -1,0 +1,97 @@
+"""`trtconv build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trtconv.cli.console import print_log, print_report, shown_progress
+from trtconv.cli.options import FILE, common_options, keep_native_option, quiet_option
+
+NEXT_PROFILE = "--profile"
+
+
+@click.command()
+@click.argument("model", type=FILE)
+@click.option("-o", "--output", type=FILE, help="Engine file. [default: MODEL with .engine]")
+@click.option("--shape", "shapes", multiple=True, metavar="NAME=SHAPE", help="AxBxC, or min:opt:max; [] is a scalar, "
+              "[1,2] the values of a shape tensor. Needed for every dynamic input.")  # fmt: skip
+@click.option("--profile", "shapes", is_flag=True, flag_value=NEXT_PROFILE, multiple=True, type=str,
+              help="Start the next optimisation profile; the --shape options behind it belong to it.")  # fmt: skip
+@click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
+              help="auto: TensorRT where a GPU answers, else TensorRT-RTX.")  # fmt: skip
+@click.option("--gpu-arch", metavar="SM", help="TensorRT-RTX: the architecture to build for, such as sm_89.")
+@click.option("--workspace", metavar="SIZE", help="Limit of TensorRT's scratch memory, such as 512MiB or 2GiB.")
+@click.option("--opt-level", type=int, metavar="0..5", help="TensorRT's optimisation level.")
+@click.option("--tf32/--no-tf32", default=None, help="Allow or forbid TF32 in fp32 layers. [default: TensorRT's]")
+@click.option("--ops", type=click.Choice(["plugin", "native"]), help="What the two operators become. [default: plugin, "
+              "native on TensorRT-RTX]")  # fmt: skip
+@keep_native_option
+@click.option("--precision", type=click.Choice(["fp16", "bf16"]), help="The network's types, where they do no harm.")
+@click.option("--keep-fp32", multiple=True, metavar="PATTERN", help="Keep nodes in fp32 whose address matches this.")
+@click.option("--io-types", multiple=True, metavar="[NAME=]TYPE", help="fp32, fp16, bf16 or keep: inputs and outputs.")
+@click.option("--calibration", type=FILE, multiple=True, metavar="FILE", help="An .npz of inputs, to judge fp16 by.")
+@click.option("--decisions", type=FILE, metavar="FILE", help="Obey this decision file, or write it if there is none.")
+@click.option("--timing-cache", type=FILE, metavar="FILE", help="Measured tactics: read, and written after the build.")
+@click.option("--version-compatible", is_flag=True, help="An engine for later TensorRT versions too.")
+@click.option("--hardware-compatible", is_flag=True, help="An engine for all GPUs from Ampere on.")
+@click.option("--refittable", is_flag=True, help="An engine whose weights can be replaced.")
+@click.option("--strip-weights", is_flag=True, help="An engine without weights: trtconv.refit_engine puts them in.")
+@click.option("--embed-plugins", is_flag=True, help="Put the plugin library into the engine, which is then "
+              "version-compatible.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Show what would become of each node, and build nothing.")
+@click.option("-v", "--verbose", is_flag=True, help="Name every node, and show TensorRT's messages.")
+@quiet_option
+@common_options
+def build(
+    model: Path,
+    output: Path | None,
+    shapes: tuple[str, ...],
+    backend: Any,
+    gpu_arch: str | None,
+    workspace: str | None,
+    opt_level: int | None,
+    tf32: bool | None,
+    ops: Any,
+    keep_native: tuple[str, ...],
+    io_types: tuple[str, ...],
+    dry_run: bool,
+    verbose: bool,
+    quiet: bool,
+    as_json: bool,
+    debug: bool,
+    **options: Any,
+) -> None:
+    """Build a TensorRT engine from an ONNX MODEL.
+
+    The engine's manifest (versions, plugins, shapes, what became of each node) is written beside it.
+
+    \b
+    Example:
+      trtconv build model.onnx -o model.engine --shape x=1x3x256x256:1x3x720x1280:4x3x1080x1920
+    """
+    from trtconv import convert
+    from trtconv.config import BuildConfig, parse_profiles, parse_size
+    from trtconv.precision import parse_io_types
+
+    config = BuildConfig(
+        output=output,
+        profiles=parse_profiles(None if item == NEXT_PROFILE else item for item in shapes),
+        backend=backend,
+        gpu_arch=gpu_arch,
+        workspace_bytes=None if workspace is None else parse_size(workspace),
+        opt_level=opt_level,
+        tf32=tf32,
+        ops=ops,
+        keep_native=keep_native,
+        io_types=parse_io_types(io_types),
+        **options,
+    )
+    if dry_run:
+        print_report(convert.dry_run(model, config), as_json, quiet=quiet, verbose=verbose)
+        return
+    with shown_progress(quiet=as_json or quiet, plain=verbose) as progress:
+        report = convert.build(model, config, progress=progress, log=print_log if verbose else None)
+    print_report(report, as_json, quiet=quiet, verbose=verbose)

@@ -1,0 +1,66 @@
+"""The process's streams: reports on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from trtconv.errors import BackendError
+
+if TYPE_CHECKING:
+    from trtconv.progress import Progress
+
+
+def leave(exit_code: int) -> NoReturn:
+    """End the process at once: an abandoned build, or a stream that cannot be written, must not hold it up."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    os._exit(exit_code)
+
+
+def open_standard_streams() -> None:
+    """Give standard output to reports alone: native libraries that print there (onnx's checker does) go to stderr."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: without this the next opened file would stand in its place
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
+    with contextlib.suppress(OSError, AttributeError, ValueError):  # no real files, as in a test
+        sys.stdout.flush()
+        report_stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding, errors="replace")
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        sys.stdout = report_stream
+
+
+def print_report(report: Any, as_json: bool, quiet: bool = False, **options: Any) -> None:
+    if quiet and not as_json:
+        return
+    text = json.dumps(report.to_json(), indent=2) if as_json else report.render(**options)
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        leave(0)  # nobody reads the report, but the work is done
+    except OSError as error:
+        raise BackendError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def print_log(message: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it: no reason to stop a build
+        click.echo(message, err=True)
+
+
+@contextlib.contextmanager
+def shown_progress(quiet: bool, plain: bool) -> Iterator[Progress]:
+    from trtconv.progress import BarProgress, NoProgress, PlainProgress
+
+    if quiet:
+        yield NoProgress()
+    elif plain or not sys.stderr.isatty():
+        yield PlainProgress(sys.stderr)
+    else:
+        with BarProgress(sys.stderr) as bars:
+            yield bars
