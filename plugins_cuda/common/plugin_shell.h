@@ -24,12 +24,16 @@
 #include "common/field_reader.h"
 #include "common/guarded.h"
 #include "common/plugin_error.h"
+#include "common/trace.h"
 
 namespace trtconv
 {
 
 constexpr char const* kPluginVersion = "1";
 constexpr char const* kPluginNamespace = "trtconv";
+
+template <typename Plugin>
+class CreatorShell;
 
 template <typename Plugin>
 class PluginShell : public nvinfer1::IPluginV3,
@@ -49,28 +53,25 @@ public:
         return nullptr;
     }
 
-    nvinfer1::IPluginV3* clone() noexcept override
-    {
-        nvinfer1::IPluginV3* copy = nullptr;
-        guarded(mWhere, [&] { copy = new Plugin(self()); });
-        return copy;
-    }
+    nvinfer1::IPluginV3* clone() noexcept override { return copied("clone"); }
 
     nvinfer1::AsciiChar const* getPluginName() const noexcept override { return Plugin::kName; }
     nvinfer1::AsciiChar const* getPluginVersion() const noexcept override { return kPluginVersion; }
     nvinfer1::AsciiChar const* getPluginNamespace() const noexcept override { return kPluginNamespace; }
     int32_t getNbOutputs() const noexcept override { return 1; }
 
-    int32_t configurePlugin(nvinfer1::DynamicPluginTensorDesc const* /*in*/, int32_t nbInputs,
+    int32_t configurePlugin(nvinfer1::DynamicPluginTensorDesc const* in, int32_t nbInputs,
         nvinfer1::DynamicPluginTensorDesc const* /*out*/, int32_t /*nbOutputs*/) noexcept override
     {
-        return guarded(mWhere, [&] { requireInputs(nbInputs); });
+        mTraced.call("configurePlugin ", InputRanges{in, nbInputs});
+        return guarded(mTraced.where(), [&] { requireInputs(nbInputs); });
     }
 
     int32_t getOutputDataTypes(nvinfer1::DataType* outputTypes, int32_t /*nbOutputs*/,
         nvinfer1::DataType const* inputTypes, int32_t nbInputs) const noexcept override
     {
-        return guarded(mWhere,
+        mTraced.call("getOutputDataTypes");
+        return guarded(mTraced.where(),
             [&]
             {
                 requireInputs(nbInputs);
@@ -88,7 +89,8 @@ public:
         nvinfer1::DimsExprs const* /*shapeInputs*/, int32_t /*nbShapeInputs*/, nvinfer1::DimsExprs* outputs,
         int32_t /*nbOutputs*/, nvinfer1::IExprBuilder& exprBuilder) noexcept override
     {
-        return guarded(mWhere,
+        mTraced.call("getOutputShapes");
+        return guarded(mTraced.where(),
             [&]
             {
                 requireInputs(nbInputs);
@@ -101,23 +103,39 @@ public:
     {
         nvinfer1::PluginTensorDesc const& tensor = inOut[pos].desc;
         bool const hasType = pos == 0 ? Plugin::supportsType(tensor.type) : tensor.type == inOut[0].desc.type;
-        return nbInputs == Plugin::kNumInputs && hasType && tensor.format == nvinfer1::TensorFormat::kLINEAR;
+        bool const isTaken =
+            nbInputs == Plugin::kNumInputs && hasType && tensor.format == nvinfer1::TensorFormat::kLINEAR;
+        mTraced.call("supportsFormatCombination tensor ", pos, " type ", static_cast<int32_t>(tensor.type), " format ",
+            static_cast<int32_t>(tensor.format), isTaken ? " -> yes" : " -> no");
+        return isTaken;
     }
 
-    size_t getWorkspaceSize(nvinfer1::DynamicPluginTensorDesc const* inputs, int32_t /*nbInputs*/,
+    size_t getWorkspaceSize(nvinfer1::DynamicPluginTensorDesc const* inputs, int32_t nbInputs,
         nvinfer1::DynamicPluginTensorDesc const* /*outputs*/, int32_t /*nbOutputs*/) const noexcept override
     {
         size_t numBytes = 0;
-        guarded(mWhere, [&] { numBytes = self().workspaceBytes(inputs); });
+        guarded(mTraced.where(), [&] { numBytes = self().workspaceBytes(inputs); });
+        mTraced.call("getWorkspaceSize ", InputRanges{inputs, nbInputs}, " -> ", numBytes, " bytes");
         return numBytes;
     }
 
-    char const* getTimingCacheID() noexcept override { return mTimingCacheId.c_str(); }
+    char const* getTimingCacheID() noexcept override
+    {
+        mTraced.call("getTimingCacheID -> ", mTimingCacheId);
+        return mTimingCacheId.c_str();
+    }
+
+    int32_t setTactic(int32_t tactic) noexcept override
+    {
+        mTraced.call("setTactic ", tactic);
+        return kSuccess; // there is but one
+    }
 
     int32_t onShapeChange(nvinfer1::PluginTensorDesc const* in, int32_t nbInputs,
         nvinfer1::PluginTensorDesc const* /*out*/, int32_t /*nbOutputs*/) noexcept override
     {
-        return guarded(mWhere,
+        mTraced.call("onShapeChange ", InputShapes{in, nbInputs});
+        return guarded(mTraced.where(),
             [&]
             {
                 requireInputs(nbInputs);
@@ -128,17 +146,19 @@ public:
     int32_t enqueue(nvinfer1::PluginTensorDesc const* inputDesc, nvinfer1::PluginTensorDesc const* /*outputDesc*/,
         void const* const* inputs, void* const* outputs, void* workspace, CUstream_st* stream) noexcept override
     {
-        return guarded(mWhere, [&] { self().launch(inputDesc, inputs, outputs[0], workspace, stream); });
+        mTraced.call("enqueue ", InputShapes{inputDesc, Plugin::kNumInputs}, " stream ", stream);
+        return guarded(mTraced.where(), [&] { self().launch(inputDesc, inputs, outputs[0], workspace, stream); });
     }
 
     nvinfer1::IPluginV3* attachToContext(nvinfer1::IPluginResourceContext* /*context*/) noexcept override
     {
-        return clone(); // two contexts share nothing
+        return copied("attachToContext"); // two contexts share nothing
     }
 
     nvinfer1::PluginFieldCollection const* getFieldsToSerialize() noexcept override
     {
-        int32_t const status = guarded(mWhere,
+        mTraced.call("getFieldsToSerialize");
+        int32_t const status = guarded(mTraced.where(),
             [&]
             {
                 mFields = self().fields();
@@ -149,7 +169,7 @@ public:
 
 protected:
     explicit PluginShell(std::string const& nodeName)
-        : mWhere(text(Plugin::kName, " \"", nodeName, "\""))
+        : mTraced(Plugin::kName, nodeName)
     {
     }
 
@@ -157,6 +177,20 @@ protected:
     void setTimingCacheId(std::string id) { mTimingCacheId = std::move(id); }
 
 private:
+    friend class CreatorShell<Plugin>;
+
+    nvinfer1::IPluginV3* copied(char const* call) noexcept
+    {
+        Plugin* copy = nullptr;
+        guarded(mTraced.where(),
+            [&]
+            {
+                copy = new Plugin(self());
+                mTraced.call(call, " -> #", copy->mTraced.number());
+            });
+        return copy;
+    }
+
     Plugin& self() { return static_cast<Plugin&>(*this); }
     Plugin const& self() const { return static_cast<Plugin const&>(*this); }
 
@@ -165,7 +199,7 @@ private:
         require(nbInputs == Plugin::kNumInputs, "expected ", Plugin::kNumInputs, " inputs, got ", nbInputs);
     }
 
-    std::string mWhere;
+    TracedPlugin mTraced;
     std::string mTimingCacheId;
     std::vector<nvinfer1::PluginField> mFields; // points into this object: rebuilt by every getFieldsToSerialize
     nvinfer1::PluginFieldCollection mFieldCollection{};
@@ -176,21 +210,29 @@ class CreatorShell : public nvinfer1::IPluginCreatorV3One
 {
 public:
     nvinfer1::IPluginV3* createPlugin(nvinfer1::AsciiChar const* name, nvinfer1::PluginFieldCollection const* fc,
-        nvinfer1::TensorRTPhase /*phase*/) noexcept override
+        nvinfer1::TensorRTPhase phase) noexcept override
     {
         // Both phases take the same fields: what the network gave is what getFieldsToSerialize writes.
-        nvinfer1::IPluginV3* plugin = nullptr;
+        Plugin* plugin = nullptr;
         std::string const nodeName = name == nullptr ? "" : name;
         guarded(text(Plugin::kName, " \"", nodeName, "\""),
             [&]
             {
                 FieldReader fields(fc);
                 plugin = new Plugin(nodeName, fields);
+                plugin->mTraced.setPhase(phase);
+                trace("creator ", Plugin::kName, ": createPlugin ", TracedPlugin::phaseName(phase), " \"", nodeName,
+                    "\" -> #", plugin->mTraced.number());
             });
         return plugin;
     }
 
-    nvinfer1::PluginFieldCollection const* getFieldNames() noexcept override { return &mFieldNames; }
+    nvinfer1::PluginFieldCollection const* getFieldNames() noexcept override
+    {
+        trace("creator ", Plugin::kName, ": getFieldNames");
+        return &mFieldNames;
+    }
+
     nvinfer1::AsciiChar const* getPluginName() const noexcept override { return Plugin::kName; }
     nvinfer1::AsciiChar const* getPluginVersion() const noexcept override { return kPluginVersion; }
     nvinfer1::AsciiChar const* getPluginNamespace() const noexcept override { return kPluginNamespace; }
