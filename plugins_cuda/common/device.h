@@ -34,6 +34,7 @@ inline void checkCuda(cudaError_t status, char const* what)
 struct DeviceLimits
 {
     int32_t numProcessors = 0; // streaming multiprocessors
+    int32_t majorVersion = 0; // of its compute capability: clusters of blocks exist from 9 on
 };
 
 inline DeviceLimits currentDeviceLimits()
@@ -42,6 +43,8 @@ inline DeviceLimits currentDeviceLimits()
     DeviceLimits limits;
     checkCuda(cudaGetDevice(&device), "cudaGetDevice");
     checkCuda(cudaDeviceGetAttribute(&limits.numProcessors, cudaDevAttrMultiProcessorCount, device),
+        "cudaDeviceGetAttribute");
+    checkCuda(cudaDeviceGetAttribute(&limits.majorVersion, cudaDevAttrComputeCapabilityMajor, device),
         "cudaDeviceGetAttribute");
     return limits;
 }
