@@ -20,6 +20,7 @@ _EXPORTS = {
     "load_engine": "engine",
     "refit_engine": "convert",
 }
+_MODULES = ("plugins",)
 
 __all__ = [
     "BuildConfig",
@@ -28,6 +29,7 @@ __all__ = [
     "build",
     "dry_run",
     "load_engine",
+    "plugins",
     "refit_engine",
     "rewrite",
 ]
@@ -35,6 +37,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `trtconv --help` must not wait for onnx."""
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)

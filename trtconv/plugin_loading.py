@@ -22,8 +22,8 @@ def load_plugins_for(manifest: dict[str, Any], trt: Any, logger: Any) -> None:
             load_plugins(trt, logger)
 
 
-def load_plugins(trt: Any, logger: Any) -> PluginLibrary:
-    """Load the plugin library into TensorRT's registry, once a process."""
+def load_plugins(trt: Any, logger: Any = None) -> PluginLibrary:
+    """Load the plugin library into TensorRT's registry, once a process; an error names what `logger` was told."""
     library = plugin_library.find()
     registry = trt.get_plugin_registry()
     is_loaded = all(registry.get_creator(name, str(VERSION), DOMAIN) for name in PLUGIN_OPS)
@@ -39,4 +39,4 @@ def _why_not_loaded(path: Path, logger: Any) -> str:
         ctypes.CDLL(str(path))
     except OSError as error:
         return str(error)
-    return str(logger.last_error())
+    return "its log says why" if logger is None else str(logger.last_error())

@@ -1,0 +1,202 @@
+"""The plugins in a network that is written by hand, layer by layer, with TensorRT's own API.
+
+    flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(flags)
+    x = network.add_input("x", trt.float16, (1, 8, 64, 64))
+    padded = plugins.add_reflect_pad(network, x, [0, 0, 1, 1, 0, 0, 1, 1]).get_output(0)
+
+Both functions return the new layer, as TensorRT's own add_* do. The plugin library is loaded when it is first needed.
+What TensorRT would answer with None or a message in its log is a TrtconvError here, raised before it is called.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import sys
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto
+
+from trtconv.errors import BackendError, ConfigError
+from trtconv.plugin_loading import load_plugins
+from trtconv.plugin_ops import DOMAIN, INSTANCE_NORM, REFLECT_PAD, VERSION, AttributeValue, PluginOp
+
+# TensorRT's names of the types that plugin_ops states as ONNX's, and numpy's of those that constants are made of.
+_TYPE_NAMES: Mapping[int, str] = {
+    TensorProto.FLOAT: "FLOAT",
+    TensorProto.FLOAT16: "HALF",
+    TensorProto.BFLOAT16: "BF16",
+    TensorProto.INT64: "INT64",
+    TensorProto.INT32: "INT32",
+    TensorProto.INT8: "INT8",
+    TensorProto.BOOL: "BOOL",
+}
+_CONSTANT_TYPES = {"FLOAT": np.float32, "HALF": np.float16, "BF16": ml_dtypes.bfloat16}
+
+# What a plugin's field is made of: the values' type, and TensorRT's name for it.
+_FIELD_TYPES: Mapping[type, tuple[type, str]] = {float: (np.float32, "FLOAT32"), list: (np.int32, "INT32")}
+_MAX_RANK = 8
+_UNKNOWN = -1
+
+
+def add_instance_norm(
+    network: Any,
+    x: Any,
+    scale: Any,
+    bias: Any,
+    *,
+    epsilon: float,
+    name: str | None = None,
+) -> Any:
+    """Add InstanceNorm to a network: y = scale * (x - mean) / sqrt(variance + epsilon) + bias for each [n, c] slice.
+
+    `x` is a tensor [N, C, D1..Dk], k >= 1, of type fp32, fp16 or bf16. `scale` and `bias` have C values: tensors of the
+    type of `x`, or arrays, which become constants of that type. The output has the shape and type of `x`. Raises
+    ConfigError for what does not fit, BackendError where the plugin cannot be had, as with TensorRT-RTX.
+    """
+    where = name or INSTANCE_NORM.name
+    trt = _module_of(network, where)
+    dims = _require_tensor(trt, INSTANCE_NORM, x, where)
+    if len(dims) < 3:
+        raise ConfigError(f"x must have rank 3 or more, [N, C, D1..Dk], got {dims}", where=where)
+    if not (math.isfinite(epsilon) and epsilon >= 0):
+        raise ConfigError(f"epsilon must be a number not below 0, got {epsilon}", where=where)
+    parameters = {
+        role: _per_channel(trt, role, values, x, dims, where) for role, values in (("scale", scale), ("bias", bias))
+    }
+    inputs = [x]
+    for role, values in parameters.items():
+        is_tensor = isinstance(values, trt.ITensor)
+        inputs.append(values if is_tensor else _add_constant(network, trt, values, x.dtype, name and f"{name}.{role}"))
+    return _add_plugin(network, trt, INSTANCE_NORM, inputs, {"epsilon": float(epsilon)}, name)
+
+
+def add_reflect_pad(network: Any, x: Any, pads: Sequence[int], *, name: str | None = None) -> Any:
+    """Add ReflectPad to a network: each axis is extended by its own reflection, the border not repeated.
+
+    `x` is a tensor of rank 1 to 8 of type fp32, fp16, bf16, int64, int32, int8 or bool. `pads` are in ONNX's order, the
+    begins of all axes and then the ends, none negative, each below the size of its axis; a size that is known only at
+    run time is checked there. Raises ConfigError for what does not fit, BackendError where the plugin cannot be had, as
+    with TensorRT-RTX.
+    """
+    where = name or REFLECT_PAD.name
+    trt = _module_of(network, where)
+    dims = _require_tensor(trt, REFLECT_PAD, x, where)
+    values = _integers(pads, where)
+    rank = len(dims)
+    if not 1 <= rank <= _MAX_RANK:
+        raise ConfigError(f"x must have rank 1 to {_MAX_RANK}, got {dims}", where=where)
+    if len(values) != 2 * rank:
+        raise ConfigError(f"pads must be {2 * rank} values for x of shape {dims}, got {values}", where=where)
+    for axis, size in enumerate(dims):
+        largest = max(values[axis], values[axis + rank])
+        if min(values[axis], values[axis + rank]) < 0:
+            raise ConfigError(f"pads must not be negative, got {values}", where=where)
+        if size != _UNKNOWN and largest > 0 and largest >= size:
+            what = f"pads {values} must be smaller than the axis that they reflect, axis {axis} of x has size {size}"
+            raise ConfigError(what, where=where)
+    return _add_plugin(network, trt, REFLECT_PAD, [x], {"pads": values}, name)
+
+
+def _module_of(network: Any, where: str) -> Any:
+    """Return the TensorRT module that made `network`: it is imported, and no other may be."""
+    trt = sys.modules.get(type(network).__module__)
+    if trt is None or not isinstance(network, getattr(trt, "INetworkDefinition", ())):
+        what = f"network must be TensorRT's INetworkDefinition, got {type(network).__name__}"
+        raise ConfigError(what, where=where)
+    if not hasattr(network, "add_plugin_v3"):
+        hint = "build the network with TensorRT, or from TensorRT-RTX's own layers: add_normalization, add_slice"
+        raise BackendError("TensorRT-RTX supports no plugins", where=where, hint=hint)
+    return trt
+
+
+def _require_tensor(trt: Any, op: PluginOp, x: Any, where: str) -> list[int]:
+    """Return the sizes of `x`, -1 for each that is known only at run time; refuse what the op does not take."""
+    if not isinstance(x, trt.ITensor):
+        raise ConfigError(f"x must be TensorRT's ITensor, got {type(x).__name__}", where=where)
+    names = [_TYPE_NAMES[each] for each in sorted(op.dtypes)]
+    if x.dtype.name not in names:
+        raise ConfigError(f"x must be of type {' or '.join(names)}, got {x.dtype.name}", where=where)
+    try:
+        return list(x.shape)
+    except ValueError:  # TensorRT gives a tensor no rank when it refused a layer before it
+        what = "the shape of x is not known: TensorRT refused a layer before it"
+        raise ConfigError(what, where=where, hint="look into TensorRT's log") from None
+
+
+def _per_channel(trt: Any, role: str, values: Any, x: Any, dims: list[int], where: str) -> Any:
+    """Return `values` as they are if they are a tensor, else as an array of the type of `x`; refuse a misfit."""
+    is_tensor = isinstance(values, trt.ITensor)
+    if not is_tensor:
+        values = _array(role, values, x.dtype.name, where)
+    shape, channels = list(values.shape), dims[1]
+    if len(shape) != 1 or (_UNKNOWN not in (shape[0], channels) and shape[0] != channels):
+        count = "C" if channels == _UNKNOWN else channels
+        raise ConfigError(f"{role} must have shape [{count}] for x of shape {dims}, got {shape}", where=where)
+    if is_tensor and values.dtype != x.dtype:
+        what = f"{role} must be of the type of x, {x.dtype.name}, got {values.dtype.name}"
+        raise ConfigError(what, where=where, hint="add_cast changes the type of a tensor")
+    return values
+
+
+def _array(role: str, values: Any, type_name: str, where: str) -> npt.NDArray[Any]:
+    try:
+        given = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{role} must be numbers or TensorRT's ITensor, got {values!r}", where=where) from None
+    with np.errstate(over="ignore"):
+        array: npt.NDArray[Any] = given.astype(_CONSTANT_TYPES[type_name], order="C")
+    if not np.array_equal(np.isfinite(array.astype(np.float64)), np.isfinite(given)):
+        raise ConfigError(f"{role} holds values beyond the range of {type_name}, the type of x", where=where)
+    return array
+
+
+def _integers(values: Sequence[int], where: str) -> list[int]:
+    try:
+        return [operator.index(value) for value in values]
+    except TypeError:
+        raise ConfigError(f"pads must be integers, got {values!r}", where=where) from None
+
+
+def _add_constant(network: Any, trt: Any, values: npt.NDArray[Any], dtype: Any, name: str | None) -> Any:
+    """Return a constant tensor. Its values stay in memory as long as the network, which reads them when it is built."""
+    layer = network.add_constant(values.shape, trt.Weights(dtype, values.ctypes.data, values.size))
+    if layer is None:
+        raise BackendError("TensorRT refused a constant", where=name, hint="look into TensorRT's log")
+    weakref.finalize(network, lambda kept: None, values).atexit = False  # Weights of an address keep nothing alive
+    if name is not None:
+        layer.name = name
+    return layer.get_output(0)
+
+
+def _add_plugin(
+    network: Any,
+    trt: Any,
+    op: PluginOp,
+    inputs: Sequence[Any],
+    attributes: Mapping[str, AttributeValue],
+    name: str | None,
+) -> Any:
+    load_plugins(trt)
+    creator = trt.get_plugin_registry().get_creator(op.name, str(VERSION), DOMAIN)
+    # The list has to outlive the call: a collection keeps neither its fields nor their values alive.
+    fields = [_field(trt, field, kind, attributes[field]) for field, kind in op.attributes.items()]
+    collection = trt.PluginFieldCollection(fields)
+    plugin = creator.create_plugin(name or op.name, collection, trt.TensorRTPhase.BUILD)
+    layer = None if plugin is None else network.add_plugin_v3(list(inputs), [], plugin)
+    if layer is None:
+        raise BackendError("TensorRT refused the plugin", where=name or op.name, hint="look into TensorRT's log")
+    if name is not None:
+        layer.name = name
+    return layer
+
+
+def _field(trt: Any, name: str, kind: type, value: AttributeValue) -> Any:
+    dtype, type_name = _FIELD_TYPES[kind]
+    return trt.PluginField(name, np.atleast_1d(np.array(value, dtype=dtype)), getattr(trt.PluginFieldType, type_name))
