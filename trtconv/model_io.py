@@ -17,7 +17,7 @@ from trtconv.errors import ConfigError, ModelError
 from trtconv.external_data import all_tensors, require_external_files
 from trtconv.graph_bridge import branches, import_graph, write_edits
 from trtconv.light_copy import lacks_data, light_copy
-from trtconv.plugin_ops import DOMAIN, MIN_IR_VERSION, PLUGIN_OPS, VERSION, function_for
+from trtconv.plugin_ops import DOMAIN, MIN_IR_VERSION, PLUGIN_OPS, VERSION, function_for, problem_of
 from trtconv.profiles import Dims
 from trtconv.shape_inference import with_shapes
 
@@ -53,6 +53,7 @@ def load(path: Path, *, inline_plugins: bool = False) -> Model:
     """
     proto = _parse(path)
     require_external_files(proto, path)
+    _require_plugin_nodes(proto.graph, path)
     proto = _inline_functions(proto, path, inline_plugins)
     if not _has_text_names(proto.graph):
         raise ModelError("a name is not UTF-8 text: the file is damaged", where=str(path))
@@ -124,6 +125,12 @@ def without_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
 def plugin_op_names(graph: onnx.GraphProto) -> set[str]:
     """Return which custom ops a graph holds, branches included."""
     return {node.op_type for node in walk_nodes(graph) if node.domain == DOMAIN}
+
+
+def _require_plugin_nodes(graph: onnx.GraphProto, path: Path) -> None:
+    for node in walk_nodes(graph):
+        if node.domain == DOMAIN and (problem := problem_of(node)):
+            raise ModelError(f"node {node.name or node.output[0]}: {problem}", where=str(path))
 
 
 def walk_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -25,6 +25,8 @@ VERSION = 1
 MIN_IR_VERSION = 8
 
 AttributeValue = float | list[int]
+_ATTRIBUTE_KINDS: Mapping[type, int] = {float: onnx.AttributeProto.FLOAT, list: onnx.AttributeProto.INTS}
+_PLUGIN_ATTRIBUTES = dict.fromkeys(("plugin_version", "plugin_namespace"), onnx.AttributeProto.STRING)
 FunctionNodes = Callable[[int], list[onnx.NodeProto]]
 
 
@@ -57,6 +59,38 @@ def attributes_for(op: PluginOp, values: Mapping[str, AttributeValue], opset: in
     if _needs_pads_tensor(op, opset):
         attributes["pads_tensor"] = numpy_helper.from_array(np.array(values["pads"], dtype=np.int64))
     return {**attributes, "plugin_version": str(VERSION), "plugin_namespace": DOMAIN}
+
+
+def problem_of(node: onnx.NodeProto) -> str | None:
+    """Return why TensorRT could not make a plugin of a node of this domain as it is meant, None where it can.
+
+    Whoever edits a rewritten model may misspell an attribute, which TensorRT's parser would drop without a word.
+    """
+    op = PLUGIN_OPS.get(node.op_type)
+    if op is None:
+        return f"there is no plugin {node.op_type}, only {', '.join(PLUGIN_OPS)}"
+    if len(node.input) != len(op.inputs) or not all(node.input):
+        return f"{op.name} takes the inputs {', '.join(op.inputs)}, got {list(node.input)}"
+    given = {attribute.name: attribute for attribute in node.attribute}
+    expected = {name: _ATTRIBUTE_KINDS[kind] for name, kind in op.attributes.items()} | _PLUGIN_ATTRIBUTES
+    for name, kind in expected.items():
+        if name not in given:
+            return f"{op.name} needs the attribute {name}, got {sorted(map(str, given))}"
+        if given[name].type != kind:
+            return f"{op.name}.{name} must be {_kind_name(kind)}, got {_kind_name(given[name].type)}"
+    unknown = sorted(map(str, given.keys() - expected.keys() - {"pads_tensor"}))
+    if unknown:
+        return f"{op.name} has no attribute {', '.join(unknown)}, only {', '.join(expected)}"
+    if "pads" in given and len(given["pads"].ints) % 2:
+        return f"{op.name}.pads must be two values an axis, got {len(given['pads'].ints)} values"
+    for name, value in (("plugin_version", str(VERSION)), ("plugin_namespace", DOMAIN)):
+        if given[name].s.decode(errors="replace") != value:
+            return f"{op.name}.{name} must be {value!r}, got {given[name].s.decode(errors='replace')!r}"
+    return None
+
+
+def _kind_name(kind: int) -> str:
+    return str(onnx.AttributeProto.AttributeType.Name(kind))
 
 
 def function_for(op: PluginOp, opset: int) -> onnx.FunctionProto:
