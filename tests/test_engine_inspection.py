@@ -58,6 +58,17 @@ def test_what_the_inspector_does_not_tell_is_none() -> None:
     assert (layer.type, layer.precision, layer.formats) == ("NoOp", None, None)
 
 
+def test_what_tensorrt_10_6_tells_of_a_dynamic_engine_without_a_context() -> None:
+    """The text is TensorRT's own, of Conv, InstanceNorm, Relu, ReflectPad, Conv in fp16: it tells types, no formats."""
+    information = parse_engine_information((DATA / "inspector_10_without_context.json").read_text())
+    plugins = [layer for layer in information.layers if layer.type == "PluginV3"]
+    assert [layer.name for layer in plugins] == ["norm1", "pad1"]
+    assert plugins[1].outputs == [LayerTensor("Reformatted Output Tensor 0 to pad1", [-1, 16, 34, 34], None, "float16")]
+    assert {(layer.precision, layer.formats) for layer in plugins} == {("float16", None)}
+    assert information.io_names == ["x", "y"]
+    assert len(information.layers) == 12
+
+
 def test_layer_names_only() -> None:
     information = parse_engine_information((DATA / "inspector_names_only.json").read_text())
     assert information.layers == [Layer("conv1 + relu1"), Layer("norm1")]
