@@ -220,7 +220,7 @@ public:
             {
                 FieldReader fields(fc);
                 plugin = new Plugin(nodeName, fields);
-                plugin->mTraced.setPhase(phase);
+                plugin->mTraced.setCreated(phase);
                 trace("creator ", Plugin::kName, ": createPlugin ", TracedPlugin::phaseName(phase), " \"", nodeName,
                     "\" -> #", plugin->mTraced.number());
             });

@@ -32,7 +32,6 @@ void writeTrace(std::string const& line) noexcept
 
 TracedPlugin::TracedPlugin(char const* kind, std::string const& nodeName)
     : mWhere(text(kind, " \"", nodeName, "\""))
-    , mNumber(nextNumber())
 {
 }
 
@@ -45,7 +44,16 @@ TracedPlugin::TracedPlugin(TracedPlugin const& other)
 
 TracedPlugin::~TracedPlugin()
 {
-    call("destroyed");
+    if (mNumber != 0)
+    {
+        call("destroyed");
+    }
+}
+
+void TracedPlugin::setCreated(nvinfer1::TensorRTPhase phase) noexcept
+{
+    mPhase = phase;
+    mNumber = nextNumber();
 }
 
 } // namespace trtconv

@@ -49,7 +49,8 @@ public:
     TracedPlugin& operator=(TracedPlugin const&) = delete;
     ~TracedPlugin();
 
-    void setPhase(nvinfer1::TensorRTPhase phase) noexcept { mPhase = phase; }
+    // To be called once the plugin is complete; one that was refused before is not told of.
+    void setCreated(nvinfer1::TensorRTPhase phase) noexcept;
 
     int32_t number() const noexcept { return mNumber; } // 0 while nothing is traced
     std::string const& where() const noexcept { return mWhere; } // InstanceNorm "the node's name"
@@ -67,7 +68,7 @@ public:
 
 private:
     std::string mWhere;
-    int32_t mNumber;
+    int32_t mNumber = 0;
     nvinfer1::TensorRTPhase mPhase = nvinfer1::TensorRTPhase::kBUILD;
 };
 

@@ -203,6 +203,8 @@ void checkInstanceNorm(IPluginCreatorV3One& creator)
     PluginField const field{"epsilon", &epsilon, PluginFieldType::kFLOAT32, 1};
     PluginFieldCollection const fields{1, &field};
     checkCopies("InstanceNorm", creator, fields);
+    PluginFieldCollection const& names = *creator.getFieldNames();
+    check("norm names its field", names.nbFields == 1 && std::string(names.fields[0].name) == "epsilon");
     Faces norm(creator.createPlugin("first_norm", &fields, TensorRTPhase::kBUILD));
 
     std::vector<int64_t> sizes;
@@ -235,12 +237,42 @@ void checkInstanceNorm(IPluginCreatorV3One& creator)
     };
     check("norm workspace", workspace({1, 512, 32, 32}) == 0 && workspace({1, 3, 512, 512}) > 0);
 
+    std::vector const configured{dynamicTensor({2, 3, 4, 4}), dynamicTensor({3}), dynamicTensor({3})};
+    check("norm is configured", norm.build->configurePlugin(configured.data(), 3, configured.data(), 1) == 0);
+    check("norm configured with two inputs", norm.build->configurePlugin(configured.data(), 2, nullptr, 0) != 0);
+    check("norm has one tactic", norm.runtime->setTactic(0) == 0);
+
     std::vector const wrongChannels{tensor({2, 3, 8}), tensor({4}), tensor({3})};
     check("norm with 4 scales for 3 channels", norm.runtime->onShapeChange(wrongChannels.data(), 3, nullptr, 0) != 0);
     std::vector const empty{tensor({2, 3, 0}), tensor({3}), tensor({3})};
     void const* inputs[]{nullptr, nullptr, nullptr};
     void* outputs[]{nullptr};
     check("norm of nothing", norm.runtime->enqueue(empty.data(), nullptr, inputs, outputs, nullptr, nullptr) == 0);
+}
+
+// What a program in C++ may get wrong: each is refused in both phases, with a message of what was expected and given.
+void checkRefusedFields(IPluginCreatorV3One& norm, IPluginCreatorV3One& pad)
+{
+    double const wide = 1e-5;
+    float const epsilons[]{1e-5F, 1e-5F};
+    int32_t const pads[]{1, 1, 1, 1};
+    auto const refuses = [](IPluginCreatorV3One& creator, std::vector<PluginField> const& fields)
+    {
+        PluginFieldCollection const collection{static_cast<int32_t>(fields.size()), fields.data()};
+        return creator.createPlugin("from_cpp", &collection, TensorRTPhase::kBUILD) == nullptr
+            && creator.createPlugin("from_cpp", &collection, TensorRTPhase::kRUNTIME) == nullptr;
+    };
+    check("norm refuses no fields", norm.createPlugin("from_cpp", nullptr, TensorRTPhase::kBUILD) == nullptr);
+    check("norm refuses a name", refuses(norm, {{"Epsilon", epsilons, PluginFieldType::kFLOAT32, 1}}));
+    check("norm refuses no name", refuses(norm, {{nullptr, epsilons, PluginFieldType::kFLOAT32, 1}}));
+    check("norm refuses a type", refuses(norm, {{"epsilon", &wide, PluginFieldType::kFLOAT64, 1}}));
+    check("norm refuses no type", refuses(norm, {{"epsilon", epsilons}}));
+    check("norm refuses a length", refuses(norm, {{"epsilon", epsilons, PluginFieldType::kFLOAT32, 2}}));
+    check("norm refuses no data", refuses(norm, {{"epsilon", nullptr, PluginFieldType::kFLOAT32, 1}}));
+    check("pad refuses a type", refuses(pad, {{"pads", pads, PluginFieldType::kINT8, 4}}));
+    check("pad refuses a length", refuses(pad, {{"pads", pads, PluginFieldType::kINT32, 3}}));
+    check("pad refuses a negative length", refuses(pad, {{"pads", pads, PluginFieldType::kINT32, -4}}));
+    check("pad refuses no values", refuses(pad, {{"pads", nullptr, PluginFieldType::kINT32, 0}}));
 }
 
 } // namespace
@@ -259,4 +291,6 @@ int main(int /*argc*/, char** argv)
     check("two creators", numCreators == 2);
     checkInstanceNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
     checkReflectPad(*static_cast<IPluginCreatorV3One*>(creators[1]));
+    checkRefusedFields(
+        *static_cast<IPluginCreatorV3One*>(creators[0]), *static_cast<IPluginCreatorV3One*>(creators[1]));
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,14 +11,27 @@ import pytest
 from host_compiler import compile_cpp
 
 from tests.gpu.kernel_library import library_path
+from tests.plugin_trace import MARK, VARIABLE, normalised, trace_lines
+
+pytestmark = pytest.mark.skipif(not library_path().exists(), reason="the plugin library is not built")
 
 
-def test_plugins_answer_as_tensorrt_expects(tmp_path: Path) -> None:
-    if not library_path().exists():
-        pytest.skip(f"no plugin library at {library_path()}")
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = Path(__file__).with_name("plugin_lifecycle.cpp")
-    program = compile_cpp(source, tmp_path / "plugin_lifecycle", "-Wall", "-Wextra", "-ldl")
-    finished = subprocess.run([program, library_path()], capture_output=True, text=True, check=True)
+    output = tmp_path_factory.mktemp("lifecycle") / "plugin_lifecycle"
+    return compile_cpp(source, output, "-Wall", "-Wextra", "-ldl")
+
+
+def run(program: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    return subprocess.run(
+        [program, library_path()], capture_output=True, text=True, check=True, env={**clean, **environment}
+    )
+
+
+def test_plugins_answer_as_tensorrt_expects(program: Path) -> None:
+    finished = run(program)
     answers = [line.split("\t") for line in finished.stdout.splitlines()]
     assert len(answers) > 40
     assert [name for name, verdict in answers if verdict != "ok"] == []
@@ -28,5 +43,66 @@ def test_plugins_answer_as_tensorrt_expects(tmp_path: Path) -> None:
         "scale and bias must have rank 1, got 4 and 1",
         "expected 3 inputs, got 2",
         "X [2, 3, 8] has 3 channels, scale [4], bias [3]",
+        'InstanceNorm "from_cpp": field "epsilon" is missing; given: none',
+        'InstanceNorm "from_cpp": field "epsilon" is missing; given: Epsilon',
+        'InstanceNorm "from_cpp": field 0 has no name',
+        'InstanceNorm "from_cpp": field "epsilon": expected float32 x 1, given float64 x 1',
+        'InstanceNorm "from_cpp": field "epsilon": expected float32 x 1, given float32 x 2',
+        'InstanceNorm "from_cpp": field "epsilon" has no data',
+        'ReflectPad "from_cpp": field "pads": expected int32 or int64, given int8 x 4',
+        'ReflectPad "from_cpp": field "pads": expected 2 values for each of 1 to 8 axes, given 3 values',
+        'ReflectPad "from_cpp": field "pads": expected int32 or int64, given int32 x -4',
     ):
         assert message in finished.stderr
+
+
+# What the program does with a plugin at first: create, clone, attach, save, create again; and drop them all.
+COPIES = """
+creator InstanceNorm: createPlugin build "a node" -> #1
+#1 build InstanceNorm "a node": clone -> #2
+#2 build InstanceNorm "a node": attachToContext -> #3
+#1 build InstanceNorm "a node": getTimingCacheID
+#1 build InstanceNorm "a node": destroyed
+#2 build InstanceNorm "a node": getFieldsToSerialize
+#3 build InstanceNorm "a node": getFieldsToSerialize
+#3 build InstanceNorm "a node": getTimingCacheID
+#3 build InstanceNorm "a node": getFieldsToSerialize
+creator InstanceNorm: createPlugin runtime "a node" -> #4
+#4 runtime InstanceNorm "a node": getFieldsToSerialize
+#4 runtime InstanceNorm "a node": destroyed
+#3 build InstanceNorm "a node": destroyed
+#2 build InstanceNorm "a node": destroyed
+""".strip().splitlines()
+
+
+def test_trace_tells_each_call_of_a_life(program: Path) -> None:
+    lines = trace_lines(run(program, **{VARIABLE: "1"}).stderr)
+    assert normalised(lines)[: len(COPIES)] == COPIES
+    calls = {re.sub(r"^#\d+ \w+ \w+ \".*\": |^creator \w+: ", "", line).split()[0] for line in lines}
+    assert calls == {
+        *("createPlugin", "clone", "attachToContext", "destroyed", "getFieldsToSerialize", "getTimingCacheID"),
+        *("getOutputDataTypes", "getOutputShapes", "supportsFormatCombination", "getWorkspaceSize", "onShapeChange"),
+        *("enqueue", "configurePlugin", "setTactic", "getFieldNames"),
+    }
+    for line in (
+        '#5 build InstanceNorm "first_norm": onShapeChange [2, 3, 8] [4] [3]',
+        '#5 build InstanceNorm "first_norm": enqueue [2, 3, 0] [3] [3] stream 0',
+        '#5 build InstanceNorm "first_norm": supportsFormatCombination tensor 0 type 3 format 0 -> no',
+        '#5 build InstanceNorm "first_norm": configurePlugin [2, 3, 4, 4]:[2, 3, 4, 4] [3]:[3] [3]:[3]',
+    ):
+        assert line in lines
+
+
+def test_every_plugin_that_was_made_is_destroyed_once(program: Path) -> None:
+    lines = trace_lines(run(program, **{VARIABLE: "1"}).stderr)
+    made = [found[1] for line in lines if (found := re.search(r"-> #(\d+)$", line))]
+    gone = [found[1] for line in lines if (found := re.match(r"#(\d+) .*: destroyed$", line))]
+    assert made == [str(number) for number in range(1, len(made) + 1)]
+    assert sorted(gone, key=int) == made
+
+
+@pytest.mark.parametrize("value", ["", "0", "yes"])
+def test_nothing_is_traced_without_being_asked(program: Path, value: str) -> None:
+    errors = run(program, **({VARIABLE: value} if value else {})).stderr
+    assert MARK.strip() not in errors
+    assert "InstanceNorm" in errors  # refusals are told all the same
