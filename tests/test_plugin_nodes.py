@@ -78,3 +78,12 @@ def test_rewritten_nodes_have_no_problem(opset: int, tmp_path: Path) -> None:
     nodes = list(model_io.walk_nodes(onnx.load(tmp_path / "rewritten.onnx").graph))
     problems = [problem_of(node) for node in nodes if node.domain == "trtconv"]
     assert problems == [None] * 31
+
+
+def test_rewrite_without_functions_writes_the_same_nodes(rewritten: onnx.ModelProto, tmp_path: Path) -> None:
+    onnx.save(make(network="fast_neural_style", height=64, width=64), tmp_path / "model.onnx")
+    rewrite(tmp_path / "model.onnx", tmp_path / "bare.onnx", functions=False)
+    bare = onnx.load(tmp_path / "bare.onnx")
+    assert {function.domain for function in rewritten.functions} == {"trtconv"}
+    assert list(bare.functions) == []
+    assert bare.graph == rewritten.graph

@@ -105,10 +105,13 @@ def refit_engine(engine_path: str | Path, model_path: str | Path) -> Any:
     return engine.load_refitted(engine_path, proto, model_path)
 
 
-def rewrite(model_path: str | Path, output: str | Path, *, keep_native: Sequence[str] = ()) -> RewriteReport:
+def rewrite(
+    model_path: str | Path, output: str | Path, *, keep_native: Sequence[str] = (), functions: bool = True
+) -> RewriteReport:
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
-    Copies of the external data files come along. Raises a TrtconvError; then no file was written.
+    Without `functions` only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they
+    prefer a function to a plugin. Copies of the external data files come along. Raises a TrtconvError; then no file was written.
     """
     model_path, output = Path(model_path), Path(output)
     files.require_readable(model_path)
@@ -117,6 +120,8 @@ def rewrite(model_path: str | Path, output: str | Path, *, keep_native: Sequence
     files.require_writable(output, inputs=_data_files(model))
     rewritten, report = _rewrite(model, PassContext(model.opset, model_path.parent, keep_native))
     del model  # one of 2 GB leaves room for the bytes of the written one
+    if not functions:
+        rewritten = model_io.without_functions(rewritten)
     carried = external_data.carry_external_files(rewritten, model_path.parent, output.parent)
     try:
         files.write_atomically({output: model_io.to_bytes(rewritten, model_path)})
