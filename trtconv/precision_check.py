@@ -9,10 +9,10 @@ from onnx import helper
 
 from trtconv.config import Precision
 from trtconv.errors import BackendError
-from trtconv.inspection.live_engine import LiveEngine, dtype_name
+from trtconv.inspection.inspector_json import dtype_name
+from trtconv.inspection.live_engine import LiveEngine
 
 _NAMES: Mapping[Precision, str] = {"fp16": "float16", "bf16": "bfloat16"}
-_SPELLINGS = {"float16": ("float16", "half", "fp16"), "bfloat16": ("bfloat16", "bf16")}
 
 
 def require_precision(
@@ -36,7 +36,7 @@ def require_precision(
     found = {
         entry.dtype for layer in live.information.layers for entry in (*layer.inputs, *layer.outputs) if entry.dtype
     }
-    if found and not any(spelling in name.lower() for name in found for spelling in _SPELLINGS[wanted]):
+    if found and wanted not in found:
         raise BackendError(f"asked for {precision}, but the engine's layers have only {', '.join(sorted(found))}")
 
 

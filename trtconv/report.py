@@ -46,7 +46,7 @@ class RewriteReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in the types of JSON."""
-        document: dict[str, Any] = _jsonable(asdict(self) | {"num_rewritten": self.num_rewritten})
+        document: dict[str, Any] = jsonable(asdict(self) | {"num_rewritten": self.num_rewritten})
         return document
 
     def render(self, verbose: bool = False) -> str:
@@ -152,11 +152,12 @@ def _line(label: str, text: str) -> str:
     return f"{label:<10} {printable(text)}"
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """Return what a report holds in the types of JSON."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, dict):
-        return {key: _jsonable(item) for key, item in value.items()}
+        return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     return value

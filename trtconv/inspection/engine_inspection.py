@@ -13,8 +13,8 @@ from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.gpu import find_gpu
 from trtconv.inspection.engine_rendering import render_engine
 from trtconv.inspection.inspected_file import EngineHeader, FileIdentity, identify, read_header
-from trtconv.inspection.inspector_json import Layer
-from trtconv.inspection.live_engine import EngineTensor, LiveEngine, ProfileRange, dtype_name, read_engine
+from trtconv.inspection.inspector_json import Layer, dtype_name
+from trtconv.inspection.live_engine import EngineTensor, LiveEngine, ProfileRange, read_engine
 from trtconv.installed import backend_version
 from trtconv.manifest import read_manifest
 from trtconv.report import Decision

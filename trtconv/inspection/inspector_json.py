@@ -15,7 +15,6 @@ from typing import Any
 
 from trtconv.errors import BackendError
 
-# TensorRT's words for a type, as whole words and in any case, to numpy's.
 _DTYPES = {
     "fp32": "float32",
     "float": "float32",
@@ -134,6 +133,11 @@ def _layer(entry: Any) -> Layer:
     )
 
 
+def dtype_name(word: str) -> str:
+    """Return numpy's name of a type that TensorRT names in its own way; an unknown word in lower case."""
+    return _DTYPES.get(word.lower(), word.lower())
+
+
 def _tensors(entries: Any) -> list[LayerTensor]:
     return [_tensor(entry) for entry in entries or [] if isinstance(entry, dict)]
 
@@ -148,7 +152,7 @@ def _tensor(entry: Mapping[str, Any]) -> LayerTensor:
         name,
         shape,
         None if form is None else short_format(form),
-        None if dtype is None else _DTYPES.get(dtype.lower(), dtype.lower()),
+        None if dtype is None else dtype_name(dtype),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trtconv.inspection.inspector_json import EngineInformation, parse_engine_information, short_format
+from trtconv.inspection.inspector_json import EngineInformation, dtype_name, parse_engine_information, short_format
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,6 @@ class LiveEngine:
     num_profiles: int
     device_memory_bytes: int
     information: EngineInformation
-
-
-_LONG_NAMES = {"float": "float32", "half": "float16", "bf16": "bfloat16", "fp8": "float8", "fp4": "float4"}
-
-
-def dtype_name(name: str) -> str:
-    """Return the name of a TensorRT type in numpy's words."""
-    return _LONG_NAMES.get(name.lower(), name.lower())
 
 
 def read_engine(engine: Any) -> LiveEngine:

@@ -25,7 +25,7 @@ from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext, Site, is_onnx, walk
 from trtconv.passes.graph_edit import Dim, describe_dtype, dtype_of, shape_of
 from trtconv.plugin_ops import DOMAIN
-from trtconv.report import Decision
+from trtconv.report import Decision, jsonable
 from trtconv.tables import DEFAULT_WIDTH
 
 _ONNX_OPS = ("InstanceNormalization", "Pad")
@@ -88,7 +88,7 @@ class ModelInspection:
         document["num_nodes"] = sum(self.ops.values())
         document["nodes"] = [asdict(node) | {"rank": node.rank} for node in self.nodes]
         del document["backend"]["problems"]  # they are among the others
-        return _plain(document)  # type: ignore[no-any-return]
+        return jsonable(document)  # type: ignore[no-any-return]
 
     def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
         """Return the inspection as text for a terminal of this width."""
@@ -252,11 +252,3 @@ def _functions(path: Path) -> dict[str, int]:
     """Return the model's own functions, which are inlined when a model is read."""
     raw = onnx.load_model(path, load_external_data=False)
     return {f"{function.domain}::{function.name}": len(function.node) for function in raw.functions}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
