@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import COMMAND
 from tests.gpu.networks import Network
 from trtconv import BuildConfig, build, refit_engine
 from trtconv.comparison import compare
@@ -102,3 +106,25 @@ def test_version_compatible_needs_the_lean_runtime(model: Path, tmp_path: Path, 
     report = build(model, config(tmp_path, opt_level=0, **options))
     result = compare(model, report.engine, NETWORK.feeds(model), TOLERANCE["fp32"])
     assert result.passed, result.render()
+
+
+def test_ctrl_c_ends_a_build_within_seconds(model: Path, tmp_path: Path) -> None:
+    """TensorRT's builder is at work when the signal comes: its first phases are reported, its engine is not."""
+    output = tmp_path / "out.engine"
+    output.write_bytes(b"older engine")
+    command = [*COMMAND, "build", str(model), "--backend", "tensorrt", "-o", str(output), "-v"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Local timing cache in use" in line or "Compiler backend is used during engine build" in line:
+            break
+    time.sleep(1)
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    seconds = time.monotonic() - start
+    print(f"\nRESULT Ctrl-C: {seconds:.1f} s")
+    assert process.returncode == 130, errors
+    assert seconds < 2
+    assert output.read_bytes() == b"older engine"
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".engine", ".onnx"]
