@@ -142,6 +142,17 @@ def test_a_missing_library_is_an_error_only_where_it_is_needed(
         load_engine(plan)
 
 
+def test_an_engine_without_a_manifest_tells_where_the_library_was_searched(
+    plan: Path, tensorrt: FakeTensorRT, library: Path
+) -> None:
+    library.unlink()
+    tensorrt.loads = None
+    with pytest.raises(BackendError, match="cannot load it: the cause of it") as caught:
+        load_engine(plan)
+    assert (caught.value.hint or "").startswith("if it holds plugins of trtconv: the plugin library was not found")
+    assert str(library) in (caught.value.hint or "")
+
+
 def test_a_library_that_does_not_load_says_why(
     plan: Path, tensorrt: FakeTensorRT, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

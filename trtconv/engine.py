@@ -153,9 +153,10 @@ def build(
 def load_plan(plan: Plan, backend: Backend) -> Any:
     """Load an engine that has just been built and is not on disk yet; its plugins are loaded already."""
     logger = _make_logger(backend.trt, None)
-    return _create(
-        lambda: backend.trt.Runtime(logger).deserialize_cuda_engine(plan.data), "the engine", backend, logger
-    )
+    runtime = _create(lambda: backend.trt.Runtime(logger), "a runtime", backend, logger)
+    if backend.key == "tensorrt":
+        runtime.engine_host_code_allowed = True  # a version-compatible engine brings a runtime of its own
+    return _create(lambda: runtime.deserialize_cuda_engine(plan.data), "the engine", backend, logger)
 
 
 def load_engine(
@@ -183,20 +184,22 @@ def load_engine(
     manifest = read_manifest(path) or {}
     _require_whole(path, len(data), manifest)
     logger = _make_logger(trt, log)
+    no_plugins = None
     if key == "tensorrt":
         gpu = find_gpu()
         if gpu is None:  # TensorRT 10.6 would end the process
             raise BackendError("needs a GPU, and no CUDA device answers", where=str(path), hint=_NO_GPU_HINT)
         _require_driver(f"{TITLES[key]} {trt.__version__}", gpu)
         if not allow_embedded_code:
-            load_plugins_for(manifest, trt, logger)
+            no_plugins = load_plugins_for(manifest, trt, logger)
     runtime = trt.Runtime(logger)
     if allow_embedded_code:
         runtime.engine_host_code_allowed = True
     engine = runtime.deserialize_cuda_engine(data)
     if engine is None:
         what = f"{TITLES[key]} {trt.__version__} cannot load it: {logger.first_error()}"
-        raise BackendError(what, where=str(path), hint=_mismatch(manifest, trt))
+        hint = f"if it holds plugins of trtconv: {no_plugins}" if no_plugins else _mismatch(manifest, trt)
+        raise BackendError(what, where=str(path), hint=hint)
     return engine
 
 

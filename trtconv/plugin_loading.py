@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,19 @@ from trtconv.plugin_library import PluginLibrary
 from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS, VERSION
 
 
-def load_plugins_for(manifest: dict[str, Any], trt: Any, logger: Any) -> None:
-    """Load the plugin library for an engine whose manifest names plugins, or may need some: it has no manifest."""
+def load_plugins_for(manifest: dict[str, Any], trt: Any, logger: Any) -> str | None:
+    """Load the plugin library for an engine whose manifest names plugins, or may need some: it has no manifest.
+
+    Returns why it could not be loaded for an engine without a manifest, which may do without.
+    """
     if manifest.get("plugins"):
         load_plugins(trt, logger)
     elif not manifest:
-        with contextlib.suppress(BackendError):
+        try:
             load_plugins(trt, logger)
+        except BackendError as error:
+            return str(error)
+    return None
 
 
 def load_plugins(trt: Any, logger: Any = None) -> PluginLibrary:
