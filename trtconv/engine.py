@@ -113,11 +113,13 @@ def build(
     progress: Progress,
     notes: list[str],
     log: Callable[[str], None] | None = None,
+    io_format: str | None = None,
 ) -> Plan:
     """Parse `proto`, whose external tensors lie beside `model_path`, and build its engine.
 
-    `notes` gets what a user should know of, `log` TensorRT's own messages. Raises ModelError for what the parser
-    refuses, BackendError when TensorRT fails, Interrupted on Ctrl-C.
+    `notes` gets what a user should know of, `log` TensorRT's own messages. `io_format` is how inputs and outputs lie in
+    memory, linear by default. Raises ModelError for what the parser refuses, BackendError when TensorRT fails,
+    Interrupted on Ctrl-C.
     """
     trt = backend.trt
     logger = _make_logger(trt, log)
@@ -131,6 +133,8 @@ def build(
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model_io.without_functions(proto).SerializeToString(), str(model_path)):
         raise parse_error(parser, backend.title, proto, model_path, logger.last_error())
+    if io_format is not None:
+        _set_io_format(network, 1 << int(getattr(trt.TensorFormat, io_format)))
     builder_config = builder.create_builder_config()
     _choose_architecture(builder_config, backend)
     apply_options(builder_config, config, trt)
@@ -292,6 +296,12 @@ def _network_flags(trt: Any) -> int:
     """Strongly typed networks: a flag of 10.x; 11 and RTX know nothing else and ignore it."""
     flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     return 0 if flag is None else 1 << int(flag)
+
+
+def _set_io_format(network: Any, mask: int) -> None:
+    inputs = [network.get_input(index) for index in range(network.num_inputs)]
+    for tensor in (*inputs, *(network.get_output(index) for index in range(network.num_outputs))):
+        tensor.allowed_formats = mask
 
 
 def _choose_architecture(builder_config: Any, backend: Backend) -> None:
