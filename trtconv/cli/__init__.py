@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from trtconv.cli import build, commands
+from trtconv.cli import bench, build, commands, compare
 from trtconv.cli.console import leave, open_standard_streams
 from trtconv.errors import ConfigError, Interrupted, TrtconvError
 
@@ -36,7 +36,16 @@ def cli() -> None:
     """
 
 
-for _command in (build.build, commands.rewrite, commands.plugins, commands.inspect, commands.doctor):
+_COMMANDS = (
+    build.build,
+    compare.compare,
+    bench.bench,
+    commands.rewrite,
+    commands.plugins,
+    commands.inspect,
+    commands.doctor,
+)
+for _command in _COMMANDS:
     cli.add_command(_command)
 
 

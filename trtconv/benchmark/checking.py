@@ -1,0 +1,73 @@
+"""Hold an output against the float64 reference before anything is timed. Slices are checked in several threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from trtconv.benchmark.cases import EPSILON, Case, Values
+from trtconv.plugin_ops import instance_norm_reference, reflect_pad_reference
+from trtconv.tolerances import TOLERANCE
+
+Array = npt.NDArray[Any]
+Part = tuple[int, slice]  # the channels of one image of the batch
+
+_RELATIVE_ERROR = 2e-6  # of the terms of a result: a few roundings in float, beside rounding the result itself
+_ELEMENTS_PER_PART = 1 << 20
+
+
+def worst_kernel_error(case: Case, values: Values, y: Array) -> float:
+    """Return max(|error| / bound): at most 1 for a right result; 0 or infinite for a pad, which copies.
+
+    The bound of an InstanceNorm is half a unit in the last place and 2e-6 of its terms.
+    """
+    return _worst(case, values, y, _kernel_excess)
+
+
+def worst_native_error(case: Case, values: Values, y: Array) -> float:
+    """Return the same for TensorRT's own layers, which are less exact: the bound is that of whole networks."""
+    return _worst(case, values, y, _network_excess)
+
+
+def _kernel_excess(y: Array, expected: Array, bias: Array) -> Array:
+    info = ml_dtypes.finfo(y.dtype)  # type: ignore[no-untyped-call]
+    terms = np.abs(expected - bias) + np.abs(bias)
+    rounding = 0.5 * (float(info.eps) * np.abs(expected) + float(info.smallest_subnormal))
+    return np.asarray(np.abs(y.astype(np.float64) - expected) / (rounding + _RELATIVE_ERROR * terms))
+
+
+def _network_excess(y: Array, expected: Array, bias: Array) -> Array:
+    kind = {4: "fp32", 2: "bf16" if y.dtype == ml_dtypes.bfloat16 else "fp16"}[y.dtype.itemsize]
+    return np.asarray(np.abs(y.astype(np.float64) - expected) / (TOLERANCE[kind] * np.abs(expected).max()))
+
+
+def _worst(case: Case, values: Values, y: Array, excess: Callable[[Array, Array, Array], Array]) -> float:
+    def check(part: Part) -> float:
+        own_x, own_y = values.x[part][None], y[part][None]
+        if values.scale is None or values.bias is None:
+            expected = reflect_pad_reference(own_x, case.pads)
+            return 0.0 if expected.tobytes() == own_y.tobytes() else np.inf
+        scale, bias = values.scale[part[1]], values.bias[part[1]]
+        reference = instance_norm_reference(own_x, scale, bias, float(np.float32(EPSILON)))
+        channel_bias = bias.astype(np.float64).reshape(1, -1, *(1,) * (own_x.ndim - 2))
+        with np.errstate(invalid="ignore", over="ignore"):
+            ratio = float(excess(own_y, reference, channel_bias).max())
+        return ratio if np.isfinite(ratio) else np.inf
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return max(pool.map(check, _parts(case)))
+
+
+def _parts(case: Case) -> Iterator[Part]:
+    """Cut a tensor between its slices, into parts that a processor's cache holds."""
+    per_slice = int(np.prod(case.shape[2:]))
+    step = max(_ELEMENTS_PER_PART // per_slice, 1)
+    for image in range(case.shape[0]):
+        for begin in range(0, case.shape[1], step):
+            yield image, slice(begin, begin + step)

@@ -1,0 +1,127 @@
+"""Run a loaded engine on device memory. The functions take TensorRT's own objects and import no TensorRT module."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from trtconv.benchmark.cuda import Device
+from trtconv.errors import BackendError
+
+Array = npt.NDArray[Any]
+
+# TensorRT's names of types whose bytes numpy can hold.
+_NUMPY_TYPES: dict[str, npt.DTypeLike] = {
+    "FLOAT": np.float32,
+    "HALF": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+    "INT8": np.int8,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+}
+
+
+class EngineRunner:
+    """An execution context of an engine, and where its tensors are."""
+
+    def __init__(self, engine: Any, title: str) -> None:
+        self._engine = engine  # TensorRT wants it to outlive its context
+        self._title = title
+        self._context = engine.create_execution_context()
+        if self._context is None:
+            raise BackendError("TensorRT cannot create an execution context: the GPU has no room for it", where=title)
+        self._addresses: dict[str, int] = {}
+        self._held: list[Any] = []  # what TensorRT keeps pointers to
+
+    def set_addresses(self, addresses: Mapping[str, int]) -> None:
+        """Tell where tensors are; what is told already costs nothing."""
+        for name, address in addresses.items():
+            if self._addresses.get(name) != address:
+                if not self._context.set_tensor_address(name, address):
+                    raise BackendError(f"TensorRT refuses the memory of {name}", where=self._title)
+                self._addresses[name] = address
+
+    def enqueue(self, stream: int) -> None:
+        """Enqueue the engine once."""
+        if not self._context.execute_async_v3(stream):
+            raise BackendError("TensorRT could not enqueue the engine", where=self._title)
+
+    def bind_inputs(self, device: Device, feeds: Mapping[str, Array], until: ExitStack) -> None:
+        """Give every input its shape and its values, and every output its memory, until `until` closes."""
+        for name in self._names("INPUT"):
+            values = np.ascontiguousarray(feeds[name], dtype=self._dtype(name))
+            is_dynamic = -1 in tuple(self._engine.get_tensor_shape(name))
+            if is_dynamic and not self._context.set_input_shape(name, tuple(values.shape)):
+                raise BackendError(f"TensorRT refuses the shape {list(values.shape)} of {name}", where=self._title)
+            if self._is_on_host(name):
+                self._use_host_memory(name, values)
+            else:
+                self.set_addresses({name: device.allocate(values.nbytes, until)})
+                device.upload(self._addresses[name], values)
+        for name in self._names("OUTPUT"):
+            num_bytes = self._output_bytes(name)
+            if self._is_on_host(name):
+                self._use_host_memory(name, np.zeros(num_bytes, dtype=np.uint8))
+            else:
+                self.set_addresses({name: device.allocate(num_bytes, until)})
+
+    def layer_times(self, device: Device, num_runs: int) -> dict[str, float]:
+        """Return the microseconds of each layer, the mean of some runs, without a CUDA graph."""
+        trt = sys.modules[type(self._engine).__module__]
+        totals: dict[str, float] = {}
+
+        class Profiler(trt.IProfiler):  # type: ignore[misc,name-defined]
+            """Adds up what TensorRT reports after each run."""
+
+            def __init__(self) -> None:
+                trt.IProfiler.__init__(self)
+
+            def report_layer_time(self, layer_name: str, ms: float) -> None:
+                totals[layer_name] = totals.get(layer_name, 0.0) + ms * 1000
+
+        self._held.append(Profiler())
+        self._context.profiler = self._held[-1]
+        self.enqueue(device.stream)
+        device.synchronize()
+        totals.clear()  # of the first run, which warms up
+        for _ in range(num_runs):
+            self.enqueue(device.stream)
+            device.synchronize()
+        return {name: total / num_runs for name, total in totals.items()}
+
+    def _is_on_host(self, name: str) -> bool:
+        """Whether a tensor holds a shape or a size, which TensorRT reads on the host."""
+        return bool(self._engine.get_tensor_location(name).name == "HOST")
+
+    def _use_host_memory(self, name: str, values: Array) -> None:
+        self._held.append(values)
+        self.set_addresses({name: values.ctypes.data})
+
+    def _names(self, mode: str) -> Sequence[str]:
+        names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
+        return [name for name in names if self._engine.get_tensor_mode(name).name == mode]
+
+    def _dtype(self, name: str) -> npt.DTypeLike:
+        type_name = self._engine.get_tensor_dtype(name).name
+        if type_name not in _NUMPY_TYPES:
+            raise BackendError(f"{name} is of the type {type_name}, which cannot be fed", where=self._title)
+        return _NUMPY_TYPES[type_name]
+
+    def _output_bytes(self, name: str) -> int:
+        """Return what an output takes; of one whose shape depends on values, the most that TensorRT knows of."""
+        shape = tuple(self._context.get_tensor_shape(name))
+        if all(size >= 0 for size in shape):
+            return int(math.prod(shape) * np.dtype(self._dtype(name)).itemsize)
+        most = int(self._context.get_max_output_size(name))
+        if most <= 0:
+            raise BackendError(f"TensorRT does not know how large the output {name} can get", where=self._title)
+        return most

@@ -1,0 +1,44 @@
+"""Build engines in a process of its own: reads a list of orders as JSON, writes a line for each that is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from trtconv import engine, files
+from trtconv.config import BuildConfig
+from trtconv.errors import TrtconvError
+from trtconv.progress import NoProgress
+
+
+def main() -> None:
+    """Build what standard input asks for."""
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)  # what native libraries print is no answer
+        for order in json.load(sys.stdin):
+            print(json.dumps({"engine": order["engine"], "problem": _build(order)}), file=answers, flush=True)
+
+
+def _build(order: Mapping[str, Any]) -> str | None:
+    """Return why an engine could not be built, None when it was."""
+    model, config = Path(order["model"]), BuildConfig(backend=order["backend"])
+    try:
+        backend, notes = engine.select_backend(config)
+        proto = onnx.load(model)
+        plan = engine.build(proto, model, config, backend, NoProgress(), notes, io_format=order["io_format"])
+        files.write_atomically({Path(order["engine"]): plan.data})
+    except TrtconvError as error:
+        return error.what
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Build an engine of one operator for each case, in several processes at once and before anything is timed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from trtconv.benchmark.cases import EPSILON, Case, make_parameters
+from trtconv.config import BackendName
+from trtconv.plugin_ops import DOMAIN, INSTANCE_NORM, REFLECT_PAD, VERSION, attributes_for
+from trtconv.progress import Progress
+
+Kind = Literal["native", "plugin"]
+Order = Mapping[str, Any]  # what engine_worker reads
+KINDS: tuple[Kind, ...] = ("native", "plugin")
+
+PHASE = "building engines of one operator"
+WORKER = "trtconv.benchmark.engine_worker"
+_ELEMENT_TYPES = {
+    "fp32": TensorProto.FLOAT,
+    "fp16": TensorProto.FLOAT16,
+    "bf16": TensorProto.BFLOAT16,
+    "int8": TensorProto.INT8,
+}
+_TICK_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """Where an engine is, or why it could not be built."""
+
+    path: Path | None
+    problem: str | None = None
+
+
+def one_op_model(case: Case, kind: Kind) -> onnx.ModelProto:
+    """Return the operator alone, x in, y out: as exporters write it, or as the custom op that becomes our plugin."""
+    element_type = _ELEMENT_TYPES[case.dtype]
+    opset = 22 if case.dtype == "bf16" else 17  # the first with an InstanceNormalization of bfloat16
+    is_norm = case.op == "InstanceNorm"
+    values: dict[str, Any] = {"epsilon": EPSILON} if is_norm else {"pads": case.pads}
+    if kind == "plugin":
+        op = INSTANCE_NORM if is_norm else REFLECT_PAD
+        inputs = ["x", *op.inputs[1:]]
+        node = helper.make_node(op.name, inputs, ["y"], domain=DOMAIN, **attributes_for(op, values, opset))
+    elif is_norm:
+        node = helper.make_node("InstanceNormalization", ["x", "scale", "bias"], ["y"], **values)
+    else:
+        node = helper.make_node("Pad", ["x", "pads"], ["y"], mode="reflect")
+    constants = [_tensor(name, array, element_type) for name, array in make_parameters(case).items()]
+    if "pads" in node.input:
+        constants.append(helper.make_tensor("pads", TensorProto.INT64, [len(case.pads)], case.pads))
+    x = helper.make_tensor_value_info("x", element_type, case.shape)
+    y = helper.make_tensor_value_info("y", element_type, case.output_shape)
+    graph = helper.make_graph([node], "one_op", [x], [y], constants)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, VERSION)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def build_engines(
+    cases: Sequence[Case],
+    kinds: Sequence[Kind],
+    folder: Path,
+    num_jobs: int,
+    progress: Progress,
+    backend: BackendName = "tensorrt",
+) -> dict[tuple[Case, Kind], BuiltEngine]:
+    """Build every engine in `folder`; one that fails, whatever its process does, has its reason instead.
+
+    Each process builds a share of them, the largest tensors spread evenly.
+    """
+    orders: dict[str, tuple[Case, Kind]] = {}
+    work: list[Order] = []
+    for case in sorted(cases, key=lambda case: -case.num_bytes):
+        for kind in kinds:
+            model, built = (folder / f"{len(work)}.{suffix}" for suffix in ("onnx", "engine"))
+            onnx.save(one_op_model(case, kind), model)
+            orders[str(built)] = (case, kind)
+            paths = {"model": str(model), "engine": str(built)}
+            work.append(paths | {"io_format": case.tensorrt_format, "backend": backend})
+    shares = [work[first::num_jobs] for first in range(min(num_jobs, len(work)))]
+    answers = _run_workers(shares, progress)
+    return {
+        orders[engine]: BuiltEngine(Path(engine) if problem is None else None, problem)
+        for engine, problem in answers.items()
+    }
+
+
+def _tensor(name: str, values: Any, element_type: int) -> onnx.TensorProto:
+    if element_type == TensorProto.BFLOAT16:
+        return helper.make_tensor(name, element_type, values.shape, values.tobytes(), raw=True)
+    return numpy_helper.from_array(values, name)
+
+
+def _run_workers(shares: Sequence[Sequence[Order]], progress: Progress) -> dict[str, str | None]:
+    """Return why each engine was not built, None for those that were."""
+    answers: queue.Queue[tuple[str, str | None]] = queue.Queue()
+    results: dict[str, str | None] = {}
+    num_engines = sum(map(len, shares))
+    progress.phase_start(PHASE, None, num_engines)
+    with ExitStack() as stack:
+        for share in shares:
+            worker = _start_worker()
+            stack.callback(_end, worker)
+            threading.Thread(target=_converse, args=(worker, share, answers), daemon=True).start()
+        while len(results) < num_engines:
+            progress.tick()
+            try:
+                engine, problem = answers.get(timeout=_TICK_SECONDS)
+            except queue.Empty:
+                continue
+            results[engine] = problem
+            progress.step_complete(PHASE, len(results) - 1)
+    progress.phase_finish(PHASE)
+    return results
+
+
+def _start_worker() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", WORKER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,  # a Ctrl-C of the terminal is for this process, which ends the workers
+    )
+
+
+def _end(worker: subprocess.Popen[str]) -> None:
+    worker.kill()
+    worker.wait()
+
+
+def _converse(
+    worker: subprocess.Popen[str], share: Sequence[Order], answers: queue.Queue[tuple[str, str | None]]
+) -> None:
+    """Hand a worker its share and pass its answers on; where it ends early, say so for what is left."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    left = [order["engine"] for order in share]
+    try:
+        with contextlib.suppress(OSError, ValueError):  # it is gone, or ended within a line
+            worker.stdin.write(json.dumps(list(share)))
+            worker.stdin.close()
+            for line in worker.stdout:
+                answer = json.loads(line)
+                left.remove(answer["engine"])
+                answers.put((answer["engine"], answer["problem"]))
+    finally:
+        for engine in left:
+            answers.put((engine, f"the process that built it ended with status {worker.wait()}"))

@@ -1,0 +1,64 @@
+"""Draw the bandwidth of every case over its size, under that of a copy. The one door to matplotlib for benchmarks."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trtconv.benchmark.ops_report import CaseResult, OpsReport
+from trtconv.errors import BackendError, ConfigError
+
+SUFFIXES = (".png", ".svg")
+_MARKERS = {"fp32": "o", "fp16": "s", "bf16": "D", "int8": "^"}
+_COLORS = {"InstanceNorm": "tab:blue", "ReflectPad": "tab:orange"}
+
+
+def require_plot(path: Path) -> None:
+    """Raise before any long work where the plot could not be drawn."""
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f"got {path.suffix or 'no suffix'}, expected {' or '.join(SUFFIXES)}", where=str(path))
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise BackendError(
+            "matplotlib is not installed", where=str(path), hint="run: pip install 'trtconv[plot]'"
+        ) from None
+
+
+def draw(report: OpsReport, suffix: str) -> bytes:
+    """Return the plot as a PNG or SVG file."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    timed = [result for result in report.results if result.status == "timed"]
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    for (op, dtype, _), results in report.groups():
+        _draw_group(axes, f"{op} {dtype}", [each for each in results if each.status == "timed"], "kernel", op, dtype)
+    by_size = sorted(timed, key=lambda result: result.case.num_bytes)
+    axes.plot(*_points(by_size, "copy"), color="black", linewidth=1, label="copy of the same bytes")
+    native = [result for result in timed if "native" in result.timings]
+    if native:
+        axes.plot(*_points(native, "native"), "x", color="tab:red", markersize=5, label="TensorRT's own layer")
+    axes.axvline(report.machine["l2_bytes"], color="gray", linestyle=":", label="size of L2")
+    axes.set(xscale="log", yscale="log", xlabel="bytes read and written", ylabel="GB/s", title=report.machine["gpu"])
+    axes.grid(which="both", alpha=0.2)
+    axes.legend(fontsize="small", ncols=2)
+    buffer = io.BytesIO()
+    fixed = {"Date": None} if suffix == ".svg" else {}
+    with matplotlib.rc_context({"svg.hashsalt": "trtconv"}):  # the same file from the same figures
+        figure.savefig(buffer, format=suffix[1:], dpi=150, metadata=fixed)
+    return buffer.getvalue()
+
+
+def _draw_group(axes: Any, label: str, results: Sequence[CaseResult], variant: str, op: str, dtype: str) -> None:
+    style = {"color": _COLORS[op], "marker": _MARKERS[dtype], "linestyle": "none"}
+    beyond, inside = ([each for each in results if each.fits_l2 == fits] for fits in (False, True))
+    axes.plot(*_points(beyond, variant), **style, label=label)
+    axes.plot(*_points(inside, variant), **style, fillstyle="none")  # hollow: L2 helped
+
+
+def _points(results: Sequence[CaseResult], variant: str) -> tuple[list[int], list[Any]]:
+    return [each.case.num_bytes for each in results], [each.gigabytes_per_second(variant) for each in results]

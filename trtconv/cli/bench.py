@@ -1,0 +1,103 @@
+"""`trtconv bench`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trtconv.cli.console import print_report, shown_progress
+from trtconv.cli.options import FILE, common_options, keep_native_option, quiet_option
+
+if TYPE_CHECKING:
+    from trtconv.progress import Progress
+
+_OPS, _MODEL = "only with --ops", "only with a MODEL"
+_OPS_OPTIONS = ("patterns", "no_native", "engines", "jobs", "plot")
+_MODEL_OPTIONS = ("shapes", "precision", "opt_level", "tf32", "keep_native", "timing_cache", "layers")
+
+
+@click.command()
+@click.argument("model", type=FILE, required=False)
+@click.option("--ops", is_flag=True, help="Time the kernels of both operators, without a model.")
+@click.option("--shape", "shapes", multiple=True, metavar="NAME=SHAPE", help=f"As in build; {_MODEL}.")
+@click.option("--precision", type=click.Choice(["fp16", "bf16"]), help=f"As in build; {_MODEL}.")
+@click.option("--opt-level", type=int, metavar="0..5", help=f"As in build; {_MODEL}.")
+@click.option("--tf32/--no-tf32", default=None, help=f"As in build; {_MODEL}.")
+@keep_native_option
+@click.option("--timing-cache", type=FILE, metavar="FILE", help=f"As in build; {_MODEL}.")
+@click.option("--layers", is_flag=True, help=f"The slowest layers of both engines too; {_MODEL}.")
+@click.option("--filter", "patterns", multiple=True, metavar="GLOB", help=f"The cases whose name matches; {_OPS}.")
+@click.option("--no-native", is_flag=True, help=f"Leave TensorRT's own layers out; {_OPS}.")
+@click.option("--engines", is_flag=True, help=f"The plugins inside of engines too; {_OPS}.")
+@click.option("--jobs", type=int, metavar="N", help=f"Engines to build at once; {_OPS}. [default: one a processor]")
+@click.option("--plot", type=FILE, metavar="FILE", help=f"Bandwidth over size, as .png or .svg; {_OPS}.")
+@click.option("--out", type=FILE, metavar="FILE", help="Write the JSON document there too.")
+@quiet_option
+@common_options
+def bench(
+    model: Path | None, ops: bool, out: Path | None, quiet: bool, as_json: bool, debug: bool, **options: Any
+) -> int:
+    """Time TensorRT's own layers against the plugins.
+
+    With a MODEL: both engines are built in a temporary folder, their outputs compared, and timed in turn. With --ops:
+    the kernels, checked first, beside a device copy of the same bytes. Exit code 1 means that a result is wrong.
+
+    \b
+    Example:
+      trtconv bench model.onnx --precision fp16
+      trtconv bench --ops --filter 'InstanceNorm/*/fp16/*'
+    """
+    from trtconv import files, tables
+    from trtconv.benchmark import roofline
+
+    _require_fitting(model, ops, options)
+    plot = options.pop("plot")
+    if plot is not None:
+        roofline.require_plot(plot)
+    for path in filter(None, (out, plot)):
+        files.require_writable(path, inputs=() if model is None else (model,))
+    with shown_progress(quiet=as_json or quiet, plain=False) as progress:
+        report = _bench_ops(options, progress) if model is None else _bench_model(model, options, progress)
+    contents = {} if out is None else {out: (json.dumps(report.to_json(), indent=1) + "\n").encode()}
+    if plot is not None:
+        contents[plot] = roofline.draw(report, plot.suffix)
+    files.write_atomically(contents)
+    print_report(report, as_json, quiet=quiet, **tables.style_for(sys.stdout))
+    return int(report.exit_code)
+
+
+def _bench_ops(options: Mapping[str, Any], progress: Progress) -> Any:
+    from trtconv.benchmark.ops import OpsOptions, bench_ops
+
+    wanted = OpsOptions(options["patterns"], not options["no_native"], options["engines"], options["jobs"])
+    return bench_ops(wanted, progress)
+
+
+def _bench_model(model: Path, options: Mapping[str, Any], progress: Progress) -> Any:
+    from trtconv.benchmark.model import bench_model
+    from trtconv.config import BuildConfig, parse_profiles
+
+    taken = {name: options[name] for name in ("precision", "opt_level", "tf32", "keep_native", "timing_cache")}
+    config = BuildConfig(profiles=parse_profiles(options["shapes"]), **taken)
+    return bench_model(model, config, layers=options["layers"], progress=progress)
+
+
+def _require_fitting(model: Path | None, ops: bool, options: Mapping[str, Any]) -> None:
+    """Refuse an option that says nothing to what is timed: none is ever ignored."""
+    from trtconv.errors import ConfigError
+
+    if (model is None) != ops:
+        what = "a MODEL and --ops are two different things" if ops else "nothing to time"
+        raise ConfigError(what, hint="run: trtconv bench model.onnx, or: trtconv bench --ops")
+    for name in _MODEL_OPTIONS if ops else _OPS_OPTIONS:
+        if options[name] not in (None, ()) and (options[name] is not False or name == "tf32"):
+            raise ConfigError(f"belongs to {'a MODEL' if ops else '--ops'}", where=_spelling(name))
+
+
+def _spelling(name: str) -> str:
+    return {"shapes": "--shape", "patterns": "--filter"}.get(name, f"--{name.replace('_', '-')}")
