@@ -11,7 +11,8 @@ BACKEND ?= $(if $(shell command -v nvidia-smi 2>/dev/null),tensorrt,rtx)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CPP := $(shell find plugins_cuda -name '*.h' -o -name '*.cuh' -o -name '*.cu' -o -name '*.cpp')
-PYTHON_CODE := trtconv models tests build_backend plugins_cuda
+EXAMPLES_CPP := $(wildcard examples/cpp/*.h examples/cpp/*.cpp)
+PYTHON_CODE := trtconv models tests build_backend plugins_cuda examples
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-gpu lint format golden clean
@@ -38,12 +39,12 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check $(PYTHON_CODE)
 	$(BIN)/ruff format --check $(PYTHON_CODE)
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(CPP)
+	$(BIN)/clang-format --dry-run --Werror $(CPP) $(EXAMPLES_CPP)
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix $(PYTHON_CODE)
 	$(BIN)/ruff format $(PYTHON_CODE)
-	$(BIN)/clang-format -i $(CPP)
+	$(BIN)/clang-format -i $(CPP) $(EXAMPLES_CPP)
 
 golden: $(INSTALLED)
 	$(BIN)/python -m tests.golden
