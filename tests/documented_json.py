@@ -1,4 +1,4 @@
-"""The JSON documents that docs/inspect.md shows, to hold what the code writes against them."""
+"""The JSON documents that the pages of docs/ show, to hold what the code writes against them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "inspect.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = (DOCS / "inspect.md", DOCS / "compare.md")
 
 # Objects whose keys are names out of the file that is inspected.
 _FREE_KEYS = {"opsets", "external_files", "functions", "ops", "packages", "manifest"}
@@ -15,7 +16,8 @@ _FREE_KEYS = {"opsets", "external_files", "functions", "ops", "packages", "manif
 
 def documented(kind: str) -> dict[str, Any]:
     """Return the example of one kind of document."""
-    examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)]
+    text = "".join(page.read_text() for page in PAGES)
+    examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
     (found,) = [example for example in examples if example["kind"] == kind]
     return found
 

@@ -41,7 +41,7 @@ def test_a_model_and_an_engine_have_no_difference(tmp_path: Path) -> None:
     engine.write_bytes(b"ftrt" + bytes(60))
     result = run("inspect", write_model(tmp_path, "static"), engine, "--diff", "--json")
     assert result.exit_code == 2
-    assert result.document["error"]["hint"].startswith("trtconv.comparison.compare")
+    assert result.document["error"]["hint"].startswith("trtconv compare ")
 
 
 def test_inspect_of_no_model(tmp_path: Path) -> None:

@@ -21,15 +21,20 @@ DOORS = {
     "tensorrt": {"engine", "plugins"},
     "tensorrt_rtx": {"engine", "plugins"},
     "click": {"cli"},
-    "polygraphy": {"comparison"},
+    "polygraphy": {"comparison.runners", "comparison.inputs"},
     "rich": {"progress", "tables"},
-    "onnxruntime": {"passes.constant_values", "comparison", "precision.calibration"},
+    "matplotlib": {"comparison.plot", "benchmark.roofline"},
+    "PIL": {"comparison.input_files"},
+    "onnxruntime": {"passes.constant_values", "onnx_session"},
 }
 # From the command down to what knows nothing of the others. A file imports from its own row or a lower one.
 LAYERS = (
     {"__main__"},
     {"cli"},
+    {"accuracy"},
+    {"bisection"},
     {"convert", "benchmark", "inspection", "doctor"},
+    {"verification"},
     {"comparison"},
     {"passes", "engine", "plugins", "model_io"},
     {"plugin_ops", "plugin_library", "config", "errors", "report", "progress", "files", "gpu", "manifest", "addresses"},

@@ -49,6 +49,7 @@ SCHEMA: dict[str, Any] = {
     "outputs": [{"name": str, "dtype": str, "shape": [int]}],
     "decisions": [{"node": str, "op": str, "became": (str, type(None)), "reason": str}],
     "kept_fp32": list,
+    "verified": (dict, type(None)),
 }
 
 

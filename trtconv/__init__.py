@@ -12,9 +12,11 @@ from typing import Any
 
 _EXPORTS = {
     "BuildConfig": "config",
+    "CompareConfig": "accuracy",
     "ShapeRange": "config",
     "TrtconvError": "errors",
     "build": "convert",
+    "compare": "accuracy",
     "rewrite": "convert",
     "dry_run": "convert",
     "load_engine": "engine",
@@ -24,9 +26,11 @@ _MODULES = ("plugins",)
 
 __all__ = [
     "BuildConfig",
+    "CompareConfig",
     "ShapeRange",
     "TrtconvError",
     "build",
+    "compare",
     "dry_run",
     "load_engine",
     "plugins",

@@ -90,6 +90,7 @@ class BuildConfig:
     name or for all as "*". `calibration` names .npz files, an input set each, to judge by what fp16 can hold.
     `timing_cache` names the file of the tactics measured so far. A `strip_weights` engine gets its weights from the
     model when it is loaded; `embed_plugins` puts the plugin library into the engine, which is then version-compatible.
+    With `verify` an engine is kept only when it computes what the model does.
     Raises ConfigError when a value is out of range.
     """
 
@@ -113,6 +114,7 @@ class BuildConfig:
     refittable: bool = False
     strip_weights: bool = False
     embed_plugins: bool = False
+    verify: bool = False
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
@@ -137,6 +139,9 @@ class BuildConfig:
         if self.precision is not None and (self.refittable or self.strip_weights):
             what = "an engine of another precision cannot be refitted: its weights are no longer the model's"
             raise ConfigError(what, where="--precision", hint="give --refittable or --strip-weights a model in fp16")
+        if self.verify and self.strip_weights:
+            what = "an engine without weights computes nothing that could be compared"
+            raise ConfigError(what, where="--verify", hint="verify it without --strip-weights first")
         if self.ops == "native" and self.embed_plugins:
             raise ConfigError("--embed-plugins has nothing to embed with --ops native")
         if self.ops == "native" and self.keep_native:

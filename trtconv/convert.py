@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -13,17 +13,17 @@ from typing import Any
 import numpy.typing as npt
 import onnx
 
-from trtconv import decision_file, engine, external_data, files, manifest, model_io, profiles
+from trtconv import decision_file, engine, external_data, files, manifest, model_io, profiles, verification
 from trtconv.builder_options import require_options
-from trtconv.config import BuildConfig
+from trtconv.config import BuildConfig, ShapeRange
 from trtconv.engine import Backend, Plan
 from trtconv.errors import ConfigError
 from trtconv.inspection.live_engine import read_engine
 from trtconv.model_io import Model
 from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext
-from trtconv.precision import PrecisionOptions, convert_precision
-from trtconv.precision.calibration import make_feeds
+from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
+from trtconv.precision.calibration import Arrays, make_feeds
 from trtconv.precision.calibration_files import read_feeds
 from trtconv.precision_check import require_precision
 from trtconv.progress import NoProgress, Progress
@@ -50,6 +50,8 @@ def build(
     for path in written:
         files.require_writable(path, inputs=(model_path,))
     backend, notes = engine.select_backend(config)
+    if config.verify:
+        verification.require_verifiable(backend)
     native_reason = _native_reason(config, supports_plugins=backend.supports_plugins)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
     model = model_io.load(model_path, inline_plugins=native_reason is not None)
@@ -64,6 +66,9 @@ def build(
         live = read_engine(engine.load_plan(plan, backend)) if backend.supports_plugins else None
         require_precision(config.precision, plan.types, live, rewritten)
     content = _manifest(model_path, model_sha256, config, backend, plan, report)
+    if config.verify:
+        verified = verification.verify(model, engine.load_plan(plan, backend), config, progress or NoProgress())
+        content["verified"] = verified.summary()
     files.write_atomically({output: plan.data, manifest_path: manifest.to_text(content).encode()})
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
     return BuildReport(report, output, manifest_path, content, title, notes, seconds)
@@ -97,12 +102,46 @@ def refit_engine(engine_path: str | Path, model_path: str | Path) -> Any:
     if content is None:
         what = "there is no manifest, which says how the model was prepared"
         raise ConfigError(what, where=str(manifest.manifest_path(engine_path)), hint="build the engine again")
-    options = content["options"]
-    native = [Decision(**entry) for entry in content["decisions"] if entry["became"] is None]
-    model = model_io.load(model_path, inline_plugins=options["ops"] == "native")
-    chosen = {decision.node: decision.reason for decision in native}
-    proto, _ = _rewrite(model, PassContext(model.opset, model_path.parent, chosen_native=chosen))
+    proto, _ = prepare_as_built(model_path, content)
     return engine.load_refitted(engine_path, proto, model_path)
+
+
+def prepare_as_built(
+    model_path: Path, content: Mapping[str, Any], feeds: Sequence[Arrays] = ()
+) -> tuple[onnx.ModelProto, list[KeptNode]]:
+    """Return a model prepared as a manifest says, and its nodes that stay fp32.
+
+    `feeds` stand for the calibration of the build, whose inputs no manifest holds: what stayed fp32 stays so.
+    """
+    options = content["options"]
+    model = model_io.load(model_path, inline_plugins=options["ops"] == "native")
+    chosen = {entry["node"]: entry["reason"] for entry in content["decisions"] if entry["became"] is None}
+    proto, _ = _rewrite(model, PassContext(model.opset, model_path.parent, chosen_native=chosen))
+    if options["precision"] is None:
+        return proto, []
+    kept = [entry["node"] for entry in content["kept_fp32"]]
+    return convert_precision(
+        proto, model_path, PrecisionOptions(options["precision"], kept, options["io_types"]), feeds
+    )
+
+
+def config_as_built(content: Mapping[str, Any]) -> BuildConfig:
+    """Return the options that a manifest names, for an engine that holds its weights and is not written to a file."""
+    options, is_rtx = content["options"], content["backend"] == "tensorrt-rtx"
+    return BuildConfig(
+        profiles=[{name: ShapeRange.parse(text) for name, text in each.items()} for each in content["profiles"]],
+        backend=content["backend"],
+        gpu_arch=content["gpu_arch"] if is_rtx else None,
+        workspace_bytes=options["workspace_bytes"],
+        opt_level=options["opt_level"],
+        tf32=options["tf32"],
+        ops=None if is_rtx else options["ops"],
+        precision=options["precision"],
+        io_types=options["io_types"],
+        version_compatible=options["version_compatible"],
+        hardware_compatible=options["hardware_compatible"],
+        refittable=options["refittable"],
+    )
 
 
 def rewrite(
@@ -219,4 +258,5 @@ def _manifest(
         "outputs": list(plan.outputs),
         "decisions": rewritten["decisions"],
         "kept_fp32": rewritten["kept_fp32"],
+        "verified": None,
     }

@@ -28,6 +28,12 @@ class ConfigError(TrtconvError):
     exit_code = 2
 
 
+class AccuracyError(TrtconvError):
+    """What was built does not compute what the model does."""
+
+    exit_code = 1
+
+
 class ModelError(TrtconvError):
     """The model is damaged, invalid, or holds something that the backend does not support."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,8 @@ class BuildReport:
         size = format_size(self.engine.stat().st_size)
         lines.append(_line("engine", f"{self.engine} ({size}, built in {self.seconds:.1f} s)"))
         lines.append(_line("manifest", str(self.manifest_path)))
+        if verified := self.manifest.get("verified"):
+            lines.append(_line("verified", _describe_verified(verified)))
         return "\n".join(lines)
 
 
@@ -116,6 +118,11 @@ def describe_precision(precision: str, num_kept: int) -> str:
     if num_kept == 0:
         return precision
     return f"{precision}, but for {num_kept} node{'s that stay' if num_kept > 1 else ' that stays'} fp32"
+
+
+def _describe_verified(verified: Mapping[str, Any]) -> str:
+    error = f"max|error| {verified['relative_error']:.2g} of max|y| ({verified['tolerance']} allowed)"
+    return f"{len(verified['input_sets'])} input sets, worst output {verified['worst_output']}: {error}"
 
 
 def _kept_lines(kept: Sequence[Decision], verbose: bool) -> list[str]:

@@ -33,9 +33,11 @@ _STYLES = {
     "rewritten": "green",
     "plugin": "green",
     "yes": "green",
+    "same": "green",
     "native": "yellow",
     "warning": "yellow",
     "no": "red",
+    "DIFFERS": "red",
     "error": "red",
     "not": "red",
 }

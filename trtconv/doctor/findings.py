@@ -38,7 +38,7 @@ def _about_packages(packages: Mapping[str, str | None]) -> Iterator[Finding]:
             yield Finding("error", f"{name} is not installed", f"run: pip install {name}")
     if packages.get("polygraphy") is None:
         yield Finding(
-            "warning", "polygraphy is not installed: no trtconv.comparison", "run: pip install 'trtconv[compare]'"
+            "warning", "polygraphy is not installed: no trtconv compare", "run: pip install 'trtconv[compare]'"
         )
 
 

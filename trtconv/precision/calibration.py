@@ -18,8 +18,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from trtconv.errors import ConfigError, ModelError
-from trtconv.external_data import external_tensors, leads_away, read_external_tensor, with_small_tensors
 from trtconv.model_io import describe_inputs
+from trtconv.onnx_session import open_session
 from trtconv.profiles import format_dims
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -29,9 +29,6 @@ _MAX_PIXEL = 255.0
 _IMAGE_CHANNELS = (1, 3, 4)
 _MIN_IMAGE_SIDE = 16
 _TINY = 1e-30
-# ONNX Runtime maps data files that it opens itself, where it would copy weights that it is given.
-_DATA_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
-_FIRST_WITH_DATA_FOLDER = (1, 21)
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,10 @@ def measure(
     Raises ModelError when ONNX Runtime cannot run the model on these inputs.
     """
     probed = _with_probes(proto, folder, names, set(arguments))
-    session = _session(probed, folder)
+    try:
+        session = open_session(probed, folder)
+    except Exception as error:
+        raise _cannot_run(error) from None
     outputs = [output.name for output in session.get_outputs()]
     known = {entry.name for entry in session.get_inputs()}
     ranges: dict[str, Range] = {}
@@ -177,37 +177,6 @@ def _range_of(results: Mapping[str, npt.NDArray[Any]], index: int) -> Range | No
     if highest < lowest:  # no elements
         return Range(0.0)
     return Range(max(abs(highest), abs(lowest)), float(results.get(f"{prefix}_min_abs", np.float32(np.inf))))
-
-
-def _session(proto: onnx.ModelProto, folder: Path) -> Any:
-    """Return an ONNX Runtime session that runs the nodes in their order and frees each tensor after its last reader."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED  # the default holds every probed tensor at once
-    options.enable_mem_pattern = False
-    options.enable_cpu_mem_arena = False
-    proto = with_small_tensors(proto, folder)  # its shape inference looks for pads in the model
-    options.add_session_config_entry(_DATA_FOLDER_KEY, str(folder.absolute()))
-    knows_key = tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= _FIRST_WITH_DATA_FOLDER
-    weights = [
-        _load(tensor, folder) for tensor in external_tensors(proto) if not knows_key or leads_away(tensor, folder)
-    ]
-    options.add_external_initializers([name for name, _ in weights], [value for _, value in weights])
-    try:
-        return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise _cannot_run(error) from None
-
-
-def _load(tensor: TensorProto, folder: Path) -> tuple[str, Any]:
-    """Read an external tensor for ONNX Runtime, which itself refuses links out of the folder."""
-    import onnxruntime
-
-    values = onnx.numpy_helper.to_array(read_external_tensor(tensor, folder))
-    return tensor.name, onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values))
 
 
 def _cannot_run(error: Exception) -> ModelError:

@@ -1,4 +1,4 @@
-"""Read the .npz files of `--calibration`: one input set each, an array for every input of the model."""
+"""Read .npz files of inputs: one input set each, an array for every input of the model."""
 
 from __future__ import annotations
 
@@ -15,21 +15,25 @@ from trtconv.errors import ConfigError
 _HINT = "write it with: numpy.savez(file, NAME=array, ...)"
 
 
-def read_feeds(paths: Sequence[Path], inputs: Collection[str]) -> list[dict[str, npt.NDArray[Any]]]:
-    """Return the input set of each file. Raises ConfigError for a file without an array for each of `inputs`."""
+def read_feeds(
+    paths: Sequence[Path], inputs: Collection[str], option: str = "--calibration"
+) -> list[dict[str, npt.NDArray[Any]]]:
+    """Return the input set of each file. Raises ConfigError for a file without an array for each of `inputs`.
+
+    `option` is what errors call the place where the user named the file.
+    """
     feeds = []
     for path in paths:
-        feed = _read(path)
+        feed = _read(path, f"{option} {path}")
         missing = [name for name in inputs if name not in feed]
         if missing:
             what = f"has no array for {', '.join(missing)}; it holds {', '.join(feed) or 'nothing'}"
-            raise ConfigError(what, where=f"--calibration {path}", hint=_HINT)
+            raise ConfigError(what, where=f"{option} {path}", hint=_HINT)
         feeds.append(feed)
     return feeds
 
 
-def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
-    where = f"--calibration {path}"
+def _read(path: Path, where: str) -> dict[str, npt.NDArray[Any]]:
     try:
         with zipfile.ZipFile(path):  # numpy reads other kinds of files too
             pass

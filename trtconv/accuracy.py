@@ -1,0 +1,145 @@
+"""`trtconv compare` as a function: an original model against an engine or another model, with sensible defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from trtconv import bisection, engine, files, model_io
+from trtconv.comparison import plot as plotting
+from trtconv.comparison.default_precision import engine_precision, model_precision
+from trtconv.comparison.engine_profiles import read_profiles
+from trtconv.comparison.input_files import ImageRange, read_inputs
+from trtconv.comparison.inputs import DEFAULT_SETS, Generator, InputSet, input_specs, make_inputs, shape_choices
+from trtconv.comparison.report import ComparisonReport
+from trtconv.comparison.runners import is_engine_file, require_polygraphy
+from trtconv.comparison.running import compare as run_comparison
+from trtconv.comparison.tolerance import Tolerance, Tolerances
+from trtconv.config import Profile
+from trtconv.errors import ConfigError
+from trtconv.manifest import read_manifest
+from trtconv.model_io import Model
+from trtconv.progress import Progress
+from trtconv.tolerances import TOLERANCE
+
+GENERATORS: tuple[Generator, ...] = ("random", "adversarial")
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """How `trtconv.compare` compares.
+
+    `inputs` names .npz and .npy files and folders of images, one input set a file or image; without any, `num_sets`
+    sets of each kind of `generator` are made from `seed`. `profiles` gives shapes of dynamic inputs, by default those
+    of the engine, of which `all_shapes` takes the smallest and largest too. `tolerance` (as a part of max|y|), `atol`
+    and `rtol` go from an output's name, or "*", to a value. `bisect` looks for the first tensor that differs, `plot`
+    names a PNG. Raises ConfigError when a value is out of range.
+    """
+
+    inputs: Sequence[Path] = ()
+    num_sets: int | None = None
+    seed: int = 0
+    generator: Generator = "random"
+    profiles: Sequence[Profile] = ()
+    all_shapes: bool = False
+    tolerance: Mapping[str, float] = field(default_factory=dict)
+    atol: Mapping[str, float] = field(default_factory=dict)
+    rtol: Mapping[str, float] = field(default_factory=dict)
+    image_range: ImageRange = field(default_factory=ImageRange)
+    bisect: bool = False
+    plot: Path | None = None
+    allow_embedded_code: bool = False
+
+    def __post_init__(self) -> None:
+        if self.generator not in GENERATORS:
+            what = f"generator {self.generator!r} is unknown, expected {' or '.join(GENERATORS)}"
+            raise ConfigError(what, where="--generator")
+        if self.num_sets is not None and self.num_sets < 1:
+            raise ConfigError(f"at least one input set is needed, got {self.num_sets}", where="--sets")
+        if self.seed < 0:
+            raise ConfigError(f"a seed is 0 or more, got {self.seed}", where="--seed")
+        if self.inputs and (self.num_sets is not None or self.generator != "random" or self.all_shapes):
+            raise ConfigError("--sets, --generator and --all-shapes are for made inputs, not for --inputs")
+
+
+def compare(
+    reference: str | Path,
+    candidate: str | Path,
+    config: CompareConfig | None = None,
+    *,
+    progress: Progress | None = None,
+) -> ComparisonReport:
+    """Run an ONNX model in ONNX Runtime, and an engine or another ONNX model on the same inputs; compare every output.
+
+    Without tolerances in `config` the precision of the candidate says what is allowed. Raises a TrtconvError where one
+    of the two does not run; that they differ is no error, but `passed` in the report.
+    """
+    reference, candidate, config = Path(reference), Path(candidate), config or CompareConfig()
+    _require_all(reference, candidate, config)
+    model = model_io.load(reference)
+    is_engine = is_engine_file(candidate)
+    loaded = engine.load_engine(candidate, allow_embedded_code=config.allow_embedded_code) if is_engine else None
+    content = read_manifest(candidate) if is_engine else None
+    if is_engine:
+        precision, why = engine_precision(content, model.proto)
+    else:
+        precision, why = model_precision(model_io.load(candidate).proto)
+    tolerances = Tolerances(Tolerance(of_max=TOLERANCE[precision]), config.tolerance, config.atol, config.rtol)
+    profiles = config.profiles or (read_profiles(loaded) if loaded is not None else ())
+    sets = _input_sets(model, config, [each for each in profiles if each], precision)
+    report = run_comparison(
+        reference,
+        candidate if loaded is None else loaded,
+        [each.feed for each in sets],
+        tolerances,
+        labels=[each.label for each in sets],
+        keep_arrays=config.plot is not None,
+        progress=progress,
+    )
+    notes = [*_origin_notes(reference, content), *report.notes] if is_engine else report.notes
+    basis = f"{tolerances.default} by default: {why}"
+    report = replace(report, candidate=str(candidate), basis=basis, notes=notes)
+    if config.bisect and not report.passed:
+        inputs = next(each for each in sets if each.label == report.worst.input_set)
+        bisect = bisection.bisect_engine if is_engine else bisection.bisect_models
+        found = bisect(reference, candidate, inputs, tolerances.of(report.worst.name), progress)
+        report = replace(report, bisection=found)
+    if config.plot is not None:
+        plotting.write_plot(report, config.plot)
+        report = replace(report, plot=str(config.plot))
+    return report
+
+
+def _require_all(reference: Path, candidate: Path, config: CompareConfig) -> None:
+    """Raise before any work where something is missing, or nothing could be written."""
+    for path in (reference, candidate):
+        files.require_readable(path)
+    if is_engine_file(reference):
+        hint = "the original comes first: trtconv compare model.onnx model.engine"
+        raise ConfigError("is an engine, expected the ONNX model to compare with", where=str(reference), hint=hint)
+    require_polygraphy()
+    if config.plot is not None:
+        plotting.require_matplotlib()
+        files.require_writable(config.plot, inputs=(reference, candidate))
+
+
+def _input_sets(model: Model, config: CompareConfig, profiles: Sequence[Profile], precision: str) -> list[InputSet]:
+    specs = input_specs(model.proto)
+    if config.inputs:
+        shapes = {name: shape.opt for profile in profiles[:1] for name, shape in profile.items()}
+        return read_inputs(config.inputs, specs, shapes, config.image_range)
+    choices = shape_choices(model.proto, profiles, config.all_shapes)
+    num_sets = config.num_sets or (DEFAULT_SETS if config.generator == "random" else 1)
+    return make_inputs(
+        specs, choices, config.generator, seed=config.seed, num_sets=num_sets, narrow=precision == "fp16"
+    )
+
+
+def _origin_notes(reference: Path, content: Mapping[str, Any] | None) -> list[str]:
+    if content is None:
+        return ["there is no manifest beside the engine: trtconv did not build it, or it was moved alone"]
+    if files.sha256(reference) == content["model"]["sha256"]:
+        return []
+    return [f"by its sha256 the reference is not the {content['model']['file']} that the engine was built from"]

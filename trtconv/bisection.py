@@ -1,0 +1,208 @@
+"""Find the first tensor inside a network that leaves the tolerance.
+
+Tensors of the same name in both are given out of both, through a Cast to fp32 each, and compared in the order in which
+the reference computes them. They are too many for memory at once in a large network, so they come in batches. An engine
+cannot be given more outputs: one is built anew for each batch, from the same model and with the same options.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from trtconv import convert, engine, files, model_io
+from trtconv.addresses import format_address
+from trtconv.comparison.inputs import InputSet
+from trtconv.comparison.measuring import Arrays, OutputComparison
+from trtconv.comparison.report import Bisection
+from trtconv.comparison.running import compare
+from trtconv.comparison.tolerance import Tolerance, Tolerances
+from trtconv.errors import ConfigError
+from trtconv.manifest import manifest_path, read_manifest
+from trtconv.onnx_session import open_session
+from trtconv.plugin_ops import DOMAIN
+from trtconv.progress import NoProgress, Progress
+from trtconv.shape_inference import with_shapes
+
+MAX_BATCH_BYTES = 1 << 30  # of the reference's tensors; comparing takes several times as much
+_TAP = "trtconv_tap_"
+_FLOATS = {TensorProto.FLOAT: 4, TensorProto.FLOAT16: 2, TensorProto.BFLOAT16: 2, TensorProto.DOUBLE: 8}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two networks. `run` makes something that `comparison.compare` takes out of the model with taps."""
+
+    proto: onnx.ModelProto
+    folder: Path
+    run: Callable[[onnx.ModelProto], Any]
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    name: str
+    node: str
+    op: str
+    candidate_op: str
+    num_bytes: int
+
+
+def bisect_models(
+    reference: Path, candidate: Path, inputs: InputSet, tolerance: Tolerance, progress: Progress | None = None
+) -> Bisection:
+    """Compare the insides of two ONNX models in ONNX Runtime."""
+    first, second = (_onnx_side(model_io.load(path).proto, path) for path in (reference, candidate))
+    return find(first, second, inputs, tolerance, "in ONNX Runtime, without its optimisations", progress)
+
+
+def bisect_engine(
+    reference: Path, candidate: Path, inputs: InputSet, tolerance: Tolerance, progress: Progress | None = None
+) -> Bisection:
+    """Compare the inside of an ONNX model with that of an engine, which is built anew with more outputs.
+
+    Raises ConfigError where the manifest, or the model that the engine was built from, is not there.
+    """
+    content = read_manifest(candidate)
+    if content is None:
+        what = "there is no manifest, which says how the engine was built"
+        raise ConfigError(what, where=str(manifest_path(candidate)), hint="build the engine with trtconv")
+    model_path = _model_of(content, candidate, reference)
+    config = convert.config_as_built(content)
+    backend, notes = engine.select_backend(config)
+    proto, kept = convert.prepare_as_built(model_path, content, [inputs.feed])
+
+    def build(tapped: onnx.ModelProto) -> Any:
+        plan = engine.build(tapped, model_path, config, backend, progress or NoProgress(), notes)
+        return engine.load_plan(plan, backend)
+
+    how = f"in engines built anew from {model_path.name} with these tensors as outputs, which TensorRT fuses less"
+    num_kept = len(kept) - len(content["kept_fp32"])
+    if num_kept:
+        how += f"; {abs(num_kept)} nodes {'more' if num_kept > 0 else 'fewer'} stay fp32 than in the engine"
+    original = _onnx_side(model_io.load(reference).proto, reference)
+    return find(original, Side(proto, model_path.parent, build), inputs, tolerance, how, progress)
+
+
+def find(
+    reference: Side, candidate: Side, inputs: InputSet, tolerance: Tolerance, how: str, progress: Progress | None = None
+) -> Bisection:
+    """Return the first tensor, in the reference's order, that leaves the tolerance on this input set."""
+    tensors = list(_common_tensors(reference, candidate, inputs.feed))
+    before: OutputComparison | None = None
+    num_compared = 0
+    for batch in _batches(tensors):
+        first, second = (side.run(_with_taps(side.proto, batch)) for side in (reference, candidate))
+        report = compare(
+            first, second, [inputs.feed], Tolerances(tolerance), labels=[inputs.label], progress=progress
+        )
+        compared = {output.name: output for output in report.outputs}
+        for index, tensor in enumerate(batch):
+            found = OutputComparison(**(vars(compared[f"{_TAP}{index}"]) | {"name": tensor.name}))
+            num_compared += 1
+            if not found.passed:
+                origin = (tensor.name, tensor.node, tensor.op, tensor.candidate_op)
+                return Bisection(how, num_compared, *origin, found, before)
+            before = found
+    last = f"the error arises behind {before.name}" if before else "the two have no tensors of the same name"
+    return Bisection(f"{last}; {how}", num_compared)
+
+
+def _onnx_side(proto: onnx.ModelProto, path: Path) -> Side:
+    return Side(proto, path.parent, lambda tapped: partial(open_session, tapped, path.parent))
+
+
+def _model_of(content: Mapping[str, Any], engine_path: Path, reference: Path) -> Path:
+    """Return the file of the model that an engine was built from: the reference itself, or one beside either."""
+    name, wanted = str(content["model"]["file"]), content["model"]["sha256"]
+    for path in dict.fromkeys((reference, engine_path.parent / name, reference.parent / name)):
+        if path.is_file() and files.sha256(path) == wanted:
+            return path
+    what = f"the engine was built from {name}, which is not here: no file of that name has the sha256 {wanted[:12]}..."
+    raise ConfigError(what, where=str(engine_path), hint="put the model beside the engine, or build the engine again")
+
+
+def _common_tensors(reference: Side, candidate: Side, feed: Arrays) -> Iterator[_Tensor]:
+    """Yield the float tensors that both compute under one name out of their inputs, in the reference's order."""
+    sizes = _sizes(reference, feed)
+    unknown = max(sizes.values(), default=0)
+    types = _types(with_shapes(candidate.proto, candidate.folder))
+    candidate_ops = {name: _op_of(node) for node in candidate.proto.graph.node for name in node.output}
+    computed = _computed(candidate.proto.graph)
+    for node in reference.proto.graph.node:
+        address = format_address(node.name, node.op_type, node.output)
+        for name in node.output:
+            if name in sizes and name in computed and types.get(name) in _FLOATS:
+                yield _Tensor(name, address, _op_of(node), candidate_ops[name], sizes[name] or unknown)
+
+
+def _sizes(side: Side, feed: Arrays) -> dict[str, int]:
+    """Return the bytes, as fp32, of each float tensor that depends on the inputs; 0 where its shape is not known."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(side.proto)
+    for value in fixed.graph.input:
+        if value.name in feed:
+            shape = value.type.tensor_type.shape
+            del shape.dim[:]
+            shape.dim.extend(onnx.TensorShapeProto.Dimension(dim_value=size) for size in feed[value.name].shape)
+    inferred = with_shapes(fixed, side.folder)
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in _values(inferred)}
+    types, computed = _types(inferred), _computed(side.proto.graph)
+    return {
+        name: 4 * math.prod(dim.dim_value for dim in shapes[name])
+        for name in types
+        if name in computed and types[name] in _FLOATS
+    }
+
+
+def _types(proto: onnx.ModelProto) -> dict[str, int]:
+    return {value.name: value.type.tensor_type.elem_type for value in _values(proto)}
+
+
+def _values(proto: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
+    yield from proto.graph.value_info
+    yield from proto.graph.output
+
+
+def _computed(graph: onnx.GraphProto) -> set[str]:
+    """Return the tensors that depend on the graph's inputs; nodes with branches are taken to."""
+    constants = {tensor.name for tensor in graph.initializer}
+    known = {value.name for value in graph.input} - constants
+    computed: set[str] = set()
+    for node in graph.node:
+        if any(name in known for name in node.input) or any(attribute.HasField("g") for attribute in node.attribute):
+            computed.update(name for name in node.output if name)
+            known.update(node.output)
+    return computed
+
+
+def _op_of(node: onnx.NodeProto) -> str:
+    return f"{DOMAIN}::{node.op_type}" if node.domain == DOMAIN else str(node.op_type)
+
+
+def _batches(tensors: Sequence[_Tensor]) -> Iterator[list[_Tensor]]:
+    batch: list[_Tensor] = []
+    for tensor in tensors:
+        if batch and sum(each.num_bytes for each in (*batch, tensor)) > MAX_BATCH_BYTES:
+            yield batch
+            batch = []
+        batch.append(tensor)
+    if batch:
+        yield batch
+
+
+def _with_taps(proto: onnx.ModelProto, tensors: Sequence[_Tensor]) -> onnx.ModelProto:
+    """Return the model with one more output for each tensor, its values in fp32."""
+    tapped = onnx.ModelProto()
+    tapped.CopyFrom(proto)
+    for index, tensor in enumerate(tensors):
+        output = f"{_TAP}{index}"
+        tapped.graph.node.append(helper.make_node("Cast", [tensor.name], [output], to=TensorProto.FLOAT))
+        tapped.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
+    return tapped

@@ -1,0 +1,77 @@
+"""`trtconv compare`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trtconv.cli.console import print_report, shown_progress
+from trtconv.cli.options import FILE, common_options, quiet_option
+
+
+@click.command()
+@click.argument("reference", type=FILE)
+@click.argument("candidate", type=FILE)
+@click.option("--inputs", type=FILE, multiple=True, metavar="PATH", help="An .npz or .npy file, or a folder of images; "
+              "once for each. [default: made inputs]")  # fmt: skip
+@click.option("--sets", "num_sets", type=int, metavar="N", help="Input sets to make of each kind. [default: 2, or 1 of "
+              "each adversarial kind]")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the made inputs.")
+@click.option("--generator", type=click.Choice(["random", "adversarial"]), default="random", show_default=True,
+              help="random: uniform in [-1, 1]; adversarial: five kinds that are hard on the arithmetic.")  # fmt: skip
+@click.option("--shape", "shapes", multiple=True, metavar="NAME=SHAPE", help="AxBxC, or min:opt:max, as for build. "
+              "[default: the engine's own]")  # fmt: skip
+@click.option("--all-shapes", is_flag=True, help="Also the smallest and the largest shapes of each profile.")
+@click.option("--tolerance", multiple=True, metavar="[NAME=]VALUE", help="What max|error| may be as a part of max|y|. "
+              "[default: by precision]")  # fmt: skip
+@click.option("--atol", multiple=True, metavar="[NAME=]VALUE", help="What |error| may be, instead of the default.")
+@click.option("--rtol", multiple=True, metavar="[NAME=]VALUE", help="What |error| may be as a part of |y|, likewise.")
+@click.option("--image-range", default="0:1", show_default=True, metavar="BLACK:WHITE", help="What pixels become in a "
+              "float input.")  # fmt: skip
+@click.option("--bisect", is_flag=True, help="Where they differ, find the first tensor inside that does.")
+@click.option("--plot", type=FILE, metavar="FILE", help="Draw the errors into a PNG.")
+@click.option("--allow-embedded-code", is_flag=True, help="Run the code that an engine embeds.")
+@quiet_option
+@common_options
+def compare(
+    reference: Path,
+    candidate: Path,
+    shapes: tuple[str, ...],
+    tolerance: tuple[str, ...],
+    atol: tuple[str, ...],
+    rtol: tuple[str, ...],
+    image_range: str,
+    quiet: bool,
+    as_json: bool,
+    debug: bool,
+    **options: Any,
+) -> int:
+    """Compare an engine, or a rewritten model, with the original.
+
+    REFERENCE is the original ONNX model, which ONNX Runtime runs; CANDIDATE an engine or another ONNX model. Exit code
+    1 means that an output is outside of the tolerance.
+
+    \b
+    Example:
+      trtconv compare model.onnx model.engine
+    """
+    from trtconv import accuracy, tables
+    from trtconv.comparison.input_files import ImageRange
+    from trtconv.comparison.tolerance import parse_tolerances
+    from trtconv.config import parse_profiles
+
+    config = accuracy.CompareConfig(
+        profiles=parse_profiles(shapes),
+        tolerance=parse_tolerances(tolerance, "--tolerance"),
+        atol=parse_tolerances(atol, "--atol"),
+        rtol=parse_tolerances(rtol, "--rtol"),
+        image_range=ImageRange.parse(image_range),
+        **options,
+    )
+    with shown_progress(quiet=as_json or quiet, plain=False) as progress:
+        report = accuracy.compare(reference, candidate, config, progress=progress)
+    print_report(report, as_json, quiet=quiet, **tables.style_for(sys.stdout))
+    return 0 if report.passed else 1

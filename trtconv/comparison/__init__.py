@@ -1,0 +1,19 @@
+"""Run two models, or a model and an engine, on the same inputs through polygraphy and compare every output."""
+
+from __future__ import annotations
+
+from trtconv.comparison.inputs import random_inputs
+from trtconv.comparison.measuring import OutputComparison
+from trtconv.comparison.report import Bisection, ComparisonReport
+from trtconv.comparison.running import compare
+from trtconv.comparison.tolerance import Tolerance, Tolerances
+
+__all__ = [
+    "Bisection",
+    "ComparisonReport",
+    "OutputComparison",
+    "Tolerance",
+    "Tolerances",
+    "compare",
+    "random_inputs",
+]

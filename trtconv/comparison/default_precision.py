@@ -1,0 +1,46 @@
+"""Which row of the tolerances a candidate is held to, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+from onnx import TensorProto
+
+from trtconv.config import BuildConfig
+
+_HALF_TYPES = {TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
+
+
+def engine_precision(content: Mapping[str, Any] | None, model: onnx.ModelProto) -> tuple[str, str]:
+    """Return the row of TOLERANCE for an engine, by its manifest if there is one, and why it is that one."""
+    in_model = _half_type(model)
+    options = content["options"] if content is not None else {"precision": None, "tf32": None}
+    if options["precision"] is not None:
+        return options["precision"], f"the engine is {options['precision']}, says its manifest"
+    if in_model is not None:
+        return in_model, f"the model is {in_model}"
+    if options["tf32"] is False:
+        return "fp32", "the engine is fp32 without TF32, says its manifest"
+    source = "says its manifest" if content is not None else "which is TensorRT's default: there is no manifest"
+    return "tf32", f"the engine is fp32 with TF32, {source}"
+
+
+def model_precision(candidate: onnx.ModelProto) -> tuple[str, str]:
+    """Return the row of TOLERANCE for a model in ONNX Runtime, and why it is that one."""
+    precision = _half_type(candidate) or "fp32"
+    return precision, f"the candidate is a model in {precision}"
+
+
+def built_precision(config: BuildConfig, model: onnx.ModelProto) -> str:
+    """Return the row of TOLERANCE for the engine that `config` makes of a model."""
+    return config.precision or _half_type(model) or ("fp32" if config.tf32 is False else "tf32")
+
+
+def _half_type(model: onnx.ModelProto) -> str | None:
+    """Return the 16-bit type that a model has weights or tensors in, or None."""
+    values = (*model.graph.input, *model.graph.output, *model.graph.value_info)
+    types = {tensor.data_type for tensor in model.graph.initializer}
+    types |= {value.type.tensor_type.elem_type for value in values}
+    return next((name for elem_type, name in _HALF_TYPES.items() if elem_type in types), None)

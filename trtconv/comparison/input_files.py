@@ -1,0 +1,153 @@
+"""Read input sets that a user gives: an .npz or .npy file is one set, a folder of images one set an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trtconv.comparison.inputs import InputSet, InputSpec, Shapes
+from trtconv.errors import BackendError, ConfigError
+from trtconv.precision.calibration_files import read_feeds
+from trtconv.profiles import format_dims
+
+IMAGE_INSTALL_HINT = "run: pip install 'trtconv[images]'"
+_IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+_MODES = {1: "L", 3: "RGB"}
+_CASTABLE = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}  # kinds of values that an input of each kind takes
+OPTION = "--inputs"
+
+
+@dataclass(frozen=True)
+class ImageRange:
+    """What black and white become in a float input."""
+
+    black: float = 0.0
+    white: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> ImageRange:
+        """Read `0:255`."""
+        black, _, white = text.partition(":")
+        try:
+            return cls(float(black), float(white))
+        except ValueError:
+            what = f"got {text!r}, expected what black and white become, such as 0:1, 0:255 or -1:1"
+            raise ConfigError(what, where="--image-range") from None
+
+
+def read_inputs(
+    paths: Sequence[Path],
+    specs: Sequence[InputSpec],
+    shapes: Shapes | None = None,
+    image_range: ImageRange | None = None,
+) -> list[InputSet]:
+    """Return the input sets of all files and folders. `shapes` says what size images are to have for dynamic inputs."""
+    sets: list[InputSet] = []
+    for path in paths:
+        if path.is_dir():
+            sets += _read_images(path, specs, shapes or {}, image_range or ImageRange())
+        else:
+            feed = _read_npy(path, specs) if path.suffix == ".npy" else _read_npz(path, specs)
+            sets.append(InputSet(str(path), {spec.name: _fitted(spec, feed[spec.name], path) for spec in specs}))
+    return sets
+
+
+def _read_npz(path: Path, specs: Sequence[InputSpec]) -> dict[str, npt.NDArray[Any]]:
+    return read_feeds([path], [spec.name for spec in specs], OPTION)[0]
+
+
+def _read_npy(path: Path, specs: Sequence[InputSpec]) -> dict[str, npt.NDArray[Any]]:
+    where = f"{OPTION} {path}"
+    if len(specs) != 1:
+        what = f"an .npy file holds one array, the model has {len(specs)} inputs: {', '.join(s.name for s in specs)}"
+        raise ConfigError(what, where=where, hint="write an .npz file with numpy.savez")
+    try:
+        with path.open("rb") as file:
+            return {specs[0].name: np.lib.format.read_array(file, allow_pickle=False)}
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=where) from None
+    except (ValueError, EOFError) as error:
+        raise ConfigError(f"is no .npy file of an array: {error}", where=where) from None
+
+
+def _fitted(spec: InputSpec, values: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
+    """Return the values in the input's type, where that changes nothing but the precision of floats."""
+    where = f"{OPTION} {path}"
+    fits = len(spec.dims) == values.ndim
+    if not fits or any(isinstance(dim, int) and dim != size for dim, size in zip(spec.dims, values.shape, strict=True)):
+        what = f"{spec.name} is {format_dims(values.shape)}, expected {format_dims(spec.dims)}"
+        raise ConfigError(what, where=where)
+    with np.errstate(over="ignore"):
+        cast = values.astype(spec.dtype) if values.dtype.kind in _CASTABLE.get(spec.dtype.kind, "") else None
+    if cast is None or (spec.dtype.kind != "f" and not np.array_equal(cast, values)):
+        raise ConfigError(f"{spec.name} is of type {values.dtype}, expected {spec.dtype}", where=where)
+    return cast
+
+
+def _read_images(folder: Path, specs: Sequence[InputSpec], shapes: Shapes, image_range: ImageRange) -> list[InputSet]:
+    require_pillow()
+    where = f"{OPTION} {folder}"
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
+    if not paths:
+        raise ConfigError(f"holds no images ({', '.join(sorted(_IMAGE_SUFFIXES))})", where=where)
+    if len(specs) != 1:
+        what = f"images feed a model with one input, this one has {', '.join(spec.name for spec in specs)}"
+        raise ConfigError(what, where=where, hint="write .npz files with numpy.savez")
+    spec = specs[0]
+    layout = _layout(spec, shapes.get(spec.name, spec.dims), where)
+    return [InputSet(str(path), {spec.name: _read_image(path, spec, layout, image_range)}) for path in paths]
+
+
+def require_pillow() -> None:
+    """Raise BackendError where Pillow is not installed."""
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError:
+        raise BackendError("images need Pillow, which is not installed", hint=IMAGE_INSTALL_HINT) from None
+
+
+@dataclass(frozen=True)
+class _Layout:
+    batch: int
+    channels: int
+    height: int
+    width: int
+    is_channels_last: bool
+
+
+def _layout(spec: InputSpec, dims: Sequence[Any], where: str) -> _Layout:
+    what = f"input {spec.name} is {spec.dtype} {format_dims(dims)}"
+    if spec.dtype.kind != "f" and spec.dtype != np.uint8:
+        raise ConfigError(f"{what}: images feed float and uint8 inputs", where=where)
+    if len(dims) != 4 or not (dims[1] in _MODES or dims[3] in _MODES):
+        raise ConfigError(f"{what}: images feed inputs of NxCxHxW or NxHxWxC with 1 or 3 channels", where=where)
+    if not all(isinstance(dim, int) for dim in dims):
+        raise ConfigError(f"{what}: what size are the images to have?", where=where, hint="give the shape: --shape")
+    if dims[1] in _MODES:
+        return _Layout(dims[0], dims[1], dims[2], dims[3], False)
+    return _Layout(dims[0], dims[3], dims[1], dims[2], True)
+
+
+def _read_image(path: Path, spec: InputSpec, layout: _Layout, image_range: ImageRange) -> npt.NDArray[Any]:
+    """Return one image in the input's size and layout, the same for each of a batch."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            resized = image.convert(_MODES[layout.channels]).resize(
+                (layout.width, layout.height), Image.Resampling.BILINEAR
+            )
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ConfigError(f"cannot be read as an image: {error}", where=str(path)) from None
+    pixels = np.asarray(resized).reshape(layout.height, layout.width, layout.channels)
+    if spec.dtype != np.uint8:
+        span = image_range.white - image_range.black
+        pixels = (image_range.black + pixels.astype(np.float64) / 255 * span).astype(spec.dtype)
+    if not layout.is_channels_last:
+        pixels = pixels.transpose(2, 0, 1)
+    return np.repeat(pixels[np.newaxis], layout.batch, axis=0)

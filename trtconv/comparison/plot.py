@@ -1,0 +1,121 @@
+"""Draw where and how large the errors are: for each output a map of the error and a histogram of it."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trtconv import files
+from trtconv.comparison.measuring import OutputComparison
+from trtconv.comparison.report import ComparisonReport
+from trtconv.errors import BackendError
+
+INSTALL_HINT = "run: pip install 'trtconv[plot]'"
+_MAX_OUTPUTS = 8
+_PICTURE_CHANNELS = (1, 3, 4)
+_MIN_MAP_SIDE = 4
+_MAX_MAP_SIDE = 1024
+_ROW_HEIGHT, _WIDTH = 3.2, 11.0  # inches
+_BINS = 80
+
+
+def require_matplotlib() -> None:
+    """Raise BackendError where matplotlib is not installed."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise BackendError("plots need matplotlib, which is not installed", hint=INSTALL_HINT) from None
+
+
+def write_plot(report: ComparisonReport, path: Path) -> None:
+    """Write a PNG with a row for each output, those that are furthest out first; `report` must hold the arrays."""
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    order = sorted(report.outputs, key=lambda output: (output.passed, -output.relative_error))
+    shown = [output for output in order if _is_drawable(report, output)][:_MAX_OUTPUTS]
+    figure = Figure(figsize=(_WIDTH, 1.0 + _ROW_HEIGHT * max(len(shown), 1)), layout="constrained")
+    FigureCanvasAgg(figure)
+    left_out = len(report.outputs) - len(shown)
+    more = f" ({left_out} more outputs are not drawn)" if left_out else ""
+    figure.suptitle(f"{Path(report.candidate).name} against {Path(report.reference).name}{more}")
+    axes = figure.subplots(max(len(shown), 1), 2, squeeze=False)
+    for row, output in zip(axes, shown, strict=False):
+        _draw_row(figure, row, output, *report.arrays[output.name])
+    if not shown:
+        for axis in axes[0]:
+            axis.text(0.5, 0.5, "no output can be drawn", ha="center")
+            axis.set_axis_off()
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    files.write_atomically({path: content.getvalue()})
+
+
+def _is_drawable(report: ComparisonReport, output: OutputComparison) -> bool:
+    arrays = report.arrays.get(output.name)
+    return arrays is not None and arrays[0].shape == arrays[1].shape and arrays[0].size > 0
+
+
+def _draw_row(figure: Any, row: Any, output: OutputComparison, expected: Any, got: Any) -> None:
+    with np.errstate(invalid="ignore"):
+        error = np.abs(expected.astype(np.float64) - got.astype(np.float64))
+    verdict = "same" if output.passed else "DIFFERS"
+    title = f"{output.name}: {verdict}, {output.input_set}"
+    heat = _map_of(error)
+    if heat is None:
+        values = error.ravel()
+        row[0].plot(np.arange(values.size), values, ".", markersize=2)
+        row[0].set(title=title, xlabel="element", ylabel="|error|")
+    else:
+        drawn = row[0].imshow(heat, aspect="auto", interpolation="nearest", cmap="magma")
+        figure.colorbar(drawn, ax=row[0], label="mean |error| over the other axes")
+        row[0].set(title=title, xlabel="width", ylabel="height")
+    _draw_histogram(row[1], output, error)
+
+
+def _draw_histogram(axis: Any, output: OutputComparison, error: npt.NDArray[np.float64]) -> None:
+    finite = error[np.isfinite(error)]
+    positive = finite[finite > 0]
+    exact = f"{finite.size - positive.size} of {error.size} elements are equal"
+    if finite.size < error.size:
+        exact += f", {error.size - finite.size} NaN or infinite"
+    if positive.size:
+        low, high = math.floor(math.log10(positive.min())), math.ceil(math.log10(positive.max()))
+        axis.hist(positive, bins=np.logspace(low, max(high, low + 1), _BINS).tolist())
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+    allowed = output.tolerance.of_max * output.max_abs_reference + output.tolerance.atol
+    if positive.size and math.isfinite(allowed) and allowed > 0:
+        axis.axvline(allowed, color="tab:red", label=f"allowed: {output.tolerance}")
+        axis.legend(loc="upper left", fontsize="small")
+    axis.set(title=exact, xlabel="|error|", ylabel="elements")
+
+
+def _map_of(error: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    """Return the mean error over all axes but height and width; None for outputs that are no such map.
+
+    These are the last two axes, or those before the last where that one counts the channels of a picture.
+    """
+    if error.ndim == 4 and error.shape[3] in _PICTURE_CHANNELS and error.shape[1] not in _PICTURE_CHANNELS:
+        error = np.moveaxis(error, 3, 1)
+    if error.ndim < 2 or min(error.shape[-2:]) < _MIN_MAP_SIDE:
+        return None
+    heat: npt.NDArray[np.float64] = error.mean(axis=tuple(range(error.ndim - 2)))
+    steps: Sequence[int] = [-(-side // _MAX_MAP_SIDE) for side in heat.shape]
+    return _largest_of_blocks(heat, steps) if max(steps) > 1 else heat
+
+
+def _largest_of_blocks(heat: npt.NDArray[np.float64], steps: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Shrink a map so that no error vanishes: each pixel is the largest of its block."""
+    padding = [(0, -side % step) for side, step in zip(heat.shape, steps, strict=True)]
+    padded = np.pad(heat, padding, mode="edge")
+    rows, columns = (side // step for side, step in zip(padded.shape, steps, strict=True))
+    result: npt.NDArray[np.float64] = padded.reshape(rows, steps[0], columns, steps[1]).max(axis=(1, 3))
+    return result

@@ -1,0 +1,195 @@
+"""What a comparison found, as a table for people and as one JSON document for programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from trtconv.comparison.measuring import Element, OutputComparison
+from trtconv.tables import DEFAULT_WIDTH, NOTHING, Block, Column, Facts, Table, render
+
+_COLUMNS = (
+    Column("output", "name"),
+    Column("result"),
+    Column("max|err|"),
+    Column("mean|err|"),
+    Column("of max|y|"),
+    Column("tolerance"),
+    Column("max rel"),
+    Column("mean rel"),
+    Column("cosine"),
+    Column("worst: expected, got", "text"),
+)
+
+
+@dataclass(frozen=True)
+class Bisection:
+    """The first tensor, in the order in which the reference computes them, that leaves the tolerance.
+
+    `node` and `op` make it in the reference, `candidate_op` in the candidate; `before` is the last tensor that agreed.
+    `comparison` is None where every tensor that both have agrees, which `detail` explains.
+    """
+
+    detail: str
+    num_compared: int
+    tensor: str | None = None
+    node: str | None = None
+    op: str | None = None
+    candidate_op: str | None = None
+    comparison: OutputComparison | None = None
+    before: OutputComparison | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding in the types of JSON."""
+        document: dict[str, Any] = _jsonable(asdict(self))
+        return document
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return labelled lines for a terminal."""
+        if self.comparison is None:
+            return [("bisected", f"{self.num_compared} tensors agree: {self.detail}")]
+        became = f", {self.candidate_op} in the candidate" if self.candidate_op not in (None, self.op) else ""
+        lines = [("not equal", f"first {self.tensor}, of the node {self.node} ({self.op}{became})")]
+        lines.append(("", _describe(self.comparison)))
+        if self.before is not None:
+            lines.append(("before", f"{self.before.name}: {_describe(self.before)}"))
+        return [*lines, ("bisected", f"{self.num_compared} tensors compared: {self.detail}")]
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """The comparison of two files: for each output the input set in which it is furthest out.
+
+    `basis` says where the default tolerance comes from, `warnings` what makes the comparison prove less than it seems.
+    """
+
+    reference: str
+    candidate: str
+    outputs: Sequence[OutputComparison]
+    input_sets: Sequence[str] = ()
+    basis: str = ""
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    bisection: Bisection | None = None
+    plot: str | None = None
+    arrays: dict[str, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output is within the tolerance."""
+        return all(output.passed for output in self.outputs)
+
+    @property
+    def worst(self) -> OutputComparison:
+        """The output that is furthest out."""
+        return max(self.outputs, key=lambda output: (not output.passed, output.relative_error))
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a manifest keeps of a comparison, in the types of JSON."""
+        worst = self.worst
+        document: dict[str, Any] = _jsonable(
+            {
+                "input_sets": list(self.input_sets),
+                "worst_output": worst.name,
+                "max_abs_error": worst.max_abs_error,
+                "relative_error": worst.relative_error,
+                "tolerance": str(worst.tolerance),
+            }
+        )
+        return document
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report in the types of JSON; NaN and infinities become text."""
+        document: dict[str, Any] = _jsonable(
+            {
+                "kind": "comparison",
+                "passed": self.passed,
+                "reference": self.reference,
+                "candidate": self.candidate,
+                "basis": self.basis,
+                "input_sets": list(self.input_sets),
+                "outputs": [asdict(output) for output in self.outputs],
+                "notes": list(self.notes),
+                "warnings": list(self.warnings),
+                "bisection": asdict(self.bisection) if self.bisection else None,
+                "plot": self.plot,
+            }
+        )
+        return document
+
+    def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+        """Return the report as text."""
+        facts = [("reference", self.reference), ("candidate", self.candidate)]
+        plural = "" if len(self.input_sets) == 1 else "s"
+        facts.append(("inputs", f"{len(self.input_sets)} set{plural}: {_shorten(self.input_sets)}"))
+        if self.basis:
+            facts.append(("tolerance", self.basis))
+        facts += [("note", note) for note in self.notes]
+        facts += [("warning", warning) for warning in self.warnings]
+        rows = [_row(output) for output in self.outputs]
+        problems = [(output.name, output.problem, output.input_set) for output in self.outputs if output.problem]
+        columns = (Column("output", "name"), Column("why it differs", "text"), Column("input set", "text"))
+        blocks: list[Block] = [
+            Facts(facts),
+            Table("Outputs", _COLUMNS, rows),
+            Table("Not comparable", columns, problems),
+        ]
+        return render(blocks, width, color) + "\n\n" + render([Facts(self._conclusion())], width, color)
+
+    def _conclusion(self) -> list[tuple[str, str]]:
+        num_bad = sum(not output.passed for output in self.outputs)
+        lines = [] if self.bisection is None else self.bisection.facts()
+        if self.plot:
+            lines.append(("plot", self.plot))
+        if num_bad == 0:
+            return [*lines, ("same", "every output is within the tolerance")]
+        return [*lines, ("DIFFERS", f"{num_bad} of {len(self.outputs)} outputs not within the tolerance")]
+
+
+def _row(output: OutputComparison) -> list[str]:
+    verdict = "same" if output.passed else "DIFFERS"
+    tolerance = str(output.tolerance)
+    if output.problem is not None:
+        return [output.name, verdict, *[NOTHING] * 3, tolerance, *[NOTHING] * 3, _describe_element(output.worst)]
+    errors = (output.max_abs_error, output.mean_abs_error, output.relative_error)
+    relative = (output.max_elementwise_error, output.mean_elementwise_error)
+    return [
+        output.name,
+        verdict,
+        *(f"{error:.2g}" for error in errors),
+        tolerance,
+        *(f"{error:.2g}" for error in relative),
+        f"{output.cosine:.7f}",
+        _describe_element(output.worst),
+    ]
+
+
+def _describe(output: OutputComparison) -> str:
+    if output.problem is not None:
+        return output.problem
+    allowed = (
+        f"max|error| {output.max_abs_error:.3g} = {output.relative_error:.2g} of max|y|, allowed {output.tolerance}"
+    )
+    return f"{allowed}, worst {_describe_element(output.worst)}" if output.worst else allowed
+
+
+def _describe_element(element: Element | None) -> str:
+    if element is None:
+        return NOTHING
+    return f"{list(element.index)}: {element.expected:.6g}, {element.got:.6g}"
+
+
+def _shorten(labels: Sequence[str]) -> str:
+    return ", ".join(labels if len(labels) <= 8 else [*labels[:7], f"and {len(labels) - 7} more"])
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    return value

@@ -1,0 +1,122 @@
+"""Run two files on the same inputs and compare every output."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from trtconv.comparison.measuring import Arrays, OutputComparison, compare_output, worst_of
+from trtconv.comparison.report import ComparisonReport
+from trtconv.comparison.runners import opened, same_inputs
+from trtconv.comparison.tolerance import Tolerance, Tolerances
+from trtconv.errors import ConfigError
+from trtconv.progress import NoProgress, Progress
+
+Result = TypeVar("Result")
+
+_PHASE = "Comparing input sets"
+_TICK_SECONDS = 0.1
+
+
+def compare(
+    reference: Any,
+    candidate: Any,
+    feeds: Sequence[Arrays],
+    tolerance: float | Tolerances,
+    *,
+    labels: Sequence[str] | None = None,
+    keep_arrays: bool = False,
+    progress: Progress | None = None,
+) -> ComparisonReport:
+    """Run both on every input set of `feeds` and compare all outputs.
+
+    Each is the path of an ONNX model (run by ONNX Runtime on the CPU) or of an engine, a loaded engine, or a callable
+    that returns an ONNX Runtime session. A `tolerance` that is a number bounds max|error| as a part of max|reference|
+    of each output. `keep_arrays` keeps both sides of each output, of the input set in which it is furthest out. Raises
+    ConfigError without input sets, and another TrtconvError where one of the two does not run.
+    """
+    if not feeds:
+        raise ConfigError("nothing to compare: no input sets", where=_title(reference))
+    tolerances = tolerance if isinstance(tolerance, Tolerances) else Tolerances(Tolerance(of_max=tolerance))
+    names = labels or [f"input set {number}" for number in range(1, len(feeds) + 1)]
+    collected = _Collected(tolerances, keep_arrays)
+    progress = progress or NoProgress()
+
+    def work() -> None:
+        with opened(reference, "reference") as first, opened(candidate, "candidate") as second:
+            collected.notes += same_inputs(first, second, feeds[0])
+            progress.phase_start(_PHASE, None, len(feeds))
+            for index, (label, feed) in enumerate(zip(names, feeds, strict=True)):
+                collected.add(label, first.run(feed), second.run(feed))
+                progress.step_complete(_PHASE, index)
+            progress.phase_finish(_PHASE)
+
+    watched(work, progress)
+    return collected.report(_title(reference), _title(candidate), names)
+
+
+class _Collected:
+    """The comparisons so far. Of the arrays, only those of the worst input set are held."""
+
+    def __init__(self, tolerances: Tolerances, keep_arrays: bool) -> None:
+        self.notes: list[str] = []
+        self._tolerances = tolerances
+        self._keeps_arrays = keep_arrays
+        self._comparisons: dict[str, list[OutputComparison]] = {}
+        self._arrays: dict[str, tuple[Any, Any]] = {}
+
+    def add(self, label: str, expected: dict[str, Any], got: dict[str, Any]) -> None:
+        names = dict.fromkeys((*expected, *got))
+        if not self._comparisons:
+            self._tolerances.require_known(names)
+        for name in names:
+            compared = compare_output(name, expected, got, self._tolerances.of(name), label)
+            found = self._comparisons.setdefault(name, [])
+            found.append(compared)
+            if self._keeps_arrays and compared.shape is not None and worst_of(found) == len(found) - 1:
+                self._arrays[name] = (np.array(expected[name]), np.array(got[name]))  # an engine reuses its memory
+
+    def report(self, reference: str, candidate: str, labels: Sequence[str]) -> ComparisonReport:
+        outputs = [found[worst_of(found)] for found in self._comparisons.values()]
+        notes, warnings = list(self.notes), []
+        for output in outputs:
+            if output.dtype != output.candidate_dtype and output.candidate_dtype is not None:
+                notes.append(f"output {output.name}: {output.candidate_dtype}, {output.dtype} in the reference")
+            if not any(each.is_telling for each in self._comparisons[output.name]):
+                what = "is empty" if 0 in (output.shape or ()) else "has no number but 0"
+                warnings.append(f"output {output.name} {what} in every input set: its comparison proves nothing")
+        return ComparisonReport(
+            reference, candidate, outputs, list(labels), notes=notes, warnings=warnings, arrays=self._arrays
+        )
+
+
+def watched(work: Callable[[], Result], progress: Progress) -> Result:
+    """Do the work in a thread of its own: Ctrl-C then works while a runtime computes, and progress shows."""
+    finished = threading.Event()
+    results: list[Result] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            finished.set()
+
+    threading.Thread(target=run, name="trtconv-compare", daemon=True).start()
+    while not finished.wait(_TICK_SECONDS):
+        progress.tick()
+    if failures:
+        raise failures[0]
+    return results[0]
+
+
+def _title(model: Any) -> str:
+    if isinstance(model, (str, Path)):
+        return str(model)
+    return "a model in memory" if callable(model) else "a loaded engine"

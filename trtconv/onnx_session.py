@@ -1,0 +1,46 @@
+"""Run a model that is in memory in ONNX Runtime, node by node as it is written, its data files where they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from trtconv.external_data import external_tensors, leads_away, read_external_tensor, with_small_tensors
+
+# ONNX Runtime maps data files that it opens itself, where it would copy weights that it is given.
+_DATA_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
+_FIRST_WITH_DATA_FOLDER = (1, 21)
+
+
+def open_session(proto: onnx.ModelProto, folder: Path) -> Any:
+    """Return an ONNX Runtime session that runs the nodes in their order and frees each tensor after its last reader.
+
+    `folder` is the model's, for external data. What ONNX Runtime raises comes through as it is.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED  # the default holds every output at once
+    options.enable_mem_pattern = False
+    options.enable_cpu_mem_arena = False
+    proto = with_small_tensors(proto, folder)  # its shape inference looks for pads in the model
+    options.add_session_config_entry(_DATA_FOLDER_KEY, str(folder.absolute()))
+    knows_key = tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= _FIRST_WITH_DATA_FOLDER
+    weights = [
+        _load(tensor, folder) for tensor in external_tensors(proto) if not knows_key or leads_away(tensor, folder)
+    ]
+    options.add_external_initializers([name for name, _ in weights], [value for _, value in weights])
+    return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _load(tensor: onnx.TensorProto, folder: Path) -> tuple[str, Any]:
+    """Read an external tensor for ONNX Runtime, which itself refuses links out of the folder."""
+    import onnxruntime
+
+    values = onnx.numpy_helper.to_array(read_external_tensor(tensor, folder))
+    return tensor.name, onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values))

@@ -1,0 +1,52 @@
+"""`trtconv build --verify`: compare an engine with its model before it becomes a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trtconv.comparison.default_precision import built_precision
+from trtconv.comparison.input_files import read_inputs
+from trtconv.comparison.inputs import DEFAULT_SETS, input_specs, make_inputs, shape_choices
+from trtconv.comparison.report import ComparisonReport
+from trtconv.comparison.runners import require_polygraphy
+from trtconv.comparison.running import compare
+from trtconv.config import BuildConfig
+from trtconv.engine import Backend
+from trtconv.errors import AccuracyError, BackendError
+from trtconv.model_io import Model
+from trtconv.progress import Progress
+from trtconv.tolerances import TOLERANCE
+
+
+def require_verifiable(backend: Backend) -> None:
+    """Raise BackendError, before the long work, where the engine that is to be built could not be run."""
+    require_polygraphy()
+    if backend.gpu is None or backend.gpu.arch != backend.arch:
+        here = "there is no GPU here" if backend.gpu is None else f"the GPU here is {backend.gpu.arch}"
+        hint = "build without --verify, and run trtconv compare MODEL ENGINE on the machine with the GPU"
+        raise BackendError(f"an engine for {backend.arch} cannot be run: {here}", where="--verify", hint=hint)
+
+
+def verify(model: Model, loaded: Any, config: BuildConfig, progress: Progress) -> ComparisonReport:
+    """Return how a loaded engine compares with its model, on the inputs of the calibration if there are any.
+
+    Raises AccuracyError when it is outside of the tolerance of its precision.
+    """
+    precision = built_precision(config, model.proto)
+    specs = input_specs(model.proto)
+    if config.calibration:
+        sets = read_inputs(config.calibration, specs)
+    else:
+        choices = shape_choices(model.proto, config.profiles)
+        sets = make_inputs(specs, choices, num_sets=DEFAULT_SETS)
+    feeds, labels = [each.feed for each in sets], [each.label for each in sets]
+    report = compare(model.path, loaded, feeds, TOLERANCE[precision], labels=labels, progress=progress)
+    if not report.passed:
+        worst = report.worst
+        error = worst.problem or f"max|error| is {worst.relative_error:.2g} of max|y|, allowed {worst.tolerance}"
+        raise AccuracyError(
+            f"the engine does not compute what the model does: output {worst.name}, {worst.input_set}: {error}",
+            where="--verify",
+            hint="no engine was written; build without --verify, then: trtconv compare MODEL ENGINE --bisect",
+        )
+    return report
