@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trtconv import engine, installed
+from trtconv import engine
 from trtconv.benchmark import checking, cuda
 from trtconv.benchmark.cases import Case, Values, make_values, pack, select_cases, unpack
 from trtconv.benchmark.cuda import Device, OutOfMemoryError
@@ -24,7 +24,7 @@ from trtconv.benchmark.one_op_engines import KINDS, BuiltEngine, Kind, build_eng
 from trtconv.benchmark.ops_report import CaseResult, OpsReport
 from trtconv.benchmark.timing import Enqueue, host_microseconds, time_side_by_side
 from trtconv.config import BuildConfig
-from trtconv.errors import BackendError, ConfigError
+from trtconv.errors import BackendError, ConfigError, TrtconvError
 from trtconv.progress import NoProgress, Progress
 
 Array = npt.NDArray[Any]
@@ -33,6 +33,9 @@ Engines = Mapping[tuple[Case, Kind], BuiltEngine]
 PHASE = "checking and timing"
 _SETS_BEYOND_L2 = 4  # how many times L2's size the buffers are that launches go round
 _MEMORY_PER_JOB = 4 << 30  # a build of the largest case and its CUDA context
+# The driver copies some sizes beyond this at 2.4 TB/s in one piece and at 2.9 to 3.0 in pieces, which is what a copying
+# kernel reaches (H100, 136, 272, 537 and 543 MB); smaller pieces cost more, 16 MiB 2.6 TB/s.
+COPY_PIECE_BYTES = 128 << 20
 _POISON = 0xFF  # NaN in every float type
 
 
@@ -62,6 +65,14 @@ class _Bench:
     engines: Engines
 
 
+class _WrongResultError(TrtconvError):
+    """A kernel of ours computes something else than its reference."""
+
+    def __init__(self, subject: str, worst_error: float) -> None:
+        super().__init__(f"{subject} is wrong: {_times_bound(worst_error)}")
+        self.worst_error = worst_error
+
+
 def bench_ops(options: OpsOptions | None = None, progress: Progress | None = None) -> OpsReport:
     """Check every kernel against its reference, then time it; a wrong one is reported and not timed.
 
@@ -72,10 +83,10 @@ def bench_ops(options: OpsOptions | None = None, progress: Progress | None = Non
     device = cuda.open_device()
     library, described = load_kernels()
     kinds = [kind for kind, is_wanted in zip(KINDS, (options.native, options.engines), strict=True) if is_wanted]
-    why_no_engines = _why_no_engines() if kinds else None
+    tensorrt, why_no_engines = find_tensorrt() if kinds else (None, None)
     with tempfile.TemporaryDirectory(prefix="trtconv-bench-") as folder:
         engines: Engines = {}
-        if kinds and why_no_engines is None:
+        if tensorrt is not None:
             num_jobs = options.num_jobs or _default_jobs(device)
             engines = build_engines(cases, kinds, Path(folder), num_jobs, progress)
         bench = _Bench(device, library, engines)
@@ -92,19 +103,19 @@ def bench_ops(options: OpsOptions | None = None, progress: Progress | None = Non
         "driver_cuda": device.gpu.driver,
         "l2_bytes": device.l2_bytes,
         "trtconv": version("trtconv"),
-        "tensorrt": installed.backend_version("tensorrt") if engines else None,
+        "tensorrt": tensorrt,
         "plugin_library_sha256": described.sha256,
     }
     return OpsReport(machine, results, why_no_engines)
 
 
-def _why_no_engines() -> str | None:
-    """Return why TensorRT cannot build here, None where it can."""
+def find_tensorrt() -> tuple[str | None, str | None]:
+    """Return the version of TensorRT, or None and why it cannot build here."""
     try:
-        engine.select_backend(BuildConfig(backend="tensorrt"))
+        backend, _ = engine.select_backend(BuildConfig(backend="tensorrt"))
     except BackendError as error:
-        return str(error)
-    return None
+        return None, str(error)
+    return str(backend.trt.__version__), None
 
 
 def _default_jobs(device: Device) -> int:
@@ -118,6 +129,8 @@ def _bench_case(bench: _Bench, case: Case) -> CaseResult:
         with ExitStack() as until:
             sets = [_allocate(bench, case, until) for _ in range(num_sets)]
             return _check_and_time(bench, case, sets, fits_l2)
+    except _WrongResultError as error:
+        return CaseResult(case, fits_l2, "wrong", error.what, error.worst_error)
     except (NotOfferedError, OutOfMemoryError) as error:
         return CaseResult(case, fits_l2, "skipped", error.what)
 
@@ -134,45 +147,58 @@ def _check_and_time(bench: _Bench, case: Case, sets: Sequence[Tensors], fits_l2:
     def kernel(index: int, stream: int) -> None:
         launches[index](stream)
 
-    def copy(index: int, stream: int) -> None:
-        device.copy(sets[index].y, sets[index].x, case.num_bytes // 2, stream)
-
     error = checking.worst_kernel_error(case, values, _run(device, case, sets[0], kernel))
     if error > 1:
-        return CaseResult(case, fits_l2, "wrong", f"the kernel is wrong: {_times_bound(error)}", error)
-    variants: dict[str, Enqueue] = {"kernel": kernel, "copy": copy}
+        raise _WrongResultError("the kernel", error)
+    variants: dict[str, Enqueue] = {"kernel": kernel, "copy": _copy_variant(device, case, sets)}
     problems: dict[str, str] = {}
-    for kind in KINDS:
-        enqueue, problem = _engine_variant(bench, case, kind, sets, values)
-        if enqueue is not None:
-            variants[kind] = enqueue
-        if problem is not None:
-            problems[kind] = problem
+    for kind, built in ((kind, bench.engines.get((case, kind))) for kind in KINDS):
+        if built is not None:
+            try:
+                variants[kind] = _engine_variant(device, case, kind, built, sets, values)
+            except BackendError as problem:
+                problems[kind] = problem.what
     timings = time_side_by_side(device, variants, len(sets))
-    host_us = host_microseconds(device, kernel)
+    idle = bench.library.bind(replace(case, shape=(0, *case.shape[1:])), sets[0])  # enqueues nothing
+    call_us = host_microseconds(device, lambda index, stream: idle(stream))
+    host_us = max(host_microseconds(device, kernel) - call_us, 0.0)
     return CaseResult(case, fits_l2, "timed", None, error, len(sets), timings, host_us, problems)
 
 
+def _copy_variant(device: Device, case: Case, sets: Sequence[Tensors]) -> Enqueue:
+    num_bytes = case.num_bytes // 2  # each of them is read and written
+
+    def copy(index: int, stream: int) -> None:
+        for begin in range(0, num_bytes, COPY_PIECE_BYTES):
+            piece = min(COPY_PIECE_BYTES, num_bytes - begin)
+            device.copy(sets[index].y + begin, sets[index].x + begin, piece, stream)
+
+    return copy
+
+
 def _engine_variant(
-    bench: _Bench, case: Case, kind: Kind, sets: Sequence[Tensors], values: Values
-) -> tuple[Enqueue | None, str | None]:
-    """Return how to enqueue the engine of a case, once its result was found right, or why it is not timed."""
-    built = bench.engines.get((case, kind))
-    if built is None or built.path is None:
-        return None, None if built is None else built.problem
-    try:
-        runner = EngineRunner(engine.load_engine(built.path), case.name)
-    except BackendError as error:
-        return None, error.what
+    device: Device, case: Case, kind: Kind, built: BuiltEngine, sets: Sequence[Tensors], values: Values
+) -> Enqueue:
+    """Return how to enqueue the engine of a case, once its result was found right; raise BackendError where it is not.
+
+    A wrong plugin of ours is a _WrongResultError.
+    """
+    if built.path is None:
+        raise BackendError(built.problem or "was not built")
+    runner = EngineRunner(engine.load_engine(built.path), case.name)
 
     def enqueue(index: int, stream: int) -> None:
         runner.set_addresses({"x": sets[index].x, "y": sets[index].y})
         runner.enqueue(stream)
 
-    y = _run(bench.device, case, sets[0], enqueue)
+    y = _run(device, case, sets[0], enqueue)
     check = checking.worst_kernel_error if kind == "plugin" else checking.worst_native_error
     worst = check(case, values, y)
-    return (enqueue, None) if worst <= 1 else (None, f"its result is wrong: {_times_bound(worst)}")
+    if worst > 1 and kind == "plugin":
+        raise _WrongResultError("the plugin in an engine", worst)
+    if worst > 1:
+        raise BackendError(f"its result is wrong: {_times_bound(worst)}")
+    return enqueue
 
 
 def _allocate(bench: _Bench, case: Case, until: ExitStack) -> Tensors:

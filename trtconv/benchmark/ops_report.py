@@ -23,7 +23,7 @@ class CaseResult:
 
     `worst_error` is the kernel's as a fraction of what is allowed. `timings` holds the kernel, a copy of as many bytes,
     TensorRT's own layer as "native" and our plugin in an engine as "plugin"; `engine_problems` says why one of the
-    latter is missing. `host_us` is what a launch costs the processor, the call out of Python included.
+    latter is missing. `host_us` is what a launch costs the processor, beyond the call out of Python.
     """
 
     case: Case
