@@ -232,3 +232,27 @@ def test_the_module_is_imported_when_it_is_first_used() -> None:
     )
     subprocess.run([sys.executable, "-c", program], check=True)
     assert trtconv.plugins is plugins
+
+
+@pytest.mark.parametrize("dtype", CONSTANT_TYPES)
+def test_constants_in_a_real_network(dtype: str) -> None:
+    """TensorRT-RTX's networks take constants, if no plugins."""
+    rtx = pytest.importorskip("tensorrt_rtx")
+    logger = rtx.Logger(rtx.Logger.ERROR)
+    builder = rtx.Builder(logger)
+    network = builder.create_network(0)
+    values = np.array([1.5, -2.0, 0.25], dtype=CONSTANT_TYPES[dtype])
+    tensor = plugins._add_constant(network, rtx, values, getattr(rtx.DataType, dtype), "norm.scale")
+    assert (list(tensor.shape), tensor.dtype.name) == ([3], dtype)
+    assert network.get_layer(0).name == "norm.scale"
+    tensor.name = "y"
+    network.mark_output(tensor)
+    del values
+    gc.collect()
+    config = builder.create_builder_config()
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(rtx.ComputeCapability.SM89, 0)
+    plan = builder.build_serialized_network(network, config)
+    assert plan is not None
+    wanted = np.array([1.5, -2.0, 0.25], dtype=CONSTANT_TYPES[dtype]).tobytes()
+    assert wanted in bytes(memoryview(plan))
