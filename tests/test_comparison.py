@@ -10,7 +10,8 @@ import onnx
 import onnx.parser
 import pytest
 
-from trtconv.comparison import ComparisonReport, compare, random_inputs
+from trtconv.comparison import ComparisonReport, OutputComparison, Tolerance, compare, random_inputs
+from trtconv.comparison.measuring import Element, compare_output
 from trtconv.errors import ConfigError
 
 REFERENCE = "y = Mul(x, two)  z = Neg(x)"
@@ -105,3 +106,116 @@ def test_random_inputs_are_seeded_and_shaped(tmp_path: Path) -> None:
     assert not np.array_equal(first[0]["x"], first[1]["x"])
     assert not np.array_equal(first[0]["x"], other[0]["x"])
     assert -1 <= first[0]["x"].min() < 0 < first[0]["x"].max() <= 1
+
+
+def measured(expected: object, got: object, tolerance: Tolerance | None = None) -> OutputComparison:
+    """Compare two arrays, float32 unless they have a type."""
+    pair = [{"y": np.asarray(each, getattr(each, "dtype", np.float32))} for each in (expected, got)]
+    return compare_output("y", *pair, tolerance or Tolerance(of_max=1e-3))
+
+
+def test_the_figures_of_an_output() -> None:
+    found = measured([[1, -2, 0], [4, 8, -16]], [[1.5, -2, 0.25], [4, 8, -12]], Tolerance(atol=0.3))
+    assert not found.passed
+    assert (found.max_abs_error, found.mean_abs_error) == (4, 4.75 / 6)
+    assert (found.max_elementwise_error, found.mean_elementwise_error) == (0.5, 0.75 / 5)
+    assert (found.max_abs_reference, found.relative_error) == (16, 0.25)
+    assert found.num_bad == 2
+    assert found.first_bad == Element((0, 0), 1, 1.5)
+    assert found.worst == Element((1, 2), -16, -12)
+    first, second = (np.array(values, float) for values in ([1, -2, 0, 4, 8, -16], [1.5, -2, 0.25, 4, 8, -12]))
+    assert found.cosine == pytest.approx(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "passed"),
+    [
+        (Tolerance(of_max=0.0101), True),
+        (Tolerance(of_max=0.0099), False),
+        (Tolerance(atol=0.101), True),
+        (Tolerance(atol=0.099), False),
+        (Tolerance(rtol=0.0101), False),  # the small element alone is out
+        (Tolerance(rtol=0.101), True),
+        (Tolerance(of_max=0.005, atol=0.03, rtol=0.0201), True),
+        (Tolerance(of_max=0.005, atol=0.03, rtol=0.0199), False),
+    ],
+)
+def test_a_tolerance_is_the_sum_of_its_terms(tolerance: Tolerance, passed: bool) -> None:
+    assert measured(np.array([1.0, 10.0]), np.array([1.1, 10.1]), tolerance).passed == passed
+
+
+def test_an_infinity_of_the_other_sign_fails() -> None:
+    found = measured([1, np.inf, -np.inf], [1, np.inf, np.inf])
+    assert not found.passed
+    assert found.first_bad == Element((2,), -np.inf, np.inf)
+    assert found.num_bad == 1
+
+
+def test_nan_at_another_place_fails_and_is_named() -> None:
+    found = measured([[np.nan, 1], [2, 3]], [[1, np.nan], [2, 3]])
+    assert not found.passed
+    assert "1 NaN and 0 infinities, expected 1 NaN" in (found.problem or "")
+    assert found.first_bad is not None
+    assert found.first_bad.index == (0, 0)
+
+
+def test_finite_elements_beside_equal_infinities_are_compared() -> None:
+    assert not measured([np.inf, 1.0], [np.inf, 2.0]).passed
+    assert measured([np.inf, 1.0], [np.inf, 1.0001]).passed
+
+
+def test_integers_are_compared_beyond_what_floats_hold() -> None:
+    big = 1 << 60
+    assert not measured(np.array([big]), np.array([big + 1]), Tolerance()).passed
+    assert measured(np.array([big]), np.array([big]), Tolerance()).passed
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "problem"),
+    [
+        (np.float32, np.float16, False),
+        (np.int64, np.int32, False),
+        (np.float32, np.int32, True),
+        (np.int32, np.bool_, True),
+        (np.float32, np.str_, True),
+    ],
+)
+def test_types_of_another_kind_are_not_compared(first: type, second: type, problem: bool) -> None:
+    found = measured(np.ones(3, first), np.ones(3, second))
+    assert (found.problem is not None) == problem
+    assert found.passed != problem
+
+
+def test_outputs_that_prove_nothing_are_named(tmp_path: Path) -> None:
+    path = save(tmp_path / "zeros.onnx", "y = Sub(x, x)  z = Neg(x)")
+    report = compare(path, path, [FEED, FEED], 0.0)
+    assert report.passed
+    assert report.warnings == ["output y has no number but 0 in every input set: its comparison proves nothing"]
+    text = '<ir_version: 8, opset_import: ["": 17]> g (float[3] x) => (int64[A,1] y) { t = Sub(x, x)  y = NonZero(t) }'
+    onnx.save(onnx.parser.parse_model(text), path)
+    assert "output y is empty" in compare(path, path, [FEED], 0.0).warnings[0]
+
+
+def test_one_telling_input_set_is_enough(tmp_path: Path) -> None:
+    path = save(tmp_path / "model.onnx", "y = Neg(x)  z = Neg(x)")
+    assert compare(path, path, [{"x": np.zeros(3, np.float32)}, FEED], 0.0).warnings == []
+
+
+def test_another_float_type_is_noted(reference: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["": 17]> g (float[3] x) => (float16[3] y, float[3] z) <float two = {2.0}> '
+    body = "{ t = Mul(x, two)  y = Cast<to = 10>(t)  z = Neg(x) }"
+    candidate = reference.with_name("candidate.onnx")
+    onnx.save(onnx.parser.parse_model(text + body), candidate)
+    report = compare(reference, candidate, [FEED], 0.0)
+    assert report.passed
+    assert report.notes == ["output y: float16, float32 in the reference"]
+
+
+def test_an_input_of_another_type_gets_its_values_in_that_type(reference: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["": 17]> g (float16[3] x) => (float[3] y, float[3] z) '
+    body = "<float two = {2.0}> { w = Cast<to = 1>(x)  y = Mul(w, two)  z = Neg(w) }"
+    candidate = reference.with_name("candidate.onnx")
+    onnx.save(onnx.parser.parse_model(text + body), candidate)
+    report = compare(reference, candidate, [FEED], 0.0)
+    assert report.passed
+    assert report.notes == ["input x: float32 for the reference, float16 for the candidate"]

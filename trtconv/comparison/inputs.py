@@ -100,8 +100,7 @@ def make_inputs(
         fixed = [InputSpec(spec.name, spec.dtype, choice.shapes.get(spec.name, spec.dims)) for spec in specs]
         make = _random if generator == "random" else _adversarial
         for label, feed in make(fixed, seed, num_sets, narrow):
-            values = {spec.name: np.array(choice.values.get(spec.name), spec.dtype) for spec in specs}
-            given = {name: values[name].reshape(feed[name].shape) for name in choice.values if name in feed}
+            given = {name: _as_values(name, values, feed[name]) for name, values in choice.values.items()}
             sets.append(InputSet(f"{label}, {choice.label}" if choice.label else label, {**feed, **given}))
     return sets
 
@@ -130,7 +129,8 @@ def _random(
     for spec in specs:
         dtype = DataType.from_dtype(_generated(spec).dtype, "numpy")
         metadata.add(spec.name, dtype=dtype, shape=_fixed(spec))
-    loader = DataLoader(seed=seed, iterations=num_sets, input_metadata=metadata, val_range=(-1.0, 1.0))
+    ranges = {spec.name: (-1.0, 1.0) if spec.dtype.kind == "f" else (0, 1) for spec in specs}
+    loader = DataLoader(seed=seed, iterations=num_sets, input_metadata=metadata, val_range=ranges)
     for number, feed in enumerate(loader, start=1):
         yield f"random {number}", {name: np.asarray(value) for name, value in feed.items()}
 
@@ -189,6 +189,12 @@ ADVERSARIAL: Mapping[str, Callable[[np.random.Generator, tuple[int, ...], bool],
     "extremes": _extremes,
     "sparse spikes": _sparse_spikes,
 }
+
+
+def _as_values(name: str, values: tuple[int, ...], like: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if len(values) != like.size:
+        raise ConfigError(f"{len(values)} values, expected {like.size}", where=f"--shape {name}")
+    return np.array(values, like.dtype).reshape(like.shape)
 
 
 def _generated(spec: InputSpec) -> InputSpec:
