@@ -23,6 +23,7 @@ DOORS = {
     "click": {"cli"},
     "polygraphy": {"comparison.runners", "comparison.inputs"},
     "rich": {"progress", "tables"},
+    "cuda": {"benchmark.cuda"},
     "matplotlib": {"comparison.plot", "benchmark.roofline"},
     "PIL": {"comparison.input_files"},
     "onnxruntime": {"passes.constant_values", "onnx_session"},

@@ -119,7 +119,7 @@ def test_engines_of_a_model_agree_and_are_timed(tmp_path: Path) -> None:
     assert path is not None
     before = sorted(tmp_path.iterdir())
     report = bench_model(path, BuildConfig(opt_level=1, tf32=False), layers=True)
-    assert report.agree, report.render()
+    assert report.comparison.passed, report.render()
     assert report.variants["plugin"].num_plugins == network.num_plugins
     assert report.variants["native"].num_plugins == 0
     assert report.speedup is not None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trtconv.benchmark.timing import Timing
+from trtconv.comparison.report import ComparisonReport
 from trtconv.errors import TrtconvError
 from trtconv.report import format_size
 from trtconv.tables import DEFAULT_WIDTH, Column, Facts, Table, render
@@ -29,23 +30,21 @@ class BuiltVariant:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """The result of `trtconv bench MODEL`. Engines that do not `agree` have no `timings`."""
+    """The result of `trtconv bench MODEL`. Engines whose outputs differ have no `timings`."""
 
     model: Path
     machine: Mapping[str, Any]
     shapes: Mapping[str, Sequence[int]]
     options: Mapping[str, Any]
     variants: Mapping[str, BuiltVariant]
-    outputs: Sequence[Mapping[str, Any]]
-    tolerance: float
-    agree: bool
+    comparison: ComparisonReport
     timings: Mapping[str, Timing] = field(default_factory=dict)
     layer_times: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
         """1 when the engines differ."""
-        return 0 if self.agree else TrtconvError.exit_code
+        return 0 if self.comparison.passed else TrtconvError.exit_code
 
     @property
     def speedup(self) -> float | None:
@@ -62,9 +61,7 @@ class ModelReport:
             "shapes": {name: list(shape) for name, shape in self.shapes.items()},
             "options": dict(self.options),
             "engines": {ops: self._engine_json(ops) for ops in self.variants},
-            "outputs": [dict(output) for output in self.outputs],
-            "tolerance": self.tolerance,
-            "agree": self.agree,
+            "comparison": self.comparison.to_json(),
             "speedup": self.speedup,
         }
 
@@ -101,11 +98,13 @@ class ModelReport:
             yield "note", note
         if self.variants["plugin"].num_plugins == 0:
             yield "note", "no node becomes a plugin in this model: both engines hold TensorRT's own layers"
-        for output in self.outputs:
-            state = "same" if output["passed"] else "differs"
-            detail = output["problem"] or f"max|difference| is {output['relative_error']:.2g} of max|y|"
-            yield "output", f"{output['name']}: {state}, {detail} (tolerance {self.tolerance:g})"
-        if not self.agree:
+        for output in self.comparison.outputs:
+            state = "same" if output.passed else "differs"
+            detail = output.problem or f"max|difference| is {output.relative_error:.2g} of max|y|"
+            yield "output", f"{output.name}: {state}, {detail} (tolerance {output.tolerance})"
+        for warning in self.comparison.warnings:
+            yield "warning", warning
+        if not self.comparison.passed:
             yield "not timed", "the two engines differ"
 
     def _row(self, ops: str) -> list[str]:

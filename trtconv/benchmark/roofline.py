@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trtconv.benchmark.ops_report import CaseResult, OpsReport
-from trtconv.errors import BackendError, ConfigError
+from trtconv.comparison.plot import require_matplotlib
+from trtconv.errors import ConfigError
 
 SUFFIXES = (".png", ".svg")
 _MARKERS = {"fp32": "o", "fp16": "s", "bf16": "D", "int8": "^"}
@@ -19,12 +20,7 @@ def require_plot(path: Path) -> None:
     """Raise before any long work where the plot could not be drawn."""
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"got {path.suffix or 'no suffix'}, expected {' or '.join(SUFFIXES)}", where=str(path))
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise BackendError(
-            "matplotlib is not installed", where=str(path), hint="run: pip install 'trtconv[plot]'"
-        ) from None
+    require_matplotlib()
 
 
 def draw(report: OpsReport, suffix: str) -> bytes:
