@@ -33,14 +33,19 @@ def normalised(lines: Iterable[str]) -> list[str]:
     return [line + (_REPEATED if len(list(same)) > 1 else "") for line, same in groupby(plain)]
 
 
-def documented() -> list[str]:
+def calls_of(lines: Iterable[str]) -> set[str]:
+    """Return the names of the calls that the lines of a trace tell of."""
+    return {re.sub(r'^(#\d+ \w+ \w+ ".*"|creator \w+): ', "", line).split()[0] for line in lines}
+
+
+def documented(path: Path = DOCUMENT) -> list[str]:
     """Return the trace that docs/plugins.md shows."""
-    found = _BLOCK.search(DOCUMENT.read_text())
-    assert found, f"{DOCUMENT} has no block for the trace"
+    found = _BLOCK.search(path.read_text())
+    assert found, f"{path} has no block for the trace"
     return found[2].splitlines()
 
 
-def document(lines: Iterable[str]) -> None:
+def document(lines: Iterable[str], path: Path = DOCUMENT) -> None:
     """Write the trace into docs/plugins.md."""
     text = "".join(f"{line}\n" for line in lines)
-    DOCUMENT.write_text(_BLOCK.sub(lambda found: found[1] + text + found[3], DOCUMENT.read_text()))
+    path.write_text(_BLOCK.sub(lambda found: found[1] + text + found[3], path.read_text()))

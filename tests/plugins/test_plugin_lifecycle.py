@@ -11,7 +11,7 @@ import pytest
 from host_compiler import compile_cpp
 
 from tests.gpu.kernel_library import library_path
-from tests.plugin_trace import MARK, VARIABLE, normalised, trace_lines
+from tests.plugin_trace import DOCUMENT, MARK, VARIABLE, calls_of, document, documented, normalised, trace_lines
 
 pytestmark = pytest.mark.skipif(not library_path().exists(), reason="the plugin library is not built")
 
@@ -78,8 +78,7 @@ creator InstanceNorm: createPlugin runtime "a node" -> #4
 def test_trace_tells_each_call_of_a_life(program: Path) -> None:
     lines = trace_lines(run(program, **{VARIABLE: "1"}).stderr)
     assert normalised(lines)[: len(COPIES)] == COPIES
-    calls = {re.sub(r"^#\d+ \w+ \w+ \".*\": |^creator \w+: ", "", line).split()[0] for line in lines}
-    assert calls == {
+    assert calls_of(lines) == {
         *("createPlugin", "clone", "attachToContext", "destroyed", "getFieldsToSerialize", "getTimingCacheID"),
         *("getOutputDataTypes", "getOutputShapes", "supportsFormatCombination", "getWorkspaceSize", "onShapeChange"),
         *("enqueue", "configurePlugin", "setTactic", "getFieldNames"),
@@ -91,6 +90,22 @@ def test_trace_tells_each_call_of_a_life(program: Path) -> None:
         '#5 build InstanceNorm "first_norm": configurePlugin [2, 3, 4, 4]:[2, 3, 4, 4] [3]:[3] [3]:[3]',
     ):
         assert line in lines
+
+
+def test_the_document_names_each_call_that_is_traced(program: Path) -> None:
+    text = DOCUMENT.read_text()
+    lines = trace_lines(run(program, **{VARIABLE: "1"}).stderr)
+    assert {call for call in calls_of(lines) if call not in text} == set()
+
+
+def test_the_document_takes_a_trace(tmp_path: Path) -> None:
+    page = tmp_path / "plugins.md"
+    page.write_text(DOCUMENT.read_text())
+    lines = ["TensorRT 1.2.3", '#1 build Op "a\1b": clone -> #2']
+    document(lines, page)
+    assert documented(page) == lines
+    document(documented(), page)
+    assert page.read_text() == DOCUMENT.read_text()
 
 
 def test_every_plugin_that_was_made_is_destroyed_once(program: Path) -> None:
