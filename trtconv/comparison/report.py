@@ -10,18 +10,11 @@ from typing import Any
 from trtconv.comparison.measuring import Element, OutputComparison
 from trtconv.tables import DEFAULT_WIDTH, NOTHING, Block, Column, Facts, Table, render
 
-_COLUMNS = (
-    Column("output", "name"),
-    Column("result"),
-    Column("max|err|"),
-    Column("mean|err|"),
-    Column("of max|y|"),
-    Column("tolerance"),
-    Column("max rel"),
-    Column("mean rel"),
-    Column("cosine"),
-    Column("worst: expected, got", "text"),
-)
+_NAME = Column("output", "name")
+_ERRORS = (_NAME, Column("result"), Column("max|err|"), Column("mean|err|"), Column("of max|y|"), Column("cosine"))
+_ELEMENTS = (_NAME, Column("max rel"), Column("mean rel"), Column("worst: expected, got", "text"))
+_TOLERANCES = (_NAME, Column("|error| at most", "text"))
+_PROBLEMS = (_NAME, Column("why it differs", "text"), Column("input set", "text"))
 
 
 @dataclass(frozen=True)
@@ -121,22 +114,31 @@ class ComparisonReport:
 
     def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
         """Return the report as text."""
-        facts = [("reference", self.reference), ("candidate", self.candidate)]
         plural = "" if len(self.input_sets) == 1 else "s"
-        facts.append(("inputs", f"{len(self.input_sets)} set{plural}: {_shorten(self.input_sets)}"))
-        if self.basis:
-            facts.append(("tolerance", self.basis))
-        facts += [("note", note) for note in self.notes]
-        facts += [("warning", warning) for warning in self.warnings]
-        rows = [_row(output) for output in self.outputs]
+        facts = [
+            ("reference", self.reference),
+            ("candidate", self.candidate),
+            ("inputs", f"{len(self.input_sets)} set{plural}: {_shorten(self.input_sets)}"),
+            *([("tolerance", self.basis)] if self.basis else []),
+            *(("note", note) for note in self.notes),
+            *(("warning", warning) for warning in self.warnings),
+        ]
+        differing = [output for output in self.outputs if output.worst is not None]
+        tolerances = [(output.name, str(output.tolerance)) for output in self.outputs]
         problems = [(output.name, output.problem, output.input_set) for output in self.outputs if output.problem]
-        columns = (Column("output", "name"), Column("why it differs", "text"), Column("input set", "text"))
         blocks: list[Block] = [
             Facts(facts),
-            Table("Outputs", _COLUMNS, rows),
-            Table("Not comparable", columns, problems),
+            Table("Outputs", _ERRORS, [_errors(output) for output in self.outputs]),
+            Table("Elements", _ELEMENTS, [_elements(output) for output in differing]),
+            Table("Tolerances", _TOLERANCES, [] if self._is_default else tolerances),
+            Table("Not comparable", _PROBLEMS, problems),
         ]
         return render(blocks, width, color) + "\n\n" + render([Facts(self._conclusion())], width, color)
+
+    @property
+    def _is_default(self) -> bool:
+        """Whether `basis` tells the tolerance of every output."""
+        return all(self.basis.startswith(f"{output.tolerance} ") for output in self.outputs)
 
     def _conclusion(self) -> list[tuple[str, str]]:
         num_bad = sum(not output.passed for output in self.outputs)
@@ -148,22 +150,18 @@ class ComparisonReport:
         return [*lines, ("DIFFERS", f"{num_bad} of {len(self.outputs)} outputs not within the tolerance")]
 
 
-def _row(output: OutputComparison) -> list[str]:
+def _errors(output: OutputComparison) -> list[str]:
     verdict = "same" if output.passed else "DIFFERS"
-    tolerance = str(output.tolerance)
     if output.problem is not None:
-        return [output.name, verdict, *[NOTHING] * 3, tolerance, *[NOTHING] * 3, _describe_element(output.worst)]
+        return [output.name, verdict, *[NOTHING] * 4]
     errors = (output.max_abs_error, output.mean_abs_error, output.relative_error)
+    return [output.name, verdict, *(f"{error:.2g}" for error in errors), f"{output.cosine:.7f}"]
+
+
+def _elements(output: OutputComparison) -> list[str]:
     relative = (output.max_elementwise_error, output.mean_elementwise_error)
-    return [
-        output.name,
-        verdict,
-        *(f"{error:.2g}" for error in errors),
-        tolerance,
-        *(f"{error:.2g}" for error in relative),
-        f"{output.cosine:.7f}",
-        _describe_element(output.worst),
-    ]
+    figures = [NOTHING] * 2 if output.problem is not None else [f"{error:.2g}" for error in relative]
+    return [output.name, *figures, _describe_element(output.worst)]
 
 
 def _describe(output: OutputComparison) -> str:
