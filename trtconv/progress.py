@@ -47,10 +47,13 @@ class NoProgress:
 
 
 class PlainProgress:
-    """One line every few seconds: the innermost phase, its steps, the time since the start."""
+    """One line every few seconds: the innermost phase, its steps, the time since the start; `label` says of what."""
 
-    def __init__(self, stream: TextIO, interval_seconds: float = PLAIN_INTERVAL_SECONDS) -> None:
+    def __init__(
+        self, stream: TextIO, interval_seconds: float = PLAIN_INTERVAL_SECONDS, label: str = "building"
+    ) -> None:
         self._stream = stream
+        self._label = label
         self._interval = interval_seconds
         self._start = self._last = time.monotonic()
         self._phases: dict[str, tuple[int, int]] = {}  # steps done and steps in all; the innermost phase is the last
@@ -82,7 +85,7 @@ class PlainProgress:
             name, (done, total) = next(reversed(self._phases.items()), ("Starting", (0, 0)))
         steps = f" {done}/{total}" if total else ""
         with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop a build
-            print(f"building   {now - self._start:.0f} s: {name}{steps}", file=self._stream, flush=True)
+            print(f"{self._label:<10} {now - self._start:.0f} s: {name}{steps}", file=self._stream, flush=True)
 
 
 class BarProgress:

@@ -61,7 +61,7 @@ def bench(
         roofline.require_plot(plot)
     for path in filter(None, (out, plot)):
         files.require_writable(path, inputs=() if model is None else (model,))
-    with shown_progress(quiet=as_json or quiet, plain=False) as progress:
+    with shown_progress(quiet=as_json or quiet, plain=False, label="timing") as progress:
         report = _bench_ops(options, progress) if model is None else _bench_model(model, options, progress)
     contents = {} if out is None else {out: (json.dumps(report.to_json(), indent=1) + "\n").encode()}
     if plot is not None:

@@ -54,13 +54,13 @@ def print_log(message: str) -> None:
 
 
 @contextlib.contextmanager
-def shown_progress(quiet: bool, plain: bool) -> Iterator[Progress]:
+def shown_progress(quiet: bool, plain: bool, label: str = "building") -> Iterator[Progress]:
     from trtconv.progress import BarProgress, NoProgress, PlainProgress
 
     if quiet:
         yield NoProgress()
     elif plain or not sys.stderr.isatty():
-        yield PlainProgress(sys.stderr)
+        yield PlainProgress(sys.stderr, label=label)
     else:
         with BarProgress(sys.stderr) as bars:
             yield bars
