@@ -50,7 +50,7 @@ def made(trt: Any, monkeypatch: pytest.MonkeyPatch) -> Made:
         return make_field(name, values, kind)
 
     def note_weights(*arguments: Any) -> Any:
-        made.weights.append(arguments)  # type: ignore[arg-type]
+        made.weights.append(arguments)
         return make_weights(*arguments)
 
     monkeypatch.setattr(bindings, "PluginField", note_field)

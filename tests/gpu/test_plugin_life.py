@@ -43,6 +43,7 @@ def test_the_traced_life_is_the_documented_one(tmp_path: Path) -> None:
     if os.environ.get(UPDATE_VARIABLE) == "1":
         document(lines)
     shown = documented()
+    assert shown[0].startswith("TensorRT "), f"docs/plugins.md shows no trace: set {UPDATE_VARIABLE}=1"
     if shown[0] != lines[0]:
         pytest.skip(f"docs/plugins.md shows {shown[0]}, this is {lines[0]}")
     assert lines == shown
