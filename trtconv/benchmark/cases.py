@@ -26,7 +26,7 @@ DTYPES: dict[str, npt.DTypeLike] = {
 }
 EPSILON = 1e-5
 
-_NORM_SHAPES = (
+NORM_SHAPES = (
     (1, 64, 256, 256),
     (1, 256, 64, 64),
     (16, 512, 32, 32),
@@ -35,8 +35,8 @@ _NORM_SHAPES = (
     (8, 64, 512, 512),
     (1, 32, 128, 128, 128),
 )
-_SMALL_NORM_SHAPES = ((64, 256, 8, 8), (1, 1024, 4, 4), (1, 2048, 1, 7))
-_PADS = (
+SMALL_NORM_SHAPES = ((64, 256, 8, 8), (1, 1024, 4, 4), (1, 2048, 1, 7))
+PADS = (
     ((1, 3, 1080, 1920), 4),
     ((1, 128, 64, 64), 1),
     ((1, 64, 256, 256), 3),
@@ -113,16 +113,16 @@ class Case:
 def all_cases() -> Iterator[Case]:
     """Yield every case, in the order of the report."""
     for dtype in ("fp32", "fp16", "bf16"):
-        for shape in (*_NORM_SHAPES, *_SMALL_NORM_SHAPES):
+        for shape in (*NORM_SHAPES, *SMALL_NORM_SHAPES):
             yield Case("InstanceNorm", shape, dtype)
     for dtype in ("fp32", "fp16", "int8"):
-        for shape, pad in _PADS:
+        for shape, pad in PADS:
             yield Case("ReflectPad", shape, dtype, pad)
-    for shape in (*_NORM_SHAPES, *_SMALL_NORM_SHAPES):  # what TensorRT's convolutions in 16 bits produce
+    for shape in (*NORM_SHAPES, *SMALL_NORM_SHAPES):  # what TensorRT's convolutions in 16 bits produce
         if len(shape) > 3:
             yield Case("InstanceNorm", shape, "fp16", 0, "channels_last")
     for dtype, format_ in (("fp32", "channels_last"), ("fp16", "channels_last"), ("int8", "chw32")):
-        for shape, pad in _PADS:
+        for shape, pad in PADS:
             if len(shape) > 3 and (dtype != "fp32" or shape[1] % 4 == 0):  # TensorRT has no HWC of 3 channels
                 yield Case("ReflectPad", shape, dtype, pad, format_)
 
