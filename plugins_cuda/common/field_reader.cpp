@@ -35,6 +35,9 @@ char const* nameOf(PluginFieldType type)
     return "unlisted type";
 }
 
+constexpr char const* kOneFloat = "float32 x 1";
+constexpr char const* kIntegers = "int32 or int64";
+
 std::string describe(PluginField const& field)
 {
     return text(nameOf(field.type), " x ", field.length);
@@ -58,18 +61,18 @@ FieldReader::FieldReader(nvinfer1::PluginFieldCollection const* given)
 
 float FieldReader::getFloat(std::string_view name)
 {
-    PluginField const& field = take(name);
-    require(field.type == PluginFieldType::kFLOAT32 && field.length == 1, "field \"", name,
-        "\": expected float32 x 1, given ", describe(field));
+    PluginField const& field = take(name, kOneFloat);
+    require(field.type == PluginFieldType::kFLOAT32 && field.length == 1, "field \"", name, "\": expected ", kOneFloat,
+        ", given ", describe(field));
     return *static_cast<float const*>(field.data);
 }
 
 std::vector<int32_t> FieldReader::getIntegers(std::string_view name)
 {
-    PluginField const& field = take(name);
+    PluginField const& field = take(name, kIntegers);
     bool const isInt64 = field.type == PluginFieldType::kINT64;
-    require((isInt64 || field.type == PluginFieldType::kINT32) && field.length >= 0, "field \"", name,
-        "\": expected int32 or int64, given ", describe(field));
+    require((isInt64 || field.type == PluginFieldType::kINT32) && field.length >= 0, "field \"", name, "\": expected ",
+        kIntegers, ", given ", describe(field));
     std::vector<int32_t> values;
     for (int32_t i = 0; i < field.length; ++i)
     {
@@ -86,11 +89,12 @@ void FieldReader::rejectUnread() const
 {
     for (Entry const& entry : mEntries)
     {
-        require(entry.isRead, "unknown field \"", entry.field.name, "\"");
+        require(entry.isRead, "unknown field \"", entry.field.name, "\", given ", describe(entry.field),
+            "; expected fields: ", names(true));
     }
 }
 
-PluginField const& FieldReader::take(std::string_view name)
+PluginField const& FieldReader::take(std::string_view name, char const* expected)
 {
     for (Entry& entry : mEntries)
     {
@@ -101,17 +105,20 @@ PluginField const& FieldReader::take(std::string_view name)
             return entry.field;
         }
     }
-    throw PluginError(text("field \"", name, "\" is missing; given: ", givenNames()));
+    throw PluginError(text("field \"", name, "\" is missing, expected ", expected, "; given fields: ", names(false)));
 }
 
-std::string FieldReader::givenNames() const
+std::string FieldReader::names(bool onlyRead) const
 {
-    std::string names;
+    std::string result;
     for (Entry const& entry : mEntries)
     {
-        names += (names.empty() ? "" : ", ") + std::string(entry.field.name);
+        if (entry.isRead || !onlyRead)
+        {
+            result += (result.empty() ? "" : ", ") + std::string(entry.field.name);
+        }
     }
-    return names.empty() ? "none" : names;
+    return result.empty() ? "none" : result;
 }
 
 } // namespace trtconv

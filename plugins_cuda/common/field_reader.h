@@ -32,8 +32,11 @@ private:
         bool isRead;
     };
 
-    nvinfer1::PluginField const& take(std::string_view name);
-    std::string givenNames() const;
+    // Returns the field called `name`; `expected` says in a message what it should be.
+    nvinfer1::PluginField const& take(std::string_view name, char const* expected);
+
+    // The names of all given fields, or of those that were asked for.
+    std::string names(bool onlyRead) const;
 
     std::vector<Entry> mEntries;
 };
