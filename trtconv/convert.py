@@ -150,7 +150,8 @@ def rewrite(
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
     Without `functions` only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they
-    prefer a function to a plugin. Copies of the external data files come along. Raises a TrtconvError; then no file was written.
+    prefer a function to a plugin. Copies of the external data files come along. Raises a TrtconvError; then no file was
+    written.
     """
     model_path, output = Path(model_path), Path(output)
     files.require_readable(model_path)

@@ -1,7 +1,8 @@
-"""Run a model that is in memory in ONNX Runtime, node by node as it is written, its data files where they are."""
+"""Run models in ONNX Runtime on the CPU: a file with all optimisations, or one in memory, node by node as written."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,20 @@ from trtconv.external_data import external_tensors, leads_away, read_external_te
 # ONNX Runtime maps data files that it opens itself, where it would copy weights that it is given.
 _DATA_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
 _FIRST_WITH_DATA_FOLDER = (1, 21)
+_NO_LOG = 4  # what matters it raises as well
+
+
+def open_file(path: Path) -> Any:
+    """Return an ONNX Runtime session of a model's file, with all optimisations.
+
+    What ONNX Runtime raises comes through as it is.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _NO_LOG
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))  # by itself it counts cores that it may not use
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def open_session(proto: onnx.ModelProto, folder: Path) -> Any:
@@ -23,7 +38,7 @@ def open_session(proto: onnx.ModelProto, folder: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
+    options.log_severity_level = _NO_LOG
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED  # the default holds every output at once
     options.enable_mem_pattern = False

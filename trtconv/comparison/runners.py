@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from trtconv.comparison.engine_profiles import choose_profile
 from trtconv.comparison.measuring import Arrays
 from trtconv.engine import ENGINE_MARKS, load_engine
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
+from trtconv.onnx_session import open_file
 
 INSTALL_HINT = "run: pip install 'trtconv[compare]'"
 _ERROR_MARKS = ("error: ", "internal_error: ")  # how load_engine's log begins what TensorRT calls an error
@@ -98,9 +100,9 @@ def opened(model: Any, role: str) -> Iterator[Runner]:
 
 
 def _session_runner(model: Any, role: str) -> Any:
-    from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
+    from polygraphy.backend.onnxrt import OnnxrtRunner
 
-    return OnnxrtRunner(SessionFromOnnx(str(model), providers=["cpu"]) if not callable(model) else model, name=role)
+    return OnnxrtRunner(model if callable(model) else partial(open_file, Path(model)), name=role)
 
 
 def _engine_runner(engine: Any, role: str) -> Any:

@@ -1,0 +1,265 @@
+"""The host build of the kernels' arithmetic on every golden case and on the nodes of real models.
+
+The rewritten model is run with the custom ops replaced by recorders, branches and loop bodies included. What each of
+them was given then goes through spatial map, statistics and launch choice as the kernels use them, against ONNX
+Runtime's own operator and, as a third party, the float64 reference.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import pytest
+from host_compiler import compile_cpp
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
+from test_host_instance_norm import normalise_on_host
+from test_host_reflect_pad import PAD_SESSION, pad_on_host
+
+from models.make_models import make
+from tests.equivalence import rewrite, rewrite_file, seeded_inputs
+from tests.golden import Case, case_paths, read_case
+from tests.references import instance_norm_reference, reflect_pad_reference, worst_excess
+from tests.test_make_models import SMALL
+from tests.test_real_models import RUNS_NOWHERE, feeds_for, fetched_models, given_models
+from trtconv import model_io
+from trtconv.onnx_session import open_session
+from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS
+
+VECTOR_SIZES = (1, 4, 8)
+RUNS_NOWHERE_MARK = "othing runs"  # in the note of a case whose model no runtime takes
+# Values with which the branch that holds the custom op is taken.
+TAKEN = {"if_computed_condition": {"size": np.array([3])}, "if_keep_native_by_path": {"c": np.array(True)}}
+# A network has many nodes of few kinds; the host runs one after another.
+MAX_ELEMENTS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a custom op was run on."""
+
+    x: npt.NDArray[Any]
+    epsilon: float = 0.0
+    scale: npt.NDArray[Any] | None = None
+    bias: npt.NDArray[Any] | None = None
+    pads: tuple[int, ...] = ()
+
+
+def recorders(calls: list[Call]) -> list[type[OpRun]]:
+    """Return the custom ops as ONNX's evaluator takes them; each run goes into `calls`."""
+
+    class InstanceNorm(OpRun):  # type: ignore[misc]
+        op_domain = DOMAIN
+
+        def _run(self, x: Any, scale: Any, bias: Any, **_: Any) -> tuple[Any]:
+            calls.append(Call(x, self.epsilon, scale, bias))
+            return (instance_norm_reference(x, scale, bias, self.epsilon).y.astype(x.dtype),)
+
+    class ReflectPad(OpRun):  # type: ignore[misc]
+        op_domain = DOMAIN
+
+        def _run(self, x: Any, **_: Any) -> tuple[Any]:
+            calls.append(Call(x, pads=tuple(self.pads)))
+            return (reflect_pad_reference(x, self.pads),)
+
+    return [InstanceNorm, ReflectPad]
+
+
+def calls_of_case(case: Case) -> list[Call]:
+    calls: list[Call] = []
+    bare = model_io.without_functions(case.rewrite().proto)
+    feeds = seeded_inputs(case.model, {**case.feeds, **TAKEN.get(case.path.stem, {})})
+    ReferenceEvaluator(bare, new_ops=recorders(calls)).run(None, dict(feeds))
+    return calls
+
+
+def calls_of_model(proto: onnx.ModelProto, feeds: Any) -> list[Call]:
+    """Return what the custom ops of the main graph are given, which ONNX Runtime computes.
+
+    Where there are only some in branches, ONNX's evaluator runs the model.
+    """
+    if not any(node.domain == DOMAIN for node in proto.graph.node):
+        calls: list[Call] = []
+        ReferenceEvaluator(model_io.without_functions(proto), new_ops=recorders(calls)).run(None, dict(feeds))
+        return calls
+    nodes = [node for node in proto.graph.node if node.domain == DOMAIN]
+    tapped = onnx.ModelProto()
+    tapped.CopyFrom(proto)
+    names = list(dict.fromkeys(name for node in nodes for name in node.input))
+    known = {value.name: value.type.tensor_type.elem_type for value in (*proto.graph.value_info, *proto.graph.input)}
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+    computed = [name for name in names if name not in weights]
+    del tapped.graph.output[:]
+    for index, name in enumerate(computed):
+        tapped.graph.node.append(helper.make_node("Identity", [name], [f"tap_{index}"]))
+        tapped.graph.output.append(helper.make_tensor_value_info(f"tap_{index}", known.get(name, 1), None))
+    session = open_session(tapped, Path())
+    inputs = {entry.name for entry in session.get_inputs()}
+    results = session.run(None, {name: values for name, values in feeds.items() if name in inputs})
+    values = weights | dict(zip(computed, results, strict=True))
+    return [call_of(node, [values[name] for name in node.input]) for node in nodes]
+
+
+def call_of(node: onnx.NodeProto, inputs: list[npt.NDArray[Any]]) -> Call:
+    attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    if node.op_type == PLUGIN_OPS["ReflectPad"].name:
+        return Call(inputs[0], pads=tuple(attributes["pads"]))
+    return Call(inputs[0], attributes["epsilon"], inputs[1], inputs[2])
+
+
+# A call, computed and judged. ---------------------------------------------------------------------------------------
+
+
+def check(maths: ctypes.CDLL, call: Call) -> None:
+    """Hold the host's arithmetic against ONNX Runtime's operator and the float64 reference."""
+    if call.pads:
+        check_pad(maths, call, call)
+    else:
+        check_norm(maths, call, call)
+
+
+def check_pad(maths: ctypes.CDLL, call: Call, done: Call) -> None:
+    """`done` is what the host is given; a test that it is found gives it something wrong."""
+    numbers = np.arange(1, call.x.size + 1, dtype=np.int32).reshape(call.x.shape)
+    expected = PAD_SESSION.run(None, {"x": numbers, "pads": np.array(call.pads, np.int64)})[0]
+    assert np.array_equal(reflect_pad_reference(numbers, call.pads), expected)
+    for vector_size in VECTOR_SIZES:
+        for fast in (False, True):
+            got = pad_on_host(maths, numbers, list(done.pads), vector_size - 1, vector_size, fast)
+            assert np.array_equal(got, expected)
+    # The numbers say where each element comes from, so that every type is copied alike.
+    assert np.array_equal(call.x.ravel()[expected - 1], reflect_pad_reference(call.x, call.pads))
+
+
+def check_norm(maths: ctypes.CDLL, call: Call, done: Call) -> None:
+    assert call.scale is not None
+    assert call.bias is not None
+    assert done.scale is not None
+    assert done.bias is not None
+    x = call.x.astype(np.float32)
+    scale, bias, done_scale, done_bias = (
+        np.ascontiguousarray(each, np.float32) for each in (call.scale, call.bias, done.scale, done.bias)
+    )
+    reference = instance_norm_reference(x, scale, bias, call.epsilon)
+    for vector_size in VECTOR_SIZES:
+        for num_processors in (1, 132):
+            got = normalise_on_host(
+                maths, x, done_scale, done_bias, done.epsilon, 0, vector_size, num_processors=num_processors
+            )
+            assert worst_excess(got, reference, "float32") <= 1
+    if np.isfinite(reference.y).all():
+        expected = run_norm(x, scale, bias, call.epsilon)
+        assert np.abs(got - expected).max() <= 1e-5 * max(float(np.abs(expected).max()), 1e-30)
+
+
+def run_norm(x: Any, scale: Any, bias: Any, epsilon: float) -> npt.NDArray[Any]:
+    """Run ONNX Runtime's InstanceNormalization."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "scale", "bias")]
+    node = helper.make_node("InstanceNormalization", ["x", "scale", "bias"], ["y"], epsilon=epsilon)
+    graph = helper.make_graph([node], "g", values, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": x, "scale": scale, "bias": bias})[0])
+
+
+# Every case and model. ----------------------------------------------------------------------------------------------
+
+
+REWRITTEN = [path for path in case_paths() if read_case(path).num_edits and RUNS_NOWHERE_MARK not in path.read_text()]
+
+
+@pytest.mark.parametrize("path", REWRITTEN, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_golden_case(maths: ctypes.CDLL, path: Path) -> None:
+    calls = calls_of_case(read_case(path))
+    assert calls, "no custom op was run"
+    for call in calls:
+        check(maths, call)
+
+
+@pytest.mark.parametrize("model", [*given_models(), *fetched_models()], ids=lambda model: model[0])
+def test_real_model(maths: ctypes.CDLL, model: tuple[str, Path, tuple[int, int]]) -> None:
+    name, path, counts = model
+    if name in RUNS_NOWHERE or not sum(counts):
+        pytest.skip("nothing runs it" if name in RUNS_NOWHERE else "it has none of the two operators")
+    if not path.is_file():
+        pytest.skip(f"{name}.onnx is not here")
+    proto = rewrite_file(path).proto
+    calls = calls_of_model(proto, feeds_for(onnx.load(path))[0])
+    assert calls, "no custom op was run"
+    for call in representative(calls):
+        check(maths, call)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_made_model(maths: ctypes.CDLL, name: str, tmp_path: Path) -> None:
+    model = make(name, **SMALL[name])
+    calls = calls_of_model(rewrite(model, tmp_path).proto, seeded_inputs(model))
+    assert calls
+    for call in representative(calls):
+        check(maths, call)
+
+
+def representative(calls: list[Call]) -> Iterator[Call]:
+    """Yield one call of each shape and pads, cut to whole slices where the tensor is large."""
+    seen = set()
+    for call in calls:
+        kind = (call.x.shape, call.pads)
+        if kind in seen:
+            continue
+        seen.add(kind)
+        if call.x.size > MAX_ELEMENTS and call.scale is not None and call.bias is not None:
+            kept = max(MAX_ELEMENTS // call.x[0, 0].size, 1)
+            call = replace(call, x=call.x[:1, :kept], scale=call.scale[:kept], bias=call.bias[:kept])
+        yield call
+
+
+# Wrong arithmetic is found. -------------------------------------------------------------------------------------------
+
+RNG = np.random.default_rng(3)
+NORM = Call(
+    (1e-3 * RNG.standard_normal((2, 3, 9, 11))).astype(np.float32),
+    1e-5,
+    np.array([1, 2, 3], np.float32),
+    np.array([4, 5, 6], np.float32),
+)
+PAD = Call(np.zeros((2, 3, 8, 8), np.float32), pads=(0, 0, 1, 2, 0, 0, 3, 4))
+WRONG: dict[str, tuple[Call, Callable[[Call], Call]]] = {
+    "begins and ends swapped": (PAD, lambda call: replace(call, pads=call.pads[4:] + call.pads[:4])),
+    "axes reversed": (
+        PAD,
+        lambda call: replace(call, pads=tuple(call.pads[axis] for axis in (0, 1, 3, 2, 4, 5, 7, 6))),
+    ),
+    "epsilon dropped": (NORM, lambda call: replace(call, epsilon=0.0)),
+    "scale and bias swapped": (NORM, lambda call: replace(call, scale=call.bias, bias=call.scale)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_arguments_are_found(maths: ctypes.CDLL, name: str) -> None:
+    call, spoil = WRONG[name]
+    check(maths, call)
+    with pytest.raises(AssertionError):
+        (check_pad if call.pads else check_norm)(maths, call, spoil(call))
+
+
+def test_one_block_too_few_is_found(maths: ctypes.CDLL, tmp_path: Path) -> None:
+    source = Path(__file__).with_name("host_maths.cpp").read_text()
+    spoilt, count = re.subn(r"(< )config\.splitsPerSlice\b", r"\1(config.splitsPerSlice - 1)", source)
+    assert count == 2, "the loops over a slice's blocks look different: change this test with them"
+    (tmp_path / "spoilt.cpp").write_text(spoilt)
+    library = ctypes.CDLL(str(compile_cpp(tmp_path / "spoilt.cpp", tmp_path / "spoilt.so", "-fPIC", "-shared")))
+    x = RNG.standard_normal((1, 1, 1 << 18)).astype(np.float32)  # several blocks to a slice
+    call = Call(x, 1e-5, np.ones(1, np.float32), np.zeros(1, np.float32))
+    check(maths, call)
+    with pytest.raises(AssertionError):
+        check(library, call)
