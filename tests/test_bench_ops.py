@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from tests.bench_fakes import FakeDevice, FakeEngine, FakeLibrary
 from trtconv.benchmark import cases, cuda, ops, timing
 from trtconv.benchmark.cases import Case, select_cases
-from trtconv.benchmark.kernels import KernelLibrary
+from trtconv.benchmark.kernels import NORM_DTYPES, KernelLibrary
 from trtconv.benchmark.one_op_engines import BuiltEngine
 from trtconv.benchmark.ops import OpsOptions, bench_ops
 from trtconv.benchmark.ops_report import OpsReport
@@ -318,6 +319,18 @@ def test_case_names_and_patterns() -> None:
     assert [case.shape for case in chosen if case.op == "ReflectPad"] == [(1, 256, 44100)]
     with pytest.raises(ConfigError, match="no case matches 'LayerNorm"):
         select_cases(("*", "LayerNorm*"))
+
+
+def test_numbers_are_those_of_the_header() -> None:
+    header = (Path(__file__).parents[1] / "plugins_cuda" / "trtconv_kernels.h").read_text()
+    layouts = {name.lower(): int(number) for name, number in re.findall(r"TRTCONV_FORMAT_(\w+) (\d+)", header)}
+    assert layouts
+    assert layouts.items() <= cases.LAYOUTS.items()
+    names = {"FLOAT32": "fp32", "FLOAT16": "fp16", "BFLOAT16": "bf16"}
+    assert {
+        names[name]: int(number) for name, number in re.findall(r"TRTCONV_(B?FLOAT\d+) (\d+)", header)
+    } == NORM_DTYPES
+    assert "#define TRTCONV_ERROR_TYPE (-2)" in header
 
 
 def test_made_values_hide_no_mistake() -> None:

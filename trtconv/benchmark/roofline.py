@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,12 @@ from trtconv.errors import ConfigError
 
 SUFFIXES = (".png", ".svg")
 _MARKERS = {"fp32": "o", "fp16": "s", "bf16": "D", "int8": "^"}
-_COLORS = {"InstanceNorm": "tab:blue", "ReflectPad": "tab:orange"}
+_COLORS = {  # by operator, and whether the format is the linear one
+    ("InstanceNorm", True): "tab:blue",
+    ("InstanceNorm", False): "tab:cyan",
+    ("ReflectPad", True): "tab:orange",
+    ("ReflectPad", False): "tab:olive",
+}
 
 
 def require_plot(path: Path) -> None:
@@ -31,8 +36,10 @@ def draw(report: OpsReport, suffix: str) -> bytes:
     timed = [result for result in report.results if result.status == "timed"]
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     axes = figure.add_subplot()
-    for (op, dtype, _), results in report.groups():
-        _draw_group(axes, f"{op} {dtype}", [each for each in results if each.status == "timed"], "kernel", op, dtype)
+    for (op, dtype, format_), results in report.groups():
+        style = {"color": _COLORS[op, format_ == "linear"], "marker": _MARKERS[dtype], "linestyle": "none"}
+        label = f"{op} {dtype}" if format_ == "linear" else f"{op} {dtype} {format_}"
+        _draw_group(axes, label, [each for each in results if each.status == "timed"], style)
     by_size = sorted(timed, key=lambda result: result.case.num_bytes)
     axes.plot(*_points(by_size, "copy"), color="black", linewidth=1, label="copy of the same bytes")
     native = [result for result in timed if "native" in result.timings]
@@ -49,11 +56,10 @@ def draw(report: OpsReport, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def _draw_group(axes: Any, label: str, results: Sequence[CaseResult], variant: str, op: str, dtype: str) -> None:
-    style = {"color": _COLORS[op], "marker": _MARKERS[dtype], "linestyle": "none"}
+def _draw_group(axes: Any, label: str, results: Sequence[CaseResult], style: Mapping[str, Any]) -> None:
     beyond, inside = ([each for each in results if each.fits_l2 == fits] for fits in (False, True))
-    axes.plot(*_points(beyond, variant), **style, label=label)
-    axes.plot(*_points(inside, variant), **style, fillstyle="none")  # hollow: L2 helped
+    axes.plot(*_points(beyond, "kernel"), **style, label=label)
+    axes.plot(*_points(inside, "kernel"), **style, fillstyle="none")  # hollow: L2 helped
 
 
 def _points(results: Sequence[CaseResult], variant: str) -> tuple[list[int], list[Any]]:

@@ -50,7 +50,6 @@ def bench(
     \b
     Example:
       trtconv bench model.onnx --precision fp16
-      trtconv bench --ops --filter 'InstanceNorm/*/fp16/*'
     """
     from trtconv import files, tables
     from trtconv.benchmark import roofline
