@@ -10,6 +10,7 @@ import pytest
 from onnx import NodeProto, helper
 
 from models.make_models import make
+from tests import command_line
 from trtconv import BuildConfig, build, dry_run, model_io, rewrite
 from trtconv.errors import ModelError
 from trtconv.plugin_ops import problem_of
@@ -82,7 +83,7 @@ def test_rewritten_nodes_have_no_problem(opset: int, tmp_path: Path) -> None:
 
 def test_rewrite_without_functions_writes_the_same_nodes(rewritten: onnx.ModelProto, tmp_path: Path) -> None:
     onnx.save(make(network="fast_neural_style", height=64, width=64), tmp_path / "model.onnx")
-    rewrite(tmp_path / "model.onnx", tmp_path / "bare.onnx", functions=False)
+    command_line.run("rewrite", tmp_path / "model.onnx", "-o", tmp_path / "bare.onnx", "--no-functions")
     bare = onnx.load(tmp_path / "bare.onnx")
     assert {function.domain for function in rewritten.functions} == {"trtconv"}
     assert list(bare.functions) == []

@@ -16,6 +16,7 @@ from trtconv.cli.options import FILE, common_options, keep_native_option, quiet_
 @click.argument("model", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="File of the rewritten model.")
 @keep_native_option
+@click.option("--no-functions", is_flag=True, help="Leave the ONNX functions out, for TensorRT's parsers before 10.7.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every node.")
 @quiet_option
 @common_options
@@ -23,6 +24,7 @@ def rewrite(
     model: Path,
     output: Path,
     keep_native: tuple[str, ...],
+    no_functions: bool,
     verbose: bool,
     quiet: bool,
     as_json: bool,
@@ -30,7 +32,8 @@ def rewrite(
 ) -> None:
     """Rewrite a MODEL for the plugins, without a build.
 
-    The result still runs in ONNX Runtime: it carries an ONNX function for each custom op.
+    The result still runs in ONNX Runtime: it carries an ONNX function for each custom op. TensorRT's parsers before
+    10.7, trtexec's among them, prefer those functions to the plugins.
 
     \b
     Example:
@@ -38,7 +41,8 @@ def rewrite(
     """
     from trtconv import convert
 
-    print_report(convert.rewrite(model, output, keep_native=keep_native), as_json, quiet=quiet, verbose=verbose)
+    report = convert.rewrite(model, output, keep_native=keep_native, functions=not no_functions)
+    print_report(report, as_json, quiet=quiet, verbose=verbose)
 
 
 @click.command()
