@@ -15,13 +15,14 @@ EXAMPLES_CPP := $(wildcard examples/cpp/*.h examples/cpp/*.cpp)
 PYTHON_CODE := trtconv models tests build_backend plugins_cuda examples
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu bench lint format golden clean
+.PHONY: help demo test test-gpu accuracy bench lint format golden clean
 
 help:
 	@echo 'make demo      set everything up and build a real engine from a real model'
 	@echo 'make test      set everything up and run every test that needs no GPU'
 	@echo 'make test-gpu  the tests that need a GPU and full TensorRT'
 	@echo 'make bench     time the kernels on the GPU here; BENCH_ARGS="--filter GLOB --no-native" and so on'
+	@echo 'make accuracy  of the tests those that compare: models and the kernels arithmetic, with a GPU engines too'
 	@echo 'make lint      ruff, mypy --strict, clang-format; make format mends what can be mended'
 	@echo 'make golden    write the expected graphs of tests/cases and inspections of tests/data anew; read the diff'
 	@echo 'make clean     remove $(VENV), build folders and generated models'
@@ -38,6 +39,11 @@ test-gpu: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/trtconv bench --ops $(BENCH_ARGS)
+
+# Part of `make test` and `make test-gpu`; tests that need a GPU skip where there is none.
+accuracy: $(INSTALLED)
+	$(BIN)/python -m pytest tests/test_compare_models.py tests/plugins/test_host_every_case.py \
+		tests/gpu/test_compare.py tests/gpu/test_engine_accuracy.py $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(PYTHON_CODE)

@@ -16,7 +16,8 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "trtconv"
 MAX_LINES = 350
 
-# The files, or all files of the packages, that may import a library; engine.py alone also imports the two TensorRT modules by name.
+# The files, or all files of the packages, that may import a library; engine.py alone also imports the two TensorRT
+# modules by name.
 DOORS = {
     "tensorrt": {"engine", "plugins"},
     "tensorrt_rtx": {"engine", "plugins"},

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trtconv import bisection, engine, files, model_io
+from trtconv import bisection, files, model_io
 from trtconv.comparison import plot as plotting
 from trtconv.comparison.default_precision import engine_precision, model_precision
 from trtconv.comparison.engine_profiles import read_profiles
 from trtconv.comparison.input_files import ImageRange, read_inputs
 from trtconv.comparison.inputs import DEFAULT_SETS, Generator, InputSet, input_specs, make_inputs, shape_choices
 from trtconv.comparison.report import ComparisonReport
-from trtconv.comparison.runners import is_engine_file, require_polygraphy
+from trtconv.comparison.runners import is_engine_file, load, require_polygraphy
 from trtconv.comparison.running import compare as run_comparison
 from trtconv.comparison.tolerance import Tolerance, Tolerances
 from trtconv.config import Profile
@@ -80,14 +80,14 @@ def compare(
     _require_all(reference, candidate, config)
     model = model_io.load(reference)
     is_engine = is_engine_file(candidate)
-    loaded = engine.load_engine(candidate, allow_embedded_code=config.allow_embedded_code) if is_engine else None
+    loaded = load(candidate, config.allow_embedded_code) if is_engine else None
     content = read_manifest(candidate) if is_engine else None
     if is_engine:
         precision, why = engine_precision(content, model.proto)
     else:
         precision, why = model_precision(model_io.load(candidate).proto)
     tolerances = Tolerances(Tolerance(of_max=TOLERANCE[precision]), config.tolerance, config.atol, config.rtol)
-    profiles = config.profiles or (read_profiles(loaded) if loaded is not None else ())
+    profiles = config.profiles or (read_profiles(loaded.engine) if loaded is not None else ())
     sets = _input_sets(model, config, [each for each in profiles if each], precision)
     report = run_comparison(
         reference,
@@ -100,7 +100,7 @@ def compare(
     )
     notes = [*_origin_notes(reference, content), *report.notes] if is_engine else report.notes
     basis = f"{tolerances.default} by default: {why}"
-    report = replace(report, candidate=str(candidate), basis=basis, notes=notes)
+    report = replace(report, basis=basis, notes=notes)
     if config.bisect and not report.passed:
         inputs = next(each for each in sets if each.label == report.worst.input_set)
         bisect = bisection.bisect_engine if is_engine else bisection.bisect_models

@@ -99,9 +99,7 @@ def find(
     num_compared = 0
     for batch in _batches(tensors):
         first, second = (side.run(_with_taps(side.proto, batch)) for side in (reference, candidate))
-        report = compare(
-            first, second, [inputs.feed], Tolerances(tolerance), labels=[inputs.label], progress=progress
-        )
+        report = compare(first, second, [inputs.feed], Tolerances(tolerance), labels=[inputs.label], progress=progress)
         compared = {output.name: output for output in report.outputs}
         for index, tensor in enumerate(batch):
             found = OutputComparison(**(vars(compared[f"{_TAP}{index}"]) | {"name": tensor.name}))

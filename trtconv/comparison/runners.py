@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trtconv import engine as tensorrt_door
 from trtconv.comparison.engine_profiles import choose_profile
 from trtconv.comparison.measuring import Arrays
-from trtconv.engine import ENGINE_MARKS, load_engine
+from trtconv.engine import ENGINE_MARKS
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.onnx_session import open_file
 
@@ -39,14 +41,38 @@ def is_engine_file(path: Path) -> bool:
         raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
 
 
+@dataclass(frozen=True)
+class LoadedEngine:
+    """An engine in memory, where it comes from, and what TensorRT said while it was loaded and run."""
+
+    engine: Any
+    title: str
+    messages: Sequence[str] = ()
+
+
+def load(path: Path, allow_embedded_code: bool = False) -> LoadedEngine:
+    """Load an engine, and keep what TensorRT says."""
+    messages: list[str] = []
+    loaded = tensorrt_door.load_engine(path, allow_embedded_code=allow_embedded_code, log=messages.append)
+    return LoadedEngine(loaded, str(path), messages)
+
+
+def title_of(model: Any) -> str:
+    """Return what a report calls something that can be run."""
+    if isinstance(model, (str, Path)):
+        return str(model)
+    if isinstance(model, LoadedEngine):
+        return model.title
+    return "a model in memory" if callable(model) else "a loaded engine"
+
+
 class Runner:
     """A model or an engine that is ready to run. `dtypes` and `shapes` are those of its inputs, by name."""
 
-    def __init__(self, runner: Any, title: str, engine: Any = None, messages: Sequence[str] = ()) -> None:
+    def __init__(self, runner: Any, title: str, loaded: LoadedEngine | None) -> None:
         self._runner = runner
         self._title = title
-        self._engine = engine
-        self._messages = messages
+        self._loaded = loaded
         metadata = runner.get_input_metadata(use_numpy_dtypes=False)
         self.dtypes = {name: _numpy_dtype(name, dtype, title) for name, (dtype, _) in metadata.items()}
         self.shapes = {name: shape for name, (_, shape) in metadata.items()}
@@ -55,48 +81,52 @@ class Runner:
         """Return the outputs by name; those of an engine are valid until the next run."""
         with np.errstate(over="ignore"):  # a value beyond the type is infinite there
             given = {name: np.asarray(feed[name], dtype, order="C") for name, dtype in self.dtypes.items()}
-        profile = 0 if self._engine is None else choose_profile(self._engine, given, self._title)
         try:
-            if self._engine is not None and self._engine.num_optimization_profiles > 1:
-                self._runner.set_profile(profile)
+            if self._loaded is not None:
+                profile = choose_profile(self._loaded.engine, given, self._title)
+                if self._loaded.engine.num_optimization_profiles > 1:
+                    self._runner.set_profile(profile)
             return dict(self._runner.infer(given))
+        except TrtconvError:
+            raise
         except Exception as error:
-            raise self._failure(error) from error
-
-    def _failure(self, error: Exception) -> TrtconvError:
-        if self._engine is None:
-            return ModelError(f"ONNX Runtime does not run it: {_first_line(error)}", where=self._title)
-        reasons = [message for message in self._messages if message.startswith(_ERROR_MARKS)]
-        return BackendError(f"TensorRT does not run it: {(reasons or [_first_line(error)])[-1]}", where=self._title)
+            raise _failure(error, self._title, self._loaded) from error
 
 
 @contextmanager
 def opened(model: Any, role: str) -> Iterator[Runner]:
     """Make a model ready to run: the path of an ONNX model or an engine, a callable that gives an ONNX Runtime session,
-    or a loaded engine. `role` stands for one without a path in errors.
+    a LoadedEngine, or TensorRT's own engine. `role` is what polygraphy calls it.
     """
     require_polygraphy()
-    is_path = isinstance(model, (str, Path))
-    title = str(model) if is_path else role
-    messages: list[str] = []
-    engine = None
-    if is_path and is_engine_file(Path(model)):
-        engine = load_engine(model, log=messages.append)
-    elif not is_path and not callable(model):
-        engine = model
-    runner = _engine_runner(engine, role) if engine is not None else _session_runner(model, role)
+    title = title_of(model)
+    loaded = _as_loaded(model)
+    runner = _session_runner(model, role) if loaded is None else _engine_runner(loaded.engine, role)
     try:
         runner.activate()
     except TrtconvError:
         raise
     except Exception as error:
-        what = "TensorRT cannot make a context for it" if engine is not None else "ONNX Runtime does not run it"
-        kind = BackendError if engine is not None else ModelError
-        raise kind(f"{what}: {_first_line(error)}", where=title) from error
+        raise _failure(error, title, loaded) from error
     try:
-        yield Runner(runner, title, engine, messages)
+        yield Runner(runner, title, loaded)
     finally:
         runner.deactivate()
+
+
+def _as_loaded(model: Any) -> LoadedEngine | None:
+    if isinstance(model, LoadedEngine):
+        return model
+    if isinstance(model, (str, Path)):
+        return load(Path(model)) if is_engine_file(Path(model)) else None
+    return None if callable(model) else LoadedEngine(model, title_of(model))
+
+
+def _failure(error: Exception, title: str, loaded: LoadedEngine | None) -> TrtconvError:
+    if loaded is None:
+        return ModelError(f"ONNX Runtime does not run it: {_first_line(error)}", where=title)
+    reasons = [message for message in loaded.messages if message.startswith(_ERROR_MARKS)]
+    return BackendError(f"TensorRT does not run it: {(reasons or [_first_line(error)])[-1]}", where=title)
 
 
 def _session_runner(model: Any, role: str) -> Any:

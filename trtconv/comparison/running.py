@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from trtconv.comparison.measuring import Arrays, OutputComparison, compare_output, worst_of
 from trtconv.comparison.report import ComparisonReport
-from trtconv.comparison.runners import opened, same_inputs
+from trtconv.comparison.runners import opened, same_inputs, title_of
 from trtconv.comparison.tolerance import Tolerance, Tolerances
 from trtconv.errors import ConfigError
 from trtconv.progress import NoProgress, Progress
@@ -34,13 +33,14 @@ def compare(
 ) -> ComparisonReport:
     """Run both on every input set of `feeds` and compare all outputs.
 
-    Each is the path of an ONNX model (run by ONNX Runtime on the CPU) or of an engine, a loaded engine, or a callable
-    that returns an ONNX Runtime session. A `tolerance` that is a number bounds max|error| as a part of max|reference|
-    of each output. `keep_arrays` keeps both sides of each output, of the input set in which it is furthest out. Raises
-    ConfigError without input sets, and another TrtconvError where one of the two does not run.
+    Each is the path of an ONNX model (run by ONNX Runtime on the CPU) or of an engine, a loaded engine (TensorRT's, or
+    a LoadedEngine), or a callable that returns an ONNX Runtime session. A `tolerance` that is a number bounds
+    max|error| as a part of max|reference| of each output. `keep_arrays` keeps both sides of each output, of the input
+    set in which it is furthest out. Raises ConfigError without input sets, and another TrtconvError where one of the
+    two does not run.
     """
     if not feeds:
-        raise ConfigError("nothing to compare: no input sets", where=_title(reference))
+        raise ConfigError("nothing to compare: no input sets", where=title_of(reference))
     tolerances = tolerance if isinstance(tolerance, Tolerances) else Tolerances(Tolerance(of_max=tolerance))
     names = labels or [f"input set {number}" for number in range(1, len(feeds) + 1)]
     collected = _Collected(tolerances, keep_arrays)
@@ -56,7 +56,7 @@ def compare(
             progress.phase_finish(_PHASE)
 
     watched(work, progress)
-    return collected.report(_title(reference), _title(candidate), names)
+    return collected.report(title_of(reference), title_of(candidate), names)
 
 
 class _Collected:
@@ -114,9 +114,3 @@ def watched(work: Callable[[], Result], progress: Progress) -> Result:
     if failures:
         raise failures[0]
     return results[0]
-
-
-def _title(model: Any) -> str:
-    if isinstance(model, (str, Path)):
-        return str(model)
-    return "a model in memory" if callable(model) else "a loaded engine"
