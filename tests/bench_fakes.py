@@ -123,6 +123,8 @@ class FakeLibrary:
         self.device = device
         self.spoil = spoil
         self.status = 0
+        self.inputs: list[int] = []  # the address of x, of every launch
+        self.before: list[bytes] = []  # what was in y, of every launch that ran
 
         def workspace_bytes(batch: ctypes.c_int64, channels: ctypes.c_int64, size: ctypes.c_int64, layout: Any) -> int:
             return 16 * batch.value * channels.value
@@ -137,6 +139,7 @@ class FakeLibrary:
         assert workspace_bytes == 16 * sizes[0] * sizes[1]
         assert len(self.device.allocated[workspace]) >= workspace_bytes
         type_ = NORM_DTYPES[dtype]
+        self.inputs.append(x)
         if 0 in sizes:
             return self.status
 
@@ -168,6 +171,7 @@ class FakeLibrary:
         stored = np.full(stored_shape(result.shape, result.itemsize, layout), 77, result.dtype)
         for channel in range(result.shape[1]):
             stored[place_of(channel, stored.shape, layout)] = result[:, channel]
+        self.before.append(array_at(address, stored.shape, stored.dtype).tobytes())
         self.device.upload(address, stored)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,6 +64,15 @@ def test_engines_are_built_in_processes_of_their_own(tmp_path: Path) -> None:
         assert engine.path is not None, engine.problem
         assert rtx.accepts(engine.path.read_bytes())
     assert progress.steps == [0, 1, 2, 3]
+
+
+def test_inputs_and_outputs_lie_in_the_format_of_the_case(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    linear = replace(HALF, format="linear")
+    built = build_engines([HALF, linear], ["native"], tmp_path, 2, NoProgress(), backend="tensorrt-rtx")
+    sizes = [path.stat().st_size for case in (HALF, linear) if (path := built[case, "native"].path) is not None]
+    assert len(sizes) == 2
+    assert sizes[0] > 1.5 * sizes[1], "TensorRT's own layer has to reformat"
 
 
 def test_one_that_cannot_be_built_has_its_reason(tmp_path: Path) -> None:

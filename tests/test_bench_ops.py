@@ -122,6 +122,28 @@ def test_what_exceeds_l2_goes_round_more_memory_than_four_times_l2(rig: Rig) -> 
     assert sum(result.num_sets for result in report.results) == large.num_sets + len(CASES) - 1
 
 
+def test_launches_go_round_the_buffers(rig: Rig) -> None:
+    (result,) = bench_ops(OpsOptions(patterns=(LARGE.name,), native=False)).results
+    launches = rig.library.inputs[1 : 1 + 5 * result.num_sets]  # behind the one that is checked
+    assert len(set(launches)) == result.num_sets
+    assert launches == launches[: result.num_sets] * 5
+
+
+def test_what_is_checked_was_poisoned_before(rig: Rig) -> None:
+    """An output that an earlier launch left right must not hide a kernel that writes nothing."""
+    for case in (SMALL, PAD):
+        rig.library.before.clear()
+        bench_ops(OpsOptions(patterns=(case.name,), native=False))
+        assert set(rig.library.before[0]) == {0xFF}
+
+
+def test_the_limit_of_the_error_is_one(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, status in ((1.0, "timed"), (1.01, "wrong")):
+        monkeypatch.setattr(ops.checking, "worst_kernel_error", lambda *_, error=error: error)
+        (result,) = bench_ops(OpsOptions(patterns=(SMALL.name,), native=False)).results
+        assert result.status == status
+
+
 def test_launches_take_turns_and_fill_a_graph(rig: Rig) -> None:
     bench_ops(OpsOptions(patterns=(SMALL.name,), native=False))
     num_launches = MIN_GRAPH_MS * 1000 / MICROSECONDS["kernel"]
