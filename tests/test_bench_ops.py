@@ -15,7 +15,7 @@ import pytest
 from tests.bench_fakes import FakeDevice, FakeEngine, FakeLibrary
 from trtconv.benchmark import cases, cuda, ops, timing
 from trtconv.benchmark.cases import Case, select_cases
-from trtconv.benchmark.kernels import NORM_DTYPES, KernelLibrary
+from trtconv.benchmark.kernels import NORM_DTYPES, KernelLibrary, load_kernels
 from trtconv.benchmark.one_op_engines import BuiltEngine
 from trtconv.benchmark.ops import OpsOptions, bench_ops
 from trtconv.benchmark.ops_report import OpsReport
@@ -310,6 +310,7 @@ def test_jobs_are_bounded_by_memory(rig: Rig) -> None:
     assert 1 <= rig.num_jobs <= 2
     bench_ops(OpsOptions(patterns=(SMALL.name,), num_jobs=7))
     assert rig.num_jobs == 7
+    assert bench_ops(OpsOptions(patterns=(SMALL.name,), num_jobs=7)).machine["engines_built_at_once"] == 7
     with pytest.raises(ConfigError, match="at least one process"):
         OpsOptions(num_jobs=0)
 
@@ -341,6 +342,22 @@ def test_case_names_and_patterns() -> None:
     assert [case.shape for case in chosen if case.op == "ReflectPad"] == [(1, 256, 44100)]
     with pytest.raises(ConfigError, match="no case matches 'LayerNorm"):
         select_cases(("*", "LayerNorm*"))
+
+
+def test_the_real_library_takes_the_calls_as_they_are_made() -> None:
+    """Needs no GPU: an empty tensor enqueues nothing, and wrong arguments are told apart."""
+    try:
+        library, _ = load_kernels()
+    except BackendError:
+        pytest.skip("the plugin library is not compiled")
+    for case in (SMALL, replace(SMALL, dtype="bf16"), PAD):
+        empty = replace(case, shape=(0, *case.shape[1:]))
+        library.bind(empty, ops.Tensors(256, 512, 1024, 2048, 4096))(0)
+        with pytest.raises(BackendError, match="launcher status -3"):
+            library.bind(case, ops.Tensors(0, 0))(0)
+    resident, split = (replace(SMALL, shape=(2, 3, size)) for size in (64, 1 << 22))
+    assert library.workspace_bytes(split) > library.workspace_bytes(resident) == 0
+    assert library.workspace_bytes(PAD) == 0
 
 
 def test_numbers_are_those_of_the_header() -> None:

@@ -63,6 +63,14 @@ def test_one_case_that_is_too_slow_misses_its_goals() -> None:
     assert rows["small and many slices against native"] == ["1.00", "0.50", "missed by 50%", f"`{name}`"]
 
 
+def test_a_goal_is_missed_by_little_too() -> None:
+    rows = goal_rows(report(copy=8.9, native=17.9))
+    assert rows["ReflectPad beyond L2, of copy"][1:3] == ["0.89", "missed by 1%"]
+    assert rows["InstanceNorm beyond L2, slices up to 1.5 MB, of copy"][1:3] == ["0.89", "met"]
+    assert rows["InstanceNorm fp32 against native, geometric mean"][1:3] == ["1.79", "missed by 1%"]
+    assert rows["InstanceNorm fp16 against native, geometric mean"][1:3] == ["1.79", "met"]
+
+
 def test_means_are_over_the_usual_shapes_alone() -> None:
     made = report()
     odd = [

@@ -84,10 +84,10 @@ def bench_ops(options: OpsOptions | None = None, progress: Progress | None = Non
     library, described = load_kernels()
     kinds = [kind for kind, is_wanted in zip(KINDS, (options.native, options.engines), strict=True) if is_wanted]
     tensorrt, why_no_engines = find_tensorrt() if kinds else (None, None)
+    num_jobs = options.num_jobs or _default_jobs(device)
     with tempfile.TemporaryDirectory(prefix="trtconv-bench-") as folder:
         engines: Engines = {}
         if tensorrt is not None:
-            num_jobs = options.num_jobs or _default_jobs(device)
             engines = build_engines(cases, kinds, Path(folder), num_jobs, progress)
         bench = _Bench(device, library, engines)
         progress.phase_start(PHASE, None, len(cases))
@@ -104,6 +104,7 @@ def bench_ops(options: OpsOptions | None = None, progress: Progress | None = Non
         "l2_bytes": device.l2_bytes,
         "trtconv": version("trtconv"),
         "tensorrt": tensorrt,
+        "engines_built_at_once": num_jobs if engines else None,
         "plugin_library_sha256": described.sha256,
     }
     return OpsReport(machine, results, why_no_engines)
