@@ -11,6 +11,7 @@ from trtconv import bisection, files, model_io
 from trtconv.comparison import plot as plotting
 from trtconv.comparison.default_precision import engine_precision, model_precision
 from trtconv.comparison.engine_profiles import read_profiles
+from trtconv.comparison.exact_norms import exact_reference
 from trtconv.comparison.input_files import ImageRange, read_inputs
 from trtconv.comparison.inputs import DEFAULT_SETS, Generator, InputSet, input_specs, make_inputs, shape_choices
 from trtconv.comparison.report import ComparisonReport
@@ -90,7 +91,7 @@ def compare(
     profiles = config.profiles or (read_profiles(loaded.engine) if loaded is not None else ())
     sets = _input_sets(model, config, [each for each in profiles if each], precision)
     report = run_comparison(
-        reference,
+        reference if loaded is None else exact_reference(model.proto, reference),
         candidate if loaded is None else loaded,
         [each.feed for each in sets],
         tolerances,
@@ -100,7 +101,7 @@ def compare(
     )
     notes = [*_origin_notes(reference, content), *report.notes] if is_engine else report.notes
     basis = f"{tolerances.default} by default: {why}"
-    report = replace(report, basis=basis, notes=notes)
+    report = replace(report, reference=str(reference), basis=basis, notes=notes)
     if config.bisect and not report.passed:
         inputs = next(each for each in sets if each.label == report.worst.input_set)
         bisect = bisection.bisect_engine if is_engine else bisection.bisect_models

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper
 
 from trtconv import convert, engine, files, model_io
 from trtconv.addresses import format_address
+from trtconv.comparison.exact_norms import exact_reference
 from trtconv.comparison.inputs import InputSet
 from trtconv.comparison.measuring import Arrays, OutputComparison
 from trtconv.comparison.report import Bisection
@@ -86,8 +87,9 @@ def bisect_engine(
     num_kept = len(kept) - len(content["kept_fp32"])
     if num_kept:
         how += f"; {abs(num_kept)} nodes {'more' if num_kept > 0 else 'fewer'} stay fp32 than in the engine"
-    original = _onnx_side(model_io.load(reference).proto, reference)
-    return find(original, Side(proto, model_path.parent, build), inputs, tolerance, how, progress)
+    original = model_io.load(reference).proto
+    side = Side(original, reference.parent, lambda tapped: exact_reference(tapped, reference))
+    return find(side, Side(proto, model_path.parent, build), inputs, tolerance, how, progress)
 
 
 def find(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trtconv.comparison.default_precision import built_precision
+from trtconv.comparison.exact_norms import exact_reference
 from trtconv.comparison.input_files import read_inputs
 from trtconv.comparison.inputs import DEFAULT_SETS, input_specs, make_inputs, shape_choices
 from trtconv.comparison.report import ComparisonReport
@@ -40,7 +41,8 @@ def verify(model: Model, loaded: Any, config: BuildConfig, progress: Progress) -
         choices = shape_choices(model.proto, config.profiles)
         sets = make_inputs(specs, choices, num_sets=DEFAULT_SETS)
     feeds, labels = [each.feed for each in sets], [each.label for each in sets]
-    report = compare(model.path, loaded, feeds, TOLERANCE[precision], labels=labels, progress=progress)
+    reference = exact_reference(model.proto, model.path)
+    report = compare(reference, loaded, feeds, TOLERANCE[precision], labels=labels, progress=progress)
     if not report.passed:
         worst = report.worst
         error = worst.problem or f"max|error| is {worst.relative_error:.2g} of max|y|, allowed {worst.tolerance}"

@@ -5,8 +5,6 @@ TRTCONV_RESULTS names a JSON file that gets one entry for each network and preci
 
 from __future__ import annotations
 
-import json
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.gpu.networks import MODELS_VARIABLE, MORE_NETWORKS, NETWORKS, Network
+from tests.gpu.results import record
 from trtconv import BuildConfig, ShapeRange, build
 from trtconv.comparison import compare
 from trtconv.errors import TrtconvError
@@ -39,11 +38,11 @@ def test_engine_of_a_precision_agrees_with_fp32(name: str, precision: str, tmp_p
     ours = _error(network, model, tmp_path, entry, precision=precision)
     if ours is None or ours > TOLERANCE[precision]:
         native = _error(network, model, tmp_path, entry, precision=precision, ops="native")
-        _record(entry)
+        record(entry)
         # What native TensorRT cannot build or misses as well is no fault of the plugins.
         assert native is None or native > TOLERANCE[precision], entry
         pytest.skip(f"native TensorRT does no better: {entry}")
-    _record(entry)
+    record(entry)
 
 
 def _error(network: Network, model: Path, folder: Path, entry: dict[str, Any], **options: Any) -> float | None:
@@ -69,11 +68,3 @@ def _error(network: Network, model: Path, folder: Path, entry: dict[str, Any], *
     entry["kept_fp32"] = len(report.rewrite.kept_fp32)
     entry["seconds"] = round(report.seconds, 1)
     return worst
-
-
-def _record(entry: dict[str, Any]) -> None:
-    print(f"\nRESULT {json.dumps(entry)}")
-    if target := os.environ.get("TRTCONV_RESULTS"):
-        path = Path(target)
-        entries = json.loads(path.read_text()) if path.exists() else []
-        path.write_text(json.dumps([*entries, entry], indent=1))
