@@ -123,8 +123,9 @@ def test_a_plot_must_not_overwrite_a_model(folder: Path) -> None:
 def test_a_missing_package_is_named_before_any_work(
     folder: Path, package: str, option: tuple[str, ...], extra: str
 ) -> None:
+    write_model(folder, "unknown", "g (float[1,2,12,16] x) => (float[1,2,12,16] y) { y = my.Foo(x) }")
     code = f"import sys; sys.modules[{package!r}] = None; from trtconv.cli import main; main(sys.argv[1:])"
-    command = [sys.executable, "-c", code, "compare", "good.onnx", "bad.onnx", *option]
+    command = [sys.executable, "-c", code, "compare", "unknown.onnx", "unknown.onnx", *option]
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 4, done.stderr
     assert done.stderr.splitlines()[1] == f"hint: run: pip install 'trtconv[{extra}]'"
@@ -144,12 +145,14 @@ def test_a_missing_package_is_named_before_any_work(
         (("good.onnx", "bad.onnx", "--shape", "x=1x2x3"), "3 dimensions, expected 4"),
         (("good.onnx", "bad.onnx", "--inputs", "i.npz", "--sets", "3"), "are for made inputs"),
         (("good.onnx", "bad.onnx", "--image-range", "a"), "what black and white become"),
+        (("brain.onnx", "brain.onnx"), "input x is of type bfloat16, for which no values can be made up"),
         (("free.onnx", "free.onnx"), "input has dynamic dimensions and no shape: x (Nx3)"),
         (("fake.engine", "good.onnx"), "is an engine, expected the ONNX model"),
     ],
 )
 def test_wrong_usage(folder: Path, args: tuple[str, ...], said: str) -> None:
     write_model(folder, "other", "g (float[3] w) => (float[3] y) { y = Neg(w) }")
+    write_model(folder, "brain", "g (bfloat16[3] x) => (float[3] y) { y = Cast<to=1>(x) }")
     write_model(folder, "free", "g (float[N,3] x) => (float[N,3] y) { y = Neg(x) }")
     (folder / "fake.engine").write_bytes(b"ftrt" + bytes(60))
     result = run_here("compare", *args, cwd=folder)
@@ -192,7 +195,7 @@ def test_ctrl_c_works_while_onnx_runtime_computes(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "slow.onnx")
     command = [*COMMAND, "compare", "slow.onnx", "slow.onnx", "--sets", "9"]
     process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
-    time.sleep(4)
+    time.sleep(3)
     assert process.poll() is None
     start = time.monotonic()
     process.send_signal(signal.SIGINT)

@@ -141,6 +141,17 @@ def test_bisect_uses_the_model_that_the_engine_was_built_from(model: Path, tenso
         trtconv.compare(model, engine, CompareConfig(bisect=True))
 
 
+def test_what_stayed_native_stays_so_in_the_bisection(model: Path, tensorrt: FakeTensorRT) -> None:
+    engine = engine_of(model, keep_native=["/pad"])
+    tensorrt.spoil = swap_scale_and_bias
+    trtconv.compare(model, engine, CompareConfig(tolerance={"*": 0.0}, bisect=True))
+    ops = [{node.op_type for node in built.graph.node} for built in tensorrt.built]
+    assert "Pad" in ops[0]
+    assert "InstanceNorm" in ops[0]
+    assert all("Pad" in each and "ReflectPad" not in each for each in ops)
+    assert len(ops) == 2
+
+
 def test_bisect_says_so_where_every_tensor_agrees(model: Path, tensorrt: FakeTensorRT) -> None:
     """As where TensorRT fuses wrongly: with more outputs it does not."""
     tensorrt.spoil = swap_scale_and_bias

@@ -10,7 +10,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from trtconv.comparison import ComparisonReport, OutputComparison, Tolerance, compare, random_inputs
+from trtconv.comparison import ComparisonReport, OutputComparison, Tolerance, Tolerances, compare, random_inputs
 from trtconv.comparison.measuring import Element, compare_output
 from trtconv.errors import ConfigError
 
@@ -20,7 +20,7 @@ FEED = {"x": np.array([1.0, -2.0, 4.0], dtype=np.float32)}
 
 def save(path: Path, body: str, outputs: Sequence[str] = ("y", "z")) -> Path:
     declared = ", ".join(f"float[3] {name}" for name in outputs)
-    constants = "float two = {2.0}, float nearly_two = {2.0001}, float zero = {0.0}"
+    constants = "float two = {2.0}, float nearly_two = {2.0001}, float zero = {0.0}, float hundredth = {0.01}"
     text = f'<ir_version: 8, opset_import: ["": 17]> g (float[3] x) => ({declared}) <{constants}> {{ {body} }}'
     onnx.save(onnx.parser.parse_model(text), path)
     return path
@@ -88,6 +88,16 @@ def test_the_worst_of_several_input_sets_counts(reference: Path) -> None:
     positive = {"x": np.array([1.0, 2.0, 3.0], dtype=np.float32)}
     assert compare(reference, candidate, [positive], 0.0).passed
     assert not compare(reference, candidate, [positive, FEED, positive], 0.0).passed
+
+
+def test_a_set_that_fails_is_worse_than_one_with_a_larger_error(reference: Path) -> None:
+    """By |y| of the element, a small error may fail where a large one passes."""
+    candidate = save(reference.with_name("candidate.onnx"), "t = Add(x, hundredth)  y = Mul(t, two)  z = Neg(x)")
+    tolerances = Tolerances(Tolerance(), rtol={"y": 0.1})
+    feeds = [{"x": np.array(values, np.float32)} for values in ([1, 1, 1], [0.01, 100, 100], [1, 1, 1])]
+    report = compare(reference, candidate, feeds, tolerances)
+    assert (report.outputs[0].passed, report.outputs[0].input_set) == (False, "input set 2")
+    assert report.worst.name == "y"
 
 
 def test_no_input_sets_are_no_proof(reference: Path) -> None:
@@ -219,3 +229,11 @@ def test_an_input_of_another_type_gets_its_values_in_that_type(reference: Path) 
     report = compare(reference, candidate, [FEED], 0.0)
     assert report.passed
     assert report.notes == ["input x: float32 for the reference, float16 for the candidate"]
+
+
+def test_a_type_that_numpy_does_not_have_is_refused(tmp_path: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["": 17]> g (bfloat16[3] x) => (float[3] y) { y = Cast<to = 1>(x) }'
+    path = tmp_path / "model.onnx"
+    onnx.save(onnx.parser.parse_model(text), path)
+    with pytest.raises(ConfigError, match="input x is bfloat16, which polygraphy cannot feed"):
+        compare(path, path, [FEED], 0.0)

@@ -20,6 +20,7 @@ from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.onnx_session import open_file
 
 INSTALL_HINT = "run: pip install 'trtconv[compare]'"
+_TYPE_HINT = "compare one with fp32 inputs and outputs: trtconv build --io-types fp32"
 _ERROR_MARKS = ("error: ", "internal_error: ")  # how load_engine's log begins what TensorRT calls an error
 
 
@@ -123,6 +124,11 @@ def _as_loaded(model: Any) -> LoadedEngine | None:
 
 
 def _failure(error: Exception, title: str, loaded: LoadedEngine | None) -> TrtconvError:
+    from polygraphy.exception import DataTypeConversionException
+
+    if isinstance(error, DataTypeConversionException):
+        what = f"polygraphy has no numpy type for one of its tensors: {_first_line(error)}"
+        return ConfigError(what, where=title, hint=_TYPE_HINT)
     if loaded is None:
         return ModelError(f"ONNX Runtime does not run it: {_first_line(error)}", where=title)
     reasons = [message for message in loaded.messages if message.startswith(_ERROR_MARKS)]
@@ -157,8 +163,9 @@ def _numpy_dtype(name: str, dtype: Any, title: str) -> np.dtype[Any]:
         found: np.dtype[Any] = np.dtype(DataType.to_dtype(dtype, "numpy"))
         return found
     except PolygraphyException:
-        what = f"input {name} is {dtype}, which polygraphy cannot feed"
-        raise ConfigError(what, where=title, hint="compare one with fp32 inputs and outputs: --io-types fp32") from None
+        raise ConfigError(
+            f"input {name} is {dtype}, which polygraphy cannot feed", where=title, hint=_TYPE_HINT
+        ) from None
 
 
 def _first_line(error: Exception) -> str:
