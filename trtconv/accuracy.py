@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from trtconv import bisection, files, model_io
 from trtconv.comparison import plot as plotting
@@ -80,13 +79,8 @@ def compare(
     reference, candidate, config = Path(reference), Path(candidate), config or CompareConfig()
     _require_all(reference, candidate, config)
     model = model_io.load(reference)
-    is_engine = is_engine_file(candidate)
-    loaded = load(candidate, config.allow_embedded_code) if is_engine else None
-    content = read_manifest(candidate) if is_engine else None
-    if is_engine:
-        precision, why = engine_precision(content, model.proto)
-    else:
-        precision, why = model_precision(model_io.load(candidate).proto)
+    loaded = load(candidate, config.allow_embedded_code) if is_engine_file(candidate) else None
+    precision, why, notes = _about(candidate, reference, model, is_engine=loaded is not None)
     tolerances = Tolerances(Tolerance(of_max=TOLERANCE[precision]), config.tolerance, config.atol, config.rtol)
     profiles = config.profiles or (read_profiles(loaded.engine) if loaded is not None else ())
     sets = _input_sets(model, config, [each for each in profiles if each], precision)
@@ -99,12 +93,11 @@ def compare(
         keep_arrays=config.plot is not None,
         progress=progress,
     )
-    notes = [*_origin_notes(reference, content), *report.notes] if is_engine else report.notes
     basis = f"{tolerances.default} by default: {why}"
-    report = replace(report, reference=str(reference), basis=basis, notes=notes)
+    report = replace(report, reference=str(reference), basis=basis, notes=[*notes, *report.notes])
     if config.bisect and not report.passed:
         inputs = next(each for each in sets if each.label == report.worst.input_set)
-        bisect = bisection.bisect_engine if is_engine else bisection.bisect_models
+        bisect = bisection.bisect_models if loaded is None else bisection.bisect_engine
         found = bisect(reference, candidate, inputs, tolerances.of(report.worst.name), progress)
         report = replace(report, bisection=found)
     if config.plot is not None:
@@ -138,9 +131,16 @@ def _input_sets(model: Model, config: CompareConfig, profiles: Sequence[Profile]
     )
 
 
-def _origin_notes(reference: Path, content: Mapping[str, Any] | None) -> list[str]:
+def _about(candidate: Path, reference: Path, model: Model, is_engine: bool) -> tuple[str, str, list[str]]:
+    """Return the precision that the candidate is held to, why it is that one, and notes on where an engine is from."""
+    if not is_engine:
+        return *model_precision(model_io.load(candidate).proto), []
+    content = read_manifest(candidate)
+    notes = []
     if content is None:
-        return ["there is no manifest beside the engine: trtconv did not build it, or it was moved alone"]
-    if files.sha256(reference) == content["model"]["sha256"]:
-        return []
-    return [f"by its sha256 the reference is not the {content['model']['file']} that the engine was built from"]
+        notes.append("there is no manifest beside the engine: trtconv did not build it, or it was moved alone")
+    elif files.sha256(reference) != content["model"]["sha256"]:
+        notes.append(
+            f"by its sha256 the reference is not the {content['model']['file']} that the engine was built from"
+        )
+    return *engine_precision(content, model.proto), notes

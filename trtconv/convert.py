@@ -44,7 +44,7 @@ def build(
     """
     model_path, config = Path(model_path), config or BuildConfig()
     files.require_readable(model_path)
-    output = config.output or model_path.with_suffix(".engine")
+    output, progress = config.output or model_path.with_suffix(".engine"), progress or NoProgress()
     manifest_path = manifest.manifest_path(output)
     written = (output, manifest_path, *([config.timing_cache] if config.timing_cache else []))
     for path in written:
@@ -60,15 +60,10 @@ def build(
     profiles.require_shapes(model_io.describe_inputs(model.proto), config.profiles)
     rewritten, report = _prepare(model, config, native_reason)
     start = time.monotonic()
-    plan = engine.build(rewritten, model_path, config, backend, progress or NoProgress(), notes, log)
+    plan = engine.build(rewritten, model_path, config, backend, progress, notes, log)
     seconds = time.monotonic() - start
-    if config.precision is not None:
-        live = read_engine(engine.load_plan(plan, backend)) if backend.supports_plugins else None
-        require_precision(config.precision, plan.types, live, rewritten)
-    content = _manifest(model_path, model_sha256, config, backend, plan, report)
-    if config.verify:
-        verified = verification.verify(model, engine.load_plan(plan, backend), config, progress or NoProgress())
-        content["verified"] = verified.summary()
+    verified = _check_engine(plan, backend, model, rewritten, config, progress)
+    content = _manifest(model_path, model_sha256, config, backend, plan, report) | {"verified": verified}
     files.write_atomically({output: plan.data, manifest_path: manifest.to_text(content).encode()})
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
     return BuildReport(report, output, manifest_path, content, title, notes, seconds)
@@ -205,6 +200,18 @@ def _prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tu
     return proto, RewriteReport(**(vars(report) | {"precision": config.precision, "kept_fp32": kept_fp32}))
 
 
+def _check_engine(
+    plan: Plan, backend: Backend, model: Model, rewritten: onnx.ModelProto, config: BuildConfig, progress: Progress
+) -> dict[str, Any] | None:
+    """Raise where an engine is not what was asked for; return how it compares with its model, if that was asked for."""
+    if config.precision is not None:
+        live = read_engine(engine.load_plan(plan, backend)) if backend.supports_plugins else None
+        require_precision(config.precision, plan.types, live, rewritten)
+    if not config.verify:
+        return None
+    return verification.verify(model, engine.load_plan(plan, backend), config, progress).summary()
+
+
 def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict[str, npt.NDArray[Any]]]:
     """Return the input sets to judge fp16 by: the user's, or made ones of the first profile's usual shapes."""
     if config.precision != "fp16":
@@ -259,5 +266,4 @@ def _manifest(
         "outputs": list(plan.outputs),
         "decisions": rewritten["decisions"],
         "kept_fp32": rewritten["kept_fp32"],
-        "verified": None,
     }
