@@ -19,7 +19,7 @@ from trtconv.cli.options import FILE, common_options, quiet_option
               "once for each. [default: made inputs]")  # fmt: skip
 @click.option("--sets", "num_sets", type=int, metavar="N", help="Input sets to make of each kind. [default: 2, or 1 of "
               "each adversarial kind]")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the made inputs.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the made inputs.")
 @click.option("--generator", type=click.Choice(["random", "adversarial"]), default="random", show_default=True,
               help="random: uniform in [-1, 1]; adversarial: five kinds that are hard on the arithmetic.")  # fmt: skip
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=SHAPE", help="AxBxC, or min:opt:max, as for build. "

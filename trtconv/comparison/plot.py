@@ -74,7 +74,8 @@ def _draw_row(figure: Any, row: Any, output: OutputComparison, expected: Any, go
         row[0].plot(np.arange(values.size), values, ".", markersize=2)
         row[0].set(title=title, xlabel="element", ylabel="|error|")
     else:
-        drawn = row[0].imshow(heat, aspect="auto", interpolation="nearest", cmap="magma")
+        top = heat[np.isfinite(heat)].max(initial=0.0) or 1.0
+        drawn = row[0].imshow(heat, aspect="auto", interpolation="nearest", cmap="magma", vmin=0.0, vmax=top)
         figure.colorbar(drawn, ax=row[0], label="mean |error| over the other axes")
         row[0].set(title=title, xlabel="width", ylabel="height")
     _draw_histogram(row[1], output, error)
@@ -96,6 +97,9 @@ def _draw_histogram(axis: Any, output: OutputComparison, error: npt.NDArray[np.f
         axis.axvline(allowed, color="tab:red", label=f"allowed: {output.tolerance}")
         axis.legend(loc="upper left", fontsize="small")
     axis.set(title=exact, xlabel="|error|", ylabel="elements")
+    if not positive.size:
+        axis.text(0.5, 0.5, "no finite error but 0", ha="center", transform=axis.transAxes)
+        axis.set(xticks=[], yticks=[])
 
 
 def _map_of(error: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
