@@ -21,6 +21,7 @@ _MAX_OUTPUTS = 8
 _PICTURE_CHANNELS = (1, 3, 4)
 _MIN_MAP_SIDE = 4
 _MAX_MAP_SIDE = 1024
+_MAX_POINTS = 20000
 _ROW_HEIGHT, _WIDTH = 3.2, 11.0  # inches
 _BINS = 80
 
@@ -70,8 +71,9 @@ def _draw_row(figure: Any, row: Any, output: OutputComparison, expected: Any, go
     title = f"{output.name}: {verdict}, {output.input_set}"
     heat = _map_of(error)
     if heat is None:
-        values = error.ravel()
-        row[0].plot(np.arange(values.size), values, ".", markersize=2)
+        step = -(-error.size // _MAX_POINTS)
+        values = _largest_of_blocks(error.reshape(1, -1), (1, step)).ravel()
+        row[0].plot(np.arange(values.size) * step, values, ".", markersize=2)
         row[0].set(title=title, xlabel="element", ylabel="|error|")
     else:
         top = heat[np.isfinite(heat)].max(initial=0.0) or 1.0
