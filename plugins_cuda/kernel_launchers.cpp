@@ -1,6 +1,8 @@
 // The C entry points: check what C cannot, launch, and turn exceptions into a status.
 #include "common/export.h"
 #include "common/version.h"
+#include "instance_norm/channels_last.h"
+#include "instance_norm/channels_last_config.h"
 #include "instance_norm/instance_norm.h"
 #include "instance_norm/instance_norm_config.h"
 #include "reflect_pad/reflect_pad.h"
@@ -39,6 +41,21 @@ bool isKnownType(int32_t dtype)
     return dtype == TRTCONV_FLOAT32 || dtype == TRTCONV_FLOAT16 || dtype == TRTCONV_BFLOAT16;
 }
 
+bool isNormFormat(int32_t format)
+{
+    return format == TRTCONV_FORMAT_LINEAR || format == TRTCONV_FORMAT_CHANNELS_LAST;
+}
+
+bool isKnownFormat(int32_t format)
+{
+    return isNormFormat(format) || format == TRTCONV_FORMAT_CHW4 || format == TRTCONV_FORMAT_CHW32;
+}
+
+int32_t alignmentIn(int32_t format, int32_t elementBytes)
+{
+    return format == TRTCONV_FORMAT_LINEAR ? elementBytes : kLayoutVectorBytes;
+}
+
 } // namespace
 
 TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, void const* bias, void* output,
@@ -49,7 +66,7 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
     {
         return TRTCONV_ERROR_SHAPE;
     }
-    if (!isKnownType(dtype) || format != TRTCONV_FORMAT_LINEAR)
+    if (!isKnownType(dtype) || !isNormFormat(format))
     {
         return TRTCONV_ERROR_TYPE;
     }
@@ -58,14 +75,13 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
         return 0;
     }
     auto const type = static_cast<ElementType>(dtype);
-    for (void const* const tensor : {input, scale, bias, static_cast<void const*>(output)})
+    int32_t const alignment = alignmentIn(format, elementBytes(type));
+    if (!isAligned(input, alignment) || !isAligned(output, alignment) || !isAligned(scale, elementBytes(type))
+        || !isAligned(bias, elementBytes(type)))
     {
-        if (!isAligned(tensor, elementBytes(type)))
-        {
-            return TRTCONV_ERROR_POINTER;
-        }
+        return TRTCONV_ERROR_POINTER;
     }
-    size_t const neededBytes = trtconv_instance_norm_workspace_bytes(batch, channels, slice_size);
+    size_t const neededBytes = trtconv_instance_norm_workspace_bytes(batch, channels, slice_size, format);
     if (workspace_bytes < neededBytes || (neededBytes != 0 && !isAligned(workspace, kPartialBytes)))
     {
         return TRTCONV_ERROR_WORKSPACE;
@@ -73,41 +89,50 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
     return statusOf(
         [&]
         {
-            launchInstanceNorm(
-                {input, scale, bias, output, workspace, batch * channels, channels, slice_size, epsilon, type},
+            auto const launch = format == TRTCONV_FORMAT_LINEAR ? launchInstanceNorm : launchInstanceNormChannelsLast;
+            launch({input, scale, bias, output, workspace, batch * channels, channels, slice_size, epsilon, type},
                 currentDeviceLimits(), static_cast<cudaStream_t>(stream));
         });
 }
 
-TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64_t channels, int64_t slice_size)
+TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(
+    int64_t batch, int64_t channels, int64_t slice_size, int32_t format)
 {
-    return static_cast<size_t>(instanceNormWorkspaceBytes(batch * channels, slice_size));
+    int64_t const numBytes = format == TRTCONV_FORMAT_LINEAR ? instanceNormWorkspaceBytes(batch * channels, slice_size)
+                                                             : channelsLastWorkspaceBytes(slice_size);
+    return static_cast<size_t>(numBytes);
 }
 
 TRTCONV_EXPORT int trtconv_reflect_pad(void const* input, void* output, int32_t rank, int64_t const* sizes,
     int64_t const* pads, int32_t element_bytes, int32_t format, void* stream)
 {
     bool const hasKnownType = element_bytes == 1 || element_bytes == 2 || element_bytes == 4 || element_bytes == 8;
-    if (!hasKnownType || format != TRTCONV_FORMAT_LINEAR)
+    if (!hasKnownType || !isKnownFormat(format))
     {
         return TRTCONV_ERROR_TYPE;
     }
     if (rank < 1 || rank > kMaxRank || std::any_of(sizes, sizes + rank, [](int64_t size) { return size < 0; })
-        || findBadPad(rank, sizes, pads) >= 0)
+        || findBadPad(rank, sizes, pads) >= 0 || !canPadIn(static_cast<Layout>(format), rank, pads))
     {
         return TRTCONV_ERROR_SHAPE;
     }
-    PadShape const shape = mergeAxes(rank, sizes, pads);
+    auto const layout = static_cast<Layout>(format);
+    PadShape const shape = makePadShape(layout, element_bytes, rank, sizes, pads);
     if (shape.numOutputs() == 0)
     {
         return 0;
     }
-    if (!isAligned(input, element_bytes) || !isAligned(output, element_bytes))
+    int32_t const alignment = alignmentIn(format, element_bytes);
+    if (!isAligned(input, alignment) || !isAligned(output, alignment))
     {
         return TRTCONV_ERROR_POINTER;
     }
     return statusOf(
-        [&] { launchReflectPad({input, output, shape, element_bytes}, static_cast<cudaStream_t>(stream)); });
+        [&]
+        {
+            launchReflectPad({input, output, shape, element_bytes, channelsToMask(layout, sizes)},
+                static_cast<cudaStream_t>(stream));
+        });
 }
 
 TRTCONV_EXPORT char const* trtconv_plugin_library_version()

@@ -3,8 +3,8 @@
  * Every function that returns int returns 0 when the work was enqueued; a positive cudaError_t when CUDA refused it;
  * and a TRTCONV_ERROR_* when an argument is wrong, in which case nothing was enqueued. None of them allocates or
  * synchronises, so all may be captured into a CUDA graph. `stream` is a cudaStream_t; tensors are on the current
- * device, contiguous in the given format, aligned to their elements, and the output overlaps no input. An empty tensor
- * enqueues nothing. */
+ * device, contiguous in the given format, aligned to their elements (to 16 bytes in a format that is not linear), and
+ * the output overlaps no input. An empty tensor enqueues nothing. */
 #ifndef TRTCONV_KERNELS_H
 #define TRTCONV_KERNELS_H
 
@@ -20,26 +20,37 @@ extern "C"
 #define TRTCONV_FLOAT16 1
 #define TRTCONV_BFLOAT16 2
 
+/* How a tensor [N, C, D1..Dk] lies in memory. Beside the linear format channels lie together in vectors, the last of
+ * which is filled up: what lies there is ignored in the input. In a channels-last output it is set to zero.
+ *   LINEAR         [N, C, D1..Dk]
+ *   CHANNELS_LAST  [N, D1..Dk, C], C rounded up to 16 bytes: TensorRT's kHWC8 and kDHWC8 for 2-byte types, kHWC16 for
+ *                  1-byte types, and kHWC and kDHWC for 4-byte types where 4 divides C
+ *   CHW4           [N, C / 4 rounded up, D1..Dk, 4]
+ *   CHW32          [N, C / 32 rounded up, D1..Dk, 32], also TensorRT's kCDHW32 */
 #define TRTCONV_FORMAT_LINEAR 0
+#define TRTCONV_FORMAT_CHANNELS_LAST 1
+#define TRTCONV_FORMAT_CHW4 2
+#define TRTCONV_FORMAT_CHW32 3
 
 #define TRTCONV_ERROR_SHAPE (-1) /* a negative size; no channels that divide the slices; pads not below their axis */
-#define TRTCONV_ERROR_TYPE (-2) /* unknown dtype, element size or format */
-#define TRTCONV_ERROR_POINTER (-3) /* null, or not aligned to its elements */
+#define TRTCONV_ERROR_TYPE (-2) /* unknown dtype, element size or format, or one that this function does not take */
+#define TRTCONV_ERROR_POINTER (-3) /* null, or not aligned */
 #define TRTCONV_ERROR_WORKSPACE (-4) /* smaller than asked for, or not aligned to 16 bytes */
 #define TRTCONV_ERROR_OTHER (-5)
 
     /* y = scale * (x - mean) / sqrt(variance + epsilon) + bias over each of batch * channels slices of slice_size
-     * elements. scale and bias have `channels` elements; all tensors are of type `dtype`. */
+     * elements. scale and bias have `channels` elements and are linear; all tensors are of type `dtype`; the format,
+     * linear or channels-last, is that of input and output. */
     int trtconv_instance_norm(void const* input, void const* scale, void const* bias, void* output, int64_t batch,
         int64_t channels, int64_t slice_size, float epsilon, int32_t dtype, int32_t format, void* workspace,
         size_t workspace_bytes, void* stream);
 
     /* Bytes of workspace that trtconv_instance_norm needs for these sizes and for all smaller ones; often 0. */
-    size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64_t channels, int64_t slice_size);
+    size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64_t channels, int64_t slice_size, int32_t format);
 
     /* Pads each axis with the reflection of its inside, the border not repeated. `sizes` has `rank` (1 to 8) elements,
      * `pads` twice as many: all begins, then all ends, each below the size of its axis. element_bytes is 1, 2, 4 or 8.
-     */
+     * Beside the linear format the rank is 3 to 7 and the second axis, the channels, is not padded. */
     int trtconv_reflect_pad(void const* input, void* output, int32_t rank, int64_t const* sizes, int64_t const* pads,
         int32_t element_bytes, int32_t format, void* stream);
 

@@ -29,7 +29,13 @@ enum class TensorFormat : int32_t
 {
     kLINEAR = 0,
     kHWC8 = 2,
+    kCHW4 = 3,
+    kCHW32 = 5,
     kDHWC8 = 6,
+    kCDHW32 = 7,
+    kHWC = 8,
+    kHWC16 = 11,
+    kDHWC = 12,
 };
 
 struct Dims64

@@ -6,13 +6,13 @@
 //   static constexpr nvinfer1::PluginField kFields[];                   the attributes, with their types
 //   Plugin(std::string const& nodeName, FieldReader& fields);           throws PluginError on a wrong field
 //   std::vector<nvinfer1::PluginField> fields() const;                  the same, with data, for the engine file
-//   static bool supportsType(nvinfer1::DataType type);
+//   bool supports(PluginTensorDesc const& x) const;                     the first input: its type and format
 //   nvinfer1::DimsExprs outputShape(DimsExprs const* inputs, IExprBuilder& builder) const;
 //   void checkShapes(PluginTensorDesc const* inputs);                   throws PluginError
 //   size_t workspaceBytes(DynamicPluginTensorDesc const* inputs) const;
 //   void launch(PluginTensorDesc const* inputDesc, void const* const* inputs, void* output, void* workspace,
 //       cudaStream_t stream) const;
-// It has one output, of the type of its first input; all tensors are linear and of one type.
+// It has one output, of the type and format of its first input; all inputs are of that type, the others linear.
 #pragma once
 
 #include <iterator>
@@ -102,9 +102,10 @@ public:
         int32_t /*nbOutputs*/) noexcept override
     {
         nvinfer1::PluginTensorDesc const& tensor = inOut[pos].desc;
-        bool const hasType = pos == 0 ? Plugin::supportsType(tensor.type) : tensor.type == inOut[0].desc.type;
-        bool const isTaken =
-            nbInputs == Plugin::kNumInputs && hasType && tensor.format == nvinfer1::TensorFormat::kLINEAR;
+        nvinfer1::PluginTensorDesc const& first = inOut[0].desc;
+        nvinfer1::TensorFormat const format = pos == nbInputs ? first.format : nvinfer1::TensorFormat::kLINEAR;
+        bool const fits = pos == 0 ? self().supports(tensor) : tensor.type == first.type && tensor.format == format;
+        bool const isTaken = nbInputs == Plugin::kNumInputs && fits;
         mTraced.call("supportsFormatCombination tensor ", pos, " type ", static_cast<int32_t>(tensor.type), " format ",
             static_cast<int32_t>(tensor.format), isTaken ? " -> yes" : " -> no");
         return isTaken;

@@ -1,7 +1,10 @@
 #include "instance_norm/instance_norm_plugin.h"
 
 #include "common/shapes.h"
+#include "common/tensor_formats.h"
 #include "common/version.h"
+#include "instance_norm/channels_last.h"
+#include "instance_norm/channels_last_config.h"
 #include "instance_norm/instance_norm.h"
 #include "instance_norm/instance_norm_config.h"
 
@@ -51,9 +54,10 @@ std::vector<nvinfer1::PluginField> InstanceNormPlugin::fields() const
     return {{"epsilon", &mEpsilon, nvinfer1::PluginFieldType::kFLOAT32, 1}};
 }
 
-bool InstanceNormPlugin::supportsType(DataType type)
+bool InstanceNormPlugin::supports(nvinfer1::PluginTensorDesc const& x) const
 {
-    return type == DataType::kFLOAT || type == DataType::kHALF || type == DataType::kBF16;
+    bool const hasType = x.type == DataType::kFLOAT || x.type == DataType::kHALF || x.type == DataType::kBF16;
+    return hasType && layoutOf(x).has_value(); // for these types: linear or channels-last
 }
 
 nvinfer1::DimsExprs InstanceNormPlugin::outputShape(
@@ -79,15 +83,20 @@ void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs)
 size_t InstanceNormPlugin::workspaceBytes(nvinfer1::DynamicPluginTensorDesc const* inputs) const
 {
     nvinfer1::Dims const& largest = inputs[0].max;
-    return static_cast<size_t>(instanceNormWorkspaceBytes(countSlices(largest), sliceSize(largest)));
+    bool const isLinear = inputs[0].desc.format == nvinfer1::TensorFormat::kLINEAR;
+    int64_t const numBytes = isLinear ? instanceNormWorkspaceBytes(countSlices(largest), sliceSize(largest))
+                                      : channelsLastWorkspaceBytes(sliceSize(largest));
+    return static_cast<size_t>(numBytes);
 }
 
 void InstanceNormPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, void const* const* inputs, void* output,
     void* workspace, cudaStream_t stream) const
 {
     nvinfer1::Dims const& dims = inputDesc[0].dims;
-    launchInstanceNorm({inputs[0], inputs[1], inputs[2], output, workspace, countSlices(dims), dims.d[1],
-                           sliceSize(dims), mEpsilon, elementTypeOf(inputDesc[0].type)},
+    bool const isLinear = inputDesc[0].format == nvinfer1::TensorFormat::kLINEAR;
+    auto const launchIn = isLinear ? launchInstanceNorm : launchInstanceNormChannelsLast;
+    launchIn({inputs[0], inputs[1], inputs[2], output, workspace, countSlices(dims), dims.d[1], sliceSize(dims),
+                 mEpsilon, elementTypeOf(inputDesc[0].type)},
         mDevice, stream);
 }
 

@@ -17,7 +17,7 @@ public:
     InstanceNormPlugin(std::string const& nodeName, FieldReader& fields);
 
     std::vector<nvinfer1::PluginField> fields() const;
-    static bool supportsType(nvinfer1::DataType type);
+    bool supports(nvinfer1::PluginTensorDesc const& x) const;
     nvinfer1::DimsExprs outputShape(nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& builder) const;
     void checkShapes(nvinfer1::PluginTensorDesc const* inputs);
     size_t workspaceBytes(nvinfer1::DynamicPluginTensorDesc const* inputs) const;

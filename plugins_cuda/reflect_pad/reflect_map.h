@@ -1,4 +1,4 @@
-// The spatial map of ReflectPad: which input element an output element is a copy of.
+// The spatial map of ReflectPad: which input word an output word is a copy of.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ TRTCONV_HOST_DEVICE constexpr Signed reflect(Signed coordinate, Signed size)
 
 static_assert(reflect<int64_t>(-2, 3) == 2 && reflect<int64_t>(1, 3) == 1 && reflect<int64_t>(4, 3) == 0);
 
-// One axis of a ReflectPad. Index is uint32_t where all element numbers are below 2^31, else int64_t.
+// One axis of a ReflectPad. Index is uint32_t where all word numbers are below 2^31, else int64_t.
 template <typename Index>
 struct PadAxis
 {
@@ -42,6 +42,7 @@ struct PadMap
 {
     int32_t rank;
     PadAxis<Index> axes[kMaxRank];
+    Index numInputs;
     Index numOutputs;
 
     TRTCONV_HOST_DEVICE PadAxis<Index> const& columns() const { return axes[rank - 1]; }
@@ -69,44 +70,45 @@ TRTCONV_HOST_DEVICE Index inputRowBegin(PadMap<Index> const& map, Index row)
     return begin;
 }
 
-// Walks through the output in memory order and tells the input element of each.
+// Returns the input word that output word `output` copies.
 template <typename Index>
-class PadCursor
+TRTCONV_HOST_DEVICE Index inputOf(PadMap<Index> const& map, Index output)
 {
-public:
-    TRTCONV_HOST_DEVICE PadCursor(PadMap<Index> const& map, Index output)
-        : mMap(map)
-        , mRow(map.columns().outputSize.divide(output))
-        , mColumn(output - mRow * map.columns().outputSize.value())
-        , mRowBegin(inputRowBegin(map, mRow))
-    {
-    }
+    PadAxis<Index> const& axis = map.columns();
+    Index const row = axis.outputSize.divide(output);
+    Index const column = output - row * axis.outputSize.value();
+    return inputRowBegin(map, row) + inputCoordinate(axis, column);
+}
 
-    // Whether the next `count` outputs are copies of as many consecutive inputs, from input() on.
-    TRTCONV_HOST_DEVICE bool isContiguous(Index count) const
-    {
-        PadAxis<Index> const& axis = mMap.columns();
-        return mColumn >= axis.padBegin && mColumn + count <= axis.padBegin + axis.inputSize;
-    }
-
-    TRTCONV_HOST_DEVICE Index input() const { return mRowBegin + inputCoordinate(mMap.columns(), mColumn); }
-
-    TRTCONV_HOST_DEVICE void advance()
-    {
-        ++mColumn;
-        if (mColumn == mMap.columns().outputSize.value())
-        {
-            mColumn = 0;
-            ++mRow;
-            mRowBegin = inputRowBegin(mMap, mRow);
-        }
-    }
-
-private:
-    PadMap<Index> const& mMap;
-    Index mRow;
-    Index mColumn;
-    Index mRowBegin;
+enum class RunKind
+{
+    kScattered, // the outputs are no run of the input
+    kForward, // copies of consecutive inputs
+    kBackward, // copies of consecutive inputs, the last one first
 };
+
+// The inputs that consecutive outputs copy: from `begin` on, unless they are scattered.
+template <typename Index>
+struct PadRun
+{
+    RunKind kind;
+    Index begin;
+};
+
+// Returns the run of the `count` outputs from `output` on.
+template <typename Index>
+TRTCONV_HOST_DEVICE PadRun<Index> runOf(PadMap<Index> const& map, Index output, Index count)
+{
+    PadAxis<Index> const& axis = map.columns();
+    Index const row = axis.outputSize.divide(output);
+    Index const column = output - row * axis.outputSize.value();
+    Index const end = column + count;
+    Index const insideEnd = axis.padBegin + axis.inputSize;
+    bool const isForward = column >= axis.padBegin && end <= insideEnd;
+    bool const isBackward = end <= axis.padBegin || (column >= insideEnd && end <= axis.outputSize.value());
+    Index const lowest = isForward ? column : end - 1;
+    return {isForward ? RunKind::kForward : (isBackward ? RunKind::kBackward : RunKind::kScattered),
+        inputRowBegin(map, row) + inputCoordinate(axis, lowest)};
+}
 
 } // namespace trtconv

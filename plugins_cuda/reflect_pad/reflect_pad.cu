@@ -9,30 +9,72 @@ namespace trtconv
 namespace
 {
 
+uint64_t commonAlignment(void const* first, void const* second)
+{
+    uint64_t const bits = reinterpret_cast<uintptr_t>(first) | reinterpret_cast<uintptr_t>(second);
+    return bits & (~bits + 1);
+}
+
+template <typename Index>
+ChannelTail<Index> makeChannelTail(int64_t channels, int32_t elementBytes)
+{
+    int64_t const channelBytes = channels * elementBytes;
+    auto const lastBytes = static_cast<int32_t>(channelBytes % kPadVectorBytes);
+    uint32_t bits[4]{};
+    for (int32_t byte = 0; byte < lastBytes; ++byte)
+    {
+        bits[byte / 4] |= uint32_t{0xff} << byte % 4 * 8;
+    }
+    auto const vectorsPerPixel = static_cast<Index>(channelBytes / kPadVectorBytes + 1);
+    return {FastDivisor<Index>(vectorsPerPixel), {bits[0], bits[1], bits[2], bits[3]}, lastBytes != 0};
+}
+
+template <typename Index>
+void launchVectors(ReflectPadArguments const& arguments, PadShape const& shape, cudaStream_t stream)
+{
+    auto const blocks = static_cast<unsigned>(choosePadBlocks(shape.numOutputs()));
+    padVectorsByReflection<Index><<<blocks, kPadThreads, 0, stream>>>(static_cast<uint4 const*>(arguments.input),
+        static_cast<uint4*>(arguments.output), makePadMap<Index>(shape),
+        makeChannelTail<Index>(arguments.channels, arguments.elementBytes));
+    checkCuda(cudaGetLastError(), "launch of padVectorsByReflection");
+}
+
 template <typename Word, typename Index>
-void launchIndexed(ReflectPadArguments const& arguments, cudaStream_t stream)
+void launchWords(ReflectPadArguments const& arguments, PadShape const& shape, cudaStream_t stream)
 {
     constexpr int32_t kVectorSize = kPadVectorBytes / sizeof(Word);
     auto const baseOffset =
         static_cast<int32_t>(reinterpret_cast<uintptr_t>(arguments.output) % kPadVectorBytes / sizeof(Word));
-    VectorSpan const span = makeVectorSpan(0, arguments.shape.numOutputs(), baseOffset, kVectorSize);
-    auto const blocks = static_cast<unsigned>(choosePadBlocks(span.numVectors));
+    int64_t const numVectors = countVectors(shape.numOutputs(), baseOffset, kVectorSize);
+    auto const blocks = static_cast<unsigned>(choosePadBlocks(numVectors));
     padByReflection<Word, Index><<<blocks, kPadThreads, 0, stream>>>(static_cast<Word const*>(arguments.input),
-        static_cast<Word*>(arguments.output), makePadMap<Index>(arguments.shape), span,
-        static_cast<Index>(arguments.shape.numInputs()));
+        static_cast<Word*>(arguments.output), makePadMap<Index>(shape), baseOffset, static_cast<Index>(numVectors));
     checkCuda(cudaGetLastError(), "launch of padByReflection");
 }
 
-template <typename Word>
-void launchTyped(ReflectPadArguments const& arguments, cudaStream_t stream)
+template <typename Word, typename Index>
+void launchIndexed(ReflectPadArguments const& arguments, PadShape const& shape, cudaStream_t stream)
 {
-    if (fitsFastIndex(arguments.shape.numOutputs()))
+    if constexpr (sizeof(Word) == kPadVectorBytes)
     {
-        launchIndexed<Word, uint32_t>(arguments, stream);
+        launchVectors<Index>(arguments, shape, stream);
     }
     else
     {
-        launchIndexed<Word, int64_t>(arguments, stream);
+        launchWords<Word, Index>(arguments, shape, stream);
+    }
+}
+
+template <typename Word>
+void launchTyped(ReflectPadArguments const& arguments, PadShape const& shape, cudaStream_t stream)
+{
+    if (fitsFastIndex(shape.numOutputs()))
+    {
+        launchIndexed<Word, uint32_t>(arguments, shape, stream);
+    }
+    else
+    {
+        launchIndexed<Word, int64_t>(arguments, shape, stream);
     }
 }
 
@@ -44,12 +86,15 @@ void launchReflectPad(ReflectPadArguments const& arguments, cudaStream_t stream)
     {
         return;
     }
-    switch (arguments.elementBytes)
+    PadWords const words =
+        widenWords(arguments.shape, arguments.elementBytes, commonAlignment(arguments.input, arguments.output));
+    switch (words.bytes)
     {
-    case 1: return launchTyped<uint8_t>(arguments, stream);
-    case 2: return launchTyped<uint16_t>(arguments, stream);
-    case 4: return launchTyped<uint32_t>(arguments, stream);
-    case 8: return launchTyped<uint64_t>(arguments, stream);
+    case 1: return launchTyped<uint8_t>(arguments, words.shape, stream);
+    case 2: return launchTyped<uint16_t>(arguments, words.shape, stream);
+    case 4: return launchTyped<uint32_t>(arguments, words.shape, stream);
+    case 8: return launchTyped<uint64_t>(arguments, words.shape, stream);
+    case 16: return launchTyped<uint4>(arguments, words.shape, stream);
     default: throw PluginError(text("elements of ", arguments.elementBytes, " bytes cannot be padded"));
     }
 }

@@ -12,10 +12,11 @@ namespace trtconv
 
 struct ReflectPadArguments
 {
-    void const* input; // contiguous
-    void* output; // contiguous, not overlapping the input
-    PadShape shape;
+    void const* input; // contiguous in its layout
+    void* output; // contiguous in the same layout, not overlapping the input
+    PadShape shape; // makePadShape of that layout
     int32_t elementBytes; // 1, 2, 4 or 8: elements are copied, so their type does not matter
+    int64_t channels; // of a channels-last tensor, else 0: what lies between them and whole vectors becomes zero
 };
 
 // Enqueues on `stream`; throws CudaError when the launch fails. Nothing is launched for an empty output.

@@ -1,6 +1,7 @@
 #include "reflect_pad/reflect_pad_plugin.h"
 
 #include "common/shapes.h"
+#include "common/tensor_formats.h"
 #include "common/version.h"
 #include "reflect_pad/reflect_pad.h"
 
@@ -63,9 +64,10 @@ std::vector<nvinfer1::PluginField> ReflectPadPlugin::fields() const
     return {{"pads", mPads.data(), nvinfer1::PluginFieldType::kINT32, static_cast<int32_t>(mPads.size())}};
 }
 
-bool ReflectPadPlugin::supportsType(DataType type)
+bool ReflectPadPlugin::supports(nvinfer1::PluginTensorDesc const& x) const
 {
-    return bytesOf(type) != 0;
+    std::optional<Layout> const layout = layoutOf(x);
+    return bytesOf(x.type) != 0 && x.dims.nbDims == rank() && layout && canPadIn(*layout, rank(), mPads.data());
 }
 
 nvinfer1::DimsExprs ReflectPadPlugin::outputShape(
@@ -106,8 +108,11 @@ size_t ReflectPadPlugin::workspaceBytes(nvinfer1::DynamicPluginTensorDesc const*
 void ReflectPadPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, void const* const* inputs, void* output,
     void* /*workspace*/, cudaStream_t stream) const
 {
-    PadShape const shape = mergeAxes(rank(), inputDesc[0].dims.d, mPads.data());
-    launchReflectPad({inputs[0], output, shape, bytesOf(inputDesc[0].type)}, stream);
+    nvinfer1::PluginTensorDesc const& x = inputDesc[0];
+    Layout const layout = layoutOf(x).value();
+    int32_t const elementBytes = bytesOf(x.type);
+    PadShape const shape = makePadShape(layout, elementBytes, rank(), x.dims.d, mPads.data());
+    launchReflectPad({inputs[0], output, shape, elementBytes, channelsToMask(layout, x.dims.d)}, stream);
 }
 
 } // namespace trtconv

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 DTYPES = ("float32", "float16", "bfloat16")
-FORMAT_LINEAR = 0
+FORMAT_LINEAR, FORMAT_CHANNELS_LAST, FORMAT_CHW4, FORMAT_CHW32 = range(4)
 
 Tensor = Any  # torch is not installed where this is type-checked
 
@@ -39,9 +39,9 @@ class KernelLibrary:
     def version(self) -> str:
         return str(self._library.trtconv_plugin_library_version().decode())
 
-    def workspace_bytes(self, batch: int, channels: int, slice_size: int) -> int:
+    def workspace_bytes(self, batch: int, channels: int, slice_size: int, format_: int = FORMAT_LINEAR) -> int:
         arguments = map(ctypes.c_int64, (batch, channels, slice_size))
-        return int(self._library.trtconv_instance_norm_workspace_bytes(*arguments))
+        return int(self._library.trtconv_instance_norm_workspace_bytes(*arguments, format_))
 
     def instance_norm(
         self,
@@ -52,15 +52,21 @@ class KernelLibrary:
         epsilon: float,
         workspace: Tensor | None = None,
         stream: int = 0,
+        *,
+        shape: Sequence[int] | None = None,
+        format_: int = FORMAT_LINEAR,
     ) -> None:
-        """Enqueue y = InstanceNorm(x, scale, bias); `workspace` is a tensor of bytes."""
-        batch, channels = x.shape[:2]
+        """Enqueue y = InstanceNorm(x, scale, bias); `workspace` is a tensor of bytes.
+
+        `shape` is [N, C, D1..Dk] where a tensor in another format than the linear one has another.
+        """
+        batch, channels, *sizes = x.shape if shape is None else shape
         status = self._library.trtconv_instance_norm(
             *(ctypes.c_void_p(tensor.data_ptr()) for tensor in (x, scale, bias, y)),
-            *map(ctypes.c_int64, (batch, channels, math.prod(x.shape[2:]))),
+            *map(ctypes.c_int64, (batch, channels, math.prod(sizes))),
             ctypes.c_float(epsilon),
             DTYPES.index(dtype_name(x)),
-            FORMAT_LINEAR,
+            format_,
             ctypes.c_void_p(0 if workspace is None else workspace.data_ptr()),
             ctypes.c_size_t(0 if workspace is None else workspace.numel()),
             ctypes.c_void_p(stream),
@@ -68,9 +74,18 @@ class KernelLibrary:
         if status != 0:
             raise KernelError(status)
 
-    def reflect_pad(self, x: Tensor, y: Tensor, pads: Sequence[int], stream: int = 0) -> None:
-        """Enqueue y = ReflectPad(x); `pads` in ONNX order."""
-        sizes = np.array(x.shape, dtype=np.int64)
+    def reflect_pad(
+        self,
+        x: Tensor,
+        y: Tensor,
+        pads: Sequence[int],
+        stream: int = 0,
+        *,
+        shape: Sequence[int] | None = None,
+        format_: int = FORMAT_LINEAR,
+    ) -> None:
+        """Enqueue y = ReflectPad(x); `pads` in ONNX order, `shape` as in instance_norm."""
+        sizes = np.array(x.shape if shape is None else shape, dtype=np.int64)
         pads64 = np.array(pads, dtype=np.int64)
         status = self._library.trtconv_reflect_pad(
             ctypes.c_void_p(x.data_ptr()),
@@ -79,7 +94,7 @@ class KernelLibrary:
             _address(sizes),
             _address(pads64),
             x.element_size(),
-            FORMAT_LINEAR,
+            format_,
             ctypes.c_void_p(stream),
         )
         if status != 0:

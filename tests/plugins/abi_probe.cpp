@@ -94,7 +94,13 @@ static void probePluginInterface()
     VALUE(DataType::kINT64);
     VALUE(TensorFormat::kLINEAR);
     VALUE(TensorFormat::kHWC8);
+    VALUE(TensorFormat::kCHW4);
+    VALUE(TensorFormat::kCHW32);
     VALUE(TensorFormat::kDHWC8);
+    VALUE(TensorFormat::kCDHW32);
+    VALUE(TensorFormat::kHWC);
+    VALUE(TensorFormat::kHWC16);
+    VALUE(TensorFormat::kDHWC);
     VALUE(PluginFieldType::kFLOAT16);
     VALUE(PluginFieldType::kFLOAT32);
     VALUE(PluginFieldType::kFLOAT64);

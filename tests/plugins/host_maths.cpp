@@ -136,53 +136,80 @@ extern "C" int32_t host_find_bad_pad(int32_t rank, int64_t const* sizes, int64_t
 extern "C" int64_t host_pad_source(
     int32_t rank, int64_t const* sizes, int64_t const* pads, int64_t output, int32_t fast)
 {
-    PadShape const shape = mergeAxes(rank, sizes, pads);
-    if (fast != 0)
-    {
-        PadMap<uint32_t> const map = makePadMap<uint32_t>(shape);
-        return PadCursor<uint32_t>(map, static_cast<uint32_t>(output)).input();
-    }
-    PadMap<int64_t> const map = makePadMap<int64_t>(shape);
-    return PadCursor<int64_t>(map, output).input();
+    PadShape const shape = makePadShape(Layout::kLinear, 1, rank, sizes, pads);
+    return fast != 0 ? inputOf(makePadMap<uint32_t>(shape), static_cast<uint32_t>(output))
+                     : inputOf(makePadMap<int64_t>(shape), output);
 }
 
 extern "C" int32_t host_fits_fast_index(int32_t rank, int64_t const* sizes, int64_t const* pads)
 {
-    return fitsFastIndex(mergeAxes(rank, sizes, pads).numOutputs()) ? 1 : 0;
+    return fitsFastIndex(makePadShape(Layout::kLinear, 1, rank, sizes, pads).numOutputs()) ? 1 : 0;
 }
 
-extern "C" int32_t host_merged_rank(int32_t rank, int64_t const* sizes, int64_t const* pads)
+// Writes the rank, then of each axis its input size, begin and end pad; then the bytes of a word.
+extern "C" void host_pad_words(int32_t layout, int32_t element_bytes, int32_t rank, int64_t const* sizes,
+    int64_t const* pads, int64_t alignment, int64_t* result)
 {
-    return mergeAxes(rank, sizes, pads).rank;
+    PadShape const elements = makePadShape(static_cast<Layout>(layout), element_bytes, rank, sizes, pads);
+    PadWords const words = widenWords(elements, element_bytes, static_cast<uint64_t>(alignment));
+    *result++ = words.shape.rank;
+    for (int32_t axis = 0; axis < words.shape.rank; ++axis)
+    {
+        *result++ = words.shape.inputSizes[axis];
+        *result++ = words.shape.padBegins[axis];
+        *result++ = words.shape.padEnds[axis];
+    }
+    *result = words.bytes;
+}
+
+extern "C" int32_t host_can_pad_in(int32_t layout, int32_t rank, int64_t const* pads)
+{
+    return canPadIn(static_cast<Layout>(layout), rank, pads) ? 1 : 0;
 }
 
 namespace
 {
 
+// Adds to `output` what the kernel writes of one vector, in the two ways that it does so.
+template <typename Index>
+void padVector(PadMap<Index> const& map, int64_t begin, int32_t vectorSize, int32_t const* input, int32_t* output)
+{
+    auto const numOutputs = static_cast<int64_t>(map.numOutputs);
+    auto const count = static_cast<Index>(vectorSize);
+    bool const isWhole = begin >= 0 && begin + vectorSize <= numOutputs;
+    PadRun<Index> run{RunKind::kScattered, 0};
+    if (isWhole)
+    {
+        run = runOf(map, static_cast<Index>(begin), count);
+    }
+    if (run.kind != RunKind::kScattered)
+    {
+        for (int32_t i = 0; i < vectorSize; ++i)
+        {
+            int32_t const place = run.kind == RunKind::kForward ? i : vectorSize - 1 - i;
+            output[begin + i] += input[static_cast<int64_t>(run.begin) + place];
+        }
+    }
+    else
+    {
+        for (int64_t target = std::max<int64_t>(begin, 0); target < std::min(begin + vectorSize, numOutputs); ++target)
+        {
+            output[target] += input[inputOf(map, static_cast<Index>(target))];
+        }
+    }
+}
+
 template <typename Index>
 void padLikeKernel(PadShape const& shape, int32_t baseOffset, int32_t vectorSize, int32_t const* input, int32_t* output)
 {
     PadMap<Index> const map = makePadMap<Index>(shape);
-    VectorSpan const span = makeVectorSpan(0, shape.numOutputs(), baseOffset, vectorSize);
-    int64_t const threads = choosePadBlocks(span.numVectors) * kPadThreads;
+    int64_t const numVectors = countVectors(shape.numOutputs(), baseOffset, vectorSize);
+    int64_t const threads = choosePadBlocks(numVectors) * kPadThreads;
     for (int64_t thread = 0; thread < threads; ++thread)
     {
-        for (int64_t index = thread; index < span.numVectors; index += threads)
+        for (int64_t index = thread; index < numVectors; index += threads)
         {
-            int64_t const vectorBegin = span.firstVectorBegin + index * vectorSize;
-            uint32_t const valid = validElements(span, index, vectorSize);
-            PadCursor<Index> cursor(map, static_cast<Index>(std::max<int64_t>(vectorBegin, 0)));
-            bool const isCopy = cursor.isContiguous(static_cast<Index>(vectorSize));
-            int64_t const source = static_cast<int64_t>(cursor.input());
-            for (int32_t i = 0; i < vectorSize; ++i)
-            {
-                if ((valid >> i & 1U) != 0)
-                {
-                    bool const isWhole = isCopy && vectorBegin >= 0;
-                    output[vectorBegin + i] += input[isWhole ? source + i : static_cast<int64_t>(cursor.input())];
-                    cursor.advance();
-                }
-            }
+            padVector(map, index * vectorSize - baseOffset, vectorSize, input, output);
         }
     }
 }
@@ -193,7 +220,7 @@ void padLikeKernel(PadShape const& shape, int32_t baseOffset, int32_t vectorSize
 extern "C" void host_reflect_pad(int32_t rank, int64_t const* sizes, int64_t const* pads, int32_t base_offset,
     int32_t vector_size, int32_t fast, int32_t const* input, int32_t* output)
 {
-    PadShape const shape = mergeAxes(rank, sizes, pads);
+    PadShape const shape = makePadShape(Layout::kLinear, 1, rank, sizes, pads);
     if (fast != 0)
     {
         padLikeKernel<uint32_t>(shape, base_offset, vector_size, input, output);

@@ -133,6 +133,67 @@ struct Faces
     IPluginV3OneRuntime* runtime;
 };
 
+struct FormatCase
+{
+    DataType type;
+    TensorFormat format;
+    std::vector<int64_t> sizes;
+    bool isTaken;
+};
+
+std::vector<FormatCase> const kFloatFormats{
+    {DataType::kHALF, TensorFormat::kLINEAR, {1, 3, 9, 9}, true},
+    {DataType::kHALF, TensorFormat::kHWC8, {1, 3, 9, 9}, true},
+    {DataType::kBF16, TensorFormat::kHWC8, {-1, -1, 9, 9}, true},
+    {DataType::kFLOAT, TensorFormat::kHWC8, {1, 8, 9, 9}, false},
+    {DataType::kFLOAT, TensorFormat::kHWC, {1, 8, 9, 9}, true},
+    {DataType::kFLOAT, TensorFormat::kHWC, {1, 6, 9, 9}, false}, // channels that fill no vectors
+    {DataType::kFLOAT, TensorFormat::kHWC, {1, -1, 9, 9}, false},
+    {DataType::kHALF, TensorFormat::kHWC, {1, 8, 9, 9}, false},
+    {DataType::kHALF, TensorFormat::kDHWC8, {1, 8, 9, 9}, false}, // its channels would be the batch
+    {DataType::kHALF, TensorFormat::kCHW32, {1, 32, 9, 9}, false},
+    {DataType::kHALF, static_cast<TensorFormat>(1), {1, 8, 9, 9}, false},
+};
+std::vector<FormatCase> const kByteFormats{
+    {DataType::kINT8, TensorFormat::kLINEAR, {1, 3, 9, 9}, true},
+    {DataType::kINT8, TensorFormat::kCHW4, {1, 3, 9, 9}, true},
+    {DataType::kINT8, TensorFormat::kCHW32, {1, 3, 9, 9}, true},
+    {DataType::kINT8, TensorFormat::kHWC16, {1, 3, 9, 9}, true},
+    {DataType::kINT8, TensorFormat::kCDHW32, {1, 3, 9, 9}, false},
+    {DataType::kINT8, TensorFormat::kHWC8, {1, 8, 9, 9}, false},
+    {DataType::kUINT8, TensorFormat::kCHW4, {1, 4, 9, 9}, false},
+};
+std::vector<FormatCase> const kVolumeFormats{
+    {DataType::kHALF, TensorFormat::kDHWC8, {1, 3, 5, 9, 9}, true},
+    {DataType::kHALF, TensorFormat::kHWC8, {1, 8, 5, 9, 9}, false}, // its channels would be the depth
+    {DataType::kFLOAT, TensorFormat::kDHWC, {1, 4, 5, 9, 9}, true},
+    {DataType::kHALF, TensorFormat::kHWC8, {1, 8, 9}, false}, // its channels would be the batch
+};
+
+// The first tensor and the last have the format, those between are linear.
+void checkFormats(std::string const& name, Faces& plugin, int32_t numInputs, std::vector<FormatCase> const& cases)
+{
+    for (FormatCase const& each : cases)
+    {
+        std::string const label = name + " in format " + std::to_string(static_cast<int32_t>(each.format)) + " of type "
+            + std::to_string(static_cast<int32_t>(each.type)) + " and rank " + std::to_string(each.sizes.size());
+        auto const tensor = dynamicTensor(each.sizes, each.type, each.format);
+        std::vector all(numInputs + 1, dynamicTensor({8}, each.type));
+        all.front() = all.back() = tensor;
+        check(label.c_str(), plugin.takes(0, all) == each.isTaken);
+        check((label + " to the same").c_str(), plugin.takes(numInputs, all));
+        all.back() = dynamicTensor(each.sizes, each.type, TensorFormat::kCHW4);
+        bool const isSame = each.format == TensorFormat::kCHW4;
+        check((label + " to another").c_str(), plugin.takes(numInputs, all) == isSame);
+        if (numInputs > 1)
+        {
+            check((label + " with linear scale").c_str(), plugin.takes(1, all));
+            all[1].desc.format = TensorFormat::kHWC8;
+            check((label + " with another scale").c_str(), !plugin.takes(1, all));
+        }
+    }
+}
+
 bool areEqual(PluginFieldCollection const& left, PluginFieldCollection const& right)
 {
     PluginField const& a = left.fields[0];
@@ -193,8 +254,16 @@ void checkReflectPad(IPluginCreatorV3One& creator)
     check("pad refuses int4", !pad.takes(0, {dynamicTensor({1, 1, 9, 9}, static_cast<DataType>(9)), {}}));
     check("pad refuses a change of type",
         !pad.takes(1, {dynamicTensor({1, 1, 9, 9}), dynamicTensor({1, 1, 13, 15}, DataType::kHALF)}));
-    check("pad refuses channels-last",
-        !pad.takes(0, {dynamicTensor({1, 8, 9, 9}, DataType::kHALF, TensorFormat::kHWC8), {}}));
+    checkFormats("pad", pad, 1, kFloatFormats);
+    checkFormats("pad", pad, 1, kByteFormats);
+
+    int32_t const channelPads[]{0, 1, 0, 0, 0, 0, 0, 0};
+    PluginField const channelField{"pads", channelPads, PluginFieldType::kINT32, 8};
+    PluginFieldCollection const channelFields{1, &channelField};
+    Faces channelPad(creator.createPlugin("channel_pad", &channelFields, TensorRTPhase::kBUILD));
+    auto const channelsLast = dynamicTensor({1, 8, 9, 9}, DataType::kHALF, TensorFormat::kHWC8);
+    check("pad of channels takes linear", channelPad.takes(0, {dynamicTensor({1, 8, 9, 9}), {}}));
+    check("pad of channels refuses channels-last", !channelPad.takes(0, {channelsLast, {}}));
 }
 
 void checkInstanceNorm(IPluginCreatorV3One& creator)
@@ -227,6 +296,8 @@ void checkInstanceNorm(IPluginCreatorV3One& creator)
         check(
             "norm takes a type", norm.takes(0, all) && norm.takes(1, all) && norm.takes(2, all) && norm.takes(3, all));
     }
+    checkFormats("norm", norm, 3, kFloatFormats);
+    checkFormats("norm", norm, 3, kVolumeFormats);
     auto const integers = dynamicTensor({1, 8, 9, 9}, DataType::kINT32);
     check("norm refuses integers", !norm.takes(0, {integers, integers, integers, integers}));
 
@@ -236,6 +307,14 @@ void checkInstanceNorm(IPluginCreatorV3One& creator)
         return norm.build->getWorkspaceSize(inputs.data(), 3, inputs.data(), 1);
     };
     check("norm workspace", workspace({1, 512, 32, 32}) == 0 && workspace({1, 3, 512, 512}) > 0);
+    auto const channelsLastWorkspace = [&](std::vector<int64_t> const& shape)
+    {
+        auto const x = dynamicTensor(shape, DataType::kHALF, TensorFormat::kHWC8);
+        std::vector const inputs{x, dynamicTensor({shape[1]}), dynamicTensor({shape[1]})};
+        return norm.build->getWorkspaceSize(inputs.data(), 3, inputs.data(), 1);
+    };
+    check("channels-last norm workspace",
+        channelsLastWorkspace({1, 512, 8, 8}) == 0 && channelsLastWorkspace({1, 3, 512, 512}) > 0);
 
     std::vector const configured{dynamicTensor({2, 3, 4, 4}), dynamicTensor({3}), dynamicTensor({3})};
     check("norm is configured", norm.build->configurePlugin(configured.data(), 3, configured.data(), 1) == 0);

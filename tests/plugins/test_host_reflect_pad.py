@@ -107,6 +107,27 @@ def flat_index(coordinates: list[int], sizes: list[int]) -> int:
     return index
 
 
+LINEAR, CHANNELS_LAST, BLOCKS_OF_4, BLOCKS_OF_32 = range(4)
+
+
+def pad_words(
+    maths: ctypes.CDLL, layout: int, element_bytes: int, sizes: list[int], pads: list[int], alignment: int
+) -> tuple[list[tuple[int, int, int]], int]:
+    """Return size, begin and end pad of each axis in memory order, and the bytes of the words that they count."""
+    result = np.zeros(32, dtype=np.int64)
+    maths.host_pad_words(
+        layout,
+        element_bytes,
+        len(sizes),
+        pointer(np.array(sizes, dtype=np.int64)),
+        pointer(np.array(pads, dtype=np.int64)),
+        ctypes.c_int64(alignment),
+        pointer(result),
+    )
+    rank, *rest = result.tolist()
+    return [tuple(rest[3 * axis : 3 * axis + 3]) for axis in range(rank)], rest[3 * rank]
+
+
 @pytest.mark.parametrize(
     ("sizes", "pads", "rank"),
     [
@@ -117,8 +138,53 @@ def flat_index(coordinates: list[int], sizes: list[int]) -> int:
     ],
 )
 def test_unpadded_neighbours_become_one_axis(maths: ctypes.CDLL, sizes: list[int], pads: list[int], rank: int) -> None:
-    sizes64, pads64 = np.array(sizes, dtype=np.int64), np.array(pads, dtype=np.int64)
-    assert maths.host_merged_rank(len(sizes), pointer(sizes64), pointer(pads64)) == rank
+    assert len(pad_words(maths, LINEAR, 4, sizes, pads, alignment=4)[0]) == rank
+
+
+SPATIAL = [0, 0, 1, 2, 0, 0, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("layout", "element_bytes", "sizes", "pads", "alignment", "axes", "word_bytes"),
+    [
+        (LINEAR, 2, [2, 3, 6, 8], SPATIAL, 256, [(6, 0, 0), (6, 1, 3), (8, 2, 4)], 2),
+        (LINEAR, 2, [2, 3, 6, 8], [0, 1, 0, 0, 0, 0, 0, 0], 256, [(2, 0, 0), (3, 1, 0), (6, 0, 0)], 16),
+        (LINEAR, 2, [2, 3, 6, 8], [0, 1, 0, 0, 0, 0, 0, 0], 4, [(2, 0, 0), (3, 1, 0), (24, 0, 0)], 4),
+        (LINEAR, 1, [3, 2], [1, 0, 1, 0], 256, [(3, 1, 1)], 2),
+        (LINEAR, 8, [4], [0, 0], 256, [(2, 0, 0)], 16),
+        (LINEAR, 4, [3], [0, 0], 256, [(3, 0, 0)], 4),
+        (CHANNELS_LAST, 2, [2, 20, 6, 8], SPATIAL, 256, [(2, 0, 0), (6, 1, 3), (8, 2, 4), (3, 0, 0)], 16),
+        (CHANNELS_LAST, 2, [2, 3, 6, 8], SPATIAL, 256, [(2, 0, 0), (6, 1, 3), (8, 2, 4)], 16),
+        (CHANNELS_LAST, 4, [1, 8, 6, 8], [0, 0, 1, 0, 0, 0, 1, 0], 256, [(1, 0, 0), (6, 1, 1), (16, 0, 0)], 16),
+        (CHANNELS_LAST, 1, [2, 20, 6, 8], SPATIAL, 256, [(2, 0, 0), (6, 1, 3), (8, 2, 4), (2, 0, 0)], 16),
+        (BLOCKS_OF_4, 1, [2, 5, 6, 8], SPATIAL, 256, [(4, 0, 0), (6, 1, 3), (8, 2, 4)], 4),
+        (BLOCKS_OF_32, 1, [2, 65, 6, 8], SPATIAL, 256, [(6, 0, 0), (6, 1, 3), (8, 2, 4), (2, 0, 0)], 16),
+    ],
+)
+def test_layouts_are_padded_as_words_in_memory_order(
+    maths: ctypes.CDLL,
+    layout: int,
+    element_bytes: int,
+    sizes: list[int],
+    pads: list[int],
+    alignment: int,
+    axes: list[tuple[int, int, int]],
+    word_bytes: int,
+) -> None:
+    assert pad_words(maths, layout, element_bytes, sizes, pads, alignment) == (axes, word_bytes)
+
+
+@pytest.mark.parametrize("layout", [CHANNELS_LAST, BLOCKS_OF_4, BLOCKS_OF_32])
+@pytest.mark.parametrize(
+    ("pads", "is_possible"),
+    [(SPATIAL, True), ([2, 0, 1, 1, 2, 0, 1, 1], True), ([0, 1, 0, 0, 0, 0, 0, 0], False), ([0, 0, 0, 0], False)],
+)
+def test_channels_that_lie_together_are_not_padded(
+    maths: ctypes.CDLL, layout: int, pads: list[int], is_possible: bool
+) -> None:
+    pads64 = np.array(pads, dtype=np.int64)
+    assert bool(maths.host_can_pad_in(layout, len(pads) // 2, pointer(pads64))) == is_possible
+    assert maths.host_can_pad_in(LINEAR, len(pads) // 2, pointer(pads64))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.gpu.kernel_library import KernelLibrary, library_path
+from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, KernelLibrary, library_path
 
 SHAPE, TYPE, POINTER, WORKSPACE = -1, -2, -3, -4
 
@@ -47,7 +47,11 @@ def instance_norm_status(library: ctypes.CDLL, **changed: Any) -> int:
         ({"slice_size": ctypes.c_int64(-5)}, SHAPE),
         ({"dtype": 3}, TYPE),
         ({"dtype": -1}, TYPE),
-        ({"format": 1}, TYPE),
+        ({"format": 2}, TYPE),
+        ({"format": -1}, TYPE),
+        ({"format": 1, "input": ctypes.c_void_p(264)}, POINTER),
+        ({"format": 1, "output": ctypes.c_void_p(1028)}, POINTER),
+        ({"format": 1, "workspace_bytes": ctypes.c_size_t(16)}, WORKSPACE),
         ({"input": ctypes.c_void_p(0)}, POINTER),
         ({"scale": ctypes.c_void_p(0)}, POINTER),
         ({"output": ctypes.c_void_p(1025)}, POINTER),
@@ -67,7 +71,12 @@ def test_instance_norm_checks_its_arguments(library: ctypes.CDLL, changed: dict[
     ("sizes", "pads", "element_bytes", "format_", "addresses", "status"),
     [
         ([4, 5], [0, 1, 0, 1], 3, 0, (256, 512), TYPE),
-        ([4, 5], [0, 1, 0, 1], 4, 2, (256, 512), TYPE),
+        ([4, 5], [0, 1, 0, 1], 4, 4, (256, 512), TYPE),
+        ([4, 5], [0, 1, 0, 1], 4, 1, (256, 512), SHAPE),
+        ([1, 4, 5], [0, 1, 1, 0, 0, 1], 4, 1, (256, 512), SHAPE),
+        ([1] * 8, [0] * 16, 1, 3, (256, 512), SHAPE),
+        ([1, 4, 5], [0, 0, 1, 0, 0, 1], 4, 1, (256, 516), POINTER),
+        ([1, 4, 5], [0, 0, 1, 0, 0, 1], 1, 2, (260, 512), POINTER),
         ([4, 5], [0, 5, 0, 1], 4, 0, (256, 512), SHAPE),
         ([4, 5], [0, -1, 0, 1], 4, 0, (256, 512), SHAPE),
         ([4, -5], [0, 0, 0, 0], 4, 0, (256, 512), SHAPE),
@@ -104,6 +113,8 @@ def test_workspace_is_asked_for_by_large_slices_only(library: ctypes.CDLL) -> No
     assert kernels.workspace_bytes(16, 512, 32 * 32) == 0
     assert kernels.workspace_bytes(1, 32, 1080 * 1920) > 0
     assert kernels.workspace_bytes(8, 64, 512 * 512) < 1 << 16
+    assert kernels.workspace_bytes(16, 512, 16 * 16, FORMAT_CHANNELS_LAST) == 0
+    assert 0 < kernels.workspace_bytes(1, 32, 1080 * 1920, FORMAT_CHANNELS_LAST) <= 1 << 21
 
 
 def test_version_is_that_of_the_project(library: ctypes.CDLL) -> None:

@@ -1,0 +1,114 @@
+// The statistics of slice_statistics.h for tensors whose channels lie together: a thread reads many pixels of a
+// channel, and of its neighbours, so it cannot hold them all and look at them twice.
+//
+// Three samples of the slice give a center near its mean, around which all squares are taken: their median, as one
+// outlier must not move it. The sum of the values carries its rounding errors along. Both run in float over at most
+// kPixelsPerFlush pixels and are then added up in double. Merging is plain addition in a fixed order, so results repeat
+// bit for bit. Limits, infinities and NaN are as there.
+#pragma once
+
+#include "instance_norm/slice_statistics.h"
+
+namespace trtconv
+{
+
+constexpr int32_t kPixelsPerFlush = 32; // as many squares of 1e18 still fit a float
+constexpr int32_t kNumSamples = 3;
+
+// Returns the pixel that a sample is taken of: in the middle, and halfway to either end.
+TRTCONV_HOST_DEVICE constexpr int64_t samplePixel(int32_t sample, int64_t pixels)
+{
+    return pixels / 4 * (sample + 1);
+}
+
+TRTCONV_HOST_DEVICE inline float median(float const (&samples)[kNumSamples])
+{
+    float const low = fminf(samples[0], samples[1]);
+    float const high = fmaxf(samples[0], samples[1]);
+    return fmaxf(low, fminf(high, samples[2]));
+}
+
+// Of a set of a channel's values; all sets of a slice share the center.
+struct ChannelTotals
+{
+    double values = 0.0; // sum of x
+    double squares = 0.0; // sum of (x - center)^2
+
+    TRTCONV_HOST_DEVICE void add(ChannelTotals const& other)
+    {
+        values += other.values;
+        squares += other.squares;
+    }
+};
+
+// What a thread adds up.
+class ChannelSums
+{
+public:
+    ChannelSums() = default;
+
+    TRTCONV_HOST_DEVICE explicit ChannelSums(float center)
+        : mCenter(center)
+    {
+    }
+
+    TRTCONV_HOST_DEVICE void add(float value)
+    {
+        mTotal.add(value);
+        float const deviation = value - mCenter;
+        mSquares = fmaf(deviation, deviation, mSquares);
+    }
+
+    // To be called after at most kPixelsPerFlush values, and after the last.
+    TRTCONV_HOST_DEVICE void flush()
+    {
+        mTotals.add({static_cast<double>(mTotal.sum) + mTotal.error, static_cast<double>(mSquares)});
+        mTotal = {};
+        mSquares = 0.0F;
+    }
+
+    TRTCONV_HOST_DEVICE ChannelTotals const& totals() const { return mTotals; }
+
+private:
+    float mCenter = 0.0F;
+    CompensatedSum mTotal;
+    float mSquares = 0.0F;
+    ChannelTotals mTotals;
+};
+
+// y = (x - mean) * factor + offset: the difference to the rounded mean is exact wherever x is near it.
+struct ChannelLine
+{
+    float mean;
+    float factor;
+    float offset;
+
+    TRTCONV_HOST_DEVICE float operator()(float value) const { return fmaf(value - mean, factor, offset); }
+};
+
+TRTCONV_HOST_DEVICE inline double inverseRoot(double value)
+{
+#ifdef __CUDA_ARCH__
+    return rsqrt(value);
+#else
+    return 1.0 / std::sqrt(value);
+#endif
+}
+
+// `inverseCount` is 1 / count: divisions in double take long.
+TRTCONV_HOST_DEVICE inline ChannelLine finishChannel(ChannelTotals const& totals, double count, double inverseCount,
+    float center, float epsilon, float scale, float bias)
+{
+    double const quotient = totals.values * inverseCount;
+    double const mean = fma(fma(-quotient, count, totals.values), inverseCount, quotient); // exact if all are alike
+    double const distance = mean - center;
+    double const spread = totals.squares * inverseCount - distance * distance;
+    double const variance = spread < 0.0 ? 0.0 : spread; // rounding; written so that NaN stays NaN
+    auto const inverseStd = static_cast<float>(inverseRoot(variance + static_cast<double>(epsilon)));
+    auto const roundedMean = static_cast<float>(mean);
+    auto const meanRest = static_cast<float>(mean - roundedMean);
+    float const factor = inverseStd * scale;
+    return {roundedMean, factor, fmaf(-meanRest, factor, bias)};
+}
+
+} // namespace trtconv

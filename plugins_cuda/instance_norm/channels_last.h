@@ -1,0 +1,15 @@
+// InstanceNorm on channels-last tensors: [N, pixels, C], C rounded up to whole vectors of 16 bytes.
+#pragma once
+
+#include "instance_norm/instance_norm.h"
+
+namespace trtconv
+{
+
+// Enqueues on `stream`; throws CudaError when a launch fails. Nothing is launched for an empty tensor. Input and output
+// are aligned to 16 bytes; the workspace has channelsLastWorkspaceBytes. What lies between the channels and whole
+// vectors is not looked at, and becomes zero in the output.
+void launchInstanceNormChannelsLast(
+    InstanceNormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream);
+
+} // namespace trtconv

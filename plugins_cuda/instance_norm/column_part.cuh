@@ -1,0 +1,153 @@
+// What a block and a thread of channels-last InstanceNorm work on. A thread owns one vector of neighbouring channels at
+// many pixels.
+#pragma once
+
+#include "common/element_type.cuh"
+#include "instance_norm/channel_sums.h"
+#include "instance_norm/channels_last_config.h"
+
+namespace trtconv
+{
+
+template <typename T>
+constexpr int kVectorChannels = 16 / sizeof(T);
+
+template <typename T>
+using ChannelVector = Vector<T, kVectorChannels<T>>;
+
+template <typename T>
+using VectorSums = ChannelSums[kVectorChannels<T>];
+
+constexpr int kMaxColumnChannels = kMaxColumnLanes * kVectorChannels<__half>;
+
+// The tensors of one launch, typed.
+template <typename T>
+struct ChannelsLastTensors
+{
+    ChannelVector<T> const* __restrict__ input;
+    T const* __restrict__ scale;
+    T const* __restrict__ bias;
+    ChannelVector<T>* __restrict__ output;
+    int64_t channels;
+    int64_t pixels; // of an image
+    int64_t vectorsPerPixel;
+    double inversePixels;
+    float epsilon;
+};
+
+// Returns the channels of a vector. The compiler does not get to know them: it would convert a whole tile to float
+// ahead, and have no registers for it.
+template <typename T>
+__device__ ChannelVector<T> unpacked(uint4 words)
+{
+    asm volatile("" : "+r"(words.x), "+r"(words.y), "+r"(words.z), "+r"(words.w));
+    return reinterpret_cast<ChannelVector<T> const&>(words);
+}
+
+// What a block works on: a run of pixels of a column. And of it, what a thread works on: the vectors first, first +
+// stride, ...
+struct ColumnPart
+{
+    int64_t imageBegin; // vector that the image begins with
+    int64_t columnBegin; // vector of a pixel that the column begins with
+    int64_t vector; // of a pixel that this thread owns
+    int64_t first;
+    int64_t stride;
+    int64_t count;
+
+    template <typename T>
+    __device__ ColumnPart(
+        ChannelsLastTensors<T> const& tensors, ChannelsLastConfig const& config, int64_t column, int32_t split)
+    {
+        int32_t const lanesShift = __ffs(config.lanes) - 1;
+        int32_t const pixelShift = __ffs(static_cast<int32_t>(blockDim.x)) - 1 - lanesShift;
+        int64_t const columnsPerImage = (tensors.vectorsPerPixel + config.lanes - 1) >> lanesShift;
+        int64_t const image = tensors.vectorsPerPixel <= config.lanes ? column : column / columnsPerImage;
+        int64_t const firstPixel = split * config.pixelsPerSplit;
+        int64_t const endPixel = min(firstPixel + config.pixelsPerSplit, tensors.pixels);
+        int64_t const pixel = firstPixel + (threadIdx.x >> lanesShift);
+
+        imageBegin = image * tensors.pixels * tensors.vectorsPerPixel;
+        columnBegin = (column - image * columnsPerImage) << lanesShift;
+        vector = columnBegin + (threadIdx.x & (config.lanes - 1));
+        first = imageBegin + pixel * tensors.vectorsPerPixel + vector;
+        stride = tensors.vectorsPerPixel << pixelShift;
+        bool const isInside = vector < tensors.vectorsPerPixel && pixel < endPixel;
+        count = isInside ? (endPixel - pixel + (int64_t{1} << pixelShift) - 1) >> pixelShift : 0;
+    }
+};
+
+// A thread's vectors from `first` on.
+template <typename T>
+struct PixelTile
+{
+    uint4 vectors[kTilePixels];
+    int32_t count;
+
+    __device__ void load(ChannelVector<T> const* __restrict__ first, int64_t stride, int64_t numLeft)
+    {
+        count = static_cast<int32_t>(min(numLeft, int64_t{kTilePixels}));
+        TRTCONV_UNROLL
+        for (int k = 0; k < kTilePixels; ++k)
+        {
+            if (k < count)
+            {
+                vectors[k] = reinterpret_cast<uint4 const&>(first[k * stride]);
+            }
+        }
+    }
+
+    __device__ void addTo(VectorSums<T>& sums) const
+    {
+        forEachPixel([&](int i, float value) { sums[i].add(value); });
+    }
+
+    // Stores what the lines make of the tile; of the vector, only `numChannels` are channels.
+    __device__ void storeAlong(ChannelLine const (&lines)[kVectorChannels<T>], int64_t numChannels,
+        ChannelVector<T>* __restrict__ first, int64_t stride) const
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < kTilePixels; ++k)
+        {
+            if (k < count)
+            {
+                ChannelVector<T> vector = unpacked<T>(vectors[k]);
+                TRTCONV_UNROLL
+                for (int i = 0; i < kVectorChannels<T>; ++i)
+                {
+                    vector.elements[i] = fromFloat<T>(lines[i](toFloat(vector.elements[i])));
+                }
+                if (numChannels < kVectorChannels<T>)
+                {
+                    TRTCONV_UNROLL
+                    for (int i = 0; i < kVectorChannels<T>; ++i)
+                    {
+                        vector.elements[i] = i < numChannels ? vector.elements[i] : fromFloat<T>(0.0F);
+                    }
+                }
+                __stcs(reinterpret_cast<uint4*>(first + k * stride), reinterpret_cast<uint4 const&>(vector));
+            }
+        }
+    }
+
+private:
+    template <typename Visit>
+    __device__ void forEachPixel(Visit const& visit) const
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < kTilePixels; ++k)
+        {
+            if (k < count)
+            {
+                ChannelVector<T> const vector = unpacked<T>(vectors[k]);
+                TRTCONV_UNROLL
+                for (int i = 0; i < kVectorChannels<T>; ++i)
+                {
+                    visit(i, toFloat(vector.elements[i]));
+                }
+            }
+        }
+    }
+};
+
+} // namespace trtconv

@@ -1,0 +1,39 @@
+"""Tensors [N, C, D1..Dk] in the layouts of the plugin library's formats, and back."""
+
+from __future__ import annotations
+
+import torch
+
+from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, FORMAT_CHW4, FORMAT_CHW32, FORMAT_LINEAR, Tensor
+
+
+def lanes_of(format_: int, element_bytes: int) -> int:
+    """Return how many neighbouring channels lie together."""
+    lanes = {FORMAT_LINEAR: 1, FORMAT_CHANNELS_LAST: 16 // element_bytes, FORMAT_CHW4: 4, FORMAT_CHW32: 32}
+    return lanes[format_]
+
+
+def to_layout(x: Tensor, format_: int, filling: float) -> Tensor:
+    """Return `x` as it lies in memory; `filling` fills the vectors up."""
+    if format_ == FORMAT_LINEAR:
+        return x.contiguous()
+    lanes = lanes_of(format_, x.element_size())
+    batch, channels, *sizes = x.shape
+    groups = -(-channels // lanes)
+    filled = torch.full((batch, groups * lanes, *sizes), filling, dtype=x.dtype, device=x.device)
+    filled[:, :channels] = x
+    if format_ == FORMAT_CHANNELS_LAST:
+        return filled.movedim(1, -1).contiguous()
+    return filled.view(batch, groups, lanes, *sizes).movedim(2, -1).contiguous()
+
+
+def from_layout(stored: Tensor, channels: int, format_: int) -> tuple[Tensor, Tensor]:
+    """Return the tensor [N, C, D1..Dk], and what fills its vectors up."""
+    if format_ == FORMAT_LINEAR:
+        return stored, stored[:, :0]
+    if format_ == FORMAT_CHANNELS_LAST:
+        filled = stored.movedim(-1, 1)
+    else:
+        split = stored.movedim(-1, 2)
+        filled = split.reshape(split.shape[0], -1, *split.shape[3:])
+    return filled[:, :channels].contiguous(), filled[:, channels:]
