@@ -34,7 +34,6 @@ inline void checkCuda(cudaError_t status, char const* what)
 struct DeviceLimits
 {
     int32_t numProcessors = 0; // streaming multiprocessors
-    int32_t cacheBytes = 0; // of the L2 cache
     int32_t majorVersion = 0; // of its compute capability: clusters of blocks exist from 9 on
 };
 
@@ -45,7 +44,6 @@ inline DeviceLimits currentDeviceLimits()
     checkCuda(cudaGetDevice(&device), "cudaGetDevice");
     checkCuda(cudaDeviceGetAttribute(&limits.numProcessors, cudaDevAttrMultiProcessorCount, device),
         "cudaDeviceGetAttribute");
-    checkCuda(cudaDeviceGetAttribute(&limits.cacheBytes, cudaDevAttrL2CacheSize, device), "cudaDeviceGetAttribute");
     checkCuda(cudaDeviceGetAttribute(&limits.majorVersion, cudaDevAttrComputeCapabilityMajor, device),
         "cudaDeviceGetAttribute");
     return limits;

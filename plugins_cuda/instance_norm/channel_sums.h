@@ -29,7 +29,7 @@ TRTCONV_HOST_DEVICE inline float median(float const (&samples)[kNumSamples])
 }
 
 // Of a set of a channel's values; all sets of a slice share the center.
-struct ChannelTotals
+struct alignas(16) ChannelTotals
 {
     double values = 0.0; // sum of x
     double squares = 0.0; // sum of (x - center)^2
@@ -57,6 +57,16 @@ public:
         mTotal.add(value);
         float const deviation = value - mCenter;
         mSquares = fmaf(deviation, deviation, mSquares);
+    }
+
+    // Two values of 16 bits: a float holds their sum, unless one is more than 2^13 times the other - and rounded then.
+    TRTCONV_HOST_DEVICE void addPair(float first, float second)
+    {
+        mTotal.add(first + second);
+        float const firstDeviation = first - mCenter;
+        float const secondDeviation = second - mCenter;
+        mSquares = fmaf(firstDeviation, firstDeviation, mSquares);
+        mSquares = fmaf(secondDeviation, secondDeviation, mSquares);
     }
 
     // To be called after at most kPixelsPerFlush values, and after the last.

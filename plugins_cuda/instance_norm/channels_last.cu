@@ -70,8 +70,8 @@ void launchInstanceNormChannelsLast(
                 vectorsPerPixel, 1.0 / static_cast<double>(arguments.sliceSize), arguments.epsilon};
             ChannelsLastShape const shape{
                 arguments.numSlices / arguments.channels, arguments.sliceSize, vectorsPerPixel};
-            ChannelsLastConfig const config = chooseChannelsLastConfig(
-                shape, {device.numProcessors, device.cacheBytes, device.majorVersion >= kClusterMajorVersion});
+            ChannelsLastConfig const config =
+                chooseChannelsLastConfig(shape, {device.numProcessors, device.majorVersion >= kClusterMajorVersion});
             if (config.isResident)
             {
                 launchResident(tensors, config, stream);

@@ -32,7 +32,7 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
     int32_t const columnChannels = config.lanes * kVectorChannels<T>;
 
     PixelTile<T> tile;
-    tile.load(tensors.input + part.first, part.stride, part.count);
+    tile.load(part, tensors.input, 0);
     ChannelFacts const facts(tensors, part, columnChannels);
     VectorSums<T> sums;
     beginSums(sums, tensors, part);
@@ -47,12 +47,60 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
     __syncthreads();
     ChannelLine lines[kVectorChannels<T>];
     readLines<T>(lines, columnLines, part);
-    tile.storeAlong(
-        lines, tensors.channels - part.vector * kVectorChannels<T>, tensors.output + part.first, part.stride);
+    tile.storeAlong(lines, tensors.channels - part.vector * kVectorChannels<T>, part, tensors.output, 0);
 }
 
-// Columns that a cooperative grid shares: all of its blocks sum, wait for each other, and normalise from the last pixel
-// to the first, as the last ones are still in their registers, and those before in the cache.
+// Two halves of a tile: while one is worked on, the other is on its way.
+template <typename T>
+using TileHalves = PixelTile<T, kTilePixels / 2>[2];
+
+// Adds up all vectors of a thread. Its last tile stays in the halves.
+template <typename T>
+__device__ void sumPixels(
+    VectorSums<T>& sums, TileHalves<T>& halves, ChannelsLastTensors<T> const& tensors, ColumnPart const& part)
+{
+    halves[0].load(part, tensors.input, 0);
+    beginSums(sums, tensors, part);
+    for (int64_t done = 0; done < part.count; done += kTilePixels)
+    {
+        halves[1].load(part, tensors.input, done + kTilePixels / 2);
+        halves[0].addTo(sums);
+        if (done + kTilePixels < part.count)
+        {
+            halves[0].load(part, tensors.input, done + kTilePixels);
+        }
+        halves[1].addTo(sums);
+        if ((done + kTilePixels) % kPixelsPerFlush == 0)
+        {
+            flush<T>(sums);
+        }
+    }
+    flush<T>(sums);
+}
+
+// Normalises all vectors of a thread, from the last, still in the halves, to the first: those before are in the cache.
+template <typename T>
+__device__ void storePixels(ChannelLine const (&lines)[kVectorChannels<T>], TileHalves<T>& halves,
+    ChannelsLastTensors<T> const& tensors, ColumnPart const& part)
+{
+    int64_t const numChannels = tensors.channels - part.vector * kVectorChannels<T>;
+    int64_t position = part.count > 0 ? (part.count - 1) / kTilePixels * kTilePixels : 0;
+    for (; position >= 0; position -= kTilePixels)
+    {
+        halves[1].storeAlong(lines, numChannels, part, tensors.output, position + kTilePixels / 2);
+        if (position > 0)
+        {
+            halves[1].load(part, tensors.input, position - kTilePixels / 2);
+        }
+        halves[0].storeAlong(lines, numChannels, part, tensors.output, position);
+        if (position > 0)
+        {
+            halves[0].load(part, tensors.input, position - kTilePixels);
+        }
+    }
+}
+
+// Columns that a cooperative grid shares: all of its blocks sum, wait for each other, and normalise.
 template <typename T>
 __global__ __launch_bounds__(kColumnThreads, 1) void normaliseGridColumns(
     __grid_constant__ ChannelsLastTensors<T> const tensors, __grid_constant__ ChannelsLastConfig const config,
@@ -69,24 +117,9 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseGridColumns(
         bool const hasColumn = firstColumn + place < config.columns;
         ColumnPart part(tensors, config, hasColumn ? firstColumn + place : 0, split);
         part.count = hasColumn ? part.count : 0;
-        ChannelVector<T> const* const source = tensors.input + part.first;
-        int64_t const lastTile = part.count > 0 ? (part.count - 1) / kTilePixels * kTilePixels : 0;
-
-        PixelTile<T> tile;
-        tile.load(source, part.stride, part.count);
+        TileHalves<T> halves;
         VectorSums<T> sums;
-        beginSums(sums, tensors, part);
-        for (int64_t done = 0; done < lastTile; done += kTilePixels)
-        {
-            tile.addTo(sums);
-            if ((done + kTilePixels) % kPixelsPerFlush == 0)
-            {
-                flush<T>(sums);
-            }
-            tile.load(source + (done + kTilePixels) * part.stride, part.stride, part.count - done - kTilePixels);
-        }
-        tile.addTo(sums);
-        flush<T>(sums);
+        sumPixels(sums, halves, tensors, part);
         ChannelFacts const facts(tensors, part, columnChannels);
         ChannelTotals* const columnTotals =
             gridTotals + ((isOdd ? config.columnsAtOnce : 0) + place) * config.splits * columnChannels;
@@ -104,14 +137,7 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseGridColumns(
         __syncthreads();
         ChannelLine lines[kVectorChannels<T>];
         readLines<T>(lines, columnLines, part);
-        int64_t const numChannels = tensors.channels - part.vector * kVectorChannels<T>;
-        ChannelVector<T>* const target = tensors.output + part.first;
-        tile.storeAlong(lines, numChannels, target + lastTile * part.stride, part.stride);
-        for (int64_t done = lastTile - kTilePixels; done >= 0; done -= kTilePixels)
-        {
-            tile.load(source + done * part.stride, part.stride, kTilePixels);
-            tile.storeAlong(lines, numChannels, target + done * part.stride, part.stride);
-        }
+        storePixels(lines, halves, tensors, part);
     }
 }
 

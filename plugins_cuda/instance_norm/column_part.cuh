@@ -77,41 +77,53 @@ struct ColumnPart
     }
 };
 
-// A thread's vectors from `first` on.
-template <typename T>
-struct PixelTile
+// Some of a thread's vectors: those from `position` on.
+template <typename T, int Size = kTilePixels>
+class PixelTile
 {
-    uint4 vectors[kTilePixels];
-    int32_t count;
-
-    __device__ void load(ChannelVector<T> const* __restrict__ first, int64_t stride, int64_t numLeft)
+public:
+    __device__ void load(ColumnPart const& part, ChannelVector<T> const* __restrict__ tensor, int64_t position)
     {
-        count = static_cast<int32_t>(min(numLeft, int64_t{kTilePixels}));
+        ChannelVector<T> const* const source = tensor + part.first + position * part.stride;
+        mCount = static_cast<int32_t>(min(part.count - position, int64_t{Size}));
         TRTCONV_UNROLL
-        for (int k = 0; k < kTilePixels; ++k)
+        for (int k = 0; k < Size; ++k)
         {
-            if (k < count)
+            if (k < mCount)
             {
-                vectors[k] = reinterpret_cast<uint4 const&>(first[k * stride]);
+                mVectors[k] = reinterpret_cast<uint4 const&>(source[k * part.stride]);
             }
         }
     }
 
     __device__ void addTo(VectorSums<T>& sums) const
     {
-        forEachPixel([&](int i, float value) { sums[i].add(value); });
+        constexpr int kStep = sizeof(T) == 2 ? 2 : 1;
+        TRTCONV_UNROLL
+        for (int k = 0; k < Size; k += kStep)
+        {
+            if (kStep == 2 && k + 1 < mCount)
+            {
+                addPair(sums, unpacked<T>(mVectors[k]), unpacked<T>(mVectors[k + kStep - 1]));
+            }
+            else if (k < mCount)
+            {
+                addOne(sums, unpacked<T>(mVectors[k]));
+            }
+        }
     }
 
     // Stores what the lines make of the tile; of the vector, only `numChannels` are channels.
     __device__ void storeAlong(ChannelLine const (&lines)[kVectorChannels<T>], int64_t numChannels,
-        ChannelVector<T>* __restrict__ first, int64_t stride) const
+        ColumnPart const& part, ChannelVector<T>* __restrict__ tensor, int64_t position) const
     {
+        ChannelVector<T>* const target = tensor + part.first + position * part.stride;
         TRTCONV_UNROLL
-        for (int k = 0; k < kTilePixels; ++k)
+        for (int k = 0; k < Size; ++k)
         {
-            if (k < count)
+            if (k < mCount)
             {
-                ChannelVector<T> vector = unpacked<T>(vectors[k]);
+                ChannelVector<T> vector = unpacked<T>(mVectors[k]);
                 TRTCONV_UNROLL
                 for (int i = 0; i < kVectorChannels<T>; ++i)
                 {
@@ -125,29 +137,32 @@ struct PixelTile
                         vector.elements[i] = i < numChannels ? vector.elements[i] : fromFloat<T>(0.0F);
                     }
                 }
-                __stcs(reinterpret_cast<uint4*>(first + k * stride), reinterpret_cast<uint4 const&>(vector));
+                __stcs(reinterpret_cast<uint4*>(target + k * part.stride), reinterpret_cast<uint4 const&>(vector));
             }
         }
     }
 
 private:
-    template <typename Visit>
-    __device__ void forEachPixel(Visit const& visit) const
+    __device__ static void addPair(VectorSums<T>& sums, ChannelVector<T> const& first, ChannelVector<T> const& second)
     {
         TRTCONV_UNROLL
-        for (int k = 0; k < kTilePixels; ++k)
+        for (int i = 0; i < kVectorChannels<T>; ++i)
         {
-            if (k < count)
-            {
-                ChannelVector<T> const vector = unpacked<T>(vectors[k]);
-                TRTCONV_UNROLL
-                for (int i = 0; i < kVectorChannels<T>; ++i)
-                {
-                    visit(i, toFloat(vector.elements[i]));
-                }
-            }
+            sums[i].addPair(toFloat(first.elements[i]), toFloat(second.elements[i]));
         }
     }
+
+    __device__ static void addOne(VectorSums<T>& sums, ChannelVector<T> const& vector)
+    {
+        TRTCONV_UNROLL
+        for (int i = 0; i < kVectorChannels<T>; ++i)
+        {
+            sums[i].add(toFloat(vector.elements[i]));
+        }
+    }
+
+    uint4 mVectors[Size];
+    int32_t mCount = 0;
 };
 
 } // namespace trtconv

@@ -13,12 +13,12 @@ namespace
 ChannelsLastConfig chooseFor(int64_t batch, int64_t pixels, int64_t vectors, int64_t const* device)
 {
     return chooseChannelsLastConfig(
-        {batch, pixels, vectors}, {static_cast<int32_t>(device[0]), device[1], device[2] != 0});
+        {batch, pixels, vectors}, {static_cast<int32_t>(device[0]), device[1] != 0});
 }
 
 } // namespace
 
-// `device`: multiprocessors, bytes of cache, has clusters. Writes: is resident, threads, lanes, splits, pixels per split,
+// `device`: multiprocessors, has clusters. Writes: is resident, threads, lanes, splits, pixels per split,
 // columns, columns at once.
 extern "C" void host_channels_last_config(
     int64_t batch, int64_t pixels, int64_t vectors, int64_t const* device, int64_t* result)
@@ -34,9 +34,9 @@ extern "C" int64_t host_channels_last_workspace_totals(int64_t max_pixels)
     return channelsLastWorkspaceBytes(max_pixels) / kChannelTotalsBytes;
 }
 
-// One channel of one image. `stride`: the pixels between those of a thread.
+// One channel of one image. `stride`: the pixels between those of a thread. `in_pairs`: values of 16 bits.
 extern "C" void host_normalise_channel(float const* input, float* output, int64_t pixels, int64_t pixels_per_split,
-    int64_t stride, float scale, float bias, float epsilon)
+    int64_t stride, int32_t in_pairs, float scale, float bias, float epsilon)
 {
     float const samples[kNumSamples]{
         input[samplePixel(0, pixels)], input[samplePixel(1, pixels)], input[samplePixel(2, pixels)]};
@@ -52,7 +52,16 @@ extern "C" void host_normalise_channel(float const* input, float* output, int64_
             int32_t count = 0;
             for (int64_t pixel = first; pixel < end; pixel += stride)
             {
-                sums.add(input[pixel]);
+                if (in_pairs != 0 && pixel + stride < end)
+                {
+                    sums.addPair(input[pixel], input[pixel + stride]);
+                    pixel += stride;
+                    count += 1;
+                }
+                else
+                {
+                    sums.add(input[pixel]);
+                }
                 count = (count + 1) % kPixelsPerFlush;
                 if (count == 0)
                 {
