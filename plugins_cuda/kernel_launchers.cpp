@@ -91,7 +91,7 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
         {
             auto const launch = format == TRTCONV_FORMAT_LINEAR ? launchInstanceNorm : launchInstanceNormChannelsLast;
             launch({input, scale, bias, output, workspace, batch * channels, channels, slice_size, epsilon, type},
-                currentDeviceLimits(), static_cast<cudaStream_t>(stream));
+                prepareInstanceNorm(), static_cast<cudaStream_t>(stream));
         });
 }
 

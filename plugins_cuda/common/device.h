@@ -35,6 +35,7 @@ struct DeviceLimits
 {
     int32_t numProcessors = 0; // streaming multiprocessors
     int32_t majorVersion = 0; // of its compute capability: clusters of blocks exist from 9 on
+    int32_t sharedBytesPerBlock = 0; // that a kernel may ask for
 };
 
 inline DeviceLimits currentDeviceLimits()
@@ -45,6 +46,8 @@ inline DeviceLimits currentDeviceLimits()
     checkCuda(cudaDeviceGetAttribute(&limits.numProcessors, cudaDevAttrMultiProcessorCount, device),
         "cudaDeviceGetAttribute");
     checkCuda(cudaDeviceGetAttribute(&limits.majorVersion, cudaDevAttrComputeCapabilityMajor, device),
+        "cudaDeviceGetAttribute");
+    checkCuda(cudaDeviceGetAttribute(&limits.sharedBytesPerBlock, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
         "cudaDeviceGetAttribute");
     return limits;
 }

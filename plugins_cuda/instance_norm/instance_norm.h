@@ -25,6 +25,9 @@ struct InstanceNormArguments
     ElementType type;
 };
 
+// Readies the kernels for the current device and returns its limits: to be called once there, before the first launch.
+DeviceLimits prepareInstanceNorm();
+
 // Enqueues on `stream`; throws CudaError when a launch fails. Nothing is launched for an empty tensor.
 void launchInstanceNorm(InstanceNormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream);
 

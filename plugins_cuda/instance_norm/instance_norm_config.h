@@ -4,40 +4,90 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "common/vector_span.h"
+#include "instance_norm/slice_span.h"
 
 namespace trtconv
 {
 
 constexpr int32_t kWarpSize = 32;
 constexpr int32_t kVectorBytes = 16;
-constexpr int32_t kMaxTileSize = 32; // elements a thread holds: bits of a validity mask, 32 registers in fp32
-constexpr int32_t kMaxScalarTileSize = 8; // the same where alignment forbids vectors: 8 loads in flight are enough
-constexpr int32_t kMaxResidentLanes = 1024; // one block
+constexpr int32_t kMaxTileSize = 32; // elements a thread holds in registers
+constexpr int32_t kMaxTileVectors = 8;
+constexpr int32_t kMaxResidentThreads = 1024; // of a block
 constexpr int32_t kMinLanes = 4; // below that, idle threads cost less than finer groups
 constexpr int32_t kSmallBlockThreads = 128; // several slices in a block
+constexpr int32_t kClusterThreads = 1024; // of each block of a cluster
 constexpr int32_t kSplitThreads = 256; // several blocks per slice
 constexpr int32_t kSplitBlocksPerProcessor = 8;
 constexpr int32_t kMaxSplitBlocks = 2048; // bounds the workspace on any GPU: 8 blocks on each of 256 multiprocessors
 constexpr int64_t kMaxGridBlocks = 1 << 20; // more work than that is looped over
 constexpr int64_t kPartialBytes = 16; // sizeof(SliceSums)
 
-// Vectors a thread reads in one go; their elements are its tile.
-TRTCONV_HOST_DEVICE constexpr int32_t tileVectors(int32_t vectorSize)
+constexpr int32_t kSumThreads = 512; // of a streamed launch's block: sum up,
+constexpr int32_t kMapThreads = 256; // map,
+constexpr int32_t kStreamThreads = kSumThreads + kMapThreads + 2 * kWarpSize; // load and exchange
+constexpr int32_t kSumTileSize = 32; // elements that a thread sums up at once
+constexpr int32_t kStageVectors = kSumThreads * 2; // that arrive together: 16 KiB
+constexpr int32_t kStageBytes = kStageVectors * kVectorBytes;
+constexpr int32_t kMaxStages = 16;
+constexpr int32_t kStreamStaticBytes = 2048; // shared memory beside the stages
+constexpr int32_t kMaxResidentBlocks = 8; // what every GPU with clusters can place
+constexpr int32_t kMaxStreamBlocks = 512; // bounds the workspace; no GPU has so many multiprocessors
+constexpr int32_t kHopperMajorVersion = 9; // of the compute capability that has clusters and bulk copies
+
+// What a choice depends on.
+struct LaunchLimits
 {
-    return vectorSize == 1 ? kMaxScalarTileSize : kMaxTileSize / vectorSize;
-}
+    int32_t numProcessors;
+    int32_t majorVersion;
+    int32_t sharedBytesPerBlock;
+
+    constexpr int32_t numStages() const
+    {
+        return majorVersion < kHopperMajorVersion
+            ? 0
+            : std::clamp((sharedBytesPerBlock - kStreamStaticBytes) / kStageBytes, 0, kMaxStages);
+    }
+};
+
+struct SliceShape
+{
+    int64_t numSlices;
+    int64_t sliceSize;
+    int32_t baseOffset; // elements between the last aligned address and the tensor
+    int32_t vectorSize; // elements that can be moved at once: 16 bytes of them, or 1
+
+    constexpr bool hasWholeVectors() const { return areWholeVectors(sliceSize, baseOffset, vectorSize); }
+    // Whole vectors of a slice, at most; 1 where there are none, so that something is launched.
+    constexpr int64_t numVectors() const { return std::max<int64_t>(sliceSize / vectorSize, 1); }
+    constexpr int32_t minLanes() const
+    {
+        return hasWholeVectors() ? kMinLanes : std::max<int32_t>(kMinLanes, 2 * vectorSize); // an edge each, else
+    }
+};
+
+enum class InstanceNormMethod : int32_t
+{
+    kResident, // slices in registers, each in part of a warp, a block or a cluster of blocks
+    kStreamed, // slices in shared memory, each in a group of blocks
+    kSplit, // two kernels, each of which reads the tensor
+};
 
 struct InstanceNormConfig
 {
-    bool isResident; // one kernel reads a slice once and keeps it in registers; otherwise two kernels read it twice
+    InstanceNormMethod method;
     int32_t threads; // of a block
     int32_t lanesPerSlice; // resident: threads that share a slice, a power of two
-    int32_t splitsPerSlice; // otherwise: blocks that share a slice
-    int64_t vectorsPerSplit; // otherwise: of each of them
+    int32_t vectorsPerLane; // resident: of each of them, a power of two
+    int32_t blocksPerSlice; // otherwise: blocks that share a slice
+    int64_t vectorsPerBlock; // otherwise: of each of them
     int64_t blocks; // of the grid
 
     constexpr int32_t slicesPerBlock() const { return threads / lanesPerSlice; }
+    constexpr bool areTilesFull(SliceShape const& shape) const
+    {
+        return shape.hasWholeVectors() && int64_t{lanesPerSlice} * vectorsPerLane == shape.numVectors();
+    }
 };
 
 constexpr int64_t ceilDivide(int64_t dividend, int64_t divisor)
@@ -55,55 +105,123 @@ constexpr int64_t nextPowerOfTwo(int64_t value)
     return power;
 }
 
-constexpr bool fitsOneBlock(int64_t numVectors, int32_t vectorSize)
+// Vectors that a thread can hold; single elements where alignment forbids vectors.
+TRTCONV_HOST_DEVICE constexpr int32_t tileVectors(int32_t vectorSize)
 {
-    return numVectors <= kMaxResidentLanes * tileVectors(vectorSize);
+    return vectorSize == 1 || kMaxTileSize / vectorSize > kMaxTileVectors ? kMaxTileVectors : kMaxTileSize / vectorSize;
+}
+
+// The same of a split launch, which keeps fewer registers and more threads.
+TRTCONV_HOST_DEVICE constexpr int32_t splitTileVectors(int32_t vectorSize)
+{
+    return vectorSize == 1 ? kMaxTileVectors : kMaxTileVectors / 2;
+}
+
+constexpr bool fitsOneBlock(int64_t sliceSize, int32_t vectorSize)
+{
+    return sliceSize / vectorSize <= kMaxResidentThreads * tileVectors(vectorSize);
+}
+
+// One block, or a cluster, if all clusters are at work at once: where slices come in turns, streaming is faster.
+constexpr bool fitsRegisters(SliceShape const& shape, LaunchLimits const& limits)
+{
+    int64_t const lanes = ceilDivide(shape.numVectors(), tileVectors(shape.vectorSize));
+    bool const hasClusters = limits.majorVersion >= kHopperMajorVersion;
+    return lanes <= kMaxResidentThreads
+        || (hasClusters && lanes <= kMaxResidentBlocks * kClusterThreads
+            && shape.numSlices * nextPowerOfTwo(lanes) <= int64_t{limits.numProcessors} * kClusterThreads);
 }
 
 // Full tiles keep most loads in flight per thread; a small tensor is spread over more threads until the GPU is busy.
-constexpr int32_t chooseLanes(int64_t numSlices, int64_t numVectors, int32_t vectorSize, int32_t numProcessors)
+constexpr InstanceNormConfig chooseResident(SliceShape const& shape, LaunchLimits const& limits)
 {
-    int64_t const busyThreads = int64_t{numProcessors} * 1024;
-    int32_t vectorsPerLane = tileVectors(vectorSize);
-    int64_t lanes = nextPowerOfTwo(ceilDivide(numVectors, vectorsPerLane));
-    while (vectorsPerLane > 1 && numSlices * lanes < busyThreads && lanes < kMaxResidentLanes)
+    int64_t const busyThreads = int64_t{limits.numProcessors} * 256;
+    int32_t vectorsPerLane = tileVectors(shape.vectorSize);
+    int64_t lanes = nextPowerOfTwo(ceilDivide(shape.numVectors(), vectorsPerLane));
+    while (vectorsPerLane > 1 && shape.numSlices * lanes < busyThreads && lanes < 256)
     {
         vectorsPerLane /= 2;
-        lanes = nextPowerOfTwo(ceilDivide(numVectors, vectorsPerLane));
+        lanes = nextPowerOfTwo(ceilDivide(shape.numVectors(), vectorsPerLane));
     }
-    return static_cast<int32_t>(std::clamp<int64_t>(lanes, kMinLanes, kMaxResidentLanes));
+    lanes = std::max<int64_t>(lanes, shape.minLanes());
+    int64_t const threads = lanes <= kWarpSize ? kSmallBlockThreads
+        : lanes <= kMaxResidentThreads         ? lanes
+                                               : kClusterThreads;
+    int64_t const blocksPerSlice = std::max<int64_t>(lanes / threads, 1);
+    int64_t const blocks = ceilDivide(shape.numSlices * lanes, threads);
+    return {InstanceNormMethod::kResident, static_cast<int32_t>(threads), static_cast<int32_t>(lanes), vectorsPerLane,
+        static_cast<int32_t>(blocksPerSlice), 0, std::min(blocks, kMaxGridBlocks)};
 }
 
-constexpr InstanceNormConfig chooseResidentConfig(
-    int64_t numSlices, int64_t numVectors, int32_t vectorSize, int32_t numProcessors)
-{
-    int32_t const lanes = chooseLanes(numSlices, numVectors, vectorSize, numProcessors);
-    int32_t const threads = lanes <= kWarpSize ? kSmallBlockThreads : lanes;
-    int64_t const blocks = std::min(ceilDivide(numSlices, threads / lanes), kMaxGridBlocks);
-    return {true, threads, lanes, 1, numVectors, blocks};
-}
-
-constexpr InstanceNormConfig chooseSplitConfig(
-    int64_t numSlices, int64_t numVectors, int32_t vectorSize, int32_t numProcessors)
+constexpr InstanceNormConfig chooseSplit(SliceShape const& shape, int32_t numProcessors)
 {
     int64_t const wantedBlocks = std::min(numProcessors * kSplitBlocksPerProcessor, kMaxSplitBlocks);
-    int64_t const vectorsPerRound = int64_t{kSplitThreads} * tileVectors(vectorSize);
-    int64_t const wantedSplits =
-        std::clamp<int64_t>(ceilDivide(wantedBlocks, numSlices), 1, ceilDivide(numVectors, vectorsPerRound));
-    int64_t const vectorsPerSplit = ceilDivide(ceilDivide(numVectors, wantedSplits), kWarpSize) * kWarpSize;
-    int64_t const splits = ceilDivide(numVectors, vectorsPerSplit);
-    int64_t const blocks = std::min(numSlices * splits, kMaxGridBlocks);
-    return {false, kSplitThreads, 0, static_cast<int32_t>(splits), vectorsPerSplit, blocks};
+    int64_t const vectorsPerRound = int64_t{kSplitThreads} * splitTileVectors(shape.vectorSize);
+    int64_t const wantedSplits = std::clamp<int64_t>(
+        ceilDivide(wantedBlocks, shape.numSlices), 1, ceilDivide(shape.numVectors(), vectorsPerRound));
+    int64_t const vectorsPerBlock = ceilDivide(ceilDivide(shape.numVectors(), wantedSplits), kWarpSize) * kWarpSize;
+    int64_t const splits = ceilDivide(shape.numVectors(), vectorsPerBlock);
+    int64_t const blocks = std::min(shape.numSlices * splits, kMaxGridBlocks);
+    return {InstanceNormMethod::kSplit, kSplitThreads, 0, 0, static_cast<int32_t>(splits), vectorsPerBlock, blocks};
 }
 
-// `vectorSize` is the number of elements that can be moved at once: 16 bytes of them, or 1. `baseOffset` is how many
-// elements the tensor begins after an aligned address.
-constexpr InstanceNormConfig chooseInstanceNormConfig(
-    int64_t numSlices, int64_t sliceSize, int32_t baseOffset, int32_t vectorSize, int32_t numProcessors)
+constexpr InstanceNormConfig makeStreamed(SliceShape const& shape, int64_t blocksPerSlice, int64_t numGroups)
 {
-    int64_t const numVectors = maxVectors(sliceSize, baseOffset, vectorSize);
-    return fitsOneBlock(numVectors, vectorSize) ? chooseResidentConfig(numSlices, numVectors, vectorSize, numProcessors)
-                                                : chooseSplitConfig(numSlices, numVectors, vectorSize, numProcessors);
+    int64_t const vectorsPerBlock = ceilDivide(ceilDivide(shape.numVectors(), blocksPerSlice), kWarpSize) * kWarpSize;
+    return {InstanceNormMethod::kStreamed, kStreamThreads, 0, 0, static_cast<int32_t>(blocksPerSlice), vectorsPerBlock,
+        blocksPerSlice * std::min(numGroups, shape.numSlices)};
+}
+
+// How long a slice takes its group, in vectors that a block could move meanwhile. Fitted to the H100 (see
+// bench/lab_instance_norm.py): a group waits longer the larger it is, and parts that leave the ring no room for the
+// next one stop the loads.
+constexpr int64_t streamedWork(int64_t blocksPerSlice, int64_t vectorsPerBlock, int64_t ringVectors)
+{
+    int64_t const crowding = std::max<int64_t>(vectorsPerBlock - ringVectors * 7 / 20, 0);
+    return vectorsPerBlock + 100 + 14 * blocksPerSlice + crowding * 3 / 5;
+}
+
+constexpr InstanceNormConfig chooseStreamed(SliceShape const& shape, LaunchLimits const& limits)
+{
+    int64_t const numProcessors = std::min(limits.numProcessors, kMaxStreamBlocks);
+    int64_t const ringVectors = int64_t{limits.numStages()} * kStageVectors;
+    int64_t const fewestBlocks = std::min(ceilDivide(shape.numVectors(), ringVectors - kWarpSize), numProcessors);
+    int64_t bestGroups = 1;
+    int64_t leastWork = INT64_MAX;
+    for (int64_t groups = numProcessors / fewestBlocks; groups >= 1; --groups)
+    {
+        int64_t const blocks = numProcessors / groups;
+        int64_t const work = ceilDivide(shape.numSlices, groups)
+            * streamedWork(blocks, ceilDivide(shape.numVectors(), blocks), ringVectors);
+        if (work < leastWork)
+        {
+            leastWork = work;
+            bestGroups = groups;
+        }
+    }
+    return makeStreamed(shape, numProcessors / bestGroups, bestGroups);
+}
+
+constexpr bool fitsStages(InstanceNormConfig const& config, LaunchLimits const& limits)
+{
+    return ceilDivide(config.vectorsPerBlock, kStageVectors) <= limits.numStages();
+}
+
+constexpr InstanceNormConfig chooseInstanceNormConfig(SliceShape const& shape, LaunchLimits const& limits)
+{
+    if (fitsRegisters(shape, limits))
+    {
+        return chooseResident(shape, limits);
+    }
+    if (limits.numStages() > 0 && shape.vectorSize > 1)
+    {
+        InstanceNormConfig const streamed = chooseStreamed(shape, limits);
+        if (fitsStages(streamed, limits))
+        {
+            return streamed;
+        }
+    }
+    return chooseSplit(shape, limits.numProcessors);
 }
 
 // Enough for every tensor of at most this many slices of at most this size, on any GPU and of any alignment: it grows
@@ -113,12 +231,10 @@ constexpr int64_t instanceNormWorkspaceBytes(int64_t maxSlices, int64_t maxSlice
     return fitsOneBlock(maxSliceSize, 1) ? 0 : (maxSlices + kMaxSplitBlocks) * kPartialBytes;
 }
 
-static_assert(chooseInstanceNormConfig(8192, 1024, 0, 8, 132).lanesPerSlice == 32); // 32x32 in fp16: a warp, full tiles
-static_assert(chooseInstanceNormConfig(256, 4096, 0, 8, 132).lanesPerSlice == 512); // few slices: over more threads
-static_assert(chooseInstanceNormConfig(1 << 16, 49, 0, 8, 132).slicesPerBlock() > 1);
-static_assert(chooseInstanceNormConfig(3, 32768, 0, 4, 132).isResident);
-static_assert(!chooseInstanceNormConfig(3, 32768, 1, 4, 132).isResident); // unaligned, it needs a vector more
-static_assert(chooseInstanceNormConfig(1, 1080 * 1920, 0, 4, 132).splitsPerSlice > 132);
-static_assert(instanceNormWorkspaceBytes(1 << 20, 1024) == 0);
+// Of a group launch: two sums for each block and a counter for each group.
+static_assert((kMaxStreamBlocks * 2 + kMaxStreamBlocks) * kPartialBytes <= kMaxSplitBlocks * kPartialBytes);
+
+constexpr LaunchLimits kH100{132, 9, 232448};
+static_assert(kH100.numStages() == 14);
 
 } // namespace trtconv

@@ -76,7 +76,7 @@ void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs)
         channels, " channels, scale ", toText(inputs[1].dims), ", bias ", toText(inputs[2].dims));
     if (mDevice.numProcessors == 0)
     {
-        mDevice = currentDeviceLimits();
+        mDevice = prepareInstanceNorm();
     }
 }
 

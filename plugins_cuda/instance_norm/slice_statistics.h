@@ -19,6 +19,17 @@
 namespace trtconv
 {
 
+// 1 / sqrt(value), to a float's precision. The float instruction takes a fraction of the time of the double one.
+TRTCONV_HOST_DEVICE inline float inverseRootAsFloat(double value)
+{
+#ifdef __CUDA_ARCH__
+    constexpr double kSmallestExact = 1e-30; // below that a float may lack digits
+    return value < kSmallestExact ? static_cast<float>(rsqrt(value)) : rsqrtf(static_cast<float>(value));
+#else
+    return static_cast<float>(1.0 / std::sqrt(value));
+#endif
+}
+
 // A sum of floats together with the sum of its rounding errors.
 struct CompensatedSum
 {
@@ -32,6 +43,39 @@ struct CompensatedSum
         error += (sum - (total - added)) + (value - added);
         sum = total;
     }
+
+    TRTCONV_HOST_DEVICE void add(int /*index*/, float value) { add(value); }
+    TRTCONV_HOST_DEVICE float rounded() const { return sum; }
+    TRTCONV_HOST_DEVICE double exact() const { return static_cast<double>(sum) + error; }
+};
+
+// The same for at most 32 numbers of fp16, in 4 instructions each instead of 7. Each of two sums starts at an anchor so
+// large that it stays in one binade, where it is a multiple of 0.25 and larger than any number. What an addition drops
+// is below 0.125 and a multiple of 2^-24: while what was dropped adds up to less than 1, as it nearly always does,
+// nothing is rounded at all.
+class AnchoredSum
+{
+public:
+    TRTCONV_HOST_DEVICE void add(int index, float value)
+    {
+        float const total = mSums[index & 1] + value;
+        mDropped[index & 1] += value - (total - mSums[index & 1]);
+        mSums[index & 1] = total;
+    }
+
+    TRTCONV_HOST_DEVICE float rounded() const { return withoutAnchors() + (mDropped[0] + mDropped[1]); }
+    TRTCONV_HOST_DEVICE double exact() const
+    {
+        return static_cast<double>(withoutAnchors()) + (static_cast<double>(mDropped[0]) + mDropped[1]);
+    }
+
+private:
+    static constexpr float kAnchor = 3145728.0F; // 3 * 2^20; and 16 * 65504 < 2^20
+
+    TRTCONV_HOST_DEVICE float withoutAnchors() const { return (mSums[0] - kAnchor) + (mSums[1] - kAnchor); }
+
+    float mSums[2] = {kAnchor, kAnchor};
+    float mDropped[2] = {0.0F, 0.0F};
 };
 
 // Sums over a set of elements, relative to a shift that all sets of a slice share.
@@ -47,34 +91,42 @@ struct SliceSums
     }
 };
 
-// Sums the elements valueAt(i), i in [0, Size), whose bit in `valid` is set.
-template <int Size, typename ValueAt>
-TRTCONV_HOST_DEVICE SliceSums sumTile(ValueAt const& valueAt, uint32_t valid, int count, float shift)
+// The sums of a single element.
+TRTCONV_HOST_DEVICE inline SliceSums sumsOfElement(float value, float shift)
 {
-    static_assert(Size <= 32, "one bit per element; and 32 squares of 1e18 still fit a float");
+    double const deviation = static_cast<double>(value) - shift;
+    return {deviation, deviation * deviation};
+}
+
+// Sums the `count` elements valueAt(i), i in [0, Size), for which isValid(i). `Sum` is CompensatedSum or AnchoredSum.
+template <typename Sum, int Size, typename ValueAt, typename IsValid>
+TRTCONV_HOST_DEVICE SliceSums sumTile(ValueAt const& valueAt, IsValid const& isValid, int count, float shift)
+{
+    static_assert(Size <= 32, "32 squares of 1e18 still fit a float");
     if (count == 0)
     {
         return {};
     }
-    CompensatedSum total;
+    Sum total;
     TRTCONV_UNROLL
     for (int i = 0; i < Size; ++i)
     {
-        total.add((valid >> i & 1U) != 0 ? valueAt(i) : 0.0F);
+        total.add(i, isValid(i) ? valueAt(i) : 0.0F);
     }
-    float const center = total.sum / static_cast<float>(count); // near the mean; what it lacks is accounted for below
+    float const center =
+        total.rounded() / static_cast<float>(count); // near the mean; what it lacks is accounted for below
 
     float squares[4] = {0.0F, 0.0F, 0.0F, 0.0F}; // four short sums round less than one long one
     TRTCONV_UNROLL
     for (int i = 0; i < Size; ++i)
     {
-        float const deviation = (valid >> i & 1U) != 0 ? valueAt(i) - center : 0.0F;
+        float const deviation = isValid(i) ? valueAt(i) - center : 0.0F;
         squares[i & 3] = fmaf(deviation, deviation, squares[i & 3]);
     }
     float const aroundCenter = (squares[0] + squares[1]) + (squares[2] + squares[3]);
 
     // From sums around `center` to sums around `shift`: x - shift = (x - center) + (center - shift).
-    double const remainder = (static_cast<double>(total.sum) + total.error) - static_cast<double>(count) * center;
+    double const remainder = total.exact() - static_cast<double>(count) * center;
     double const distance = static_cast<double>(center) - shift;
     double const moved = count * distance;
     return {moved + remainder, aroundCenter + distance * (2.0 * remainder + moved)};
@@ -88,16 +140,21 @@ struct SliceMoments
     float inverseStd;
 };
 
-TRTCONV_HOST_DEVICE inline SliceMoments finishMoments(SliceSums const& sums, int64_t count, float shift, float epsilon)
+TRTCONV_HOST_DEVICE inline SliceMoments finishMoments(
+    SliceSums const& sums, double inverseCount, float shift, float epsilon)
 {
-    double const inverseCount = 1.0 / static_cast<double>(count);
     double const meanDeviation = sums.deviations * inverseCount;
     double const spread = (sums.squares - sums.deviations * meanDeviation) * inverseCount;
     double const variance = spread < 0.0 ? 0.0 : spread; // rounding; written so that NaN stays NaN
     double const mean = shift + meanDeviation;
     float const meanFloat = static_cast<float>(mean);
     float const meanRest = static_cast<float>(mean - meanFloat);
-    return {meanFloat, meanRest, static_cast<float>(1.0 / sqrt(variance + static_cast<double>(epsilon)))};
+    return {meanFloat, meanRest, inverseRootAsFloat(variance + static_cast<double>(epsilon))};
+}
+
+TRTCONV_HOST_DEVICE inline SliceMoments finishMoments(SliceSums const& sums, int64_t count, float shift, float epsilon)
+{
+    return finishMoments(sums, 1.0 / static_cast<double>(count), shift, epsilon);
 }
 
 // The difference to the rounded mean is exact wherever x is near it.
@@ -105,6 +162,22 @@ TRTCONV_HOST_DEVICE inline float normalise(float value, SliceMoments const& mome
 {
     float const normalised = ((value - moments.mean) - moments.meanRest) * moments.inverseStd;
     return fmaf(normalised, scale, bias);
+}
+
+// The same in two instructions an element: y = (x - mean) * factor + offset.
+struct SliceMap
+{
+    float mean;
+    float factor;
+    float offset;
+
+    TRTCONV_HOST_DEVICE float operator()(float value) const { return fmaf(value - mean, factor, offset); }
+};
+
+TRTCONV_HOST_DEVICE inline SliceMap makeSliceMap(SliceMoments const& moments, float scale, float bias)
+{
+    float const factor = moments.inverseStd * scale;
+    return {moments.mean, factor, fmaf(-moments.meanRest, factor, bias)};
 }
 
 } // namespace trtconv

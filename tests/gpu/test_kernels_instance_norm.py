@@ -92,6 +92,20 @@ def test_instance_norm_of_all_alignments(kernels: KernelLibrary, slice_size: int
         assert guards_are_intact(x, buffer)
 
 
+# Slices shared by several blocks, more of them than are at work at once; with and without single elements at the ends.
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(3, 100, 70001), (2, 50, 65536), (2, 40, 300000), (1, 5, 2000003), (1, 3, 20000000)])
+def test_instance_norm_of_slices_in_turn(kernels: KernelLibrary, shape: tuple[int, ...], dtype: str) -> None:
+    type_ = getattr(torch, dtype)
+    x = torch.randn(*shape, device="cuda").to(type_)
+    scale, bias = parameters(shape[1], type_)
+    y = normalise(kernels, x, scale, bias)
+    for part in (slice(0, 2), slice(-2, None)):
+        assert_normalised(x[:, part], scale[part], bias[part], y[:, part])
+    mean = y.float().mean(dim=-1)
+    assert torch.allclose(mean, bias.float().expand_as(mean), atol=1e-2)
+
+
 def adversarial(name: str, dtype: torch.dtype, slice_size: int) -> Tensor:
     noise = torch.randn(1, 2, slice_size, device="cuda", dtype=torch.float64)
     outlier = noise.clone()

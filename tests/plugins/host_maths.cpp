@@ -2,6 +2,7 @@
 // as the kernels do it, one thread after another. Elements that nobody writes keep what the caller put there.
 #include <vector>
 
+#include "common/vector_span.h"
 #include "instance_norm/instance_norm_config.h"
 #include "instance_norm/slice_statistics.h"
 #include "reflect_pad/reflect_pad_config.h"
@@ -11,43 +12,87 @@ using namespace trtconv;
 namespace
 {
 
-struct Slice
+// How a launch shares a slice out: each thread of each block has tiles of some vectors.
+struct Sharing
 {
-    float const* input;
-    VectorSpan span;
-    int32_t vectorSize;
-    float shift;
+    int32_t blocks;
+    int64_t vectorsPerBlock;
+    int32_t threads; // of a block; thread i has vectors i, i + threads, ...
+    int32_t tileVectors;
+    bool hasOneTile;
 };
 
-// The tile of the thread that reads the vectors first, first + step, ...
-template <typename Visit>
-void forEachTileElement(Slice const& slice, int64_t first, int32_t step, int64_t end, Visit const& visit)
+Sharing sharingOf(InstanceNormConfig const& config, SliceShape const& shape)
 {
-    for (int32_t k = 0; k < tileVectors(slice.vectorSize); ++k)
+    switch (config.method)
     {
-        int64_t const index = first + int64_t{k} * step;
-        uint32_t const valid = index < end ? validElements(slice.span, index, slice.vectorSize) : 0;
-        for (int32_t i = 0; i < slice.vectorSize; ++i)
-        {
-            if ((valid >> i & 1U) != 0)
-            {
-                visit(k * slice.vectorSize + i, slice.span.firstVectorBegin + index * slice.vectorSize + i);
-            }
-        }
+    case InstanceNormMethod::kResident:
+        return {1, shape.numVectors(), config.lanesPerSlice, config.vectorsPerLane, true};
+    case InstanceNormMethod::kStreamed:
+        return {config.blocksPerSlice, config.vectorsPerBlock, kSumThreads, kSumTileSize / shape.vectorSize, false};
+    default:
+        return {
+            config.blocksPerSlice, config.vectorsPerBlock, kSplitThreads, splitTileVectors(shape.vectorSize), false};
     }
 }
 
-SliceSums sumsOfTile(Slice const& slice, int64_t first, int32_t step, int64_t end)
+// Calls visit(first element) for each whole vector of the tile that begins with vector `first`.
+template <typename Visit>
+void forEachVector(
+    SliceSpan const& span, Sharing const& sharing, int32_t vectorSize, int64_t first, int64_t end, Visit const& visit)
 {
-    float values[kMaxTileSize]{};
-    uint32_t valid = 0;
-    forEachTileElement(slice, first, step, end,
-        [&](int32_t i, int64_t element)
+    for (int32_t k = 0; k < sharing.tileVectors && first + int64_t{k} * sharing.threads < end; ++k)
+    {
+        visit(span.bodyBegin + (first + int64_t{k} * sharing.threads) * vectorSize);
+    }
+}
+
+// Calls visitTile(first vector, end) for each tile of a thread, and visitEdge(element) for its edge, if it has one.
+template <typename VisitTile, typename VisitEdge>
+void forEachTile(SliceSpan const& span, Sharing const& sharing, int32_t vectorSize, int32_t block, int32_t thread,
+    VisitTile const& visitTile, VisitEdge const& visitEdge)
+{
+    if (block == 0 && thread < span.numEdges)
+    {
+        visitEdge(span.edge(thread, vectorSize));
+    }
+    int64_t const begin = std::min(block * sharing.vectorsPerBlock, span.numVectors);
+    int64_t const end = std::min(begin + sharing.vectorsPerBlock, span.numVectors);
+    // A thread of a resident launch has one tile: had it more, `visits` would show those left out.
+    int64_t const step = sharing.hasOneTile ? end + 1 : int64_t{sharing.threads} * sharing.tileVectors;
+    for (int64_t first = begin + thread; first < end; first += step)
+    {
+        visitTile(first, end);
+    }
+}
+
+template <typename Sum>
+SliceSums sumsOfSlice(float const* input, SliceSpan const& span, Sharing const& sharing, int32_t vectorSize)
+{
+    float const shift = input[span.begin];
+    SliceSums sums;
+    for (int32_t block = 0; block < sharing.blocks; ++block)
+    {
+        SliceSums blockSums;
+        for (int32_t thread = 0; thread < sharing.threads; ++thread)
         {
-            values[i] = slice.input[element];
-            valid |= uint32_t{1} << i;
-        });
-    return sumTile<kMaxTileSize>([&](int i) { return values[i]; }, valid, __builtin_popcount(valid), slice.shift);
+            SliceSums threadSums;
+            auto const addTile = [&](int64_t first, int64_t end)
+            {
+                std::vector<float> values;
+                forEachVector(span, sharing, vectorSize, first, end, [&](int64_t element)
+                    { values.insert(values.end(), input + element, input + element + vectorSize); });
+                auto const count = static_cast<int>(values.size());
+                threadSums.add(sumTile<Sum, kMaxTileSize>(
+                    [&](int i) { return values[i]; }, [&](int i) { return i < count; }, count, shift));
+            };
+            forEachTile(span, sharing, vectorSize, block, thread, addTile,
+                [&](int64_t element) { threadSums.add(sumsOfElement(input[element], shift)); });
+            blockSums.add(threadSums);
+        }
+        sums.add(blockSums);
+    }
+    return sums;
 }
 
 } // namespace
@@ -57,67 +102,54 @@ extern "C" int64_t host_workspace_partials(int64_t max_slices, int64_t max_slice
     return instanceNormWorkspaceBytes(max_slices, max_slice_size) / kPartialBytes;
 }
 
-// Writes: is resident, threads, lanes per slice, splits per slice, vectors per split, blocks.
+// Writes: method, threads, lanes per slice, vectors per lane, blocks per slice, vectors per block, blocks.
 extern "C" void host_instance_norm_config(int64_t num_slices, int64_t slice_size, int32_t base_offset,
-    int32_t vector_size, int32_t num_processors, int64_t* result)
+    int32_t vector_size, int32_t num_processors, int32_t major_version, int32_t shared_bytes, int64_t* result)
 {
-    InstanceNormConfig const config =
-        chooseInstanceNormConfig(num_slices, slice_size, base_offset, vector_size, num_processors);
-    result[0] = config.isResident ? 1 : 0;
-    result[1] = config.threads;
-    result[2] = config.lanesPerSlice;
-    result[3] = config.splitsPerSlice;
-    result[4] = config.vectorsPerSplit;
-    result[5] = config.blocks;
+    InstanceNormConfig const config = chooseInstanceNormConfig(
+        {num_slices, slice_size, base_offset, vector_size}, {num_processors, major_version, shared_bytes});
+    int64_t const values[]{static_cast<int64_t>(config.method), config.threads, config.lanesPerSlice,
+        config.vectorsPerLane, config.blocksPerSlice, config.vectorsPerBlock, config.blocks};
+    std::copy(std::begin(values), std::end(values), result);
 }
 
-// `visits` counts how often each element of the output is written.
+// `visits` counts how often each element of the output is written. `is_half`: all values are numbers of fp16, and are
+// summed up as those are.
 extern "C" void host_instance_norm(float const* input, float const* scale, float const* bias, float* output,
     int32_t* visits, int64_t num_slices, int64_t channels, int64_t slice_size, float epsilon, int32_t base_offset,
-    int32_t vector_size, int32_t num_processors)
+    int32_t vector_size, int32_t num_processors, int32_t major_version, int32_t shared_bytes, int32_t is_half)
 {
-    InstanceNormConfig const config =
-        chooseInstanceNormConfig(num_slices, slice_size, base_offset, vector_size, num_processors);
-    int32_t const lanes = config.isResident ? config.lanesPerSlice : config.threads;
-    int64_t const tileStep = int64_t{lanes} * tileVectors(vector_size);
-    for (int64_t index = 0; index < num_slices; ++index)
+    SliceShape const shape{num_slices, slice_size, base_offset, vector_size};
+    InstanceNormConfig const config = chooseInstanceNormConfig(shape, {num_processors, major_version, shared_bytes});
+    Sharing const sharing = sharingOf(config, shape);
+    for (int64_t slice = 0; slice < num_slices; ++slice)
     {
-        VectorSpan const span = makeVectorSpan(index * slice_size, slice_size, base_offset, vector_size);
-        Slice const slice{input, span, vector_size, input[span.begin]};
-        // A thread of a resident launch has one tile: had it more, `visits` would show those left out.
-        auto const forEachTileOfThread = [&](int32_t split, int32_t lane, auto const& body)
+        SliceSpan const span = makeSliceSpan(slice * slice_size, slice_size, base_offset, vector_size);
+        SliceSums const sums = is_half != 0 ? sumsOfSlice<AnchoredSum>(input, span, sharing, vector_size)
+                                            : sumsOfSlice<CompensatedSum>(input, span, sharing, vector_size);
+        SliceMoments const moments =
+            finishMoments(sums, 1.0 / static_cast<double>(slice_size), input[span.begin], epsilon);
+        SliceMap const map = makeSliceMap(moments, scale[slice % channels], bias[slice % channels]);
+        auto const store = [&](int64_t element)
         {
-            int64_t const begin = split * config.vectorsPerSplit;
-            int64_t const end = std::min(begin + config.vectorsPerSplit, span.numVectors);
-            for (int64_t first = begin + lane; first < end; first += config.isResident ? end : tileStep)
-            {
-                body(first, end);
-            }
-        };
-        SliceSums sums;
-        for (int32_t split = 0; split < config.splitsPerSlice; ++split)
-        {
-            SliceSums blockSums;
-            for (int32_t lane = 0; lane < lanes; ++lane)
-            {
-                SliceSums threadSums;
-                forEachTileOfThread(split, lane,
-                    [&](int64_t first, int64_t end) { threadSums.add(sumsOfTile(slice, first, lanes, end)); });
-                blockSums.add(threadSums);
-            }
-            sums.add(blockSums);
-        }
-        SliceMoments const moments = finishMoments(sums, slice_size, slice.shift, epsilon);
-        int64_t const channel = index % channels;
-        auto const store = [&](int32_t, int64_t element)
-        {
-            output[element] = normalise(input[element], moments, scale[channel], bias[channel]);
+            output[element] = map(input[element]);
             ++visits[element];
         };
-        for (int32_t thread = 0; thread < config.splitsPerSlice * lanes; ++thread)
+        auto const storeTile = [&](int64_t first, int64_t end)
         {
-            forEachTileOfThread(thread / lanes, thread % lanes,
-                [&](int64_t first, int64_t end) { forEachTileElement(slice, first, lanes, end, store); });
+            forEachVector(span, sharing, vector_size, first, end,
+                [&](int64_t element)
+                {
+                    for (int32_t i = 0; i < vector_size; ++i)
+                    {
+                        store(element + i);
+                    }
+                });
+        };
+        for (int32_t thread = 0; thread < sharing.blocks * sharing.threads; ++thread)
+        {
+            forEachTile(
+                span, sharing, vector_size, thread / sharing.threads, thread % sharing.threads, storeTile, store);
         }
     }
 }

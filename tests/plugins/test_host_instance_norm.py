@@ -19,7 +19,11 @@ from tests.references import instance_norm_reference, worst_excess
 FloatArray = npt.NDArray[np.float32]
 
 H100_PROCESSORS = 132
+H100 = (9, 232448)  # major version of the compute capability, bytes of shared memory for a block
+RTX_5090 = (12, 101376)
+A100 = (8, 166912)
 EPSILON = 1e-5
+RESIDENT, STREAMED, SPLIT = range(3)
 
 
 def normalise_on_host(
@@ -31,6 +35,8 @@ def normalise_on_host(
     base_offset: int = 0,
     vector_size: int = 4,
     num_processors: int = H100_PROCESSORS,
+    gpu: tuple[int, int] = H100,
+    is_half: bool = False,
 ) -> FloatArray:
     """Return the result, after checking that each element was written exactly once."""
     x = np.ascontiguousarray(x, dtype=np.float32)
@@ -50,21 +56,31 @@ def normalise_on_host(
         base_offset,
         vector_size,
         num_processors,
+        *gpu,
+        int(is_half),
     )
     assert (visits == 1).all()
     return y
 
 
-def launch_config(maths: ctypes.CDLL, *arguments: int) -> dict[str, int]:
-    names = ("is_resident", "threads", "lanes", "splits", "vectors_per_split", "blocks")
+def launch_config(
+    maths: ctypes.CDLL,
+    num_slices: int,
+    slice_size: int,
+    vector_size: int,
+    base_offset: int = 0,
+    num_processors: int = H100_PROCESSORS,
+    gpu: tuple[int, int] = H100,
+) -> dict[str, int]:
+    names = ("method", "threads", "lanes", "per_lane", "per_slice", "per_block", "blocks")
     result = np.zeros(len(names), dtype=np.int64)
-    num_slices, slice_size, base_offset, vector_size, num_processors = arguments
     maths.host_instance_norm_config(
         ctypes.c_int64(num_slices),
         ctypes.c_int64(slice_size),
         base_offset,
         vector_size,
         num_processors,
+        *gpu,
         pointer(result),
     )
     return dict(zip(names, result.tolist(), strict=True))
@@ -98,33 +114,86 @@ def test_each_element_is_normalised_once(maths: ctypes.CDLL, slice_size: int, ve
         assert worst_excess(y, instance_norm_reference(x, scale, bias, EPSILON), "float32") <= 1
 
 
-@settings(deadline=None, max_examples=400)
+@pytest.mark.parametrize("gpu", [H100, RTX_5090, A100], ids=["H100", "RTX 5090", "A100"])
+@pytest.mark.parametrize(("num_slices", "slice_size"), [(2, 70001), (1, 300007), (5, 262144), (40, 33000)])
+def test_slices_of_several_blocks_are_normalised_once(
+    maths: ctypes.CDLL, num_slices: int, slice_size: int, gpu: tuple[int, int]
+) -> None:
+    x = np.random.default_rng(slice_size).normal(size=(1, num_slices, slice_size)).astype(np.float32)
+    scale, bias = parameters(num_slices)
+    for num_processors, vector_size, base_offset in ((132, 4, 0), (132, 8, 3), (20, 8, 0), (20, 1, 0)):
+        y = normalise_on_host(
+            maths, x, scale, bias, EPSILON, base_offset, vector_size, num_processors=num_processors, gpu=gpu
+        )
+        assert worst_excess(y, instance_norm_reference(x, scale, bias, EPSILON), "float32") <= 1
+
+
+@settings(deadline=None, max_examples=600)
 @given(
     num_slices=st.one_of(st.integers(1, 100), st.integers(1, 1 << 24)),
-    slice_size=st.one_of(st.integers(1, 1 << 16), st.integers(1, 1 << 33)),
+    slice_size=st.one_of(st.integers(1, 1 << 16), st.integers(1 << 16, 1 << 22), st.integers(1, 1 << 33)),
     vector_size=st.sampled_from([1, 4, 8]),
     offset=st.integers(0, 7),
-    num_processors=st.integers(1, 512),
+    num_processors=st.integers(1, 600),
+    gpu=st.sampled_from([H100, RTX_5090, A100]),
 )
 def test_launch_is_legal_and_covers_the_slice(
-    maths: ctypes.CDLL, num_slices: int, slice_size: int, vector_size: int, offset: int, num_processors: int
+    maths: ctypes.CDLL,
+    num_slices: int,
+    slice_size: int,
+    vector_size: int,
+    offset: int,
+    num_processors: int,
+    gpu: tuple[int, int],
 ) -> None:
-    config = launch_config(maths, num_slices, slice_size, offset % vector_size, vector_size, num_processors)
-    num_vectors = -(-(slice_size + (offset % vector_size)) // vector_size)
-    tile_vectors = 8 if vector_size == 1 else 32 // vector_size
+    offset %= vector_size
+    config = launch_config(maths, num_slices, slice_size, vector_size, offset, num_processors, gpu)
+    num_vectors = slice_size // vector_size  # at most, of whole ones
+    partials = maths.host_workspace_partials(ctypes.c_int64(num_slices), ctypes.c_int64(slice_size))
     assert 1 <= config["blocks"] <= 2**31 - 1
     assert config["threads"] % 32 == 0
     assert config["threads"] <= 1024
-    if config["is_resident"]:
-        assert config["lanes"] & (config["lanes"] - 1) == 0
-        assert config["threads"] % config["lanes"] == 0
-        assert config["lanes"] * tile_vectors >= num_vectors
-        # Several slices share a block only within its warps.
-        assert config["lanes"] <= 32 or config["threads"] == config["lanes"]
+    if config["method"] == RESIDENT:
+        lanes, per_lane = config["lanes"], config["per_lane"]
+        assert lanes & (lanes - 1) == per_lane & (per_lane - 1) == 0
+        assert per_lane * vector_size <= 32
+        assert lanes * per_lane >= num_vectors
+        assert slice_size % vector_size == offset == 0 or lanes >= min(2 * (vector_size - 1), slice_size)
+        # Several slices share a block only within its warps; several blocks share a slice only as a cluster.
+        assert lanes <= 32 or lanes == config["threads"] * config["per_slice"]
+        assert config["per_slice"] in ((1, 2, 4, 8) if gpu[0] >= 9 else (1,))
+        assert config["blocks"] % config["per_slice"] == 0
+        return
+    assert config["per_slice"] * config["per_block"] >= num_vectors
+    if config["method"] == STREAMED:
+        assert gpu[0] >= 9
+        assert vector_size > 1
+        assert config["per_block"] * 16 <= gpu[1] - 2048
+        # All blocks are on the GPU at once, since those of a group wait for each other.
+        assert config["blocks"] <= num_processors
+        assert config["blocks"] % config["per_slice"] == 0
+        assert config["blocks"] * 2 + config["blocks"] // config["per_slice"] / 4 <= partials
     else:
-        assert config["splits"] * config["vectors_per_split"] >= num_vectors
-        partials = maths.host_workspace_partials(ctypes.c_int64(num_slices), ctypes.c_int64(slice_size))
-        assert num_slices * config["splits"] <= partials
+        assert num_slices * config["per_slice"] <= partials
+
+
+@pytest.mark.parametrize(
+    ("shape", "gpu", "method"),
+    [
+        ((8192, 1024, 4), H100, RESIDENT),
+        ((64, 1 << 16, 8), H100, RESIDENT),
+        ((512, 512 * 512, 4), H100, STREAMED),
+        ((32, 1080 * 1920, 8), H100, STREAMED),
+        ((32, 1080 * 1920, 8), RTX_5090, STREAMED),
+        ((32, 1080 * 1920, 8), A100, SPLIT),
+        ((32, 1080 * 1920, 1), H100, SPLIT),  # input and output aligned differently
+        ((1, 1 << 28, 8), H100, SPLIT),  # more than all shared memory
+    ],
+)
+def test_each_method_has_its_shapes(
+    maths: ctypes.CDLL, shape: tuple[int, int, int], gpu: tuple[int, int], method: int
+) -> None:
+    assert launch_config(maths, *shape, gpu=gpu)["method"] == method
 
 
 @settings(deadline=None, max_examples=100)
@@ -165,7 +234,11 @@ ADVERSARIAL = {
     "mean 1e4 variance 1": (1e4 + NORMAL).astype(np.float32),
     "mean 1e6 std 1": (1e6 + NORMAL).astype(np.float32),
     "fp16 mean 1e3 std 30": half(1e3 + 30 * NORMAL),
+    "fp16 standard normal": half(NORMAL),
     "fp16 +-512": half(np.sign(NORMAL) * 512),
+    "fp16 largest": half(np.sign(NORMAL) * 65504),
+    "fp16 of all sizes": half(NORMAL * np.exp2(RNG.uniform(-20, 12, NORMAL.shape))),
+    "fp16 subnormal": half(NORMAL * 1e-6),
     "fp16 60000": half(60000 + 30 * NORMAL),
     "bf16 mean 100 std 10": bfloat(100 + 10 * NORMAL),
     "magnitude 1e18": (1e18 * np.clip(NORMAL / 4, -1, 1)).astype(np.float32),
@@ -187,9 +260,13 @@ def test_statistics_meet_the_error_bound(maths: ctypes.CDLL, name: str, vector_s
     x = ADVERSARIAL[name].astype(np.float32)
     scale, bias = parameters(x.shape[1])
     bias *= bias_size
+    is_half = name.startswith("fp16")
+    assert not is_half or np.array_equal(half(x), x)
     for epsilon in (1e-5, 1e-12):
-        y = normalise_on_host(maths, x, scale, bias, epsilon, vector_size=vector_size)
-        assert worst_excess(y, instance_norm_reference(x, scale, bias, epsilon), "float32") <= 1
+        reference = instance_norm_reference(x, scale, bias, epsilon)
+        for half_sums in {False, is_half}:
+            y = normalise_on_host(maths, x, scale, bias, epsilon, vector_size=vector_size, is_half=half_sums)
+            assert worst_excess(y, reference, "float32") <= 1
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, 1.0, 0.1, -3.3e7, 1e18, 1e-40, 60000.0])

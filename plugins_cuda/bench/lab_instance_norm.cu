@@ -1,0 +1,78 @@
+// The InstanceNorm kernels with a launch choice of the caller's, for plugins_cuda/bench/lab_instance_norm.py.
+//   nvcc -std=c++17 -O3 -arch=sm_90 -Iplugins_cuda -shared -Xcompiler -fPIC -o lab.so
+//   plugins_cuda/bench/lab_instance_norm.cu
+#include "instance_norm/instance_norm.cu"
+
+namespace
+{
+
+__global__ __launch_bounds__(512) void copyVectors(
+    uint4 const* __restrict__ input, uint4* __restrict__ output, int64_t count)
+{
+    int64_t const index = int64_t{blockIdx.x} * 2048 + threadIdx.x;
+    uint4 values[4];
+#pragma unroll
+    for (int k = 0; k < 4; ++k)
+    {
+        if (index + k * 512 < count)
+        {
+            values[k] = input[index + k * 512];
+        }
+    }
+#pragma unroll
+    for (int k = 0; k < 4; ++k)
+    {
+        if (index + k * 512 < count)
+        {
+            output[index + k * 512] = values[k];
+        }
+    }
+}
+
+} // namespace
+
+extern "C" int lab_copy(void const* input, void* output, int64_t vectors, cudaStream_t stream)
+{
+    copyVectors<<<static_cast<unsigned>((vectors + 2047) / 2048), 512, 0, stream>>>(
+        static_cast<uint4 const*>(input), static_cast<uint4*>(output), vectors);
+    return cudaGetLastError();
+}
+
+// choice: method, threads, lanes per slice, vectors per lane, blocks per slice, vectors per block, blocks. A method
+// below 0 asks for the library's own choice, which is written there.
+extern "C" int lab_instance_norm(void const* input, void const* scale, void const* bias, void* output, int64_t slices,
+    int64_t channels, int64_t sliceSize, float epsilon, int32_t dtype, void* workspace, int64_t* choice, void* stream)
+{
+    using namespace trtconv;
+    static DeviceLimits const device = prepareInstanceNorm();
+    auto const type = static_cast<ElementType>(dtype);
+    InstanceNormArguments const arguments{
+        input, scale, bias, output, workspace, slices, channels, sliceSize, epsilon, type};
+    try
+    {
+        dispatchElementType(type,
+            [&](auto tag)
+            {
+                using T = typename decltype(tag)::Type;
+                SliceShape const shape = sliceShape<T>(arguments);
+                LaunchLimits const limits = launchLimits(device);
+                if (choice[0] < 0)
+                {
+                    InstanceNormConfig const own = chooseInstanceNormConfig(shape, limits);
+                    int64_t const values[]{static_cast<int64_t>(own.method), own.threads, own.lanesPerSlice,
+                        own.vectorsPerLane, own.blocksPerSlice, own.vectorsPerBlock, own.blocks};
+                    std::copy(std::begin(values), std::end(values), choice);
+                }
+                InstanceNormConfig const config{static_cast<InstanceNormMethod>(choice[0]),
+                    static_cast<int32_t>(choice[1]), static_cast<int32_t>(choice[2]), static_cast<int32_t>(choice[3]),
+                    static_cast<int32_t>(choice[4]), choice[5], choice[6]};
+                launchAs<T>(arguments, shape, limits, config, static_cast<cudaStream_t>(stream));
+            });
+    }
+    catch (CudaError const& error)
+    {
+        cudaGetLastError();
+        return error.status();
+    }
+    return 0;
+}

@@ -1,0 +1,76 @@
+// What sm_90 has for copies that run beside the threads, and what blocks need to wait for each other.
+#pragma once
+
+#include <cstdint>
+
+namespace trtconv
+{
+
+__device__ inline uint32_t sharedAddress(void const* pointer)
+{
+    return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
+// A barrier in shared memory: a phase ends when all arrivals and all announced bytes have come.
+struct AsyncBarrier
+{
+    uint64_t state;
+
+    __device__ void initialise(uint32_t numArrivals)
+    {
+        asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(sharedAddress(this)), "r"(numArrivals));
+    }
+
+    __device__ void arrive()
+    {
+        asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(sharedAddress(this)) : "memory");
+    }
+
+    __device__ void arriveAndExpect(uint32_t numBytes)
+    {
+        asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(sharedAddress(this)), "r"(numBytes)
+            : "memory");
+    }
+
+    // Waits for the end of the phase whose number has this parity.
+    __device__ void wait(uint32_t parity)
+    {
+        asm volatile("{\n"
+                     ".reg .pred done;\n"
+                     "again:\n"
+                     "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+                     "@!done bra again;\n"
+                     "}\n" ::"r"(sharedAddress(this)),
+            "r"(parity)
+            : "memory");
+    }
+};
+
+// Makes initialised barriers known to the copy engine.
+__device__ inline void publishBarriers()
+{
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+// Address and size are multiples of 16; the bytes count as come on `barrier`.
+__device__ inline void copyAsync(void* target, void const* source, uint32_t numBytes, AsyncBarrier& barrier)
+{
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                     sharedAddress(target)),
+        "l"(__cvta_generic_to_global(source)), "r"(numBytes), "r"(sharedAddress(&barrier))
+        : "memory");
+}
+
+__device__ inline uint32_t loadAcquired(uint32_t const* address)
+{
+    uint32_t value = 0;
+    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(address) : "memory");
+    return value;
+}
+
+__device__ inline void addReleased(uint32_t* address, uint32_t value)
+{
+    asm volatile("red.release.gpu.global.add.u32 [%0], %1;" ::"l"(address), "r"(value) : "memory");
+}
+
+} // namespace trtconv

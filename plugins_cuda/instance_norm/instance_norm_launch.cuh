@@ -1,0 +1,162 @@
+// From a launch choice to the kernels.
+#pragma once
+
+#include "instance_norm/instance_norm.h"
+#include "instance_norm/resident_slices.cuh"
+#include "instance_norm/split_slices.cuh"
+#include "instance_norm/streamed_slices.cuh"
+
+namespace trtconv
+{
+
+static_assert(sizeof(SliceSums) == kPartialBytes);
+
+inline LaunchLimits launchLimits(DeviceLimits const& device)
+{
+    return {device.numProcessors, device.majorVersion, device.sharedBytesPerBlock};
+}
+
+inline int32_t elementsPastAlignment(void const* address, int32_t bytesPerElement)
+{
+    return static_cast<int32_t>(reinterpret_cast<uintptr_t>(address) % kVectorBytes) / bytesPerElement;
+}
+
+// Vectors serve any alignment that input and output share; TensorRT's tensors are all aligned to 256 bytes.
+template <typename T>
+SliceShape sliceShape(InstanceNormArguments const& arguments)
+{
+    int32_t const offset = elementsPastAlignment(arguments.input, sizeof(T));
+    bool const areAlignedAlike = offset == elementsPastAlignment(arguments.output, sizeof(T));
+    return {arguments.numSlices, arguments.sliceSize, areAlignedAlike ? offset : 0,
+        areAlignedAlike ? static_cast<int32_t>(kVectorBytes / sizeof(T)) : 1};
+}
+
+template <typename T>
+void allowSharedBytes(int32_t numBytes)
+{
+    constexpr int32_t kVectorSize = kVectorBytes / sizeof(T);
+    auto const allow = [&](auto* kernel)
+    {
+        checkCuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, numBytes),
+            "cudaFuncSetAttribute");
+    };
+    allow(normaliseStreamedSlices<T, kVectorSize>);
+}
+
+template <typename T, int VectorSize>
+class InstanceNormLauncher
+{
+public:
+    InstanceNormLauncher(InstanceNormArguments const& arguments, SliceShape const& shape, LaunchLimits const& limits,
+        InstanceNormConfig const& config, cudaStream_t stream)
+        : mTensors{static_cast<T const*>(arguments.input), static_cast<T const*>(arguments.scale),
+              static_cast<T const*>(arguments.bias), static_cast<T*>(arguments.output), arguments.numSlices,
+              arguments.channels, arguments.sliceSize,
+              FastDivisor<uint32_t>(static_cast<uint32_t>(std::min<int64_t>(arguments.channels, INT32_MAX))),
+              1.0 / static_cast<double>(arguments.sliceSize), shape.baseOffset, arguments.epsilon}
+        , mPartialSums(static_cast<SliceSums*>(arguments.workspace))
+        , mShape(shape)
+        , mLimits(limits)
+        , mConfig(config)
+        , mStream(stream)
+    {
+    }
+
+    void launch() const
+    {
+        switch (mConfig.method)
+        {
+        case InstanceNormMethod::kResident: return launchResident<tileVectors(VectorSize)>();
+        case InstanceNormMethod::kStreamed: return launchStreamed();
+        case InstanceNormMethod::kSplit: return launchSplit();
+        }
+    }
+
+private:
+    unsigned blocks() const { return static_cast<unsigned>(mConfig.blocks); }
+
+    template <int NumVectors>
+    void launchResident() const
+    {
+        if constexpr (NumVectors > 1 && VectorSize > 1)
+        {
+            if (mConfig.vectorsPerLane < NumVectors)
+            {
+                return launchResident<NumVectors / 2>();
+            }
+        }
+        auto const kernel = VectorSize > 1 && mConfig.areTilesFull(mShape)
+            ? normaliseResidentSlices<T, VectorSize, NumVectors, (VectorSize > 1)>
+            : normaliseResidentSlices<T, VectorSize, NumVectors, false>;
+        int32_t log2Lanes = 0;
+        while ((1 << log2Lanes) < mConfig.lanesPerSlice)
+        {
+            ++log2Lanes;
+        }
+        cudaLaunchAttribute attribute{};
+        attribute.id = cudaLaunchAttributeClusterDimension;
+        attribute.val.clusterDim = {static_cast<unsigned>(mConfig.blocksPerSlice), 1, 1};
+        launchWith(mConfig.blocksPerSlice > 1 ? &attribute : nullptr, 0, kernel, mTensors, log2Lanes);
+    }
+
+    void launchStreamed() const
+    {
+        if constexpr (VectorSize > 1)
+        {
+            auto* const counters = reinterpret_cast<uint32_t*>(mPartialSums + 2 * mConfig.blocks);
+            auto const numGroups = static_cast<int32_t>(mConfig.blocks / mConfig.blocksPerSlice);
+            StreamLayout const layout{mConfig.blocksPerSlice, numGroups, mLimits.numStages(), mConfig.vectorsPerBlock,
+                mPartialSums, counters};
+            cudaLaunchAttribute attribute{};
+            attribute.id = cudaLaunchAttributeCooperative;
+            attribute.val.cooperative = 1;
+            launchWith(mConfig.blocksPerSlice > 1 ? &attribute : nullptr, mLimits.numStages() * kStageBytes,
+                normaliseStreamedSlices<T, VectorSize>, mTensors, layout);
+        }
+    }
+
+    template <typename... Parameters, typename... Arguments>
+    void launchWith(cudaLaunchAttribute* attribute, int32_t sharedBytes, void (*kernel)(Parameters...),
+        Arguments const&... arguments) const
+    {
+        cudaLaunchConfig_t config{};
+        config.gridDim = blocks();
+        config.blockDim = static_cast<unsigned>(mConfig.threads);
+        config.dynamicSmemBytes = static_cast<size_t>(sharedBytes);
+        config.stream = mStream;
+        config.attrs = attribute;
+        config.numAttrs = attribute == nullptr ? 0 : 1;
+        checkCuda(cudaLaunchKernelEx(&config, kernel, arguments...), "launch of InstanceNorm");
+    }
+
+    void launchSplit() const
+    {
+        launchWith(nullptr, 0, sumSliceParts<T, VectorSize>, mTensors, mPartialSums, mConfig.blocksPerSlice,
+            mConfig.vectorsPerBlock);
+        launchWith(nullptr, 0, normaliseSliceParts<T, VectorSize>, mTensors, mPartialSums, mConfig.blocksPerSlice,
+            mConfig.vectorsPerBlock);
+    }
+
+    InstanceNormTensors<T> mTensors;
+    SliceSums* mPartialSums;
+    SliceShape mShape;
+    LaunchLimits mLimits;
+    InstanceNormConfig mConfig;
+    cudaStream_t mStream;
+};
+
+template <typename T>
+void launchAs(InstanceNormArguments const& arguments, SliceShape const& shape, LaunchLimits const& limits,
+    InstanceNormConfig const& config, cudaStream_t stream)
+{
+    if (shape.vectorSize == 1)
+    {
+        InstanceNormLauncher<T, 1>(arguments, shape, limits, config, stream).launch();
+    }
+    else
+    {
+        InstanceNormLauncher<T, kVectorBytes / sizeof(T)>(arguments, shape, limits, config, stream).launch();
+    }
+}
+
+} // namespace trtconv
