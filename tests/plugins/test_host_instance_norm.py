@@ -161,7 +161,7 @@ def test_launch_is_legal_and_covers_the_slice(
         assert slice_size % vector_size == offset == 0 or lanes >= min(2 * (vector_size - 1), slice_size)
         # Several slices share a block only within its warps; several blocks share a slice only as a cluster.
         assert lanes <= 32 or lanes == config["threads"] * config["per_slice"]
-        assert config["per_slice"] in ((1, 2, 4, 8) if gpu[0] >= 9 else (1,))
+        assert config["per_slice"] in ((1, 2, 4) if gpu[0] >= 9 else (1,))
         assert config["blocks"] % config["per_slice"] == 0
         return
     assert config["per_slice"] * config["per_block"] >= num_vectors
