@@ -49,6 +49,12 @@ def test_a_wrong_model_ends_with_1_and_a_table(folder: Path) -> None:
     assert table[-1] == ["DIFFERS", "2", "of", "2", "outputs", "not", "within", "the", "tolerance"]
 
 
+def test_a_narrow_terminal_still_tells_what_each_number_is(folder: Path) -> None:
+    result = run("compare", "good.onnx", "rewritten.onnx", cwd=folder, env=environment(COLUMNS="40"))
+    assert "max|err| 0, mean|err| 0," in result.stdout
+    assert "cosine 1.0000000" in result.stdout
+
+
 def test_quiet_prints_nothing_and_still_tells_by_the_exit_code(folder: Path) -> None:
     result = run_here("compare", "good.onnx", "bad.onnx", "-q", cwd=folder)
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "")

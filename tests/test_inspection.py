@@ -19,7 +19,7 @@ from trtconv import rewrite
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.inspection import diff, inspect, inspect_model, op_support
 from trtconv.inspection.model_inspection import NodeInspection
-from trtconv.tables import Column, Facts, Table, render, shorten_middle
+from trtconv.tables import NO_BREAK, Column, Facts, Table, render, shorten_middle
 
 MODELS = os.environ.get("TRTCONV_TEST_MODELS")
 REAL_MODELS = sorted(Path(MODELS).rglob("*.onnx")) if MODELS else []
@@ -223,6 +223,21 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     for name in CASES:
         text = inspect_case(CASES[name]).render(width)
         assert max(map(cell_len, text.splitlines())) <= max(width, 40)
+
+
+def test_a_number_stands_with_its_title_where_the_table_does_not_fit() -> None:
+    columns = [Column("case", "name"), Column("result"), Column("kernel us", "number"), Column("of copy", "number")]
+    table = Table("", columns, [("InstanceNorm/1x64x256x256", "timed", "15.9", "0.46"), ("none", "wrong", "-", "")])
+    assert "kernel us  of copy" in render([table], 80)
+    lines = [line.strip() for line in render([table], 40).splitlines()]
+    assert lines[1:] == ["InstanceNorm/1x64x256x256", "timed", "kernel us 15.9, of copy 0.46", "none", "wrong"]
+
+
+def test_a_line_does_not_break_between_a_number_and_what_it_counts() -> None:
+    ops = ", ".join(f"{count}{NO_BREAK}Transpose" for count in range(100, 120))
+    for width in range(40, 60):
+        lines = render([Facts([("nodes", ops)])], width).splitlines()
+        assert all(line.endswith(("Transpose,", "Transpose")) for line in lines), lines
 
 
 def test_colour_only_where_asked_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -160,8 +161,8 @@ def _line(label: str, text: str) -> str:
 
 
 def jsonable(value: Any) -> Any:
-    """Return what a report holds in the types of JSON."""
-    if isinstance(value, Path):
+    """Return what a report holds in the types of JSON; NaN and infinities become text."""
+    if isinstance(value, Path) or (isinstance(value, float) and not math.isfinite(value)):
         return str(value)
     if isinstance(value, dict):
         return {key: jsonable(item) for key, item in value.items()}

@@ -22,7 +22,7 @@ from rich.text import Text
 from trtconv.report import printable
 
 DEFAULT_WIDTH = 120
-NO_BREAK = "\N{NO-BREAK SPACE}"  # printed as a space where no line breaks
+NO_BREAK = "\N{BRAILLE PATTERN BLANK}"  # printed as a space where no line breaks; rich breaks at no-break spaces, too
 NOTHING = "-"  # in a cell: there is no such thing on this side
 
 _INDENT, _GAP = 2, 2
@@ -45,10 +45,13 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column: "word" keeps its width, "name" is shortened in the middle, "text" wraps."""
+    """A column: "word" and "number" keep their width, "name" is shortened in the middle, "text" wraps.
+
+    In a record of lines a word stands by itself, all else with its title.
+    """
 
     title: str
-    kind: Literal["word", "name", "text"] = "word"
+    kind: Literal["word", "number", "name", "text"] = "word"
 
 
 @dataclass(frozen=True)
@@ -164,15 +167,21 @@ def _print_table(console: Console, table: Table, width: int) -> None:
 
 
 def _print_records(console: Console, table: Table, width: int) -> None:
-    """Print each row as lines: its name, its words, and each text with its title."""
-    texts = [index for index, column in enumerate(table.columns) if column.kind != "word" and index > 0]
-    words = [index for index, column in enumerate(table.columns) if column.kind == "word" and index > 0]
+    """Print each row as lines: its name, its words, its numbers with their titles, and each text with its title."""
+    words, numbers, texts = (
+        [index for index, column in enumerate(table.columns) if column.kind in kinds and index > 0]
+        for kinds in (("word",), ("number",), ("name", "text"))
+    )
     label_width = max((cell_len(table.columns[index].title) for index in texts), default=0) + 1
     for row in table.rows:
         console.print(Text(" " * _INDENT + shorten_middle(row[0], width - _INDENT)))
         if words:
             line = Text("  ").join(_styled(row[index], row[index].split(" ", 1)[0]) for index in words)
             console.print(Padding(line, (0, 0, 0, 2 * _INDENT)))
+        figures = [f"{table.columns[index].title} {row[index]}" for index in numbers if row[index] not in ("", NOTHING)]
+        if figures:
+            text = ", ".join(figure.replace(" ", NO_BREAK) for figure in figures)
+            console.print(Padding(Text(text), (0, 0, 0, 2 * _INDENT)))
         grid = RichTable.grid(padding=(0, 1, 0, 0))
         grid.add_column(width=2 * _INDENT - 1)
         grid.add_column(width=label_width, style="dim")

@@ -69,10 +69,11 @@ class ModelReport:
         """Return the report as facts and tables."""
         blocks: list[Facts | Table] = [Facts(list(self._facts()))]
         titles = ("", "plugins", "engine", "built in", "median ms", "10 % below", "10 % above", "speed")
+        columns = [Column(title, "number" if title else "word") for title in titles]
         rows = [self._row(ops) for ops in self.variants]
-        blocks.append(Table("engines, timed in turn as CUDA graphs", [Column(title) for title in titles], rows))
+        blocks.append(Table("engines, timed in turn as CUDA graphs", columns, rows))
         for ops, layers in self.layer_times.items():
-            columns = [Column("layer", "name"), Column("us"), Column("share")]
+            columns = [Column("layer", "name"), Column("us", "number"), Column("share", "number")]
             blocks.append(Table(f"slowest layers, {ops}", columns, list(_layer_rows(layers))))
         return render(blocks, width, color)
 

@@ -135,10 +135,11 @@ class OpsReport:
     def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
         """Return the report as a table a group, means and notes."""
         blocks: list[Facts | Table] = [Facts(list(self.facts()))]
-        columns = [Column(title) for title in COLUMNS]
+        columns = [Column(title, "number" if title else "name") for title in COLUMNS]
         for (op, dtype, format_), results in self.groups():
             blocks.append(Table(f"{op} {dtype} {format_}", columns, [row(result) for result in results]))
-        mean_columns = [Column(title) for title in ("", "of copy, beyond L2", "vs native", "lowest vs native")]
+        titles = ("", "of copy, beyond L2", "vs native", "lowest vs native")
+        mean_columns = [Column(title, "number" if title else "name") for title in titles]
         blocks.append(Table("geometric means", mean_columns, [mean_row(mean) for mean in self.means()]))
         problems = [(result.case.name, text) for result in self.results for text in problems_of(result)]
         blocks.append(Table("not timed", [Column("", "name"), Column("", "text")], problems))

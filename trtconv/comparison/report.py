@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trtconv.comparison.measuring import Element, OutputComparison
+from trtconv.report import jsonable
 from trtconv.tables import DEFAULT_WIDTH, NOTHING, Block, Column, Facts, Table, render
 
 _NAME = Column("output", "name")
-_ERRORS = (_NAME, Column("result"), Column("max|err|"), Column("mean|err|"), Column("of max|y|"), Column("cosine"))
-_ELEMENTS = (_NAME, Column("max rel"), Column("mean rel"), Column("worst: expected, got", "text"))
+_FIGURES = (Column(title, "number") for title in ("max|err|", "mean|err|", "of max|y|", "cosine"))
+_ERRORS = (_NAME, Column("result"), *_FIGURES)
+_ELEMENTS = (_NAME, Column("max rel", "number"), Column("mean rel", "number"), Column("worst: expected, got", "text"))
 _TOLERANCES = (_NAME, Column("|error| at most", "text"))
 _PROBLEMS = (_NAME, Column("why it differs", "text"), Column("input set", "text"))
 
@@ -36,7 +37,7 @@ class Bisection:
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding in the types of JSON."""
-        document: dict[str, Any] = _jsonable(asdict(self))
+        document: dict[str, Any] = jsonable(asdict(self))
         return document
 
     def facts(self) -> list[tuple[str, str]]:
@@ -82,7 +83,7 @@ class ComparisonReport:
     def summary(self) -> dict[str, Any]:
         """Return what a manifest keeps of a comparison, in the types of JSON."""
         worst = self.worst
-        document: dict[str, Any] = _jsonable(
+        document: dict[str, Any] = jsonable(
             {
                 "input_sets": list(self.input_sets),
                 "worst_output": worst.name,
@@ -95,7 +96,7 @@ class ComparisonReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in the types of JSON; NaN and infinities become text."""
-        document: dict[str, Any] = _jsonable(
+        document: dict[str, Any] = jsonable(
             {
                 "kind": "comparison",
                 "passed": self.passed,
@@ -181,13 +182,3 @@ def _describe_element(element: Element | None) -> str:
 
 def _shorten(labels: Sequence[str]) -> str:
     return ", ".join(labels if len(labels) <= 8 else [*labels[:7], f"and {len(labels) - 7} more"])
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
-    return value
