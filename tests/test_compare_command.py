@@ -116,6 +116,16 @@ def test_a_plot_is_written_whole_and_is_a_picture(folder: Path) -> None:
     assert not [name for name in contents(folder) if name.endswith(".part")]
 
 
+def test_names_that_matplotlib_would_take_for_formulas_are_drawn(tmp_path: Path) -> None:
+    for name, op in (("a$_{", "Neg"), ("b", "Abs")):
+        model = onnx.parser.parse_model(f"{OPSET_17} g (float[4,4] x) => (float[4,4] y) {{ y = {op}(x) }}")
+        model.graph.output[0].name = model.graph.node[0].output[0] = "y$_{^$=\x1b[31m\n\u8f93\u51fa"
+        onnx.save(model, tmp_path / f"{name}.onnx")
+    result = run("compare", "a$_{.onnx", "b.onnx", "--plot", "errors.png", cwd=tmp_path)
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert (tmp_path / "errors.png").is_file()
+
+
 def test_a_plot_must_not_overwrite_a_model(folder: Path) -> None:
     result = run_here("compare", "good.onnx", "bad.onnx", "--plot", "good.onnx", cwd=folder)
     assert result.exit_code == 2
@@ -150,6 +160,7 @@ def test_a_missing_package_is_named_before_any_work(
         (("good.onnx", "bad.onnx", "--sets", "0"), "at least one input set"),
         (("good.onnx", "bad.onnx", "--shape", "x=1x2x3"), "3 dimensions, expected 4"),
         (("good.onnx", "bad.onnx", "--inputs", "i.npz", "--sets", "3"), "are for made inputs"),
+        (("good.onnx", "bad.onnx", "--plot", "errors.jpg"), "errors.jpg: got .jpg, expected .png"),
         (("good.onnx", "bad.onnx", "--image-range", "a"), "what black and white become"),
         (("brain.onnx", "brain.onnx"), "input x is of type bfloat16, for which no values can be made up"),
         (("free.onnx", "free.onnx"), "input has dynamic dimensions and no shape: x (Nx3)"),

@@ -31,7 +31,7 @@ GENERATORS: tuple[Generator, ...] = ("random", "adversarial")
 class CompareConfig:
     """How `trtconv.compare` compares.
 
-    `inputs` names .npz and .npy files and folders of images, one input set a file or image; without any, `num_sets`
+    `inputs` names .npz and .npy files, images and folders of images, one input set each; without any, `num_sets`
     sets of each kind of `generator` are made from `seed`. `profiles` gives shapes of dynamic inputs, by default those
     of the engine, of which `all_shapes` takes the smallest and largest too. `tolerance` (as a part of max|y|), `atol`
     and `rtol` go from an output's name, or "*", to a value. `bisect` looks for the first tensor that differs, `plot`
@@ -115,8 +115,8 @@ def _require_all(reference: Path, candidate: Path, config: CompareConfig) -> Non
         raise ConfigError("is an engine, expected the ONNX model to compare with", where=str(reference), hint=hint)
     require_polygraphy()
     if config.plot is not None:
-        plotting.require_matplotlib()
         files.require_writable(config.plot, inputs=(reference, candidate))
+        plotting.require_plot(config.plot)
 
 
 def _input_sets(model: Model, config: CompareConfig, profiles: Sequence[Profile], precision: str) -> list[InputSet]:

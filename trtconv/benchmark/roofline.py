@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from trtconv.benchmark.ops_report import CaseResult, OpsReport
-from trtconv.comparison.plot import require_matplotlib
-from trtconv.errors import ConfigError
 
 SUFFIXES = (".png", ".svg")
 _MARKERS = {"fp32": "o", "fp16": "s", "bf16": "D", "int8": "^"}
@@ -19,13 +16,6 @@ _COLORS = {  # by operator, and whether the format is the linear one
     ("ReflectPad", True): "tab:orange",
     ("ReflectPad", False): "tab:olive",
 }
-
-
-def require_plot(path: Path) -> None:
-    """Raise before any long work where the plot could not be drawn."""
-    if path.suffix not in SUFFIXES:
-        raise ConfigError(f"got {path.suffix or 'no suffix'}, expected {' or '.join(SUFFIXES)}", where=str(path))
-    require_matplotlib()
 
 
 def draw(report: OpsReport, suffix: str) -> bytes:

@@ -53,13 +53,17 @@ def bench(
     """
     from trtconv import files, tables
     from trtconv.benchmark import roofline
+    from trtconv.comparison.plot import require_plot
+    from trtconv.errors import ConfigError
 
     _require_fitting(model, ops, options)
     plot = options.pop("plot")
     if plot is not None:
-        roofline.require_plot(plot)
+        require_plot(plot, roofline.SUFFIXES)
     for path in filter(None, (out, plot)):
         files.require_writable(path, inputs=() if model is None else (model,))
+    if out is not None and plot is not None and out.resolve() == plot.resolve():
+        raise ConfigError("is the file of --plot, too", where=f"--out {out}")
     with shown_progress(quiet=as_json or quiet, plain=False, label="timing") as progress:
         report = _bench_ops(options, progress) if model is None else _bench_model(model, options, progress)
     contents = {} if out is None else {out: (json.dumps(report.to_json(), indent=1) + "\n").encode()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import numpy.typing as npt
 from trtconv import files
 from trtconv.comparison.measuring import OutputComparison
 from trtconv.comparison.report import ComparisonReport
-from trtconv.errors import BackendError
+from trtconv.errors import BackendError, ConfigError
+from trtconv.report import printable
 
 INSTALL_HINT = "run: pip install 'trtconv[plot]'"
+SUFFIXES = (".png",)
 _MAX_OUTPUTS = 8
 _PICTURE_CHANNELS = (1, 3, 4)
 _MIN_MAP_SIDE = 4
@@ -34,6 +37,13 @@ def require_matplotlib() -> None:
         raise BackendError("plots need matplotlib, which is not installed", hint=INSTALL_HINT) from None
 
 
+def require_plot(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
+    """Raise before any long work where a plot could not be drawn: for another suffix, and without matplotlib."""
+    if path.suffix not in suffixes:
+        raise ConfigError(f"got {path.suffix or 'no suffix'}, expected {' or '.join(suffixes)}", where=str(path))
+    require_matplotlib()
+
+
 def write_plot(report: ComparisonReport, path: Path) -> None:
     """Write a PNG with a row for each output, those that are furthest out first; `report` must hold the arrays."""
     require_matplotlib()
@@ -46,7 +56,8 @@ def write_plot(report: ComparisonReport, path: Path) -> None:
     FigureCanvasAgg(figure)
     left_out = len(report.outputs) - len(shown)
     more = f" ({left_out} more outputs are not drawn)" if left_out else ""
-    figure.suptitle(f"{Path(report.candidate).name} against {Path(report.reference).name}{more}")
+    names = printable(f"{Path(report.candidate).name} against {Path(report.reference).name}")
+    figure.suptitle(f"{names}{more}", parse_math=False)  # a $ in a name begins no formula
     axes = figure.subplots(max(len(shown), 1), 2, squeeze=False)
     for row, output in zip(axes, shown, strict=False):
         _draw_row(figure, row, output, *report.arrays[output.name])
@@ -55,7 +66,9 @@ def write_plot(report: ComparisonReport, path: Path) -> None:
             axis.text(0.5, 0.5, "no output can be drawn", ha="center")
             axis.set_axis_off()
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name; a box stands for it
+        figure.savefig(content, format="png", dpi=110)
     files.write_atomically({path: content.getvalue()})
 
 
@@ -68,18 +81,19 @@ def _draw_row(figure: Any, row: Any, output: OutputComparison, expected: Any, go
     with np.errstate(invalid="ignore"):
         error = np.abs(expected.astype(np.float64) - got.astype(np.float64))
     verdict = "same" if output.passed else "DIFFERS"
-    title = f"{output.name}: {verdict}, {output.input_set}"
+    title = printable(f"{output.name}: {verdict}, {output.input_set}")
     heat = _map_of(error)
     if heat is None:
         step = -(-error.size // _MAX_POINTS)
         values = _largest_of_blocks(error.reshape(1, -1), (1, step)).ravel()
         row[0].plot(np.arange(values.size) * step, values, ".", markersize=2)
-        row[0].set(title=title, xlabel="element", ylabel="|error|")
+        row[0].set(xlabel="element", ylabel="|error|")
     else:
         top = heat[np.isfinite(heat)].max(initial=0.0) or 1.0
         drawn = row[0].imshow(heat, aspect="auto", interpolation="nearest", cmap="magma", vmin=0.0, vmax=top)
         figure.colorbar(drawn, ax=row[0], label="mean |error| over the other axes")
-        row[0].set(title=title, xlabel="width", ylabel="height")
+        row[0].set(xlabel="width", ylabel="height")
+    row[0].set_title(title, parse_math=False)
     _draw_histogram(row[1], output, error)
 
 
