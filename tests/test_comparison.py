@@ -196,6 +196,12 @@ def test_types_of_another_kind_are_not_compared(first: type, second: type, probl
     assert found.passed != problem
 
 
+def test_text_is_not_compared_and_called_so() -> None:
+    text = np.array(["a", "b"], object)  # as ONNX Runtime gives it
+    found = measured(text, text)
+    assert (found.passed, found.problem) == (False, "values of type string cannot be compared")
+
+
 def test_outputs_that_prove_nothing_are_named(tmp_path: Path) -> None:
     path = save(tmp_path / "zeros.onnx", "y = Sub(x, x)  z = Neg(x)")
     report = compare(path, path, [FEED, FEED], 0.0)

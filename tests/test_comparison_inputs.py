@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_whole_numbers_stay_indices_but_bytes_are_pixels() -> None:
 
 
 def test_no_values_are_made_up_for_text() -> None:
-    with pytest.raises(ConfigError, match="input s is of type object, for which no values"):
+    with pytest.raises(ConfigError, match="input s is of type string, for which no values"):
         make("string[3] s")
 
 
@@ -154,6 +155,35 @@ def test_inputs_that_images_do_not_feed(photos: Path, specs: list[InputSpec], sa
         read_inputs([photos], specs, {}, ImageRange())
 
 
+def test_an_image_by_itself_is_an_input_set(photos: Path) -> None:
+    alone = read_inputs([photos / "b.png"], [IMAGE])
+    in_folder = read_inputs([photos], [IMAGE])[1:]
+    assert [made.label for made in alone] == [made.label for made in in_folder]
+    assert np.array_equal(alone[0].feed["image"], in_folder[0].feed["image"])
+    with pytest.raises(ConfigError, match=r"no\.png: cannot be read as an image: No such file"):
+        read_inputs([photos / "no.png"], [IMAGE])
+
+
+def test_a_folder_that_is_named_like_an_image_is_none(photos: Path) -> None:
+    (photos / "more.png").mkdir()
+    assert len(read_inputs([photos], [IMAGE])) == 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_pixels_that_eight_bits_do_not_hold_are_refused(tmp_path: Path, dtype: Any) -> None:
+    """Pillow makes 255 of all beyond, and 0 of floats below 1: a picture that is white or black."""
+    path = tmp_path / "deep.tif"
+    Image.fromarray((np.arange(12).reshape(3, 4) * 500).astype(dtype)).save(path)
+    with pytest.raises(ConfigError, match="more than the 8 bits of a byte"):
+        read_inputs([path], [IMAGE])
+
+
+@pytest.mark.parametrize("text", ["5", "0:1:2", "nan:1", "0:inf", ":", ""])
+def test_a_range_is_two_numbers(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected what black and white become"):
+        ImageRange.parse(text)
+
+
 def test_a_folder_without_images_and_a_damaged_one(photos: Path, tmp_path: Path) -> None:
     (photos / "c.png").write_bytes((photos / "b.png").read_bytes()[:60])
     with pytest.raises(ConfigError, match=r"c\.png: cannot be read as an image"):
@@ -197,3 +227,32 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
     np.savez(tmp_path / "i.npz", other=np.zeros(3))
     with pytest.raises(ConfigError, match="has no array for image; it holds other"):
         read_inputs([tmp_path / "i.npz"], [IMAGE], {}, ImageRange())
+
+
+def test_a_file_that_is_damaged_anywhere_is_an_error_of_the_file(tmp_path: Path) -> None:
+    """What numpy, zipfile and zlib raise for it is of a dozen kinds."""
+    values = np.random.default_rng(0).random((2, 3, 4, 6), np.float32)
+    spec = InputSpec("image", values.dtype, values.shape)
+    np.save(tmp_path / "plain.npy", values)
+    np.savez(tmp_path / "stored.npz", image=values)
+    np.savez_compressed(tmp_path / "packed.npz", image=values)
+    rng = random.Random(0)
+    for path in sorted(tmp_path.iterdir()):
+        whole, num_refused = path.read_bytes(), 0
+        for _ in range(300):
+            damaged = bytearray(whole)
+            damaged[rng.randrange(min(len(whole), 300))] = rng.randrange(256)
+            path.write_bytes(damaged)
+            try:
+                read_inputs([path], [spec])
+            except ConfigError as error:
+                num_refused += error.where == f"--inputs {path}"
+        assert num_refused > 30, path
+
+
+def test_an_array_too_large_for_memory_is_an_error_of_the_file(tmp_path: Path) -> None:
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**16,)}
+    with (tmp_path / "i.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(ConfigError, match="Unable to allocate"):
+        read_inputs([tmp_path / "i.npy"], [InputSpec("x", np.dtype(np.float64), (3,))])

@@ -15,8 +15,8 @@ from trtconv.cli.options import FILE, common_options, quiet_option
 @click.command()
 @click.argument("reference", type=FILE)
 @click.argument("candidate", type=FILE)
-@click.option("--inputs", type=FILE, multiple=True, metavar="PATH", help="An .npz or .npy file, or a folder of images; "
-              "once for each. [default: made inputs]")  # fmt: skip
+@click.option("--inputs", type=FILE, multiple=True, metavar="PATH", help="An .npz or .npy file, an image, or a "
+              "folder of images; once for each. [default: made inputs]")  # fmt: skip
 @click.option("--sets", "num_sets", type=int, metavar="N", help="Input sets to make of each kind. [default: 2, or 1 of "
               "each adversarial kind]")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the made inputs.")
@@ -32,7 +32,7 @@ from trtconv.cli.options import FILE, common_options, quiet_option
 @click.option("--image-range", default="0:1", show_default=True, metavar="BLACK:WHITE", help="What pixels become in a "
               "float input.")  # fmt: skip
 @click.option("--bisect", is_flag=True, help="Where they differ, find the first tensor inside that does.")
-@click.option("--plot", type=FILE, metavar="FILE", help="Draw the errors into a PNG.")
+@click.option("--plot", type=FILE, metavar="FILE", help="Draw the errors into a .png file.")
 @click.option("--allow-embedded-code", is_flag=True, help="Run the code that an engine embeds.")
 @quiet_option
 @common_options
@@ -71,7 +71,7 @@ def compare(
         image_range=ImageRange.parse(image_range),
         **options,
     )
-    with shown_progress(quiet=as_json or quiet, plain=False) as progress:
+    with shown_progress(quiet=as_json or quiet, plain=False, label="comparing") as progress:
         report = accuracy.compare(reference, candidate, config, progress=progress)
     print_report(report, as_json, quiet=quiet, **tables.style_for(sys.stdout))
     return 0 if report.passed else 1

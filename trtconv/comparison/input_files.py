@@ -1,8 +1,10 @@
-"""Read input sets that a user gives: an .npz or .npy file is one set, a folder of images one set an image."""
+"""Read input sets that a user gives: an .npz or .npy file or an image is one set, a folder one set an image."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,13 @@ import numpy.typing as npt
 
 from trtconv.comparison.inputs import InputSet, InputSpec, Shapes
 from trtconv.errors import BackendError, ConfigError
-from trtconv.precision.calibration_files import read_feeds
+from trtconv.precision.calibration_files import read_array, read_feeds
 from trtconv.profiles import format_dims
 
 IMAGE_INSTALL_HINT = "run: pip install 'trtconv[images]'"
 _IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _MODES = {1: "L", 3: "RGB"}
+_WIDE_MODES = ("I", "F")  # Pillow would cut these off at 255
 _CASTABLE = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}  # kinds of values that an input of each kind takes
 OPTION = "--inputs"
 
@@ -33,11 +36,12 @@ class ImageRange:
     def parse(cls, text: str) -> ImageRange:
         """Read `0:255`."""
         black, _, white = text.partition(":")
-        try:
-            return cls(float(black), float(white))
-        except ValueError:
-            what = f"got {text!r}, expected what black and white become, such as 0:1, 0:255 or -1:1"
-            raise ConfigError(what, where="--image-range") from None
+        with suppress(ValueError):
+            parsed = cls(float(black), float(white))
+            if math.isfinite(parsed.black) and math.isfinite(parsed.white):
+                return parsed
+        what = f"got {text!r}, expected what black and white become, such as 0:1, 0:255 or -1:1"
+        raise ConfigError(what, where="--image-range")
 
 
 def read_inputs(
@@ -49,7 +53,7 @@ def read_inputs(
     """Return the input sets of all files and folders. `shapes` says what size images are to have for dynamic inputs."""
     sets: list[InputSet] = []
     for path in paths:
-        if path.is_dir():
+        if path.is_dir() or path.suffix.lower() in _IMAGE_SUFFIXES:
             sets += _read_images(path, specs, shapes or {}, image_range or ImageRange())
         else:
             feed = _read_npy(path, specs) if path.suffix == ".npy" else _read_npz(path, specs)
@@ -66,13 +70,7 @@ def _read_npy(path: Path, specs: Sequence[InputSpec]) -> dict[str, npt.NDArray[A
     if len(specs) != 1:
         what = f"an .npy file holds one array, the model has {len(specs)} inputs: {', '.join(s.name for s in specs)}"
         raise ConfigError(what, where=where, hint="write an .npz file with numpy.savez")
-    try:
-        with path.open("rb") as file:
-            return {specs[0].name: np.lib.format.read_array(file, allow_pickle=False)}
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=where) from None
-    except (ValueError, EOFError) as error:
-        raise ConfigError(f"is no .npy file of an array: {error}", where=where) from None
+    return {specs[0].name: read_array(path, where)}
 
 
 def _fitted(spec: InputSpec, values: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
@@ -89,10 +87,10 @@ def _fitted(spec: InputSpec, values: npt.NDArray[Any], path: Path) -> npt.NDArra
     return cast
 
 
-def _read_images(folder: Path, specs: Sequence[InputSpec], shapes: Shapes, image_range: ImageRange) -> list[InputSet]:
+def _read_images(place: Path, specs: Sequence[InputSpec], shapes: Shapes, image_range: ImageRange) -> list[InputSet]:
     require_pillow()
-    where = f"{OPTION} {folder}"
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
+    where = f"{OPTION} {place}"
+    paths = _images_in(place) if place.is_dir() else [place]
     if not paths:
         raise ConfigError(f"holds no images ({', '.join(sorted(_IMAGE_SUFFIXES))})", where=where)
     if len(specs) != 1:
@@ -101,6 +99,10 @@ def _read_images(folder: Path, specs: Sequence[InputSpec], shapes: Shapes, image
     spec = specs[0]
     layout = _layout(spec, shapes.get(spec.name, spec.dims), where)
     return [InputSet(str(path), {spec.name: _read_image(path, spec, layout, image_range)}) for path in paths]
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES and path.is_file())
 
 
 def require_pillow() -> None:
@@ -139,11 +141,15 @@ def _read_image(path: Path, spec: InputSpec, layout: _Layout, image_range: Image
 
     try:
         with Image.open(path) as image:
+            if image.mode.startswith(_WIDE_MODES):
+                what = f"its pixels ({image.mode}) have more than the 8 bits of a byte"
+                raise ConfigError(what, where=str(path), hint="write an .npz file with numpy.savez")
             resized = image.convert(_MODES[layout.channels]).resize(
                 (layout.width, layout.height), Image.Resampling.BILINEAR
             )
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ConfigError(f"cannot be read as an image: {error}", where=str(path)) from None
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot be read as an image: {reason}", where=str(path)) from None
     pixels = np.asarray(resized).reshape(layout.height, layout.width, layout.channels)
     if spec.dtype != np.uint8:
         span = image_range.white - image_range.black

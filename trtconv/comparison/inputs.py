@@ -14,7 +14,7 @@ import onnx
 from onnx import helper
 
 from trtconv import model_io
-from trtconv.comparison.measuring import Arrays
+from trtconv.comparison.measuring import Arrays, type_name
 from trtconv.comparison.runners import require_polygraphy
 from trtconv.config import Profile
 from trtconv.errors import ConfigError
@@ -199,8 +199,8 @@ def _as_values(name: str, values: tuple[int, ...], like: npt.NDArray[Any]) -> np
 
 def _generated(spec: InputSpec) -> InputSpec:
     if spec.dtype.kind not in "fiub":
-        what = f"input {spec.name} is of type {spec.dtype}, for which no values can be made up"
-        raise ConfigError(what, hint="give values: --inputs FILE.npz")
+        what = f"input {spec.name} is of type {type_name(spec.dtype)}, for which no values can be made up"
+        raise ConfigError(what, hint="compare one with inputs of fp32, fp16, whole numbers or bool")
     return spec
 
 

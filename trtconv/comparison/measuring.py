@@ -72,7 +72,7 @@ def compare_output(
     facts: dict[str, Any] = {"name": name, "input_set": input_set, "tolerance": tolerance}
     if not isinstance(expected, np.ndarray) or not isinstance(got, np.ndarray):
         return OutputComparison(**facts, passed=False, problem="is no tensor")
-    facts |= {"dtype": expected.dtype.name, "candidate_dtype": got.dtype.name, "shape": expected.shape}
+    facts |= {"dtype": type_name(expected.dtype), "candidate_dtype": type_name(got.dtype), "shape": expected.shape}
     problem = _incomparable(expected, got)
     if problem is not None:
         return OutputComparison(**facts, passed=False, problem=problem)
@@ -99,10 +99,16 @@ def _incomparable(expected: npt.NDArray[Any], got: npt.NDArray[Any]) -> str | No
         return f"shape {list(got.shape)}, expected {list(expected.shape)}"
     kinds = {array.dtype.kind for array in (expected, got)}
     if not kinds <= set(_FLOATS + _INTEGERS):
-        return f"type {got.dtype}, expected {expected.dtype}: such values cannot be compared"
+        types = " and ".join(dict.fromkeys(map(type_name, (expected.dtype, got.dtype))))
+        return f"values of type {types} cannot be compared"
     if len(kinds) > 1 and (kinds & set(_FLOATS) or "b" in kinds):
         return f"type {got.dtype}, expected {expected.dtype}"
     return None
+
+
+def type_name(dtype: np.dtype[Any]) -> str:
+    """Return what people call a type: numpy holds strings as objects."""
+    return "string" if dtype.kind in "OSU" else dtype.name
 
 
 def _other_specials(expected: npt.NDArray[Any], got: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
