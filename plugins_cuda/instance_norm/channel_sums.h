@@ -13,20 +13,6 @@ namespace trtconv
 {
 
 constexpr int32_t kPixelsPerFlush = 32; // as many squares of 1e18 still fit a float
-constexpr int32_t kNumSamples = 3;
-
-// Returns the pixel that a sample is taken of: in the middle, and halfway to either end.
-TRTCONV_HOST_DEVICE constexpr int64_t samplePixel(int32_t sample, int64_t pixels)
-{
-    return pixels / 4 * (sample + 1);
-}
-
-TRTCONV_HOST_DEVICE inline float median(float const (&samples)[kNumSamples])
-{
-    float const low = fminf(samples[0], samples[1]);
-    float const high = fmaxf(samples[0], samples[1]);
-    return fmaxf(low, fminf(high, samples[2]));
-}
 
 // Of a set of a channel's values; all sets of a slice share the center.
 struct alignas(16) ChannelTotals

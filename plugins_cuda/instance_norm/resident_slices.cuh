@@ -100,18 +100,18 @@ __global__ __launch_bounds__(kMaxResidentThreads) void normaliseResidentSlices(
         }
         // All loads are under way before the first result is looked at.
         T const edge = hasEdge ? tensors.input[span.edge(lane, VectorSize)] : T{};
-        T const shift = tensors.input[span.begin];
         int64_t const channel = tensors.channelOf(slice);
         T const scale = tensors.scale[channel];
         T const bias = tensors.bias[channel];
+        float const shift = tensors.shiftOf(span);
 
-        SliceSums sums = AllFull ? tile.sums(toFloat(shift)) : tile.sums(numValid, toFloat(shift));
+        SliceSums sums = AllFull ? tile.sums(shift) : tile.sums(numValid, shift);
         if (hasEdge)
         {
-            sums.add(sumsOfElement(toFloat(edge), toFloat(shift)));
+            sums.add(sumsOfElement(toFloat(edge), shift));
         }
         sums = sumOverSlice(sums, numLanes, shared, round);
-        SliceMap const map = tensors.mapOf(sums, toFloat(shift), toFloat(scale), toFloat(bias));
+        SliceMap const map = tensors.mapOf(sums, shift, toFloat(scale), toFloat(bias));
         TRTCONV_UNROLL
         for (int k = 0; k < NumVectors; ++k)
         {

@@ -40,11 +40,6 @@ TRTCONV_HOST_DEVICE inline SliceSpan wholeSliceSpan(int64_t begin, int64_t numVe
     return {begin, begin, numVectors, 0, 0};
 }
 
-TRTCONV_HOST_DEVICE constexpr int32_t maxEdges(int32_t vectorSize)
-{
-    return 2 * (vectorSize - 1);
-}
-
 // Whether all runs [k * length, (k + 1) * length) are whole vectors.
 constexpr bool areWholeVectors(int64_t length, int32_t baseOffset, int32_t vectorSize)
 {

@@ -4,9 +4,8 @@
 // Tiles of up to 32 elements are summed in float, each around its own mean, so no large mean and no outlier costs
 // digits. The sum itself carries its rounding errors along (Knuth's exact addition): an output near zero is x minus a
 // nearly equal mean, and needs that mean to far more digits than a float has. Tiles are merged in double, relative to
-// the slice's first element: since that element is one of the slice, its distance to the mean is at most sqrt(count)
-// standard deviations, which bounds the cancellation in the variance by count * 2^-53. Merging is plain addition in a
-// fixed order, so results repeat bit for bit.
+// the median of three elements: near the mean, as one outlier must not move it. Merging is plain addition in a fixed
+// order, so results repeat bit for bit.
 //
 // Limit: |x - mean| up to 1e18, where 32 squares still fit a float. An infinity or NaN makes the whole slice NaN.
 #pragma once
@@ -28,6 +27,21 @@ TRTCONV_HOST_DEVICE inline float inverseRootAsFloat(double value)
 #else
     return static_cast<float>(1.0 / std::sqrt(value));
 #endif
+}
+
+constexpr int32_t kNumSamples = 3;
+
+// Returns which of `count` elements a sample is taken of: in the middle, and halfway to either end.
+TRTCONV_HOST_DEVICE constexpr int64_t sampleIndex(int32_t sample, int64_t count)
+{
+    return count / 4 * (sample + 1);
+}
+
+TRTCONV_HOST_DEVICE inline float median(float const (&samples)[kNumSamples])
+{
+    float const low = fminf(samples[0], samples[1]);
+    float const high = fmaxf(samples[0], samples[1]);
+    return fmaxf(low, fminf(high, samples[2]));
 }
 
 // A sum of floats together with the sum of its rounding errors.
@@ -152,19 +166,7 @@ TRTCONV_HOST_DEVICE inline SliceMoments finishMoments(
     return {meanFloat, meanRest, inverseRootAsFloat(variance + static_cast<double>(epsilon))};
 }
 
-TRTCONV_HOST_DEVICE inline SliceMoments finishMoments(SliceSums const& sums, int64_t count, float shift, float epsilon)
-{
-    return finishMoments(sums, 1.0 / static_cast<double>(count), shift, epsilon);
-}
-
-// The difference to the rounded mean is exact wherever x is near it.
-TRTCONV_HOST_DEVICE inline float normalise(float value, SliceMoments const& moments, float scale, float bias)
-{
-    float const normalised = ((value - moments.mean) - moments.meanRest) * moments.inverseStd;
-    return fmaf(normalised, scale, bias);
-}
-
-// The same in two instructions an element: y = (x - mean) * factor + offset.
+// y = (x - mean) * factor + offset: the difference to the rounded mean is exact wherever x is near it.
 struct SliceMap
 {
     float mean;

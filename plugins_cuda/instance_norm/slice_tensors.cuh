@@ -32,6 +32,18 @@ struct InstanceNormTensors
         return makeSliceSpan(slice * sliceSize, sliceSize, baseOffset, VectorSize);
     }
 
+    // What all sums of a slice are relative to.
+    __device__ float shiftOf(SliceSpan const& span) const
+    {
+        float samples[kNumSamples];
+        TRTCONV_UNROLL
+        for (int sample = 0; sample < kNumSamples; ++sample)
+        {
+            samples[sample] = toFloat(input[span.begin + sampleIndex(sample, sliceSize)]);
+        }
+        return median(samples);
+    }
+
     __device__ int64_t channelOf(int64_t slice) const
     {
         if (numSlices > INT32_MAX)

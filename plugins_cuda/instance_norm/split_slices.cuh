@@ -65,7 +65,7 @@ __global__ __launch_bounds__(kSplitThreads) void sumSliceParts(InstanceNormTenso
     for (int64_t index = blockIdx.x; index < numParts; index += gridDim.x)
     {
         Part const part(tensors, index, blocksPerSlice, vectorsPerBlock);
-        float const shift = toFloat(tensors.input[part.span.begin]);
+        float const shift = tensors.shiftOf(part.span);
         SliceSums sums;
         if (part.edge >= 0)
         {
@@ -114,8 +114,8 @@ __global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(InstanceNor
             if (threadIdx.x == 0)
             {
                 int64_t const channel = tensors.channelOf(part.slice);
-                sharedMap = tensors.mapOf(sums, toFloat(tensors.input[part.span.begin]),
-                    toFloat(tensors.scale[channel]), toFloat(tensors.bias[channel]));
+                sharedMap = tensors.mapOf(
+                    sums, tensors.shiftOf(part.span), toFloat(tensors.scale[channel]), toFloat(tensors.bias[channel]));
             }
         }
         __syncthreads();

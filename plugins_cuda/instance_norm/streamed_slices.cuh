@@ -138,7 +138,7 @@ public:
         forEachSlice(
             [&](StreamPart const& part, int64_t, Round round)
             {
-                float const shift = toFloat(mTensors.input[part.span.begin]);
+                float const shift = mTensors.shiftOf(part.span);
                 SliceSums sums;
                 if (mRank == 0 && threadIdx.x < part.span.numEdges)
                 {
@@ -159,7 +159,7 @@ public:
         forEachSlice(
             [&](StreamPart const& part, int64_t slice, Round round)
             {
-                float const shift = toFloat(mTensors.input[part.span.begin]);
+                float const shift = mTensors.shiftOf(part.span);
                 int64_t const channel = mTensors.channelOf(slice);
                 float const scale = toFloat(mTensors.scale[channel]);
                 float const bias = toFloat(mTensors.bias[channel]);

@@ -110,6 +110,8 @@ def adversarial(name: str, dtype: torch.dtype, slice_size: int) -> Tensor:
     noise = torch.randn(1, 2, slice_size, device="cuda", dtype=torch.float64)
     outlier = noise.clone()
     outlier[..., 0] = 1000.0
+    large_outlier = noise.clone()
+    large_outlier[..., 0] = 1e5
     values = {
         "mean 1e4 variance 1": 1e4 + noise,
         "mean 1e3 std 30": 1e3 + 30 * noise,
@@ -119,12 +121,14 @@ def adversarial(name: str, dtype: torch.dtype, slice_size: int) -> Tensor:
         "magnitude 1e18": 1e18 * torch.clamp(noise, -1, 1),
         "magnitude 1e-15": 1e-15 * noise,
         "first element an outlier": outlier,
+        "first element a large outlier": large_outlier,
     }
     return values[name].to(dtype)
 
 
 ADVERSARIAL = [
     *(("float32", name) for name in ("mean 1e4 variance 1", "magnitude 1e18", "magnitude 1e-15", "+-512")),
+    ("float32", "first element a large outlier"),
     *(("float16", name) for name in ("mean 1e3 std 30", "+-512", "60000", "mean 100 std 10")),
     *(("bfloat16", name) for name in ("mean 100 std 10", "magnitude 1e18", "+-512")),
     *((dtype, "first element an outlier") for dtype in DTYPES),

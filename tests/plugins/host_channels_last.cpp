@@ -39,7 +39,7 @@ extern "C" void host_normalise_channel(float const* input, float* output, int64_
     int64_t stride, int32_t in_pairs, float scale, float bias, float epsilon)
 {
     float const samples[kNumSamples]{
-        input[samplePixel(0, pixels)], input[samplePixel(1, pixels)], input[samplePixel(2, pixels)]};
+        input[sampleIndex(0, pixels)], input[sampleIndex(1, pixels)], input[sampleIndex(2, pixels)]};
     float const center = median(samples);
     ChannelTotals totals;
     for (int64_t begin = 0; begin < pixels; begin += pixels_per_split)

@@ -1,8 +1,7 @@
-// The kernels' own arithmetic, run on the host: launch choice, vector spans, statistics and spatial map, put together
+// The kernels' own arithmetic, run on the host: launch choice, slice spans, statistics and spatial map, put together
 // as the kernels do it, one thread after another. Elements that nobody writes keep what the caller put there.
 #include <vector>
 
-#include "common/vector_span.h"
 #include "instance_norm/instance_norm_config.h"
 #include "instance_norm/slice_statistics.h"
 #include "reflect_pad/reflect_pad_config.h"
@@ -66,10 +65,17 @@ void forEachTile(SliceSpan const& span, Sharing const& sharing, int32_t vectorSi
     }
 }
 
-template <typename Sum>
-SliceSums sumsOfSlice(float const* input, SliceSpan const& span, Sharing const& sharing, int32_t vectorSize)
+float shiftOf(float const* slice, int64_t count)
 {
-    float const shift = input[span.begin];
+    float const samples[kNumSamples]{
+        slice[sampleIndex(0, count)], slice[sampleIndex(1, count)], slice[sampleIndex(2, count)]};
+    return median(samples);
+}
+
+template <typename Sum>
+SliceSums sumsOfSlice(
+    float const* input, SliceSpan const& span, float shift, Sharing const& sharing, int32_t vectorSize)
+{
     SliceSums sums;
     for (int32_t block = 0; block < sharing.blocks; ++block)
     {
@@ -125,10 +131,10 @@ extern "C" void host_instance_norm(float const* input, float const* scale, float
     for (int64_t slice = 0; slice < num_slices; ++slice)
     {
         SliceSpan const span = makeSliceSpan(slice * slice_size, slice_size, base_offset, vector_size);
-        SliceSums const sums = is_half != 0 ? sumsOfSlice<AnchoredSum>(input, span, sharing, vector_size)
-                                            : sumsOfSlice<CompensatedSum>(input, span, sharing, vector_size);
-        SliceMoments const moments =
-            finishMoments(sums, 1.0 / static_cast<double>(slice_size), input[span.begin], epsilon);
+        float const shift = shiftOf(input + span.begin, slice_size);
+        SliceSums const sums = is_half != 0 ? sumsOfSlice<AnchoredSum>(input, span, shift, sharing, vector_size)
+                                            : sumsOfSlice<CompensatedSum>(input, span, shift, sharing, vector_size);
+        SliceMoments const moments = finishMoments(sums, 1.0 / static_cast<double>(slice_size), shift, epsilon);
         SliceMap const map = makeSliceMap(moments, scale[slice % channels], bias[slice % channels]);
         auto const store = [&](int64_t element)
         {
