@@ -21,11 +21,13 @@ template <typename Signed>
 TRTCONV_HOST_DEVICE constexpr Signed reflect(Signed coordinate, Signed size)
 {
     Signed const fromBegin = coordinate < 0 ? -coordinate : coordinate;
-    Signed const fromEnd = 2 * (size - 1) - fromBegin;
-    return fromEnd < fromBegin ? fromEnd : fromBegin;
+    Signed const last = size - 1;
+    Signed const untilLast = last - fromBegin;
+    return last - (untilLast < 0 ? -untilLast : untilLast); // nothing larger than the sizes: 2 * last may not fit
 }
 
 static_assert(reflect<int64_t>(-2, 3) == 2 && reflect<int64_t>(1, 3) == 1 && reflect<int64_t>(4, 3) == 0);
+static_assert(reflect<int32_t>(0, INT32_MAX) == 0 && reflect<int32_t>(-5, INT32_MAX) == 5);
 
 // One axis of a ReflectPad. Index is uint32_t where all word numbers are below 2^31, else int64_t.
 template <typename Index>

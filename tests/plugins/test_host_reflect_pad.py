@@ -100,6 +100,15 @@ def test_pad_source_of_huge_tensors(maths: ctypes.CDLL, sizes: list[int], seed: 
             assert found == flat_index(source, sizes)
 
 
+def test_an_axis_may_be_longer_than_half_of_the_index_range(maths: ctypes.CDLL) -> None:
+    size = (1 << 30) + 7  # twice that is more than a signed 32-bit number holds
+    sizes64, pads64 = np.array([size], dtype=np.int64), np.array([2, 3], dtype=np.int64)
+    assert maths.host_fits_fast_index(1, pointer(sizes64), pointer(pads64))
+    for output, source in {0: 2, 1: 1, 2: 0, 7: 5, size + 1: size - 1, size + 4: size - 4}.items():
+        for fast in range(2):
+            assert maths.host_pad_source(1, pointer(sizes64), pointer(pads64), ctypes.c_int64(output), fast) == source
+
+
 def flat_index(coordinates: list[int], sizes: list[int]) -> int:
     index = 0
     for coordinate, size in zip(coordinates, sizes, strict=True):
