@@ -181,14 +181,18 @@ def test_a_pattern_that_matches_nothing_shows_what_there_is(tmp_path: Path) -> N
     assert os.listdir(tmp_path) == ["static.onnx"]
 
 
-@pytest.mark.parametrize(("backend", "package"), [("auto", "tensorrt_rtx"), ("tensorrt", "tensorrt")])
-def test_no_backend_says_what_to_install(tmp_path: Path, backend: str, package: str) -> None:
+@pytest.mark.parametrize(
+    ("backend", "package", "extra"),
+    [("auto", "tensorrt_rtx", "rtx"), ("tensorrt", "tensorrt", "tensorrt"), ("tensorrt-rtx", "tensorrt_rtx", "rtx")],
+)
+def test_no_backend_says_what_to_install(tmp_path: Path, backend: str, package: str, extra: str) -> None:
     model = write_model(tmp_path, "static")
     code = f"{BLOCK_BACKENDS}; {RUN_MAIN}"
     result = run_python(code, "build", model, "--backend", backend, env=environment(CUDA_VISIBLE_DEVICES=""))
     assert result.exit_code == 4
     assert package in result.error
-    assert "pip install 'trtconv[rtx]'" in result.hint
+    assert result.hint.startswith(f"run: pip install 'trtconv[{extra}]' (")
+    assert " or " not in result.hint, "what was not asked for would not help"
     assert os.listdir(tmp_path) == ["static.onnx"]
 
 

@@ -16,6 +16,7 @@ from trtconv.builder_options import add_profiles, apply_options, require_options
 from trtconv.config import BuildConfig
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.gpu import Gpu, find_gpu
+from trtconv.installed import install_hint
 from trtconv.manifest import read_manifest
 from trtconv.monitored_build import build_serialized
 from trtconv.parser_errors import parse_error, without_consequences
@@ -29,9 +30,6 @@ from trtconv.timing_cache import save_timing_cache, use_timing_cache
 BackendKey = Literal["tensorrt", "tensorrt-rtx"]
 
 RTX_DEFAULT_ARCH = "sm_89"
-INSTALL_HINT = (
-    "run: pip install 'trtconv[tensorrt]' (needs an NVIDIA GPU) or pip install 'trtconv[rtx]' (builds anywhere)"
-)
 
 MODULES: dict[BackendKey, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 TITLES: dict[BackendKey, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
@@ -102,7 +100,7 @@ def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
             notes.append(f"{why}: TensorRT-RTX is taken")
         return Backend(key, module, gpu, _rtx_arch(module, config, gpu, notes)), notes
     missing = " and ".join(MODULES[key] for key in wanted)
-    raise BackendError(f"no backend: the package {missing} cannot be imported", hint=INSTALL_HINT)
+    raise BackendError(f"no backend: the package {missing} cannot be imported", hint=install_hint(*wanted))
 
 
 def build(
@@ -184,7 +182,7 @@ def load_engine(
         raise ModelError("is not a TensorRT engine", where=str(path))
     trt = _import_backend(key)
     if trt is None:
-        raise BackendError(f"needs {TITLES[key]}, which is not installed", where=str(path), hint=INSTALL_HINT)
+        raise BackendError(f"needs {TITLES[key]}, which is not installed", where=str(path), hint=install_hint(key))
     manifest = read_manifest(path) or {}
     _require_whole(path, len(data), manifest)
     logger = _make_logger(trt, log)

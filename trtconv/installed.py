@@ -15,6 +15,15 @@ DISTRIBUTIONS: Mapping[str, Sequence[str]] = {
     "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12", "tensorrt-cu13-bindings", "tensorrt-cu12-bindings"),
     "tensorrt-rtx": ("tensorrt-rtx", "tensorrt-rtx-cu13", "tensorrt-rtx-cu12"),
 }
+_HOW_TO_INSTALL: Mapping[str, str] = {
+    "tensorrt": "pip install 'trtconv[tensorrt]' (needs an NVIDIA GPU)",
+    "tensorrt-rtx": "pip install 'trtconv[rtx]' (builds anywhere)",
+}
+
+
+def install_hint(*backends: str) -> str:
+    """Return how to install one of `backends`, each `tensorrt` or `tensorrt-rtx`."""
+    return f"run: {' or '.join(_HOW_TO_INSTALL[backend] for backend in backends)}"
 
 
 def installed_versions() -> dict[str, str | None]:

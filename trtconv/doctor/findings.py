@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from trtconv.doctor.diagnosis import BackendState, Finding, LibraryState
-from trtconv.engine import INSTALL_HINT
+from trtconv.installed import install_hint
 from trtconv.gpu import Gpu
 from trtconv.plugin_library import ENVIRONMENT_VARIABLE
 
@@ -45,7 +45,7 @@ def _about_packages(packages: Mapping[str, str | None]) -> Iterator[Finding]:
 def _about_backends(gpu: Gpu | None, backends: Sequence[BackendState], auto: str | None) -> Iterator[Finding]:
     usable = [backend.name for backend in backends if backend.can_build]
     if not usable:
-        hint = INSTALL_HINT if gpu is not None else "run: pip install 'trtconv[rtx]', which builds without a GPU"
+        hint = install_hint("tensorrt-rtx") if gpu is None else install_hint("tensorrt", "tensorrt-rtx")
         yield Finding("error", "no backend can build an engine here", hint)
     elif auto not in usable:
         what = f"--backend auto takes {auto}, which cannot build here" if auto else "--backend auto finds no backend"
