@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from trtconv.doctor.diagnosis import BackendState, Finding, LibraryState
-from trtconv.installed import install_hint
 from trtconv.gpu import Gpu
+from trtconv.installed import install_hint
 from trtconv.plugin_library import ENVIRONMENT_VARIABLE
 
 REQUIRED_PACKAGES = ("onnx", "onnx-graphsurgeon", "onnxruntime")
