@@ -72,6 +72,15 @@ def test_bisect_names_the_first_tensor_that_differs(folder: Path) -> None:
     assert found["num_compared"] == 4
 
 
+def test_bisect_says_that_it_looks_at_floats_alone(tmp_path: Path) -> None:
+    write_model(tmp_path, "a", "g (int64[3] x, float[3] f) => (int64[3] y, float[3] z) { y = Add(x, x) z = Neg(f) }")
+    write_model(tmp_path, "b", "g (int64[3] x, float[3] f) => (int64[3] y, float[3] z) { y = Sub(x, x) z = Neg(f) }")
+    result = run_here("compare", "a.onnx", "b.onnx", "--bisect", cwd=tmp_path)
+    assert result.exit_code == 1
+    said = " ".join(result.stdout.split())
+    assert "1 float tensor compared, none differs: the error arises behind z, or in tensors of other types" in said
+
+
 def test_json_is_one_document_as_documented(folder: Path) -> None:
     result = run_here("compare", "good.onnx", "bad.onnx", "--json", "--bisect", cwd=folder)
     assert (result.exit_code, result.stderr) == (1, "")

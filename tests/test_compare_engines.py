@@ -162,7 +162,7 @@ def test_bisect_says_so_where_every_tensor_agrees(model: Path, tensorrt: FakeTen
     assert report.bisection.tensor is None
     assert report.bisection.num_compared == 6
     assert "the error arises behind z" in report.bisection.detail
-    assert "6 tensors agree" in report.render()
+    assert "6 float tensors compared, none differs: the error arises behind z" in report.render()
 
 
 def test_bisect_goes_in_batches_where_tensors_are_large(

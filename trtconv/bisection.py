@@ -110,7 +110,11 @@ def find(
                 origin = (tensor.name, tensor.node, tensor.op, tensor.candidate_op)
                 return Bisection(how, num_compared, *origin, found, before)
             before = found
-    last = f"the error arises behind {before.name}" if before else "the two have no tensors of the same name"
+    last = (
+        f"the error arises behind {before.name}, or in tensors of other types"
+        if before
+        else "the two have no float tensors of the same name"
+    )
     return Bisection(f"{last}; {how}", num_compared)
 
 

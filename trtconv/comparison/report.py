@@ -35,21 +35,17 @@ class Bisection:
     comparison: OutputComparison | None = None
     before: OutputComparison | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the finding in the types of JSON."""
-        document: dict[str, Any] = jsonable(asdict(self))
-        return document
-
     def facts(self) -> list[tuple[str, str]]:
         """Return labelled lines for a terminal."""
+        compared = f"{self.num_compared} float tensor{'' if self.num_compared == 1 else 's'} compared"
         if self.comparison is None:
-            return [("bisected", f"{self.num_compared} tensors agree: {self.detail}")]
+            return [("bisected", f"{compared}, none differs: {self.detail}")]
         became = f", {self.candidate_op} in the candidate" if self.candidate_op not in (None, self.op) else ""
         lines = [("not equal", f"first {self.tensor}, of the node {self.node} ({self.op}{became})")]
         lines.append(("", _describe(self.comparison)))
         if self.before is not None:
             lines.append(("before", f"{self.before.name}: {_describe(self.before)}"))
-        return [*lines, ("bisected", f"{self.num_compared} tensors compared: {self.detail}")]
+        return [*lines, ("bisected", f"{compared}: {self.detail}")]
 
 
 @dataclass(frozen=True)
