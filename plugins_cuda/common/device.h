@@ -27,6 +27,7 @@ inline void checkCuda(cudaError_t status, char const* what)
 {
     if (status != cudaSuccess)
     {
+        static_cast<void>(cudaGetLastError()); // which keeps it, and would tell it of the next launch
         throw CudaError(status, what);
     }
 }

@@ -5,9 +5,13 @@
 namespace trtconv
 {
 
+// Of the compute capabilities that this is compiled for: a GPU newer than all of them runs code that lacks what is new.
+constexpr int32_t kNewestMajorVersion = std::max({__CUDA_ARCH_LIST__}) / 100;
+
 DeviceLimits prepareInstanceNorm()
 {
-    DeviceLimits const device = currentDeviceLimits();
+    DeviceLimits device = currentDeviceLimits();
+    device.majorVersion = std::min(device.majorVersion, kNewestMajorVersion);
     int32_t const numStages = launchLimits(device).numStages();
     if (numStages > 0)
     {
