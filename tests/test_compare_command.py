@@ -198,6 +198,13 @@ def test_a_model_that_onnx_runtime_does_not_run_is_a_bad_model(folder: Path) -> 
     assert "is not an ONNX model" in result.error
 
 
+def test_a_model_rewritten_without_functions_is_told_what_it_lacks(folder: Path) -> None:
+    assert run_here("rewrite", "good.onnx", "-o", "bare.onnx", "--no-functions", "-q", cwd=folder).exit_code == 0
+    result = run_here("compare", "good.onnx", "bare.onnx", cwd=folder)
+    assert result.exit_code == 3
+    assert "--no-functions" in result.hint
+
+
 def test_a_failure_while_it_runs_is_one_line(folder: Path) -> None:
     """ONNX Runtime's own log would stand beside it."""
     write_model(folder, "m", "g (float[1,3] x, int64[2] s) => (float[A,B] y) { y = Reshape(x, s) }")

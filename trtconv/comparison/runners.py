@@ -18,9 +18,11 @@ from trtconv.comparison.measuring import Arrays
 from trtconv.engine import ENGINE_MARKS
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.onnx_session import open_file
+from trtconv.plugin_ops import DOMAIN
 
 INSTALL_HINT = "run: pip install 'trtconv[compare]'"
 _TYPE_HINT = "compare one with fp32 inputs and outputs: trtconv build --io-types fp32"
+_FUNCTIONS_HINT = "it holds custom ops without their functions: rewrite the model without --no-functions"
 _ERROR_MARKS = ("error: ", "internal_error: ")  # how load_engine's log begins what TensorRT calls an error
 
 
@@ -130,7 +132,8 @@ def _failure(error: Exception, title: str, loaded: LoadedEngine | None) -> Trtco
         what = f"polygraphy has no numpy type for one of its tensors: {_first_line(error)}"
         return ConfigError(what, where=title, hint=_TYPE_HINT)
     if loaded is None:
-        return ModelError(f"ONNX Runtime does not run it: {_first_line(error)}", where=title)
+        hint = _FUNCTIONS_HINT if f"{DOMAIN}:" in str(error) else None
+        return ModelError(f"ONNX Runtime does not run it: {_first_line(error)}", where=title, hint=hint)
     reasons = [message for message in loaded.messages if message.startswith(_ERROR_MARKS)]
     return BackendError(f"TensorRT does not run it: {(reasons or [_first_line(error)])[-1]}", where=title)
 
