@@ -100,10 +100,10 @@ __global__ __launch_bounds__(kMaxResidentThreads) void normaliseResidentSlices(
         }
         // All loads are under way before the first result is looked at.
         T const edge = hasEdge ? tensors.input[span.edge(lane, VectorSize)] : T{};
+        float const shift = tensors.shiftOf(span); // here: after the channel's, its loads would wait for the tile
         int64_t const channel = tensors.channelOf(slice);
         T const scale = tensors.scale[channel];
         T const bias = tensors.bias[channel];
-        float const shift = tensors.shiftOf(span);
 
         SliceSums sums = AllFull ? tile.sums(shift) : tile.sums(numValid, shift);
         if (hasEdge)
