@@ -205,6 +205,14 @@ def test_a_model_rewritten_without_functions_is_told_what_it_lacks(folder: Path)
     assert "--no-functions" in result.hint
 
 
+def test_inputs_larger_than_memory_are_no_defect(folder: Path) -> None:
+    write_model(folder, "free", "g (float[N,M] x) => (float[N,M] y) { y = Neg(x) }")
+    result = run_here("compare", "free.onnx", "free.onnx", "--shape", "x=8000000x8000000", cwd=folder)
+    assert result.exit_code == 4
+    assert result.error.startswith("out of memory: Unable to allocate")
+    assert "smaller shapes" in result.hint
+
+
 def test_a_failure_while_it_runs_is_one_line(folder: Path) -> None:
     """ONNX Runtime's own log would stand beside it."""
     write_model(folder, "m", "g (float[1,3] x, int64[2] s) => (float[A,B] y) { y = Reshape(x, s) }")

@@ -12,7 +12,7 @@ import click
 
 from trtconv.cli import bench, build, commands, compare
 from trtconv.cli.console import leave, open_standard_streams
-from trtconv.errors import ConfigError, Interrupted, TrtconvError
+from trtconv.errors import BackendError, ConfigError, Interrupted, TrtconvError
 
 PROGRAM = "trtconv"
 
@@ -69,6 +69,9 @@ def main(args: list[str] | None = None) -> NoReturn:
         _fail(Interrupted("interrupted"), args)
     except TrtconvError as error:
         _fail(error, args)
+    except MemoryError as error:
+        what = f"out of memory: {error}" if str(error) else "out of memory"
+        _fail(BackendError(what, hint="use smaller shapes, or a machine with more memory"), args, error)
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         _fail(_DefectError(what, where="a defect of trtconv", hint="run again with --debug and report it"), args, error)
