@@ -72,16 +72,6 @@ private:
     ChannelTotals mTotals;
 };
 
-// y = (x - mean) * factor + offset: the difference to the rounded mean is exact wherever x is near it.
-struct ChannelLine
-{
-    float mean;
-    float factor;
-    float offset;
-
-    TRTCONV_HOST_DEVICE float operator()(float value) const { return fmaf(value - mean, factor, offset); }
-};
-
 TRTCONV_HOST_DEVICE inline double inverseRoot(double value)
 {
 #ifdef __CUDA_ARCH__
@@ -92,7 +82,7 @@ TRTCONV_HOST_DEVICE inline double inverseRoot(double value)
 }
 
 // `inverseCount` is 1 / count: divisions in double take long.
-TRTCONV_HOST_DEVICE inline ChannelLine finishChannel(ChannelTotals const& totals, double count, double inverseCount,
+TRTCONV_HOST_DEVICE inline SliceMap finishChannel(ChannelTotals const& totals, double count, double inverseCount,
     float center, float epsilon, float scale, float bias)
 {
     double const quotient = totals.values * inverseCount;
@@ -103,8 +93,7 @@ TRTCONV_HOST_DEVICE inline ChannelLine finishChannel(ChannelTotals const& totals
     auto const inverseStd = static_cast<float>(inverseRoot(variance + static_cast<double>(epsilon)));
     auto const roundedMean = static_cast<float>(mean);
     auto const meanRest = static_cast<float>(mean - roundedMean);
-    float const factor = inverseStd * scale;
-    return {roundedMean, factor, fmaf(-meanRest, factor, bias)};
+    return makeSliceMap({roundedMean, meanRest, inverseStd}, scale, bias);
 }
 
 } // namespace trtconv

@@ -7,8 +7,7 @@ namespace trtconv
 {
 
 template <typename T>
-__device__ void readLines(
-    ChannelLine (&lines)[kVectorChannels<T>], ChannelLine const* columnLines, ColumnPart const& part)
+__device__ void readLines(SliceMap (&lines)[kVectorChannels<T>], SliceMap const* columnLines, ColumnPart const& part)
 {
     TRTCONV_UNROLL
     for (int i = 0; i < kVectorChannels<T>; ++i)
@@ -24,7 +23,7 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
     int64_t firstColumn)
 {
     __shared__ WarpTotals warpTotals;
-    __shared__ ChannelLine columnLines[kMaxColumnChannels];
+    __shared__ SliceMap columnLines[kMaxColumnChannels];
     arriveAtCluster<IsCluster>();
     int32_t const split = static_cast<int32_t>(blockIdx.x) & (config.splits - 1);
     int64_t const column = firstColumn + (blockIdx.x >> (__ffs(config.splits) - 1));
@@ -45,7 +44,7 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
         columnLines[threadIdx.x] = lineOf(total, facts, tensors);
     }
     __syncthreads();
-    ChannelLine lines[kVectorChannels<T>];
+    SliceMap lines[kVectorChannels<T>];
     readLines<T>(lines, columnLines, part);
     tile.storeAlong(lines, tensors.channels - part.vector * kVectorChannels<T>, part, tensors.output, 0);
 }
@@ -80,7 +79,7 @@ __device__ void sumPixels(
 
 // Normalises all vectors of a thread, from the last, still in the halves, to the first: those before are in the cache.
 template <typename T>
-__device__ void storePixels(ChannelLine const (&lines)[kVectorChannels<T>], TileHalves<T>& halves,
+__device__ void storePixels(SliceMap const (&lines)[kVectorChannels<T>], TileHalves<T>& halves,
     ChannelsLastTensors<T> const& tensors, ColumnPart const& part)
 {
     int64_t const numChannels = tensors.channels - part.vector * kVectorChannels<T>;
@@ -107,7 +106,7 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseGridColumns(
     ChannelTotals* gridTotals)
 {
     __shared__ WarpTotals warpTotals;
-    __shared__ ChannelLine columnLines[kMaxColumnChannels];
+    __shared__ SliceMap columnLines[kMaxColumnChannels];
     int32_t const columnChannels = config.lanes * kVectorChannels<T>;
     int32_t const place = static_cast<int32_t>(blockIdx.x) / config.splits;
     int32_t const split = static_cast<int32_t>(blockIdx.x) - place * config.splits;
@@ -135,7 +134,7 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseGridColumns(
             columnLines[threadIdx.x] = lineOf(total, facts, tensors);
         }
         __syncthreads();
-        ChannelLine lines[kVectorChannels<T>];
+        SliceMap lines[kVectorChannels<T>];
         readLines<T>(lines, columnLines, part);
         storePixels(lines, halves, tensors, part);
     }

@@ -114,8 +114,8 @@ public:
     }
 
     // Stores what the lines make of the tile; of the vector, only `numChannels` are channels.
-    __device__ void storeAlong(ChannelLine const (&lines)[kVectorChannels<T>], int64_t numChannels,
-        ColumnPart const& part, ChannelVector<T>* __restrict__ tensor, int64_t position) const
+    __device__ void storeAlong(SliceMap const (&lines)[kVectorChannels<T>], int64_t numChannels, ColumnPart const& part,
+        ChannelVector<T>* __restrict__ tensor, int64_t position) const
     {
         ChannelVector<T>* const target = tensor + part.first + position * part.stride;
         TRTCONV_UNROLL

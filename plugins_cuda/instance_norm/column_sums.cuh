@@ -81,12 +81,12 @@ struct ChannelFacts
 };
 
 template <typename T>
-__device__ ChannelLine lineOf(
+__device__ SliceMap lineOf(
     ChannelTotals const& totals, ChannelFacts const& facts, ChannelsLastTensors<T> const& tensors)
 {
     return facts.isChannel ? finishChannel(totals, static_cast<double>(tensors.pixels), tensors.inversePixels,
                                  facts.center, tensors.epsilon, facts.scale, facts.bias)
-                           : ChannelLine{};
+                           : SliceMap{};
 }
 
 __device__ inline ChannelTotals fromLane(ChannelTotals const& totals, int32_t distance)

@@ -74,7 +74,7 @@ extern "C" void host_normalise_channel(float const* input, float* output, int64_
         totals.add(blockTotals);
     }
     auto const count = static_cast<double>(pixels);
-    ChannelLine const line = finishChannel(totals, count, 1.0 / count, center, epsilon, scale, bias);
+    SliceMap const line = finishChannel(totals, count, 1.0 / count, center, epsilon, scale, bias);
     for (int64_t pixel = 0; pixel < pixels; ++pixel)
     {
         output[pixel] = line(input[pixel]);
