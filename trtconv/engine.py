@@ -19,7 +19,8 @@ from trtconv.gpu import Gpu, find_gpu
 from trtconv.installed import install_hint
 from trtconv.manifest import read_manifest
 from trtconv.monitored_build import build_serialized
-from trtconv.parser_errors import parse_error, without_consequences
+from trtconv.network_parsing import parse_network, set_io_format
+from trtconv.parser_errors import without_consequences
 from trtconv.plugin_library import PluginLibrary
 from trtconv.plugin_loading import load_plugins, load_plugins_for
 from trtconv.plugin_ops import DOMAIN
@@ -121,18 +122,11 @@ def build(
     """
     trt = backend.trt
     logger = _make_logger(trt, log)
-    plugin_ops = model_io.plugin_op_names(proto.graph)
-    if plugin_ops and not backend.supports_plugins:  # RTX's parser would end the process
-        what = f"holds {', '.join(sorted(plugin_ops))} of the domain {DOMAIN}, and no functions that say what they are"
-        raise ModelError(what, where=str(model_path), hint="build from the model as it was before the rewrite")
-    library = load_plugins(trt, logger) if plugin_ops else None
+    library = _load_needed_plugins(proto, model_path, backend, logger)
     builder = _create(lambda: trt.Builder(logger), "a builder", backend, logger)
-    network = builder.create_network(_network_flags(trt))
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse(model_io.without_functions(proto).SerializeToString(), str(model_path)):
-        raise parse_error(parser, backend.title, proto, model_path, logger.last_error())
+    network, parser = parse_network(trt, builder, logger, backend.title, proto, model_path)
     if io_format is not None:
-        _set_io_format(network, 1 << int(getattr(trt.TensorFormat, io_format)))
+        set_io_format(trt, network, io_format)
     builder_config = builder.create_builder_config()
     _choose_architecture(builder_config, backend)
     apply_options(builder_config, config, trt)
@@ -290,16 +284,14 @@ def _is_installed(distribution: str) -> bool:
     return True
 
 
-def _network_flags(trt: Any) -> int:
-    """Strongly typed networks: a flag of 10.x; 11 and RTX know nothing else and ignore it."""
-    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
-    return 0 if flag is None else 1 << int(flag)
-
-
-def _set_io_format(network: Any, mask: int) -> None:
-    inputs = [network.get_input(index) for index in range(network.num_inputs)]
-    for tensor in (*inputs, *(network.get_output(index) for index in range(network.num_outputs))):
-        tensor.allowed_formats = mask
+def _load_needed_plugins(
+    proto: onnx.ModelProto, model_path: Path, backend: Backend, logger: Any
+) -> PluginLibrary | None:
+    plugin_ops = model_io.plugin_op_names(proto.graph)
+    if plugin_ops and not backend.supports_plugins:  # RTX's parser would end the process
+        what = f"holds {', '.join(sorted(plugin_ops))} of the domain {DOMAIN}, and no functions that say what they are"
+        raise ModelError(what, where=str(model_path), hint="build from the model as it was before the rewrite")
+    return load_plugins(backend.trt, logger) if plugin_ops else None
 
 
 def _choose_architecture(builder_config: Any, backend: Backend) -> None:
