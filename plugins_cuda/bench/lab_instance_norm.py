@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from plugins_cuda.bench.bench_kernels import median_microseconds
+from plugins_cuda.bench.graph_timing import median_microseconds
 
 RESIDENT, STREAMED, SPLIT = range(3)
 METHODS = ("resident", "streamed", "split")

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "common/integer_maths.h"
+
 namespace trtconv
 {
 
@@ -62,21 +64,6 @@ struct ChannelsLastDevice
 namespace columns
 {
 
-constexpr int64_t ceilDivide(int64_t dividend, int64_t divisor)
-{
-    return (dividend + divisor - 1) / divisor;
-}
-
-constexpr int64_t nextPowerOfTwo(int64_t value)
-{
-    int64_t power = 1;
-    while (power < value)
-    {
-        power *= 2;
-    }
-    return power;
-}
-
 constexpr int32_t widest(ChannelsLastShape const& shape, int32_t maxLanes)
 {
     return static_cast<int32_t>(std::min<int64_t>(nextPowerOfTwo(shape.vectorsPerPixel), maxLanes));
@@ -102,7 +89,7 @@ constexpr int32_t chooseResidentLanes(
     while (isWide && lanes > kMinColumnLanes)
     {
         int64_t const threads = pixelLanes * lanes;
-        bool const isIdle = shape.numColumns(lanes) * columns::ceilDivide(threads, kBusyThreads) < device.numProcessors;
+        bool const isIdle = shape.numColumns(lanes) * ceilDivide(threads, kBusyThreads) < device.numProcessors;
         bool const couldFitBlock = threads > kColumnThreads && pixelLanes * kBlockColumnLanes <= kColumnThreads;
         isWide = threads > maxThreads || isIdle || couldFitBlock;
         lanes = isWide ? lanes / 2 : lanes;
@@ -113,11 +100,11 @@ constexpr int32_t chooseResidentLanes(
 // As many blocks for each column as the multiprocessors can take.
 constexpr ChannelsLastConfig chooseResidentColumns(ChannelsLastShape const& shape, ChannelsLastDevice const& device)
 {
-    int64_t const pixelLanes = columns::ceilDivide(shape.pixels, columns::pixelsPerThread(shape, device));
+    int64_t const pixelLanes = ceilDivide(shape.pixels, columns::pixelsPerThread(shape, device));
     int64_t const maxSplits = device.hasClusters ? kMaxClusterBlocks : 1;
     int32_t const lanes = chooseResidentLanes(shape, device, pixelLanes);
-    int64_t const neededThreads = columns::nextPowerOfTwo(pixelLanes * lanes);
-    int64_t splits = std::min(columns::ceilDivide(neededThreads, kColumnThreads), maxSplits);
+    int64_t const neededThreads = nextPowerOfTwo(pixelLanes * lanes);
+    int64_t splits = std::min(ceilDivide(neededThreads, kColumnThreads), maxSplits);
     while (splits < maxSplits && neededThreads / splits > kBusyThreads
         && shape.numColumns(lanes) * splits * 2 <= device.numProcessors)
     {
@@ -125,8 +112,8 @@ constexpr ChannelsLastConfig chooseResidentColumns(ChannelsLastShape const& shap
     }
     int64_t const threads = std::clamp<int64_t>(neededThreads / splits, kMinColumnThreads, kColumnThreads);
     int64_t const numColumns = shape.numColumns(lanes);
-    return {true, static_cast<int32_t>(threads), lanes, static_cast<int32_t>(splits),
-        columns::ceilDivide(shape.pixels, splits), numColumns, std::min(numColumns, kMaxColumnBlocks / splits)};
+    return {true, static_cast<int32_t>(threads), lanes, static_cast<int32_t>(splits), ceilDivide(shape.pixels, splits),
+        numColumns, std::min(numColumns, kMaxColumnBlocks / splits)};
 }
 
 constexpr bool fitsRegisters(ChannelsLastConfig const& config)
@@ -141,11 +128,11 @@ constexpr ChannelsLastConfig chooseGridColumns(ChannelsLastShape const& shape, C
     int32_t const lanes = columns::widest(shape, kMaxColumnLanes);
     int64_t const numColumns = shape.numColumns(lanes);
     int64_t const numBlocks = std::min(device.numProcessors, kMaxGridColumnBlocks);
-    int64_t const numRounds = columns::ceilDivide(numColumns, numBlocks);
-    int64_t const columnsAtOnce = columns::ceilDivide(numColumns, numRounds);
-    int64_t const evenPixels = columns::ceilDivide(shape.pixels, numBlocks / columnsAtOnce);
-    int64_t const pixelsPerSplit = columns::ceilDivide(evenPixels, kPixelAlignment) * kPixelAlignment;
-    int64_t const splits = columns::ceilDivide(shape.pixels, pixelsPerSplit);
+    int64_t const numRounds = ceilDivide(numColumns, numBlocks);
+    int64_t const columnsAtOnce = ceilDivide(numColumns, numRounds);
+    int64_t const evenPixels = ceilDivide(shape.pixels, numBlocks / columnsAtOnce);
+    int64_t const pixelsPerSplit = ceilDivide(evenPixels, kPixelAlignment) * kPixelAlignment;
+    int64_t const splits = ceilDivide(shape.pixels, pixelsPerSplit);
     return {false, kColumnThreads, lanes, static_cast<int32_t>(splits), pixelsPerSplit, numColumns, columnsAtOnce};
 }
 

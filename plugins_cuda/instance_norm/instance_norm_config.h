@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "common/integer_maths.h"
 #include "instance_norm/slice_span.h"
 
 namespace trtconv
@@ -91,21 +92,6 @@ struct InstanceNormConfig
         return shape.hasWholeVectors() && int64_t{lanesPerSlice} * vectorsPerLane == shape.numVectors();
     }
 };
-
-constexpr int64_t ceilDivide(int64_t dividend, int64_t divisor)
-{
-    return (dividend + divisor - 1) / divisor;
-}
-
-constexpr int64_t nextPowerOfTwo(int64_t value)
-{
-    int64_t power = 1;
-    while (power < value)
-    {
-        power *= 2;
-    }
-    return power;
-}
 
 // Vectors that a thread can hold; single elements where alignment forbids vectors.
 TRTCONV_HOST_DEVICE constexpr int32_t tileVectors(int32_t vectorSize)
