@@ -12,19 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import COMMAND
+from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.gpu.networks import Network
 from trtconv import BuildConfig, build, refit_engine
 from trtconv.comparison import compare
 from trtconv.errors import BackendError
-from trtconv.gpu import find_gpu
 from trtconv.tolerances import TOLERANCE
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(
-        find_gpu() is None or find_spec("tensorrt") is None, reason="needs a GPU and the package tensorrt"
-    ),
-]
+pytestmark = TENSORRT_ON_GPU
 
 NETWORK = Network(31, make={"network": "fast_neural_style", "height": 128, "width": 160})
 

@@ -16,6 +16,7 @@ from models.make_models import make
 from tests.command_line import Result, contents, run
 from tests.comparison_models import write_network
 from tests.documented_json import assert_documented
+from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.gpu.test_engines import OPT_LEVEL_VARIABLE
 from trtconv import BuildConfig, CompareConfig, engine
 from trtconv.config import parse_profiles
@@ -23,12 +24,7 @@ from trtconv.errors import AccuracyError, BackendError
 from trtconv.gpu import find_gpu
 from trtconv.manifest import manifest_path
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(
-        find_gpu() is None or find_spec("tensorrt") is None, reason="needs a GPU and the package tensorrt"
-    ),
-]
+pytestmark = TENSORRT_ON_GPU
 
 # As many builds as a test has, of ten seconds and more each.
 SECONDS = 500

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import onnx
 import onnx.parser
 import pytest
 
+from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.gpu.networks import MODELS_VARIABLE, MORE_NETWORKS, NETWORKS, Network
 from tests.gpu.results import record
 from tests.gpu.test_engines import OPT_LEVEL_VARIABLE
@@ -25,13 +25,9 @@ from trtconv import BuildConfig, ShapeRange, build
 from trtconv.comparison import compare
 from trtconv.comparison.runners import opened
 from trtconv.errors import TrtconvError
-from trtconv.gpu import find_gpu
 from trtconv.tolerances import TOLERANCE
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(find_gpu() is None or find_spec("tensorrt") is None, reason="needs a GPU and TensorRT"),
-]
+pytestmark = TENSORRT_ON_GPU
 
 ALL = NETWORKS | MORE_NETWORKS
 # The front ends of audio networks are spectra from end to end, of which nothing can be fp16.

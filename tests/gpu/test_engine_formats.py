@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +9,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.gpu.needs import TENSORRT_ON_GPU
 from trtconv import BuildConfig, build
 from trtconv.comparison import compare
 from trtconv.comparison.inputs import random_inputs
 from trtconv.engine import load_engine
-from trtconv.gpu import find_gpu
 from trtconv.inspection.inspector_json import Layer, parse_engine_information
 from trtconv.tolerances import TOLERANCE
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(find_gpu() is None or find_spec("tensorrt") is None, reason="needs a GPU and TensorRT"),
-]
+pytestmark = TENSORRT_ON_GPU
 
 SHAPES = {"image": (1, 16, 96, 128), "odd channels": (1, 12, 50, 70), "volume": (1, 16, 24, 32, 40)}
 TYPES = {"fp32": TensorProto.FLOAT, "tf32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16}

@@ -5,24 +5,20 @@ TRTCONV_RESULTS names a JSON file that gets one entry for each network and preci
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.gpu.networks import MODELS_VARIABLE, MORE_NETWORKS, NETWORKS, Network
 from tests.gpu.results import record
 from trtconv import BuildConfig, ShapeRange, build
 from trtconv.comparison import compare
 from trtconv.errors import TrtconvError
-from trtconv.gpu import find_gpu
 from trtconv.tolerances import TOLERANCE
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(find_gpu() is None or find_spec("tensorrt") is None, reason="needs a GPU and TensorRT"),
-]
+pytestmark = TENSORRT_ON_GPU
 
 FP32_NETWORKS = {name: each for name, each in (NETWORKS | MORE_NETWORKS).items() if each.dtype == "fp32"}
 

@@ -6,25 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.gpu.networks import MODELS_VARIABLE, NETWORKS, Network
 from trtconv import BuildConfig, ShapeRange, build
 from trtconv.comparison import ComparisonReport, compare
 from trtconv.engine import load_engine
-from trtconv.gpu import find_gpu
 from trtconv.tolerances import TOLERANCE
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(
-        find_gpu() is None or find_spec("tensorrt") is None, reason="needs a GPU and the package tensorrt"
-    ),
-]
+pytestmark = TENSORRT_ON_GPU
 
 # A lower level than TensorRT's own makes the tests faster, and their engines slower.
 OPT_LEVEL_VARIABLE = "TRTCONV_TEST_OPT_LEVEL"

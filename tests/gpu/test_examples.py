@@ -12,13 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.gpu.needs import TENSORRT_ON_GPU
 from trtconv import plugin_library
-from trtconv.gpu import find_gpu
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(find_gpu() is None or find_spec("tensorrt") is None, reason="needs a GPU and TensorRT"),
-]
+pytestmark = TENSORRT_ON_GPU
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HEADERS_VARIABLE = "TRTCONV_TENSORRT_HEADERS"

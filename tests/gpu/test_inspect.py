@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.command_line import write_model
 from tests.documented_json import assert_documented
+from tests.gpu.needs import TENSORRT_ON_GPU
 from trtconv import BuildConfig, build, doctor
 from trtconv.config import parse_profiles
-from trtconv.gpu import find_gpu
 from trtconv.inspection import diff, inspect, inspect_engine
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(
-        find_gpu() is None or find_spec("tensorrt") is None, reason="needs a GPU and the package tensorrt"
-    ),
-]
+pytestmark = TENSORRT_ON_GPU
 
 
 @pytest.fixture(scope="module")

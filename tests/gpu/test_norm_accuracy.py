@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.references import InstanceNormReference, instance_norm_reference, worst_excess
 from trtconv import BuildConfig, build, load_engine
-from trtconv.gpu import find_gpu
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(find_gpu() is None or find_spec("tensorrt") is None, reason="needs a GPU and TensorRT"),
-]
+pytestmark = TENSORRT_ON_GPU
 
 Outputs = dict[str, npt.NDArray[Any]]
 SHAPE = (2, 8, 96, 128)

@@ -10,20 +10,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.gpu.needs import HAS_TENSORRT_AND_GPU, NEEDED
 from tests.references import instance_norm_reference, reflect_pad_reference, worst_excess
 from trtconv import load_engine, plugin_library, plugins
-from trtconv.gpu import find_gpu
 
 pytest.importorskip("torch", reason="the tests put their tensors on the GPU with torch")
-if find_gpu() is None or find_spec("tensorrt") is None:
-    pytest.skip("needs a GPU and TensorRT", allow_module_level=True)
+if not HAS_TENSORRT_AND_GPU:
+    pytest.skip(NEEDED, allow_module_level=True)
 
 import tensorrt as trt
 import torch

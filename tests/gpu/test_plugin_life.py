@@ -8,18 +8,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.plugin_trace import VARIABLE, document, documented, normalised, trace_lines
 from trtconv.gpu import find_gpu
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(find_gpu() is None or find_spec("tensorrt") is None, reason="needs a GPU and TensorRT"),
-]
+pytestmark = TENSORRT_ON_GPU
 
 UPDATE_VARIABLE = "TRTCONV_UPDATE_GOLDEN"
 PROGRAM = Path(__file__).with_name("plugin_life.py")
