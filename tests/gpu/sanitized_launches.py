@@ -1,0 +1,79 @@
+"""Launch every kernel once, for NVIDIA's compute-sanitizer:  compute-sanitizer python -m tests.gpu.sanitized_launches
+
+It runs without torch, whose own kernels would be watched too. Every tensor is an allocation of its own, of the very
+size, so that an access beside it is an error. With --short the last bytes of each output are missing: then memcheck has
+to find errors.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+
+import numpy as np
+
+from trtconv.benchmark import cuda
+from trtconv.benchmark.cases import Case, make_values, pack
+from trtconv.benchmark.kernels import KernelLibrary, Tensors, load_kernels
+
+SHORT = "--short"
+
+# What an H100 launches; other GPUs take some of these another way.
+CASES = (
+    Case("InstanceNorm", (2, 9, 7, 7), "fp16"),  # parts of a warp, edges
+    Case("InstanceNorm", (600, 9, 8, 8), "fp16"),  # more slices than blocks
+    Case("InstanceNorm", (3, 5, 1000), "fp32"),  # a block
+    Case("InstanceNorm", (2, 3, 4096), "bf16"),
+    Case("InstanceNorm", (1, 3, 70001), "fp16"),  # clusters
+    Case("InstanceNorm", (1, 3, 256, 256), "fp32"),
+    Case("InstanceNorm", (1, 300, 40000), "fp16"),  # streamed, a block a slice, slices in turn
+    Case("InstanceNorm", (1, 40, 400003), "fp16"),  # streamed, several blocks a slice, slices in turn
+    Case("InstanceNorm", (1, 3, 400003), "fp32"),
+    Case("InstanceNorm", (1, 1, 17000001), "fp16"),  # split
+    Case("InstanceNorm", (2, 20, 3, 3), "fp16", 0, "channels_last"),  # a block
+    Case("InstanceNorm", (2, 64, 40, 40), "fp16", 0, "channels_last"),  # clusters
+    Case("InstanceNorm", (1, 36, 40, 40), "fp32", 0, "channels_last"),
+    Case("InstanceNorm", (2, 60, 300, 301), "fp16", 0, "channels_last"),  # a cooperative grid
+    Case("ReflectPad", (2, 3, 50, 61), "fp32", 4),
+    Case("ReflectPad", (2, 3, 64, 64), "fp16", 3),
+    Case("ReflectPad", (1, 5, 9, 10, 11), "int8", 2),
+    Case("ReflectPad", (1, 20, 33, 31), "fp16", 3, "channels_last"),
+    Case("ReflectPad", (1, 20, 9, 10, 11), "fp16", 2, "channels_last"),
+    Case("ReflectPad", (1, 7, 33, 31), "int8", 3, "chw4"),
+    Case("ReflectPad", (1, 40, 33, 31), "int8", 3, "chw32"),
+)
+
+
+def main() -> None:
+    device = cuda.open_device()
+    library, _ = load_kernels()
+    missing = 16 if SHORT in sys.argv[1:] else 0
+    for case in CASES:
+        with ExitStack() as until:
+            library.bind(case, allocate(device, library, case, missing, until))(device.stream)
+            device.synchronize()
+        print(case.name, flush=True)
+    print(f"launched {len(CASES)}")
+
+
+def allocate(device: cuda.Device, library: KernelLibrary, case: Case, missing: int, until: ExitStack) -> Tensors:
+    """Put a case's inputs on the device; its output lacks `missing` bytes."""
+    values = make_values(case)
+    x, scale, bias = (
+        0 if array is None else upload(device, array, until)
+        for array in (pack(case, values.x), values.scale, values.bias)
+    )
+    y = device.allocate(case.output_bytes - missing, until)
+    workspace_bytes = library.workspace_bytes(case)
+    workspace = device.allocate(workspace_bytes, until) if workspace_bytes else 0
+    return Tensors(x, y, scale, bias, workspace)
+
+
+def upload(device: cuda.Device, array: np.ndarray, until: ExitStack) -> int:  # type: ignore[type-arg]
+    address = device.allocate(array.nbytes, until)
+    device.upload(address, array)
+    return address
+
+
+if __name__ == "__main__":
+    main()

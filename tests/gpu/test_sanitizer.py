@@ -1,0 +1,40 @@
+"""compute-sanitizer finds nothing in any kernel: no access out of bounds, no race, no use of unwritten memory."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.gpu.sanitized_launches import CASES, SHORT
+from trtconv.gpu import find_gpu
+
+SANITIZER = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(find_gpu() is None, reason="needs a GPU"),
+    pytest.mark.skipif(not Path(SANITIZER).exists(), reason="needs compute-sanitizer, of the CUDA toolkit"),
+]
+
+
+@pytest.mark.parametrize("tool", ["memcheck", "racecheck", "synccheck", "initcheck"])
+def test_finds_nothing(tool: str) -> None:
+    finished = run(tool)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert f"launched {len(CASES)}" in finished.stdout
+
+
+def test_finds_an_output_that_is_too_short() -> None:
+    finished = run("memcheck", SHORT)
+    assert finished.returncode != 0
+    assert "Invalid __global__ write" in finished.stdout
+
+
+def run(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [SANITIZER, "--tool", tool, "--error-exitcode", "9", sys.executable, "-m", "tests.gpu.sanitized_launches"]
+    return subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)
