@@ -128,8 +128,9 @@ def run_command(command: Sequence[str], **options: Any) -> Result:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return this process's environment with the repository on Python's path, and `changes`."""
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "COLUMNS": "120", **changes}
+    """Return this process's environment with the repository first on Python's path, and `changes`."""
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "120", **changes}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -15,12 +15,13 @@ using namespace example;
 namespace
 {
 
-void parse(INetworkDefinition& network, char const* modelPath)
+// The parser owns the weights, which the network only points to: it has to live until the engine is built.
+std::unique_ptr<nvonnxparser::IParser> parse(INetworkDefinition& network, char const* modelPath)
 {
-    auto const parser = owned(nvonnxparser::createParser(network, logger()), "parser");
+    auto parser = owned(nvonnxparser::createParser(network, logger()), "parser");
     if (parser->parseFromFile(modelPath, static_cast<int>(ILogger::Severity::kWARNING)))
     {
-        return;
+        return parser;
     }
     std::string errors = std::string(modelPath) + " cannot be parsed";
     for (int32_t i = 0; i < parser->getNbErrors(); ++i)
@@ -47,7 +48,7 @@ int runExample(char const* libraryPath, char const* modelPath, char const* engin
     auto const builder = owned(createInferBuilder(logger()), "builder");
     auto const flags = 1U << static_cast<uint32_t>(NetworkDefinitionCreationFlag::kSTRONGLY_TYPED);
     auto const network = owned(builder->createNetworkV2(flags), "network");
-    parse(*network, modelPath);
+    auto const parser = parse(*network, modelPath);
     // Parsers before 10.7 take a node's ONNX function and not the plugin of its name, so the model must hold none.
     require(countPlugins(*network) == 2, "the parser took ONNX functions for the plugins");
 

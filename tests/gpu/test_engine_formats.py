@@ -14,7 +14,7 @@ from trtconv import BuildConfig, build
 from trtconv.comparison import compare
 from trtconv.comparison.inputs import random_inputs
 from trtconv.engine import load_engine
-from trtconv.inspection.inspector_json import Layer, parse_engine_information
+from trtconv.inspection.live_engine import read_engine
 from trtconv.tolerances import TOLERANCE
 
 pytestmark = TENSORRT_ON_GPU
@@ -52,13 +52,6 @@ def convolution_norm_pad(shape: tuple[int, ...], type_: int) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def layers_of(engine_path: Path) -> list[Layer]:
-    import tensorrt as trt
-
-    inspector = load_engine(engine_path).create_engine_inspector()
-    return list(parse_engine_information(inspector.get_engine_information(trt.LayerInformationFormat.JSON)).layers)
-
-
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("name", SHAPES)
 def test_plugins_lie_between_convolutions_without_reformats(name: str, kind: str, tmp_path: Path) -> None:
@@ -67,7 +60,7 @@ def test_plugins_lie_between_convolutions_without_reformats(name: str, kind: str
     report = build(
         model, BuildConfig(output=tmp_path / "model.engine", backend="tensorrt", tf32=kind == "tf32", ops="plugin")
     )
-    layers = layers_of(report.engine)
+    layers = read_engine(load_engine(report.engine)).information.layers
     for layer in layers:
         print(f"\nFORMAT {name} {kind} {layer.type} {layer.name}: {layer.formats}", end="")
     result = compare(model, report.engine, random_inputs(model, {}), TOLERANCE[kind])

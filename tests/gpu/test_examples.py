@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import environment
 from tests.gpu.needs import TENSORRT_ON_GPU
 from trtconv import plugin_library
 
@@ -19,13 +20,12 @@ pytestmark = TENSORRT_ON_GPU
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HEADERS_VARIABLE = "TRTCONV_TENSORRT_HEADERS"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(EXAMPLES.parent), os.environ.get("PYTHONPATH", "")])}
 
 
 def run(*command: object) -> str:
     """Run a program and return what it printed; it must succeed."""
     finished = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=300
+        [str(part) for part in command], capture_output=True, text=True, check=False, env=environment(), timeout=300
     )
     assert finished.returncode == 0, f"{command}\n{finished.stdout}\n{finished.stderr}"
     return finished.stdout
