@@ -62,14 +62,14 @@ struct StreamPart
 struct StageRing
 {
     AsyncBarrier filled[kMaxStages];
-    AsyncBarrier emptied[kMaxStages]; // by each warp that maps
+    AsyncBarrier emptied[kMaxStages]; // by each thread that maps
 
     __device__ void initialise(int32_t numStages)
     {
         for (int32_t slot = 0; slot < numStages; ++slot)
         {
             filled[slot].initialise(1);
-            emptied[slot].initialise(kMapThreads / kWarpSize);
+            emptied[slot].initialise(kMapThreads);
         }
     }
 };

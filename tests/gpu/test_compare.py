@@ -93,7 +93,7 @@ def test_a_wrong_engine_without_a_manifest_is_found_too(folder: Path, tmp_path: 
     result = compare(folder / "good.onnx", "alone.engine", cwd=tmp_path)
     assert result.exit_code == 1, result.stdout + result.stderr
     assert "there is no manifest" in result.stdout
-    refused = compare(folder / "good.onnx", "alone.engine", "--bisect", cwd=tmp_path)
+    refused = compare(folder / "good.onnx", "alone.engine", "--bisect", "--quiet", cwd=tmp_path)
     assert refused.exit_code == 2
     assert "there is no manifest" in refused.error
 
@@ -124,7 +124,7 @@ def test_shapes_of_two_profiles(tmp_path: Path) -> None:
     report = trtconv.compare(model, made, CompareConfig(num_sets=1, all_shapes=True))
     assert report.passed, report.render()
     assert len(report.input_sets) == 6
-    refused = compare("model.onnx", "model.engine", "--shape", "x=7x2x12x16", cwd=tmp_path)
+    refused = compare("model.onnx", "model.engine", "--shape", "x=7x2x12x16", "--quiet", cwd=tmp_path)
     assert refused.exit_code == 2
     assert "no profile of the engine holds x=7x2x12x16" in refused.error
     assert "x=1x2x12x16:2x2x12x16:3x2x12x16; x=4x2x12x16" in refused.hint
