@@ -34,7 +34,10 @@ _DTYPES = {
     "bool": "bool",
 }
 _NOT_TOLD = "N/A"  # "N/A due to dynamic shapes": the inspector was given no execution context
-_CHANNELS_LAST = re.compile(r"channel major.*?% (\d+) ==", re.IGNORECASE)
+_CHANNELS_LAST = re.compile(
+    r"channel(?: major|-last) \w+ format(?! where (?:channel ==|column))(?:.*?\b(?:channel|C) % (\d+) ==)?",
+    re.IGNORECASE,
+)
 _VECTOR_WIDTHS = {"two": 2, "four": 4, "eight": 8, "sixteen": 16, "thirty-two": 32}
 _VECTORISED = re.compile(r"([\w-]+) wide channel vectorized", re.IGNORECASE)
 
@@ -108,15 +111,16 @@ def split_format(text: str) -> tuple[str | None, str | None]:
 
 
 def short_format(text: str) -> str | None:
-    """Return the name of a format as in trtexec (LINEAR, HWC8, CHW32), the sentence itself for an unknown one."""
+    """Return the name of a format as in trtexec (LINEAR, DHWC8, CHW32), the sentence itself for an unknown one."""
     if named := re.search(r"\(k(\w+)\)", text):
         return named[1]
     if "linear" in text.lower():
         return "LINEAR"
+    depth = "D" if "3 spatial dimensions" in text else ""
     if channels_last := _CHANNELS_LAST.search(text):
-        return f"HWC{channels_last[1]}"
+        return f"{depth}HWC{channels_last[1] or ''}"
     if vectorised := _VECTORISED.search(text):
-        return f"CHW{_VECTOR_WIDTHS.get(vectorised[1].lower(), vectorised[1])}"
+        return f"C{depth}HW{_VECTOR_WIDTHS.get(vectorised[1].lower(), vectorised[1])}"
     return None if text.lower() in _DTYPES or text.startswith(_NOT_TOLD) else text
 
 
