@@ -22,7 +22,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "performance.md"
 PLOT = DOCS / "performance_h100.svg"
 MEASUREMENT = DOCS / "measurements" / "performance_h100.json"
-COMMAND = "trtconv bench --ops --engines --out performance_h100.json"
+COMMAND = "trtconv bench --ops {options}--out performance_h100.json"
 
 _LARGEST_RESIDENT_SLICE_BYTES = 1_500_000  # what a cluster of blocks can hold
 _USUAL_SHAPES = {*NORM_SHAPES, *(shape for shape, _ in PADS)}
@@ -122,16 +122,18 @@ def _introduction(report: OpsReport) -> str:
     machine = report.machine
     against = f"TensorRT {machine['tensorrt']}" if machine["tensorrt"] else "no TensorRT"
     l2 = f"{machine['l2_bytes'] / 2**20:.0f} MiB"
+    has_engines = any("plugin" in result.timings for result in report.results)
+    in_engine = '"in engine" is our plugin in an engine\nof its own, ' if has_engines else ""
     return f"""{machine["gpu"]}, driver for CUDA {machine["driver_cuda"]}, {against}.
 
 The kernels beside a device copy of as many bytes and beside TensorRT's own layer, in one run: medians over replays of
 CUDA graphs, taken in turn. Every result was held against a float64 reference first. What exceeds L2 ({l2}) goes round
-buffers of more than four times its size; (L2) marks what fits, and says nothing of memory. "in engine" is our plugin
-in an engine of its own, "host" what a launch costs the processor. A copy is made in pieces of 128 MiB: the driver
-copies some larger sizes in one piece a fifth slower than memory allows.
+buffers of more than four times its size; (L2) marks what fits, and says nothing of memory. {in_engine}"host" is what a
+launch costs the processor. A copy is made in pieces of 128 MiB: the driver copies some larger sizes in one piece a
+fifth slower than memory allows.
 
 ```
-{COMMAND}
+{COMMAND.format(options="--engines " if has_engines else "")}
 python -m tests.performance_page performance_h100.json
 ```
 
