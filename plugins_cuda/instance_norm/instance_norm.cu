@@ -5,13 +5,9 @@
 namespace trtconv
 {
 
-// Of the compute capabilities that this is compiled for: a GPU newer than all of them runs code that lacks what is new.
-constexpr int32_t kNewestMajorVersion = std::max({__CUDA_ARCH_LIST__}) / 100;
-
 DeviceLimits prepareInstanceNorm()
 {
-    DeviceLimits device = currentDeviceLimits();
-    device.majorVersion = std::min(device.majorVersion, kNewestMajorVersion);
+    DeviceLimits const device = compiledDeviceLimits();
     int32_t const numStages = launchLimits(device).numStages();
     if (numStages > 0)
     {
@@ -32,9 +28,8 @@ void launchInstanceNorm(InstanceNormArguments const& arguments, DeviceLimits con
         [&](auto tag)
         {
             using T = typename decltype(tag)::Type;
-            LaunchLimits const limits = launchLimits(device);
             SliceShape const shape = sliceShape<T>(arguments);
-            launchAs<T>(arguments, shape, limits, chooseInstanceNormConfig(shape, limits), stream);
+            launchAs<T>(arguments, shape, device, chooseInstanceNormConfig(shape, launchLimits(device)), stream);
         });
 }
 

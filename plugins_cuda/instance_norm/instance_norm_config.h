@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "common/compute_capability.h"
 #include "common/integer_maths.h"
 #include "instance_norm/slice_span.h"
 
@@ -36,7 +37,6 @@ constexpr int32_t kStreamStaticBytes = 2048; // shared memory beside the stages
 // Of a cluster. H100, [1,16,512,512] fp32: 17.4 us in clusters of 8, 15.3 streamed.
 constexpr int32_t kMaxResidentBlocks = 4;
 constexpr int32_t kMaxStreamBlocks = 512; // bounds the workspace; no GPU has so many multiprocessors
-constexpr int32_t kHopperMajorVersion = 9; // of the compute capability that has clusters and bulk copies
 
 // What a choice depends on.
 struct LaunchLimits

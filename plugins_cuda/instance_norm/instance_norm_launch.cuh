@@ -1,6 +1,7 @@
 // From a launch choice to the kernels.
 #pragma once
 
+#include "common/kernel_launch.cuh"
 #include "instance_norm/instance_norm.h"
 #include "instance_norm/resident_slices.cuh"
 #include "instance_norm/split_slices.cuh"
@@ -47,7 +48,7 @@ template <typename T, int VectorSize>
 class InstanceNormLauncher
 {
 public:
-    InstanceNormLauncher(InstanceNormArguments const& arguments, SliceShape const& shape, LaunchLimits const& limits,
+    InstanceNormLauncher(InstanceNormArguments const& arguments, SliceShape const& shape, DeviceLimits const& device,
         InstanceNormConfig const& config, cudaStream_t stream)
         : mTensors{static_cast<T const*>(arguments.input), static_cast<T const*>(arguments.scale),
               static_cast<T const*>(arguments.bias), static_cast<T*>(arguments.output), arguments.numSlices,
@@ -56,7 +57,7 @@ public:
               1.0 / static_cast<double>(arguments.sliceSize), shape.baseOffset, arguments.epsilon}
         , mPartialSums(static_cast<SliceSums*>(arguments.workspace))
         , mShape(shape)
-        , mLimits(limits)
+        , mDevice(device)
         , mConfig(config)
         , mStream(stream)
     {
@@ -73,7 +74,9 @@ public:
     }
 
 private:
-    unsigned blocks() const { return static_cast<unsigned>(mConfig.blocks); }
+    static constexpr char const* kWhat = "launch of InstanceNorm";
+
+    KernelLaunch makeLaunch() const { return {mDevice, mConfig.blocks, mConfig.threads, mStream}; }
 
     template <int NumVectors>
     void launchResident() const
@@ -93,10 +96,12 @@ private:
         {
             ++log2Lanes;
         }
-        cudaLaunchAttribute attribute{};
-        attribute.id = cudaLaunchAttributeClusterDimension;
-        attribute.val.clusterDim = {static_cast<unsigned>(mConfig.blocksPerSlice), 1, 1};
-        launchWith(mConfig.blocksPerSlice > 1 ? &attribute : nullptr, 0, kernel, mTensors, log2Lanes);
+        KernelLaunch launch = makeLaunch();
+        if (mConfig.blocksPerSlice > 1)
+        {
+            launch.useClusters(mConfig.blocksPerSlice);
+        }
+        launch.run(kWhat, kernel, mTensors, log2Lanes);
     }
 
     void launchStreamed() const
@@ -105,57 +110,46 @@ private:
         {
             auto* const counters = reinterpret_cast<uint32_t*>(mPartialSums + 2 * mConfig.blocks);
             auto const numGroups = static_cast<int32_t>(mConfig.blocks / mConfig.blocksPerSlice);
-            StreamLayout const layout{mConfig.blocksPerSlice, numGroups, mLimits.numStages(), mConfig.vectorsPerBlock,
-                mPartialSums, counters};
-            cudaLaunchAttribute attribute{};
-            attribute.id = cudaLaunchAttributeCooperative;
-            attribute.val.cooperative = 1;
-            launchWith(mConfig.blocksPerSlice > 1 ? &attribute : nullptr, mLimits.numStages() * kStageBytes,
-                normaliseStreamedSlices<T, VectorSize>, mTensors, layout);
+            int32_t const numStages = launchLimits(mDevice).numStages();
+            StreamLayout const layout{
+                mConfig.blocksPerSlice, numGroups, numStages, mConfig.vectorsPerBlock, mPartialSums, counters};
+            KernelLaunch launch = makeLaunch();
+            launch.useSharedBytes(numStages * kStageBytes);
+            if (mConfig.blocksPerSlice > 1)
+            {
+                launch.useCooperation();
+            }
+            launch.run(kWhat, normaliseStreamedSlices<T, VectorSize>, mTensors, layout);
         }
-    }
-
-    template <typename... Parameters, typename... Arguments>
-    void launchWith(cudaLaunchAttribute* attribute, int32_t sharedBytes, void (*kernel)(Parameters...),
-        Arguments const&... arguments) const
-    {
-        cudaLaunchConfig_t config{};
-        config.gridDim = blocks();
-        config.blockDim = static_cast<unsigned>(mConfig.threads);
-        config.dynamicSmemBytes = static_cast<size_t>(sharedBytes);
-        config.stream = mStream;
-        config.attrs = attribute;
-        config.numAttrs = attribute == nullptr ? 0 : 1;
-        checkCuda(cudaLaunchKernelEx(&config, kernel, arguments...), "launch of InstanceNorm");
     }
 
     void launchSplit() const
     {
-        launchWith(nullptr, 0, sumSliceParts<T, VectorSize>, mTensors, mPartialSums, mConfig.blocksPerSlice,
+        makeLaunch().run(kWhat, sumSliceParts<T, VectorSize>, mTensors, mPartialSums, mConfig.blocksPerSlice,
             mConfig.vectorsPerBlock);
-        launchWith(nullptr, 0, normaliseSliceParts<T, VectorSize>, mTensors, mPartialSums, mConfig.blocksPerSlice,
+        makeLaunch().run(kWhat, normaliseSliceParts<T, VectorSize>, mTensors, mPartialSums, mConfig.blocksPerSlice,
             mConfig.vectorsPerBlock);
     }
 
     InstanceNormTensors<T> mTensors;
     SliceSums* mPartialSums;
     SliceShape mShape;
-    LaunchLimits mLimits;
+    DeviceLimits mDevice;
     InstanceNormConfig mConfig;
     cudaStream_t mStream;
 };
 
 template <typename T>
-void launchAs(InstanceNormArguments const& arguments, SliceShape const& shape, LaunchLimits const& limits,
+void launchAs(InstanceNormArguments const& arguments, SliceShape const& shape, DeviceLimits const& device,
     InstanceNormConfig const& config, cudaStream_t stream)
 {
     if (shape.vectorSize == 1)
     {
-        InstanceNormLauncher<T, 1>(arguments, shape, limits, config, stream).launch();
+        InstanceNormLauncher<T, 1>(arguments, shape, device, config, stream).launch();
     }
     else
     {
-        InstanceNormLauncher<T, kVectorBytes / sizeof(T)>(arguments, shape, limits, config, stream).launch();
+        InstanceNormLauncher<T, kVectorBytes / sizeof(T)>(arguments, shape, device, config, stream).launch();
     }
 }
 

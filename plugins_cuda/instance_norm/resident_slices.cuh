@@ -3,6 +3,7 @@
 
 #include <cooperative_groups.h>
 
+#include "common/kernel_launch.cuh"
 #include "instance_norm/block_sums.cuh"
 #include "instance_norm/slice_tensors.cuh"
 
@@ -69,6 +70,7 @@ __global__ __launch_bounds__(kMaxResidentThreads) void normaliseResidentSlices(
     int64_t const firstThread = int64_t{blockIdx.x} * blockDim.x;
     auto const lane = static_cast<int32_t>((blockIdx.x * blockDim.x + threadIdx.x) & (numLanes - 1));
     uint32_t round = 0;
+    waitForEarlierWork();
     for (int64_t first = firstThread >> log2Lanes; first < tensors.numSlices; first += step, ++round)
     {
         if (numLanes > blockDim.x)

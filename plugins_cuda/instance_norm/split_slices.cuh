@@ -1,6 +1,7 @@
 // Slices too large to be held: two kernels, which both read the tensor. Several blocks share a slice.
 #pragma once
 
+#include "common/kernel_launch.cuh"
 #include "instance_norm/block_sums.cuh"
 #include "instance_norm/slice_tensors.cuh"
 
@@ -62,6 +63,7 @@ __global__ __launch_bounds__(kSplitThreads) void sumSliceParts(InstanceNormTenso
     using Part = SlicePart<T, VectorSize>;
     __shared__ SliceSums warpSums[kSplitThreads / kWarpSize];
     int64_t const numParts = tensors.numSlices * blocksPerSlice;
+    waitForEarlierWork();
     for (int64_t index = blockIdx.x; index < numParts; index += gridDim.x)
     {
         Part const part(tensors, index, blocksPerSlice, vectorsPerBlock);
@@ -99,6 +101,7 @@ __global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(InstanceNor
     using Part = SlicePart<T, VectorSize>;
     __shared__ SliceMap sharedMap;
     int64_t const numParts = tensors.numSlices * blocksPerSlice;
+    waitForEarlierWork();
     for (int64_t index = numParts - 1 - blockIdx.x; index >= 0; index -= gridDim.x)
     {
         Part const part(tensors, index, blocksPerSlice, vectorsPerBlock);

@@ -11,6 +11,7 @@
 
 #include <cooperative_groups.h>
 
+#include "common/kernel_launch.cuh"
 #include "instance_norm/block_sums.cuh"
 #include "instance_norm/stage_loader.cuh"
 
@@ -280,6 +281,10 @@ __global__ __launch_bounds__(kStreamThreads, 1) void normaliseStreamedSlices(
     if (isLoader)
     {
         shared.initialise(layout.numStages);
+    }
+    waitForEarlierWork();
+    if (isLoader)
+    {
         loader.fillRing(); // before all wait for each other
     }
     if (layout.blocksPerSlice > 1)

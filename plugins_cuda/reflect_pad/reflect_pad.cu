@@ -1,6 +1,5 @@
 #include "reflect_pad/reflect_pad.h"
 
-#include "common/device.h"
 #include "reflect_pad/reflect_pad.cuh"
 
 namespace trtconv
@@ -30,51 +29,53 @@ ChannelTail<Index> makeChannelTail(int64_t channels, int32_t elementBytes)
 }
 
 template <typename Index>
-void launchVectors(ReflectPadArguments const& arguments, PadShape const& shape, cudaStream_t stream)
+void launchVectors(
+    ReflectPadArguments const& arguments, PadShape const& shape, DeviceLimits const& device, cudaStream_t stream)
 {
-    auto const blocks = static_cast<unsigned>(choosePadBlocks(shape.numOutputs()));
-    padVectorsByReflection<Index><<<blocks, kPadThreads, 0, stream>>>(static_cast<uint4 const*>(arguments.input),
-        static_cast<uint4*>(arguments.output), makePadMap<Index>(shape),
+    KernelLaunch const launch(device, choosePadBlocks(shape.numOutputs()), kPadThreads, stream);
+    launch.run("launch of padVectorsByReflection", padVectorsByReflection<Index>,
+        static_cast<uint4 const*>(arguments.input), static_cast<uint4*>(arguments.output), makePadMap<Index>(shape),
         makeChannelTail<Index>(arguments.channels, arguments.elementBytes));
-    checkCuda(cudaGetLastError(), "launch of padVectorsByReflection");
 }
 
 template <typename Word, typename Index>
-void launchWords(ReflectPadArguments const& arguments, PadShape const& shape, cudaStream_t stream)
+void launchWords(
+    ReflectPadArguments const& arguments, PadShape const& shape, DeviceLimits const& device, cudaStream_t stream)
 {
     constexpr int32_t kVectorSize = kPadVectorBytes / sizeof(Word);
     auto const baseOffset =
         static_cast<int32_t>(reinterpret_cast<uintptr_t>(arguments.output) % kPadVectorBytes / sizeof(Word));
     int64_t const numVectors = countVectors(shape.numOutputs(), baseOffset, kVectorSize);
-    auto const blocks = static_cast<unsigned>(choosePadBlocks(numVectors));
-    padByReflection<Word, Index><<<blocks, kPadThreads, 0, stream>>>(static_cast<Word const*>(arguments.input),
+    KernelLaunch const launch(device, choosePadBlocks(numVectors), kPadThreads, stream);
+    launch.run("launch of padByReflection", padByReflection<Word, Index>, static_cast<Word const*>(arguments.input),
         static_cast<Word*>(arguments.output), makePadMap<Index>(shape), baseOffset, static_cast<Index>(numVectors));
-    checkCuda(cudaGetLastError(), "launch of padByReflection");
 }
 
 template <typename Word, typename Index>
-void launchIndexed(ReflectPadArguments const& arguments, PadShape const& shape, cudaStream_t stream)
+void launchIndexed(
+    ReflectPadArguments const& arguments, PadShape const& shape, DeviceLimits const& device, cudaStream_t stream)
 {
     if constexpr (sizeof(Word) == kPadVectorBytes)
     {
-        launchVectors<Index>(arguments, shape, stream);
+        launchVectors<Index>(arguments, shape, device, stream);
     }
     else
     {
-        launchWords<Word, Index>(arguments, shape, stream);
+        launchWords<Word, Index>(arguments, shape, device, stream);
     }
 }
 
 template <typename Word>
-void launchTyped(ReflectPadArguments const& arguments, PadShape const& shape, cudaStream_t stream)
+void launchTyped(
+    ReflectPadArguments const& arguments, PadShape const& shape, DeviceLimits const& device, cudaStream_t stream)
 {
     if (fitsFastIndex(shape.numOutputs()))
     {
-        launchIndexed<Word, uint32_t>(arguments, shape, stream);
+        launchIndexed<Word, uint32_t>(arguments, shape, device, stream);
     }
     else
     {
-        launchIndexed<Word, int64_t>(arguments, shape, stream);
+        launchIndexed<Word, int64_t>(arguments, shape, device, stream);
     }
 }
 
@@ -86,15 +87,16 @@ void launchReflectPad(ReflectPadArguments const& arguments, cudaStream_t stream)
     {
         return;
     }
+    DeviceLimits const device = compiledDeviceLimits();
     PadWords const words =
         widenWords(arguments.shape, arguments.elementBytes, commonAlignment(arguments.input, arguments.output));
     switch (words.bytes)
     {
-    case 1: return launchTyped<uint8_t>(arguments, words.shape, stream);
-    case 2: return launchTyped<uint16_t>(arguments, words.shape, stream);
-    case 4: return launchTyped<uint32_t>(arguments, words.shape, stream);
-    case 8: return launchTyped<uint64_t>(arguments, words.shape, stream);
-    case 16: return launchTyped<uint4>(arguments, words.shape, stream);
+    case 1: return launchTyped<uint8_t>(arguments, words.shape, device, stream);
+    case 2: return launchTyped<uint16_t>(arguments, words.shape, device, stream);
+    case 4: return launchTyped<uint32_t>(arguments, words.shape, device, stream);
+    case 8: return launchTyped<uint64_t>(arguments, words.shape, device, stream);
+    case 16: return launchTyped<uint4>(arguments, words.shape, device, stream);
     default: throw PluginError(text("elements of ", arguments.elementBytes, " bytes cannot be padded"));
     }
 }

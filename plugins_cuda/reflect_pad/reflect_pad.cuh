@@ -1,6 +1,7 @@
 // The kernels of ReflectPad: each thread writes a few aligned vectors of the output.
 #pragma once
 
+#include "common/kernel_launch.cuh"
 #include "reflect_pad/reflect_pad_config.h"
 
 namespace trtconv
@@ -140,6 +141,7 @@ __global__ __launch_bounds__(kPadThreads, kPadBlocksPerProcessor<Index>) void pa
     int32_t baseOffset, Index numVectors)
 {
     constexpr Index kVectorSize = kPadVectorBytes / sizeof(Word);
+    waitForEarlierWork();
     for (Index first = blockIdx.x * Index{kPadThreads}; first < numVectors; first += gridDim.x * Index{kPadThreads})
     {
         Index const index = first + threadIdx.x;
@@ -200,6 +202,7 @@ __global__ __launch_bounds__(kPadThreads) void padVectorsByReflection(uint4 cons
     __grid_constant__ ChannelTail<Index> const tail)
 {
     Index const step = gridDim.x * Index{kPadThreads};
+    waitForEarlierWork();
     for (Index index = blockIdx.x * Index{kPadThreads} + threadIdx.x; index < map.numOutputs; index += step)
     {
         output[index] = tail.mask(__ldg(input + inputOf(map, index)), index);

@@ -1,0 +1,80 @@
+// Launches of kernels whose blocks get ready while the kernel before them in the stream ends.
+#pragma once
+
+#include <algorithm>
+
+#include "common/compute_capability.h"
+#include "common/device.h"
+
+namespace trtconv
+{
+
+// The limits of the current device for the code that it runs of what this is compiled to: code for older GPUs lacks
+// what is new.
+inline DeviceLimits compiledDeviceLimits()
+{
+    DeviceLimits limits = currentDeviceLimits();
+    int32_t compiledVersion = 0;
+    for (int32_t const architecture : {__CUDA_ARCH_LIST__})
+    {
+        if (architecture / 100 <= limits.majorVersion)
+        {
+            compiledVersion = std::max(compiledVersion, architecture / 100);
+        }
+    }
+    limits.majorVersion = compiledVersion;
+    return limits;
+}
+
+// Until this returns, what was enqueued before the kernel may still be at work: each thread of each kernel that is
+// launched by a KernelLaunch calls it before it reads or writes device memory.
+__device__ inline void waitForEarlierWork()
+{
+#if __CUDA_ARCH__ >= 900
+    cudaGridDependencySynchronize();
+#endif
+}
+
+class KernelLaunch
+{
+public:
+    KernelLaunch(DeviceLimits const& device, int64_t blocks, int32_t threads, cudaStream_t stream)
+        : mConfig{static_cast<unsigned>(blocks), static_cast<unsigned>(threads), 0, stream, mAttributes, 0}
+    {
+        if (device.majorVersion >= kHopperMajorVersion)
+        {
+            add(cudaLaunchAttributeProgrammaticStreamSerialization).programmaticStreamSerializationAllowed = 1;
+        }
+    }
+
+    KernelLaunch(KernelLaunch const&) = delete; // mConfig refers to mAttributes
+    KernelLaunch& operator=(KernelLaunch const&) = delete;
+
+    void useSharedBytes(int32_t numBytes) { mConfig.dynamicSmemBytes = static_cast<size_t>(numBytes); }
+
+    void useClusters(int32_t blocksPerCluster)
+    {
+        add(cudaLaunchAttributeClusterDimension).clusterDim = {static_cast<unsigned>(blocksPerCluster), 1, 1};
+    }
+
+    void useCooperation() { add(cudaLaunchAttributeCooperative).cooperative = 1; }
+
+    template <typename... Parameters, typename... Arguments>
+    void run(char const* what, void (*kernel)(Parameters...), Arguments const&... arguments) const
+    {
+        checkCuda(cudaLaunchKernelEx(&mConfig, kernel, Parameters(arguments)...), what);
+    }
+
+private:
+    cudaLaunchAttributeValue& add(cudaLaunchAttributeID id)
+    {
+        cudaLaunchAttribute& attribute = mAttributes[mConfig.numAttrs++];
+        attribute.id = id;
+        return attribute.val;
+    }
+
+    cudaLaunchAttribute mAttributes[2]{};
+    cudaLaunchConfig_t mConfig;
+};
+
+} // namespace trtconv
