@@ -1,5 +1,6 @@
 // The C entry points: check what C cannot, launch, and turn exceptions into a status.
 #include "common/export.h"
+#include "common/once_per_device.h"
 #include "common/version.h"
 #include "instance_norm/channels_last.h"
 #include "instance_norm/channels_last_config.h"
@@ -89,9 +90,10 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
     return statusOf(
         [&]
         {
+            static OncePerDevice<DeviceLimits> prepared(prepareInstanceNorm);
             auto const launch = format == TRTCONV_FORMAT_LINEAR ? launchInstanceNorm : launchInstanceNormChannelsLast;
             launch({input, scale, bias, output, workspace, batch * channels, channels, slice_size, epsilon, type},
-                prepareInstanceNorm(), static_cast<cudaStream_t>(stream));
+                prepared.get(), static_cast<cudaStream_t>(stream));
         });
 }
 

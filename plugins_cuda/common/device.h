@@ -37,6 +37,7 @@ struct DeviceLimits
     int32_t numProcessors = 0; // streaming multiprocessors
     int32_t majorVersion = 0; // of its compute capability: clusters of blocks exist from 9 on
     int32_t sharedBytesPerBlock = 0; // that a kernel may ask for
+    int32_t driverVersion = 0; // of CUDA: 12030 for 12.3
 };
 
 inline DeviceLimits currentDeviceLimits()
@@ -50,6 +51,7 @@ inline DeviceLimits currentDeviceLimits()
         "cudaDeviceGetAttribute");
     checkCuda(cudaDeviceGetAttribute(&limits.sharedBytesPerBlock, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
         "cudaDeviceGetAttribute");
+    checkCuda(cudaDriverGetVersion(&limits.driverVersion), "cudaDriverGetVersion");
     return limits;
 }
 

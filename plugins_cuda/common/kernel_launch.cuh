@@ -35,13 +35,15 @@ __device__ inline void waitForEarlierWork()
 #endif
 }
 
+constexpr int32_t kEarlyLaunchDriver = 12030; // the first that captures early launches into graphs
+
 class KernelLaunch
 {
 public:
     KernelLaunch(DeviceLimits const& device, int64_t blocks, int32_t threads, cudaStream_t stream)
         : mConfig{static_cast<unsigned>(blocks), static_cast<unsigned>(threads), 0, stream, mAttributes, 0}
     {
-        if (device.majorVersion >= kHopperMajorVersion)
+        if (device.majorVersion >= kHopperMajorVersion && device.driverVersion >= kEarlyLaunchDriver)
         {
             add(cudaLaunchAttributeProgrammaticStreamSerialization).programmaticStreamSerializationAllowed = 1;
         }

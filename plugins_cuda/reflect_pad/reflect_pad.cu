@@ -1,5 +1,6 @@
 #include "reflect_pad/reflect_pad.h"
 
+#include "common/once_per_device.h"
 #include "reflect_pad/reflect_pad.cuh"
 
 namespace trtconv
@@ -87,7 +88,8 @@ void launchReflectPad(ReflectPadArguments const& arguments, cudaStream_t stream)
     {
         return;
     }
-    DeviceLimits const device = compiledDeviceLimits();
+    static OncePerDevice<DeviceLimits> limits(compiledDeviceLimits);
+    DeviceLimits const& device = limits.get();
     PadWords const words =
         widenWords(arguments.shape, arguments.elementBytes, commonAlignment(arguments.input, arguments.output));
     switch (words.bytes)

@@ -1,0 +1,42 @@
+// What is worth asking for once for each CUDA device, not for each launch.
+#pragma once
+
+#include <map>
+#include <mutex>
+
+#include "common/device.h"
+
+namespace trtconv
+{
+
+template <typename Value>
+class OncePerDevice
+{
+public:
+    // `make` is called with the device it is for as the current one.
+    explicit OncePerDevice(Value (*make)())
+        : mMake(make)
+    {
+    }
+
+    // That of the current device; valid as long as this.
+    Value const& get()
+    {
+        int device = 0;
+        checkCuda(cudaGetDevice(&device), "cudaGetDevice");
+        std::lock_guard<std::mutex> const lock(mMutex);
+        auto found = mValues.find(device);
+        if (found == mValues.end())
+        {
+            found = mValues.emplace(device, mMake()).first;
+        }
+        return found->second;
+    }
+
+private:
+    Value (*mMake)();
+    std::mutex mMutex;
+    std::map<int, Value> mValues;
+};
+
+} // namespace trtconv
