@@ -1,6 +1,8 @@
 #include "instance_norm/channels_last.h"
 
-#include "instance_norm/channels_last.cuh"
+#include "common/kernel_launch.cuh"
+#include "instance_norm/resident_columns.cuh"
+#include "instance_norm/streamed_columns.cuh"
 
 namespace trtconv
 {
@@ -8,49 +10,85 @@ namespace trtconv
 namespace
 {
 
-static_assert(sizeof(ChannelTotals) == kChannelTotalsBytes);
-
-template <typename... Parameters, typename... Arguments>
-void launchWith(cudaLaunchAttribute attribute, void (*kernel)(Parameters...), ChannelsLastConfig const& config,
-    cudaStream_t stream, Arguments const&... arguments)
+ChannelsLastDevice limitsOf(DeviceLimits const& device)
 {
-    cudaLaunchConfig_t const launch{
-        static_cast<unsigned>(config.blocks()), static_cast<unsigned>(config.threads), 0, stream, &attribute, 1};
-    checkCuda(cudaLaunchKernelEx(&launch, kernel, Parameters(arguments)...), "launch of InstanceNorm, channels-last");
+    return {device.numProcessors, device.majorVersion, device.sharedBytesPerBlock};
 }
 
 template <typename T>
-void launchResident(ChannelsLastTensors<T> const& tensors, ChannelsLastConfig config, cudaStream_t stream)
+class ChannelsLastLauncher
 {
-    for (int64_t firstColumn = 0; firstColumn < config.columns; firstColumn += config.columnsAtOnce)
+public:
+    ChannelsLastLauncher(ChannelsLastTensors<T> const& tensors, ChannelsLastConfig const& config,
+        DeviceLimits const& device, void* workspace, cudaStream_t stream)
+        : mTensors(tensors)
+        , mConfig(config)
+        , mDevice(device)
+        , mWorkspace(static_cast<TaggedNumbers*>(workspace))
+        , mStream(stream)
     {
-        config.columnsAtOnce = std::min(config.columnsAtOnce, config.columns - firstColumn);
-        cudaLaunchAttribute cluster{};
-        cluster.id = cudaLaunchAttributeClusterDimension;
-        cluster.val.clusterDim = {static_cast<unsigned>(config.splits), 1, 1};
-        if (config.splits > 1)
-        {
-            launchWith(cluster, normaliseResidentColumns<T, true>, config, stream, tensors, config, firstColumn);
-            continue;
-        }
-        auto const blocks = static_cast<unsigned>(config.blocks());
-        normaliseResidentColumns<T, false><<<blocks, config.threads, 0, stream>>>(tensors, config, firstColumn);
-        checkCuda(cudaGetLastError(), "launch of InstanceNorm, channels-last");
     }
-}
 
-template <typename T>
-void launchGrid(
-    ChannelsLastTensors<T> const& tensors, ChannelsLastConfig const& config, void* workspace, cudaStream_t stream)
-{
-    cudaLaunchAttribute cooperative{};
-    cooperative.id = cudaLaunchAttributeCooperative;
-    cooperative.val.cooperative = 1;
-    launchWith(
-        cooperative, normaliseGridColumns<T>, config, stream, tensors, config, static_cast<ChannelTotals*>(workspace));
-}
+    void launch() const
+    {
+        switch (mConfig.method)
+        {
+        case ChannelsLastMethod::kBlock: return launchResident<ChannelsLastMethod::kBlock>();
+        case ChannelsLastMethod::kCluster: return launchResident<ChannelsLastMethod::kCluster>();
+        case ChannelsLastMethod::kGrid: return launchResident<ChannelsLastMethod::kGrid>();
+        case ChannelsLastMethod::kStreamed: return run(normaliseStreamedColumns<T>, mConfig, mWorkspace);
+        }
+    }
+
+private:
+    template <ChannelsLastMethod Method>
+    void launchResident() const
+    {
+        ChannelsLastConfig config = mConfig;
+        for (int64_t firstColumn = 0; firstColumn < config.columns; firstColumn += config.columnsAtOnce)
+        {
+            config.columnsAtOnce = std::min(config.columnsAtOnce, config.columns - firstColumn);
+            run(normaliseResidentColumns<T, Method>, config, firstColumn, mWorkspace);
+        }
+    }
+
+    template <typename Kernel, typename... Arguments>
+    void run(Kernel* kernel, ChannelsLastConfig const& config, Arguments const&... arguments) const
+    {
+        KernelLaunch launch(mDevice, config.blocks(), config.threads, mStream);
+        launch.useSharedBytes(config.slots * kStepBytes);
+        if (config.isCooperative())
+        {
+            launch.useCooperation();
+        }
+        else if (config.splits > 1)
+        {
+            launch.useClusters(config.splits);
+        }
+        launch.run("launch of InstanceNorm, channels-last", kernel, mTensors, config, arguments...);
+    }
+
+    ChannelsLastTensors<T> mTensors;
+    ChannelsLastConfig mConfig;
+    DeviceLimits mDevice;
+    TaggedNumbers* mWorkspace;
+    cudaStream_t mStream;
+};
 
 } // namespace
+
+void prepareInstanceNormChannelsLast(DeviceLimits const& device)
+{
+    auto const allowShared = [&](auto* kernel)
+    {
+        checkCuda(cudaFuncSetAttribute(
+                      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limitsOf(device).slots() * kStepBytes),
+            "cudaFuncSetAttribute");
+    };
+    allowShared(normaliseStreamedColumns<float>);
+    allowShared(normaliseStreamedColumns<__half>);
+    allowShared(normaliseStreamedColumns<__nv_bfloat16>);
+}
 
 void launchInstanceNormChannelsLast(
     InstanceNormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
@@ -63,23 +101,15 @@ void launchInstanceNormChannelsLast(
         [&](auto tag)
         {
             using T = typename decltype(tag)::Type;
-            int64_t const vectorsPerPixel = (arguments.channels + kVectorChannels<T> - 1) / kVectorChannels<T>;
+            int64_t const vectorsPerPixel = ceilDivide(arguments.channels, kVectorChannels<T>);
             ChannelsLastTensors<T> const tensors{static_cast<ChannelVector<T> const*>(arguments.input),
                 static_cast<T const*>(arguments.scale), static_cast<T const*>(arguments.bias),
                 static_cast<ChannelVector<T>*>(arguments.output), arguments.channels, arguments.sliceSize,
                 vectorsPerPixel, 1.0 / static_cast<double>(arguments.sliceSize), arguments.epsilon};
             ChannelsLastShape const shape{
                 arguments.numSlices / arguments.channels, arguments.sliceSize, vectorsPerPixel};
-            ChannelsLastConfig const config =
-                chooseChannelsLastConfig(shape, {device.numProcessors, device.majorVersion >= kClusterMajorVersion});
-            if (config.isResident)
-            {
-                launchResident(tensors, config, stream);
-            }
-            else
-            {
-                launchGrid(tensors, config, arguments.workspace, stream);
-            }
+            ChannelsLastConfig const config = chooseChannelsLastConfig(shape, limitsOf(device));
+            ChannelsLastLauncher<T>(tensors, config, device, arguments.workspace, stream).launch();
         });
 }
 

@@ -1,46 +1,75 @@
 // How InstanceNorm is launched on channels-last tensors: pure host arithmetic, tested without a GPU.
 //
 // A pixel's channels are read as vectors of 16 bytes, a thread a vector. A few neighbouring vectors of all pixels of an
-// image are a column; a column is shared by blocks, each with a run of its pixels. Where the column fits the registers
-// of one block or of a cluster it is read once. Otherwise all blocks of a cooperative grid take as many columns at once
-// as fit the cache, and read them twice.
+// image are a column; a column is shared by blocks, each with a run of its pixels. Columns that fit registers, those of
+// one block, of a cluster, or all of them those of a cooperative grid, are read once. Otherwise such a grid streams
+// columns through shared memory, which holds what it can of them from one reading to the next.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
+#include "common/compute_capability.h"
 #include "common/integer_maths.h"
 
 namespace trtconv
 {
 
+// Figures are of fp16 on the H100.
 constexpr int32_t kColumnThreads = 512; // of a block, at most
 constexpr int32_t kMinColumnThreads = 64;
 constexpr int32_t kBusyThreads = 128; // of a block, where every multiprocessor has one
+// Of a block of a cluster, unless that has the most blocks: two of them on a multiprocessor take turns with memory.
+// [16, 512, 32, 32]: blocks of 512 threads took 13.6 us, clusters of two 12.5.
+constexpr int32_t kColumnClusterThreads = 256;
 constexpr int32_t kMaxColumnLanes = 8; // vectors of a column: a cache line. [8, 64, 512, 512]: 4 took 334 us, 8 284
 constexpr int32_t kMinColumnLanes = 2; // a sector of 32 bytes: of narrower columns each would be read twice
 constexpr int32_t kBlockColumnLanes =
     4; // if one block then does. [16, 512, 32, 32]: 14.1 us, clusters of wider ones 16.8
-constexpr int32_t kTilePixels = 8; // vectors that a thread holds
-constexpr int64_t kPixelAlignment = 32; // of the blocks' pixels: whole cache lines, whatever the channels
+constexpr int32_t kGridColumnLanes = 4; // of a resident grid. [1, 64, 256, 256]: 2 took 12.4 us, 4 10.1, 8 10.9
+constexpr int32_t kTilePixels = 8; // vectors that a thread of a resident kernel holds
+constexpr int64_t kMaxBlockPixels = kColumnThreads / kMaxColumnLanes * kTilePixels; // so many fit any block
+constexpr int64_t kPixelAlignment = 32; // of the pixels of a grid's blocks: whole cache lines, whatever the channels
 constexpr int32_t kMaxClusterBlocks = 8; // what every GPU with clusters takes
-constexpr int32_t kClusterMajorVersion = 9;
-constexpr int32_t kMaxGridColumnBlocks = 1024; // of a cooperative grid; bounds the workspace
+constexpr int32_t kMaxGridColumnBlocks = 512; // of a cooperative grid; bounds the workspace
 constexpr int64_t kMaxColumnBlocks = 1 << 20; // of any other: more columns are launched one after another
-constexpr int64_t kChannelTotalsBytes = 16; // sizeof(ChannelTotals)
+constexpr int64_t kTaggedNumbersBytes = 32; // sizeof(TaggedNumbers)
+
+constexpr int32_t kStreamedThreads = 256; // of a block. [8, 64, 512, 512]: 256 took 261 us, 384 262, 512 275
+constexpr int32_t kStepVectors = 4; // that a thread takes at once
+constexpr int32_t kStepBytes = kStreamedThreads * kStepVectors * 16;
+constexpr int32_t kStepsAhead = 2; // that are on their way while others are held
+constexpr int32_t kStreamedStaticBytes = 9216; // shared memory beside the steps
+
+enum class ChannelsLastMethod : int32_t
+{
+    kBlock, // a column in the registers of a block
+    kCluster, // or of a cluster
+    kGrid, // all columns in those of a cooperative grid
+    kStreamed, // through the shared memory of a cooperative grid
+};
 
 struct ChannelsLastConfig
 {
-    bool isResident; // columns are held in registers; otherwise the grid is a cooperative one
+    ChannelsLastMethod method;
     int32_t threads; // of a block
     int32_t lanes; // vectors of a column, a power of two
-    int32_t splits; // blocks of a column; a power of two if resident
+    int32_t splits; // blocks of a column
     int64_t pixelsPerSplit;
     int64_t columns; // of all images
-    int64_t columnsAtOnce; // of one launch if resident, otherwise between two barriers: all, unless there are more than
-                           // blocks
+    int64_t columnsAtOnce; // of a launch, or of a round of a streamed one
+
+    // Of a streamed launch, steps of a thread: those that shared memory has room for, those of a column, and of these
+    // the ones that it does not keep, which are read again.
+    int32_t slots = 0;
+    int32_t steps = 0;
+    int32_t repeats = 0;
 
     constexpr int64_t blocks() const { return columnsAtOnce * splits; }
+    constexpr bool isCooperative() const
+    {
+        return method == ChannelsLastMethod::kGrid || method == ChannelsLastMethod::kStreamed;
+    }
 };
 
 // What a launch has to do.
@@ -58,7 +87,12 @@ struct ChannelsLastShape
 struct ChannelsLastDevice
 {
     int32_t numProcessors;
-    bool hasClusters;
+    int32_t majorVersion; // of its compute capability
+    int32_t sharedBytesPerBlock;
+
+    constexpr int32_t maxClusterBlocks() const { return majorVersion >= kHopperMajorVersion ? kMaxClusterBlocks : 1; }
+    constexpr int32_t maxGridBlocks() const { return std::min(numProcessors, kMaxGridColumnBlocks); }
+    constexpr int32_t slots() const { return (sharedBytesPerBlock - kStreamedStaticBytes) / kStepBytes; }
 };
 
 namespace columns
@@ -69,42 +103,49 @@ constexpr int32_t widest(ChannelsLastShape const& shape, int32_t maxLanes)
     return static_cast<int32_t>(std::min<int64_t>(nextPowerOfTwo(shape.vectorsPerPixel), maxLanes));
 }
 
-// Pixels that one thread of a resident launch has to hold: as few as keep all multiprocessors busy.
+// Pixels that one thread of a block or a cluster has to hold: as few as keep all multiprocessors busy.
 constexpr int64_t pixelsPerThread(ChannelsLastShape const& shape, ChannelsLastDevice const& device)
 {
     int64_t const numVectors = shape.batch * shape.pixels * shape.vectorsPerPixel;
     return std::clamp<int64_t>(ceilDivide(numVectors, int64_t{device.numProcessors} * kBusyThreads), 1, kTilePixels);
 }
 
+// Pixels of each of at most `maxSplits` blocks of a column.
+constexpr int64_t alignedShare(int64_t pixels, int64_t maxSplits)
+{
+    return ceilDivide(ceilDivide(pixels, maxSplits), kPixelAlignment) * kPixelAlignment;
+}
+
 } // namespace columns
 
-// Narrow columns where wide ones would leave multiprocessors idle, not fit a cluster, or need one for want of a
-// narrower column that fits a block.
+// Narrow columns where wide ones would leave most multiprocessors idle, not fit a cluster, or need one for want of a
+// narrower column that fits a block. [1, 256, 64, 64]: 64 clustered blocks of 256 threads took 5.0 us, 128 of 128 5.3.
 constexpr int32_t chooseResidentLanes(
     ChannelsLastShape const& shape, ChannelsLastDevice const& device, int64_t pixelLanes)
 {
-    int64_t const maxThreads = kColumnThreads * (device.hasClusters ? kMaxClusterBlocks : 1);
+    int64_t const maxBlocks = device.maxClusterBlocks();
     int32_t lanes = columns::widest(shape, kMaxColumnLanes);
     bool isWide = true;
     while (isWide && lanes > kMinColumnLanes)
     {
         int64_t const threads = pixelLanes * lanes;
-        bool const isIdle = shape.numColumns(lanes) * ceilDivide(threads, kBusyThreads) < device.numProcessors;
+        int64_t const blocks = shape.numColumns(lanes) * std::min(ceilDivide(threads, kBusyThreads), maxBlocks);
+        bool const isIdle = threads > kBusyThreads && blocks * 5 < int64_t{device.numProcessors} * 2;
         bool const couldFitBlock = threads > kColumnThreads && pixelLanes * kBlockColumnLanes <= kColumnThreads;
-        isWide = threads > maxThreads || isIdle || couldFitBlock;
+        isWide = threads > kColumnThreads * maxBlocks || isIdle || couldFitBlock;
         lanes = isWide ? lanes / 2 : lanes;
     }
     return lanes;
 }
 
 // As many blocks for each column as the multiprocessors can take.
-constexpr ChannelsLastConfig chooseResidentColumns(ChannelsLastShape const& shape, ChannelsLastDevice const& device)
+constexpr ChannelsLastConfig chooseClusterColumns(ChannelsLastShape const& shape, ChannelsLastDevice const& device)
 {
     int64_t const pixelLanes = ceilDivide(shape.pixels, columns::pixelsPerThread(shape, device));
-    int64_t const maxSplits = device.hasClusters ? kMaxClusterBlocks : 1;
+    int64_t const maxSplits = device.maxClusterBlocks();
     int32_t const lanes = chooseResidentLanes(shape, device, pixelLanes);
     int64_t const neededThreads = nextPowerOfTwo(pixelLanes * lanes);
-    int64_t splits = std::min(ceilDivide(neededThreads, kColumnThreads), maxSplits);
+    int64_t splits = std::min(ceilDivide(neededThreads, kColumnClusterThreads), maxSplits);
     while (splits < maxSplits && neededThreads / splits > kBusyThreads
         && shape.numColumns(lanes) * splits * 2 <= device.numProcessors)
     {
@@ -112,8 +153,47 @@ constexpr ChannelsLastConfig chooseResidentColumns(ChannelsLastShape const& shap
     }
     int64_t const threads = std::clamp<int64_t>(neededThreads / splits, kMinColumnThreads, kColumnThreads);
     int64_t const numColumns = shape.numColumns(lanes);
-    return {true, static_cast<int32_t>(threads), lanes, static_cast<int32_t>(splits), ceilDivide(shape.pixels, splits),
-        numColumns, std::min(numColumns, kMaxColumnBlocks / splits)};
+    return {splits > 1 ? ChannelsLastMethod::kCluster : ChannelsLastMethod::kBlock, static_cast<int32_t>(threads),
+        lanes, static_cast<int32_t>(splits), ceilDivide(shape.pixels, splits), numColumns,
+        std::min(numColumns, kMaxColumnBlocks / splits)};
+}
+
+// All columns at once, on as many multiprocessors as there are.
+constexpr ChannelsLastConfig chooseGridColumns(ChannelsLastShape const& shape, ChannelsLastDevice const& device)
+{
+    int32_t const lanes = columns::widest(shape, kGridColumnLanes);
+    int64_t const numColumns = shape.numColumns(lanes);
+    int64_t const maxSplits = std::max<int64_t>(device.maxGridBlocks() / numColumns, 1);
+    int64_t const pixelsPerSplit = columns::alignedShare(shape.pixels, maxSplits);
+    int64_t const threads = nextPowerOfTwo(ceilDivide(pixelsPerSplit, kTilePixels) * lanes);
+    return {ChannelsLastMethod::kGrid,
+        static_cast<int32_t>(std::clamp<int64_t>(threads, kMinColumnThreads, kColumnThreads)), lanes,
+        static_cast<int32_t>(ceilDivide(shape.pixels, pixelsPerSplit)), pixelsPerSplit, numColumns, numColumns};
+}
+
+constexpr ChannelsLastConfig streamColumns(
+    ChannelsLastShape const& shape, ChannelsLastDevice const& device, int64_t columnsAtOnce)
+{
+    int32_t const lanes = columns::widest(shape, kMaxColumnLanes);
+    int64_t const pixelsPerSplit = columns::alignedShare(shape.pixels, device.maxGridBlocks() / columnsAtOnce);
+    int64_t const vectors = ceilDivide(pixelsPerSplit * lanes, kStreamedThreads); // of a thread
+    auto const steps = static_cast<int32_t>(ceilDivide(vectors, kStepVectors));
+    return {ChannelsLastMethod::kStreamed, kStreamedThreads, lanes,
+        static_cast<int32_t>(ceilDivide(shape.pixels, pixelsPerSplit)), pixelsPerSplit, shape.numColumns(lanes),
+        columnsAtOnce, device.slots(), steps, std::max(steps - (device.slots() - kStepsAhead), 0)};
+}
+
+// One block for each multiprocessor. They work on as many columns at once as a thread has few steps of: not many more
+// than it has slots. [8, 64, 512, 512]: one at once, in 16 steps, took 261 us, two, in 32, 282. [4, 128, 256, 256]:
+// two, in 8 steps, took 74 us, four, in 16, 71, eight, in 32, 76.
+constexpr ChannelsLastConfig chooseStreamedColumns(ChannelsLastShape const& shape, ChannelsLastDevice const& device)
+{
+    int32_t const lanes = columns::widest(shape, kMaxColumnLanes);
+    int64_t const fewSteps = device.slots() * 5 / 4;
+    int64_t const minSplits = ceilDivide(shape.pixels * lanes, fewSteps * kStepVectors * kStreamedThreads);
+    int64_t const numColumns = shape.numColumns(lanes);
+    int64_t const maxAtOnce = std::clamp<int64_t>(device.maxGridBlocks() / minSplits, 1, numColumns);
+    return streamColumns(shape, device, ceilDivide(numColumns, ceilDivide(numColumns, maxAtOnce)));
 }
 
 constexpr bool fitsRegisters(ChannelsLastConfig const& config)
@@ -121,34 +201,33 @@ constexpr bool fitsRegisters(ChannelsLastConfig const& config)
     return config.pixelsPerSplit <= int64_t{config.threads} / config.lanes * kTilePixels;
 }
 
-// One block for each multiprocessor. All columns at once: an image at a time, which the cache would hold, took longer
-// ([8, 64, 512, 512]: 292 us, all at once 284).
-constexpr ChannelsLastConfig chooseGridColumns(ChannelsLastShape const& shape, ChannelsLastDevice const& device)
-{
-    int32_t const lanes = columns::widest(shape, kMaxColumnLanes);
-    int64_t const numColumns = shape.numColumns(lanes);
-    int64_t const numBlocks = std::min(device.numProcessors, kMaxGridColumnBlocks);
-    int64_t const numRounds = ceilDivide(numColumns, numBlocks);
-    int64_t const columnsAtOnce = ceilDivide(numColumns, numRounds);
-    int64_t const evenPixels = ceilDivide(shape.pixels, numBlocks / columnsAtOnce);
-    int64_t const pixelsPerSplit = ceilDivide(evenPixels, kPixelAlignment) * kPixelAlignment;
-    int64_t const splits = ceilDivide(shape.pixels, pixelsPerSplit);
-    return {false, kColumnThreads, lanes, static_cast<int32_t>(splits), pixelsPerSplit, numColumns, columnsAtOnce};
-}
-
+// Clusters hand over in less time than a grid, but are not taken
+// - if they keep less than half of the multiprocessors busy, and a grid all of them. [1, 128, 128, 128]: 64 clustered
+//   blocks of 512 threads took 8.2 us, a grid of 128 of 256 7.5;
+// - of many narrow columns, as each piece of 32 bytes is fetched alone. [16, 64, 128, 128]: took 43.8 us,
+// streamed 36.2.
 constexpr ChannelsLastConfig chooseChannelsLastConfig(ChannelsLastShape const& shape, ChannelsLastDevice const& device)
 {
-    ChannelsLastConfig const resident = chooseResidentColumns(shape, device);
-    return fitsRegisters(resident) ? resident : chooseGridColumns(shape, device);
+    ChannelsLastConfig const cluster = chooseClusterColumns(shape, device);
+    ChannelsLastConfig const grid = chooseGridColumns(shape, device);
+    bool const fitsGrid = fitsRegisters(grid); // of more columns than blocks, each would fit one
+    bool const isIdle = fitsGrid && shape.pixels > kMaxBlockPixels && cluster.threads == kColumnThreads
+        && cluster.blocks() * 2 < device.numProcessors;
+    bool const isNarrow = cluster.method == ChannelsLastMethod::kCluster && cluster.lanes == kMinColumnLanes
+        && columns::widest(shape, kMaxColumnLanes) == kMaxColumnLanes && cluster.blocks() > device.numProcessors;
+    if (fitsRegisters(cluster) && !isIdle && !isNarrow)
+    {
+        return cluster;
+    }
+    return fitsGrid ? grid : chooseStreamedColumns(shape, device);
 }
 
 // Enough for every tensor of images of at most this many pixels, on any GPU: that of the largest shape of a profile
-// serves the smaller ones. A cooperative grid reuses it at every other barrier.
+// serves the smaller ones.
 constexpr int64_t channelsLastWorkspaceBytes(int64_t maxPixels)
 {
     constexpr int64_t kColumnChannels = kMaxColumnLanes * 8;
-    bool const isResident = maxPixels <= kColumnThreads / kMaxColumnLanes * kTilePixels; // even with no cluster
-    return isResident ? 0 : 2 * kMaxGridColumnBlocks * kColumnChannels * kChannelTotalsBytes;
+    return maxPixels <= kMaxBlockPixels ? 0 : 2 * kMaxGridColumnBlocks * kColumnChannels * kTaggedNumbersBytes;
 }
 
 } // namespace trtconv

@@ -2,6 +2,8 @@
 // many pixels.
 #pragma once
 
+#include <type_traits>
+
 #include "common/element_type.cuh"
 #include "instance_norm/channel_sums.h"
 #include "instance_norm/channels_last_config.h"
@@ -16,7 +18,8 @@ template <typename T>
 using ChannelVector = Vector<T, kVectorChannels<T>>;
 
 template <typename T>
-using VectorSums = ChannelSums[kVectorChannels<T>];
+using VectorSums =
+    ChannelSums<std::conditional_t<std::is_same_v<T, __half>, AnchoredPairs, CompensatedSum>>[kVectorChannels<T>];
 
 constexpr int kMaxColumnChannels = kMaxColumnLanes * kVectorChannels<__half>;
 
@@ -44,8 +47,21 @@ __device__ ChannelVector<T> unpacked(uint4 words)
     return reinterpret_cast<ChannelVector<T> const&>(words);
 }
 
+// Which column of those at once a block works on, and which part of it.
+struct BlockPlace
+{
+    int32_t column;
+    int32_t split;
+
+    __device__ explicit BlockPlace(ChannelsLastConfig const& config)
+        : column(static_cast<int32_t>(blockIdx.x / static_cast<uint32_t>(config.splits)))
+        , split(static_cast<int32_t>(blockIdx.x) - column * config.splits)
+    {
+    }
+};
+
 // What a block works on: a run of pixels of a column. And of it, what a thread works on: the vectors first, first +
-// stride, ...
+// stride, ... There is nothing of a column beyond the last.
 struct ColumnPart
 {
     int64_t imageBegin; // vector that the image begins with
@@ -53,14 +69,16 @@ struct ColumnPart
     int64_t vector; // of a pixel that this thread owns
     int64_t first;
     int64_t stride;
-    int64_t count;
+    int32_t rows; // pixels that the block takes at once
+    int32_t pixelsLeft; // from this thread's first on: it has a vector for each `rows` of them
 
     template <typename T>
     __device__ ColumnPart(
-        ChannelsLastTensors<T> const& tensors, ChannelsLastConfig const& config, int64_t column, int32_t split)
+        ChannelsLastTensors<T> const& tensors, ChannelsLastConfig const& config, int64_t anyColumn, int32_t split)
     {
+        bool const exists = anyColumn < config.columns;
+        int64_t const column = exists ? anyColumn : 0;
         int32_t const lanesShift = __ffs(config.lanes) - 1;
-        int32_t const pixelShift = __ffs(static_cast<int32_t>(blockDim.x)) - 1 - lanesShift;
         int64_t const columnsPerImage = (tensors.vectorsPerPixel + config.lanes - 1) >> lanesShift;
         int64_t const image = tensors.vectorsPerPixel <= config.lanes ? column : column / columnsPerImage;
         int64_t const firstPixel = split * config.pixelsPerSplit;
@@ -71,98 +89,143 @@ struct ColumnPart
         columnBegin = (column - image * columnsPerImage) << lanesShift;
         vector = columnBegin + (threadIdx.x & (config.lanes - 1));
         first = imageBegin + pixel * tensors.vectorsPerPixel + vector;
-        stride = tensors.vectorsPerPixel << pixelShift;
-        bool const isInside = vector < tensors.vectorsPerPixel && pixel < endPixel;
-        count = isInside ? (endPixel - pixel + (int64_t{1} << pixelShift) - 1) >> pixelShift : 0;
+        rows = static_cast<int32_t>(blockDim.x >> lanesShift);
+        stride = tensors.vectorsPerPixel * rows;
+        pixelsLeft = exists && vector < tensors.vectorsPerPixel ? static_cast<int32_t>(endPixel - pixel) : 0;
     }
 };
 
-// Some of a thread's vectors: those from `position` on.
-template <typename T, int Size = kTilePixels>
-class PixelTile
+template <typename T>
+__device__ void addVector(VectorSums<T>& sums, uint4 words)
 {
-public:
-    __device__ void load(ColumnPart const& part, ChannelVector<T> const* __restrict__ tensor, int64_t position)
+    ChannelVector<T> const vector = unpacked<T>(words);
+    TRTCONV_UNROLL
+    for (int i = 0; i < kVectorChannels<T>; ++i)
     {
-        ChannelVector<T> const* const source = tensor + part.first + position * part.stride;
-        mCount = static_cast<int32_t>(min(part.count - position, int64_t{Size}));
-        TRTCONV_UNROLL
-        for (int k = 0; k < Size; ++k)
-        {
-            if (k < mCount)
-            {
-                mVectors[k] = reinterpret_cast<uint4 const&>(source[k * part.stride]);
-            }
-        }
+        sums[i].add(toFloat(vector.elements[i]));
     }
+}
 
-    __device__ void addTo(VectorSums<T>& sums) const
+template <typename T>
+__device__ void addVectors(VectorSums<T>& sums, uint4 firstWords, uint4 secondWords)
+{
+    if constexpr (sizeof(T) > 2)
     {
-        constexpr int kStep = sizeof(T) == 2 ? 2 : 1;
-        TRTCONV_UNROLL
-        for (int k = 0; k < Size; k += kStep)
-        {
-            if (kStep == 2 && k + 1 < mCount)
-            {
-                addPair(sums, unpacked<T>(mVectors[k]), unpacked<T>(mVectors[k + kStep - 1]));
-            }
-            else if (k < mCount)
-            {
-                addOne(sums, unpacked<T>(mVectors[k]));
-            }
-        }
+        addVector<T>(sums, firstWords);
+        addVector<T>(sums, secondWords);
     }
-
-    // Stores what the lines make of the tile; of the vector, only `numChannels` are channels.
-    __device__ void storeAlong(SliceMap const (&lines)[kVectorChannels<T>], int64_t numChannels, ColumnPart const& part,
-        ChannelVector<T>* __restrict__ tensor, int64_t position) const
+    else
     {
-        ChannelVector<T>* const target = tensor + part.first + position * part.stride;
-        TRTCONV_UNROLL
-        for (int k = 0; k < Size; ++k)
-        {
-            if (k < mCount)
-            {
-                ChannelVector<T> vector = unpacked<T>(mVectors[k]);
-                TRTCONV_UNROLL
-                for (int i = 0; i < kVectorChannels<T>; ++i)
-                {
-                    vector.elements[i] = fromFloat<T>(lines[i](toFloat(vector.elements[i])));
-                }
-                if (numChannels < kVectorChannels<T>)
-                {
-                    TRTCONV_UNROLL
-                    for (int i = 0; i < kVectorChannels<T>; ++i)
-                    {
-                        vector.elements[i] = i < numChannels ? vector.elements[i] : fromFloat<T>(0.0F);
-                    }
-                }
-                __stcs(reinterpret_cast<uint4*>(target + k * part.stride), reinterpret_cast<uint4 const&>(vector));
-            }
-        }
-    }
-
-private:
-    __device__ static void addPair(VectorSums<T>& sums, ChannelVector<T> const& first, ChannelVector<T> const& second)
-    {
+        ChannelVector<T> const first = unpacked<T>(firstWords);
+        ChannelVector<T> const second = unpacked<T>(secondWords);
         TRTCONV_UNROLL
         for (int i = 0; i < kVectorChannels<T>; ++i)
         {
             sums[i].addPair(toFloat(first.elements[i]), toFloat(second.elements[i]));
         }
     }
+}
 
-    __device__ static void addOne(VectorSums<T>& sums, ChannelVector<T> const& vector)
+// How a thread writes its vectors.
+template <typename T>
+struct VectorMap
+{
+    struct alignas(16) Lines // read as whole vectors
     {
+        SliceMap ofChannel[kVectorChannels<T>];
+    };
+
+    Lines lines;
+    uint4 mask; // of the channels; what lies behind them becomes zero
+
+    __device__ void store(uint4 words, ChannelVector<T>* target) const
+    {
+        ChannelVector<T> vector = unpacked<T>(words);
         TRTCONV_UNROLL
         for (int i = 0; i < kVectorChannels<T>; ++i)
         {
-            sums[i].add(toFloat(vector.elements[i]));
+            vector.elements[i] = fromFloat<T>(lines.ofChannel[i](toFloat(vector.elements[i])));
+        }
+        auto const& mapped = reinterpret_cast<uint4 const&>(vector);
+        __stcs(reinterpret_cast<uint4*>(target),
+            make_uint4(mapped.x & mask.x, mapped.y & mask.y, mapped.z & mask.z, mapped.w & mask.w));
+    }
+};
+
+// Returns a word whose bits below `numBits` are set.
+__device__ inline uint32_t lowBits(int64_t numBits)
+{
+    return numBits >= 32 ? 0xffffffffU : numBits <= 0 ? 0U : (1U << numBits) - 1U;
+}
+
+struct ColumnLines
+{
+    alignas(16) SliceMap ofChannel[kMaxColumnChannels];
+};
+
+// Gives all threads the lines of their vectors; the first threads have one each.
+template <typename T>
+__device__ VectorMap<T> shareLines(SliceMap const& line, ColumnLines& shared, ChannelsLastTensors<T> const& tensors,
+    ColumnPart const& part, int32_t columnChannels)
+{
+    if (threadIdx.x < columnChannels)
+    {
+        shared.ofChannel[threadIdx.x] = line;
+    }
+    __syncthreads();
+    auto const* const vectors = reinterpret_cast<typename VectorMap<T>::Lines const*>(shared.ofChannel);
+    int64_t const numBits = (tensors.channels - part.vector * kVectorChannels<T>)*int64_t{sizeof(T) * 8};
+    return {vectors[part.vector - part.columnBegin],
+        make_uint4(lowBits(numBits), lowBits(numBits - 32), lowBits(numBits - 64), lowBits(numBits - 96))};
+}
+
+// A thread's vectors, in registers.
+template <typename T>
+class PixelTile
+{
+public:
+    __device__ void load(ColumnPart const& part, ChannelVector<T> const* __restrict__ tensor)
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < kTilePixels; ++k)
+        {
+            if (k * part.rows < part.pixelsLeft)
+            {
+                mVectors[k] = reinterpret_cast<uint4 const&>(tensor[part.first + k * part.stride]);
+            }
         }
     }
 
-    uint4 mVectors[Size];
-    int32_t mCount = 0;
+    __device__ void addTo(VectorSums<T>& sums, ColumnPart const& part) const
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < kTilePixels; k += 2)
+        {
+            if ((k + 1) * part.rows < part.pixelsLeft)
+            {
+                addVectors<T>(sums, mVectors[k], mVectors[k + 1]);
+            }
+            else if (k * part.rows < part.pixelsLeft)
+            {
+                addVector<T>(sums, mVectors[k]);
+            }
+        }
+    }
+
+    __device__ void store(VectorMap<T> const& map, ColumnPart const& part, ChannelVector<T>* __restrict__ tensor) const
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < kTilePixels; ++k)
+        {
+            if (k * part.rows < part.pixelsLeft)
+            {
+                map.store(mVectors[k], tensor + part.first + k * part.stride);
+            }
+        }
+    }
+
+private:
+    uint4 mVectors[kTilePixels];
 };
 
 } // namespace trtconv

@@ -1,9 +1,8 @@
-// How the sums of channels-last InstanceNorm come together: of a thread, a block, a cluster, and all blocks of a
-// column.
+// How the sums of channels-last InstanceNorm come together: of a thread, a warp, a block, and a cluster.
 #pragma once
 
-#include <cooperative_groups.h>
-
+#include "common/kernel_launch.cuh"
+#include "instance_norm/async_copy.cuh"
 #include "instance_norm/column_part.cuh"
 
 namespace trtconv
@@ -35,7 +34,7 @@ __device__ void beginSums(VectorSums<T>& sums, ChannelsLastTensors<T> const& ten
     TRTCONV_UNROLL
     for (int sample = 0; sample < kNumSamples; ++sample)
     {
-        if (part.vector < tensors.vectorsPerPixel)
+        if (part.pixelsLeft > 0)
         {
             samples[sample] = samplesOf(tensors, part, sample)[part.vector];
         }
@@ -45,11 +44,11 @@ __device__ void beginSums(VectorSums<T>& sums, ChannelsLastTensors<T> const& ten
     {
         float const values[kNumSamples]{
             toFloat(samples[0].elements[i]), toFloat(samples[1].elements[i]), toFloat(samples[2].elements[i])};
-        sums[i] = ChannelSums(median(values));
+        sums[i] = std::decay_t<decltype(sums[i])>(median(values));
     }
 }
 
-// What the first threads of a block need to know of one channel each; to be loaded early.
+// What a thread needs to know of a channel of its column to finish it; to be loaded early.
 struct ChannelFacts
 {
     float center;
@@ -58,13 +57,14 @@ struct ChannelFacts
     bool isChannel; // there may be less in the last vector, and less vectors in the last column
 
     template <typename T>
-    __device__ ChannelFacts(ChannelsLastTensors<T> const& tensors, ColumnPart const& part, int32_t columnChannels)
+    __device__ ChannelFacts(
+        ChannelsLastTensors<T> const& tensors, ColumnPart const& part, int32_t channelOfColumn, int32_t columnChannels)
         : center(0.0F)
         , scale(0.0F)
         , bias(0.0F)
     {
-        int64_t const channel = part.columnBegin * kVectorChannels<T> + threadIdx.x;
-        isChannel = threadIdx.x < columnChannels && channel < tensors.channels;
+        int64_t const channel = part.columnBegin * kVectorChannels<T> + channelOfColumn;
+        isChannel = channelOfColumn < columnChannels && channel < tensors.channels;
         if (isChannel)
         {
             float values[kNumSamples];
@@ -142,11 +142,12 @@ __device__ void sumOverWarp(ChannelTotals (&totals)[Size], int32_t lanes, Channe
     }
 }
 
-using WarpTotals = ChannelTotals[kColumnThreads / 32][kMaxColumnChannels];
+template <int NumWarps>
+using WarpTotals = ChannelTotals[NumWarps][kMaxColumnChannels];
 
 // Returns, to the first threads of the block, the totals over all of its threads of one channel each.
-template <typename T>
-__device__ ChannelTotals sumOverBlock(VectorSums<T> const& sums, int32_t lanes, WarpTotals& shared)
+template <typename T, int NumWarps>
+__device__ ChannelTotals sumOverBlock(VectorSums<T> const& sums, int32_t lanes, WarpTotals<NumWarps>& shared)
 {
     ChannelTotals totals[kVectorChannels<T>];
     TRTCONV_UNROLL
@@ -168,70 +169,63 @@ __device__ ChannelTotals sumOverBlock(VectorSums<T> const& sums, int32_t lanes, 
     return total;
 }
 
-// Says that this block runs, so that the others of its cluster can write to it.
-template <bool IsCluster>
-__device__ void arriveAtCluster()
+// Gives each block of a cluster the totals of the others: all write theirs into the shared memory of all.
+class ClusterExchange
 {
+public:
+    // To be called early by all threads: none writes before all blocks have.
+    __device__ void begin(int32_t splits, int32_t columnChannels)
+    {
 #if __CUDA_ARCH__ >= 900
-    if constexpr (IsCluster)
-    {
-        cooperative_groups::this_cluster().barrier_arrive();
-    }
+        if (threadIdx.x == 0)
+        {
+            mArrival.initialise(1);
+            mArrival.arriveAndExpect(splits * columnChannels * static_cast<int32_t>(sizeof(ChannelTotals)));
+            publishBarriers();
+        }
+        asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
 #endif
-}
+    }
 
-// Returns, to the first threads of each block, the totals over all blocks of its cluster. Each writes its own to all.
-template <bool IsCluster>
-__device__ ChannelTotals sumOverCluster(ChannelTotals total, int32_t split, int32_t splits, int32_t columnChannels)
-{
+    // Returns, to the first threads of each block, the totals over all blocks of one channel each.
+    __device__ ChannelTotals sum(ChannelTotals const& own, int32_t split, int32_t splits, int32_t columnChannels)
+    {
+        ChannelTotals total;
 #if __CUDA_ARCH__ >= 900
-    if constexpr (IsCluster)
-    {
-        __shared__ ChannelTotals blockTotals[kMaxClusterBlocks][kMaxColumnChannels];
-        auto const cluster = cooperative_groups::this_cluster();
-        cluster.barrier_wait();
-        bool const hasChannel = threadIdx.x < columnChannels;
-        for (int32_t rank = 0; hasChannel && rank < splits; ++rank)
+        asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+        if (threadIdx.x < columnChannels)
         {
-            *cluster.map_shared_rank(&blockTotals[split][threadIdx.x], rank) = total;
+            for (int32_t rank = 0; rank < splits; ++rank)
+            {
+                send(own, &mTotals[split][threadIdx.x], rank);
+            }
+            mArrival.wait(0);
+            for (int32_t rank = 0; rank < splits; ++rank)
+            {
+                total.add(mTotals[rank][threadIdx.x]);
+            }
         }
-        cluster.sync();
-        total = {};
-        for (int32_t rank = 0; hasChannel && rank < splits; ++rank)
-        {
-            total.add(blockTotals[rank][threadIdx.x]);
-        }
-    }
 #endif
-    return total;
-}
+        return total;
+    }
 
-// Returns, to the first threads of the block, the totals of one channel each over all blocks of a column. Its threads
-// share the blocks, in an order that is always the same.
-__device__ inline ChannelTotals sumOverColumn(
-    ChannelTotals const* columnTotals, int32_t splits, int32_t columnChannels, ChannelTotals* shared)
-{
-    int32_t const numStrands = kColumnThreads / columnChannels;
-    int32_t const strand = threadIdx.x / columnChannels;
-    int32_t const channel = threadIdx.x % columnChannels;
-    ChannelTotals total;
-#pragma unroll 8
-    for (int32_t split = strand; split < splits; split += numStrands)
+private:
+    __device__ void send(ChannelTotals const& totals, ChannelTotals* target, int32_t rank)
     {
-        total.add(columnTotals[split * columnChannels + channel]);
+#if __CUDA_ARCH__ >= 900
+        uint32_t address = 0;
+        uint32_t arrival = 0;
+        asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(sharedAddress(target)), "r"(rank));
+        asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(arrival) : "r"(sharedAddress(&mArrival)), "r"(rank));
+        asm volatile(
+            "st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.b64 [%0], {%1, %2}, [%3];" ::"r"(address),
+            "l"(__double_as_longlong(totals.values)), "l"(__double_as_longlong(totals.squares)), "r"(arrival)
+            : "memory");
+#endif
     }
-    shared[threadIdx.x] = total;
-    __syncthreads();
-    total = {};
-    if (strand == 0)
-    {
-#pragma unroll 4
-        for (int32_t i = 0; i < numStrands; ++i)
-        {
-            total.add(shared[i * columnChannels + channel]);
-        }
-    }
-    return total;
-}
+
+    AsyncBarrier mArrival;
+    ChannelTotals mTotals[kMaxClusterBlocks][kMaxColumnChannels];
+};
 
 } // namespace trtconv

@@ -1,5 +1,6 @@
 #include "instance_norm/instance_norm.h"
 
+#include "instance_norm/channels_last.h"
 #include "instance_norm/instance_norm_launch.cuh"
 
 namespace trtconv
@@ -15,6 +16,7 @@ DeviceLimits prepareInstanceNorm()
         allowSharedBytes<__half>(numStages * kStageBytes);
         allowSharedBytes<__nv_bfloat16>(numStages * kStageBytes);
     }
+    prepareInstanceNormChannelsLast(device);
     return device;
 }
 

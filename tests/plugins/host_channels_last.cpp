@@ -1,5 +1,5 @@
-// The arithmetic of channels-last InstanceNorm, run on the host: launch choice, and statistics as the kernels take them,
-// one thread after another.
+// The arithmetic of channels-last InstanceNorm, run on the host: launch choice, and statistics as the kernels take
+// them, one thread after another.
 #include <vector>
 
 #include "instance_norm/channel_sums.h"
@@ -12,35 +12,14 @@ namespace
 
 ChannelsLastConfig chooseFor(int64_t batch, int64_t pixels, int64_t vectors, int64_t const* device)
 {
-    return chooseChannelsLastConfig(
-        {batch, pixels, vectors}, {static_cast<int32_t>(device[0]), device[1] != 0});
+    return chooseChannelsLastConfig({batch, pixels, vectors},
+        {static_cast<int32_t>(device[0]), static_cast<int32_t>(device[1]), static_cast<int32_t>(device[2])});
 }
 
-} // namespace
-
-// `device`: multiprocessors, has clusters. Writes: is resident, threads, lanes, splits, pixels per split,
-// columns, columns at once.
-extern "C" void host_channels_last_config(
-    int64_t batch, int64_t pixels, int64_t vectors, int64_t const* device, int64_t* result)
+// One channel of one image, as `Sum` adds it up. `stride`: the pixels between those of a thread.
+template <typename Sum, bool InPairs>
+ChannelTotals sumChannel(float const* input, int64_t pixels, int64_t pixels_per_split, int64_t stride, float center)
 {
-    ChannelsLastConfig const config = chooseFor(batch, pixels, vectors, device);
-    int64_t const values[]{config.isResident ? 1 : 0, config.threads, config.lanes, config.splits,
-        config.pixelsPerSplit, config.columns, config.columnsAtOnce};
-    std::copy(std::begin(values), std::end(values), result);
-}
-
-extern "C" int64_t host_channels_last_workspace_totals(int64_t max_pixels)
-{
-    return channelsLastWorkspaceBytes(max_pixels) / kChannelTotalsBytes;
-}
-
-// One channel of one image. `stride`: the pixels between those of a thread. `in_pairs`: values of 16 bits.
-extern "C" void host_normalise_channel(float const* input, float* output, int64_t pixels, int64_t pixels_per_split,
-    int64_t stride, int32_t in_pairs, float scale, float bias, float epsilon)
-{
-    float const samples[kNumSamples]{
-        input[sampleIndex(0, pixels)], input[sampleIndex(1, pixels)], input[sampleIndex(2, pixels)]};
-    float const center = median(samples);
     ChannelTotals totals;
     for (int64_t begin = 0; begin < pixels; begin += pixels_per_split)
     {
@@ -48,11 +27,11 @@ extern "C" void host_normalise_channel(float const* input, float* output, int64_
         ChannelTotals blockTotals;
         for (int64_t first = begin; first < std::min(begin + stride, end); ++first)
         {
-            ChannelSums sums(center);
+            ChannelSums<Sum> sums(center);
             int32_t count = 0;
             for (int64_t pixel = first; pixel < end; pixel += stride)
             {
-                if (in_pairs != 0 && pixel + stride < end)
+                if (InPairs && pixel + stride < end)
                 {
                     sums.addPair(input[pixel], input[pixel + stride]);
                     pixel += stride;
@@ -73,6 +52,48 @@ extern "C" void host_normalise_channel(float const* input, float* output, int64_
         }
         totals.add(blockTotals);
     }
+    return totals;
+}
+
+} // namespace
+
+// `device`: multiprocessors, major version, shared bytes of a block. Writes: method, threads, lanes, splits, pixels per
+// split, columns, columns at once, slots, steps, repeated steps.
+extern "C" void host_channels_last_config(
+    int64_t batch, int64_t pixels, int64_t vectors, int64_t const* device, int64_t* result)
+{
+    ChannelsLastConfig const config = chooseFor(batch, pixels, vectors, device);
+    int64_t const values[]{static_cast<int64_t>(config.method), config.threads, config.lanes, config.splits,
+        config.pixelsPerSplit, config.columns, config.columnsAtOnce, config.slots, config.steps, config.repeats};
+    std::copy(std::begin(values), std::end(values), result);
+}
+
+extern "C" int64_t host_channels_last_workspace_numbers(int64_t max_pixels)
+{
+    return channelsLastWorkspaceBytes(max_pixels) / kTaggedNumbersBytes;
+}
+
+extern "C" double host_anchored_sum(float const* values, int32_t count)
+{
+    AnchoredPairs sum;
+    for (int32_t i = 0; i < count; ++i)
+    {
+        sum.add(values[i]);
+    }
+    return sum.exact();
+}
+
+// One channel of one image, of values of 32 bits, fp16 or bf16.
+extern "C" void host_normalise_channel(float const* input, float* output, int64_t pixels, int64_t pixels_per_split,
+    int64_t stride, int32_t is_fp16, int32_t is_bf16, float scale, float bias, float epsilon)
+{
+    float const samples[kNumSamples]{
+        input[sampleIndex(0, pixels)], input[sampleIndex(1, pixels)], input[sampleIndex(2, pixels)]};
+    float const center = median(samples);
+    auto const sum = is_fp16 != 0 ? sumChannel<AnchoredPairs, true>
+        : is_bf16 != 0            ? sumChannel<CompensatedSum, true>
+                                  : sumChannel<CompensatedSum, false>;
+    ChannelTotals const totals = sum(input, pixels, pixels_per_split, stride, center);
     auto const count = static_cast<double>(pixels);
     SliceMap const line = finishChannel(totals, count, 1.0 / count, center, epsilon, scale, bias);
     for (int64_t pixel = 0; pixel < pixels; ++pixel)

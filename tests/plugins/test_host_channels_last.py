@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -16,10 +18,13 @@ from hypothesis import strategies as st
 
 from tests.references import instance_norm_reference, worst_excess
 
-H100 = (132, 1)  # multiprocessors, has clusters
-SMALL_GPU = (14, 0)
+H100 = (132, 9, 232448)  # multiprocessors, major version, shared bytes of a block
+A100 = (108, 8, 166912)
+SMALL_GPU = (14, 7, 65536)
+BLOCK, CLUSTER, GRID, STREAMED = range(4)
 TILE_PIXELS = 8
 MAX_BLOCKS = 1 << 20
+STEP_BYTES, STEP_VECTORS, STEPS_AHEAD = 16384, 4, 2
 
 
 @pytest.fixture(scope="module")
@@ -27,19 +32,23 @@ def maths(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     source = Path(__file__).with_name("host_channels_last.cpp")
     output = tmp_path_factory.mktemp("host_channels_last") / "libhost_channels_last.so"
     library = ctypes.CDLL(str(compile_cpp(source, output, "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")))
-    library.host_channels_last_workspace_totals.restype = ctypes.c_int64
+    library.host_channels_last_workspace_numbers.restype = ctypes.c_int64
+    library.host_anchored_sum.restype = ctypes.c_double
     return library
 
 
 @dataclass(frozen=True)
 class Config:
-    is_resident: int
+    method: int
     threads: int
     lanes: int
     splits: int
     pixels_per_split: int
     columns: int
     columns_at_once: int
+    slots: int
+    steps: int
+    repeats: int
 
     @property
     def blocks(self) -> int:
@@ -47,7 +56,7 @@ class Config:
 
 
 def config_for(maths: ctypes.CDLL, batch: int, pixels: int, vectors: int, device: tuple[int, ...] = H100) -> Config:
-    result = np.zeros(7, dtype=np.int64)
+    result = np.zeros(10, dtype=np.int64)
     sizes = map(ctypes.c_int64, (batch, pixels, vectors))
     maths.host_channels_last_config(*sizes, pointer(np.array(device, dtype=np.int64)), pointer(result))
     return Config(*result.tolist())
@@ -58,64 +67,101 @@ def config_for(maths: ctypes.CDLL, batch: int, pixels: int, vectors: int, device
     batch=st.integers(1, 70000),
     pixels=st.one_of(st.integers(1, 40000), st.integers(1, 1 << 31)),
     vectors=st.integers(1, 300),
-    device=st.sampled_from([H100, SMALL_GPU, (1, 0), (2000, 1)]),
+    device=st.sampled_from([H100, A100, SMALL_GPU, (1, 7, 65536), (2000, 10, 232448), (84, 8, 101376)]),
 )
 def test_every_vector_has_a_thread(
     maths: ctypes.CDLL, batch: int, pixels: int, vectors: int, device: tuple[int, ...]
 ) -> None:
     config = config_for(maths, batch, pixels, vectors, device)
-    processors, has_clusters = device
+    processors, major_version, _ = device
     assert config.lanes in (1, 2, 4, 8)
     assert config.lanes < 2 * vectors
     assert config.columns == batch * -(-vectors // config.lanes)
     assert config.splits * config.pixels_per_split >= pixels
     assert config.threads in (64, 128, 256, 512)
+    assert config.threads >= config.lanes * 8  # a thread for each channel
     assert 1 <= config.columns_at_once <= config.columns
-    if config.is_resident:
-        assert config.pixels_per_split <= config.threads // config.lanes * TILE_PIXELS
-        assert config.splits in ((1, 2, 4, 8) if has_clusters else (1,))
+    if config.method in (BLOCK, CLUSTER):
+        assert config.splits in ((2, 4, 8) if config.method == CLUSTER else (1,))
+        assert config.method == BLOCK or major_version >= 9
         assert config.blocks <= MAX_BLOCKS
     else:
-        assert config.threads == 512
         assert config.blocks <= processors  # all run at once: they wait for each other
         assert (config.splits - 1) * config.pixels_per_split < pixels  # no block is idle
         assert config.pixels_per_split % 32 == 0  # whole cache lines
-        totals = 2 * config.blocks * config.lanes * 8
-        assert totals <= maths.host_channels_last_workspace_totals(ctypes.c_int64(pixels))
+        numbers = 2 * config.blocks * config.lanes * 8
+        assert numbers <= maths.host_channels_last_workspace_numbers(ctypes.c_int64(pixels))
+    if config.method == GRID:
+        assert config.columns_at_once == config.columns
+    if config.method != STREAMED:
+        assert config.pixels_per_split <= config.threads // config.lanes * TILE_PIXELS
+        assert config.slots == 0
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    batch=st.integers(1, 300),
+    pixels=st.integers(1, 1 << 24),
+    vectors=st.integers(1, 300),
+    device=st.sampled_from([H100, A100, SMALL_GPU, (84, 8, 101376)]),
+)
+def test_steps_of_streamed_columns(
+    maths: ctypes.CDLL, batch: int, pixels: int, vectors: int, device: tuple[int, ...]
+) -> None:
+    config = config_for(maths, batch, pixels, vectors, device)
+    if config.method != STREAMED:
+        return
+    assert config.threads == 256
+    assert config.slots * STEP_BYTES + 9216 <= device[2]
+    assert config.steps * STEP_VECTORS * config.threads >= config.pixels_per_split * config.lanes
+    assert (config.steps - 1) * STEP_VECTORS * config.threads < config.pixels_per_split * config.lanes
+    kept = config.steps - config.repeats
+    assert 1 <= kept <= config.slots - STEPS_AHEAD  # or the loads ahead would overwrite them
+    assert config.repeats == 0 or kept == config.slots - STEPS_AHEAD  # no more is read again than needed
 
 
 def test_workspace_grows_with_the_pixels(maths: ctypes.CDLL) -> None:
-    sizes = [maths.host_channels_last_workspace_totals(ctypes.c_int64(pixels)) for pixels in range(1, 3000, 7)]
+    sizes = [maths.host_channels_last_workspace_numbers(ctypes.c_int64(pixels)) for pixels in range(1, 3000, 7)]
     assert sizes == sorted(sizes)
     assert sizes[0] == 0
     assert sizes[-1] > 0
 
 
 @pytest.mark.parametrize(
-    ("batch", "channels", "pixels", "is_resident", "blocks"),
+    ("batch", "channels", "pixels", "method", "blocks", "threads", "lanes"),
     [
-        (1, 256, 64 * 64, 1, 128),  # narrow columns, each a cluster: all multiprocessors at work
-        (64, 256, 8 * 8, 1, 256),
-        (1, 1024, 16, 1, 64),
-        (16, 512, 32 * 32, 1, 256),
-        (1, 64, 256 * 256, 0, 128),
-        (1, 32, 1080 * 1920, 0, 132),
+        (1, 256, 64 * 64, CLUSTER, 64, 256, 4),
+        (4, 64, 64 * 64, CLUSTER, 64, 256, 4),
+        (16, 512, 32 * 32, CLUSTER, 512, 256, 4),  # in twos, not one of 512 threads
+        (64, 256, 8 * 8, BLOCK, 256, 64, 8),
+        (1, 1024, 16, BLOCK, 16, 128, 8),  # wide columns: there is nothing to spread
+        (1, 128, 128 * 128, GRID, 128, 256, 4),  # clusters would leave most multiprocessors idle
+        (1, 64, 256 * 256, GRID, 128, 512, 4),
+        (4, 64, 128 * 128, CLUSTER, 128, 512, 2),
+        (16, 64, 128 * 128, STREAMED, 128, 256, 8),  # clusters would take narrow columns
+        (1, 32, 1080 * 1920, STREAMED, 132, 256, 4),
     ],
 )
 def test_choice_on_the_h100(
-    maths: ctypes.CDLL, batch: int, channels: int, pixels: int, is_resident: int, blocks: int
+    maths: ctypes.CDLL, batch: int, channels: int, pixels: int, method: int, blocks: int, threads: int, lanes: int
 ) -> None:
     config = config_for(maths, batch, pixels, channels // 8)
-    assert (config.is_resident, config.blocks) == (is_resident, blocks)
+    assert (config.method, config.blocks, config.threads, config.lanes) == (method, blocks, threads, lanes)
 
 
-def test_a_column_that_fits_a_block_needs_no_cluster(maths: ctypes.CDLL) -> None:
-    config = config_for(maths, 16, 32 * 32, 512 // 8)
-    assert (config.lanes, config.splits, config.threads) == (4, 1, 512)
+@pytest.mark.parametrize(
+    ("batch", "channels", "pixels", "columns_at_once"),
+    [(8, 64, 512 * 512, 1), (4, 128, 256 * 256, 4), (1, 32, 1080 * 1920, 1), (16, 64, 128 * 128, 16)],
+)
+def test_columns_streamed_at_once_fit_shared_memory_nearly(
+    maths: ctypes.CDLL, batch: int, channels: int, pixels: int, columns_at_once: int
+) -> None:
+    config = config_for(maths, batch, pixels, channels // 8)
+    assert (config.method, config.columns_at_once) == (STREAMED, columns_at_once)
 
 
 def normalise(
-    maths: ctypes.CDLL, x: npt.NDArray[np.float32], scale: float, bias: float, epsilon: float, in_pairs: bool = False
+    maths: ctypes.CDLL, x: npt.NDArray[np.float32], scale: float, bias: float, epsilon: float, dtype: str = "float32"
 ) -> npt.NDArray[np.float32]:
     y = np.full_like(x, np.nan)
     split = max(x.size // 7, 1)
@@ -125,7 +171,8 @@ def normalise(
         ctypes.c_int64(x.size),
         ctypes.c_int64(split),
         ctypes.c_int64(64),
-        in_pairs,
+        dtype == "float16",
+        dtype == "bfloat16",
         *map(ctypes.c_float, (scale, bias, epsilon)),
     )
     return y
@@ -172,11 +219,32 @@ def test_statistics_stay_within_the_bound(maths: ctypes.CDLL, name: str, epsilon
 
 
 @pytest.mark.parametrize("bias", [0.0, 1.25])
-@pytest.mark.parametrize(("mean", "spread"), [(0, 1), (1e3, 30), (60000, 20), (0, 1e-6), (0.1, 10)])
-def test_pairs_of_fp16_stay_within_the_bound(maths: ctypes.CDLL, mean: float, spread: float, bias: float) -> None:
-    x = np.random.default_rng(3).normal(mean, spread, 20011).astype(np.float16).astype(np.float32)
-    y = normalise(maths, x, 0.75, bias, 1e-12, in_pairs=True)
-    assert excess(x, y, 0.75, bias, 1e-12, np.float16) <= 1
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(("mean", "spread"), [(0, 1), (1e3, 30), (60000, 20), (0, 1e-6), (0.1, 10), (-5000, 20000)])
+def test_pairs_of_16_bits_stay_within_the_bound(
+    maths: ctypes.CDLL, mean: float, spread: float, dtype: str, bias: float
+) -> None:
+    type_ = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float16)
+    noise = np.random.default_rng(3).normal(mean, spread, 20011)
+    x = np.clip(noise, -65504, 65504).astype(type_).astype(np.float32)
+    y = normalise(maths, x, 0.75, bias, 1e-12, dtype)
+    assert excess(x, y, 0.75, bias, 1e-12, type_) <= 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_anchored_sum_of_large_and_small_pairs_is_exact(maths: ctypes.CDLL, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    large = generator.integers(-2047, 2048, 16) * 64.0  # of two fp16 numbers each
+    small = generator.integers(-(1 << 14), 1 << 14, 16) * 2.0**-24
+    pairs = np.where(generator.random(16) < 0.5, large, small).astype(np.float32)
+    total = maths.host_anchored_sum(pointer(pairs), ctypes.c_int32(pairs.size))
+    assert total == math.fsum(pairs.tolist())
+
+
+@pytest.mark.parametrize("value", [65504.0, -65504.0, 2.0**-24, 0.25])
+def test_anchored_sums_of_the_largest_and_smallest_numbers_are_exact(maths: ctypes.CDLL, value: float) -> None:
+    x = np.full(20011, value, dtype=np.float32)
+    assert (normalise(maths, x, 3.0, 0.01, 1e-5, "float16") == np.float32(0.01)).all()
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -1234.5, 60000.0, 3e18])
