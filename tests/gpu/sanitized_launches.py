@@ -33,7 +33,9 @@ CASES = (
     Case("InstanceNorm", (2, 20, 3, 3), "fp16", 0, "channels_last"),  # a block
     Case("InstanceNorm", (2, 64, 40, 40), "fp16", 0, "channels_last"),  # clusters
     Case("InstanceNorm", (1, 36, 40, 40), "fp32", 0, "channels_last"),
-    Case("InstanceNorm", (2, 60, 300, 301), "fp16", 0, "channels_last"),  # a cooperative grid
+    Case("InstanceNorm", (2, 60, 300, 301), "fp16", 0, "channels_last"),  # streamed, columns side by side
+    Case("InstanceNorm", (1, 60, 256, 256), "fp16", 0, "channels_last"),  # a cooperative grid
+    Case("InstanceNorm", (2, 60, 450, 450), "fp16", 0, "channels_last"),  # streamed in turn, parts of each read again
     Case("ReflectPad", (2, 3, 50, 61), "fp32", 4),
     Case("ReflectPad", (2, 3, 64, 64), "fp16", 3),
     Case("ReflectPad", (1, 5, 9, 10, 11), "int8", 2),

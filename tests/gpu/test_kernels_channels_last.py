@@ -195,7 +195,9 @@ def test_instance_norm_of_more_than_2_31_elements(kernels: KernelLibrary) -> Non
     assert (y[:, -1000:, 20:] == 0).all()
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 500000), (4, 16, 1000), (1, 256, 4096), (2, 2, 30000)])
+@pytest.mark.parametrize(
+    "shape", [(1, 8, 500000), (4, 16, 1000), (1, 256, 4096), (2, 2, 30000), (1, 64, 65536), (3, 60, 200000)]
+)
 def test_instance_norm_repeats_bit_for_bit(kernels: KernelLibrary, shape: tuple[int, ...]) -> None:
     x = torch.randn(*shape, device="cuda", dtype=torch.float16)
     scale, bias = parameters(shape[1], torch.float16)
