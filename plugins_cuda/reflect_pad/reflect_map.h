@@ -39,15 +39,19 @@ struct PadAxis
     FastDivisor<Index> outputSize;
 };
 
-template <typename Index>
+constexpr int32_t kAnyRank = 0;
+
+// Of tensors of one rank, which compilers make much of, or of any.
+template <typename Index, int32_t Rank = kAnyRank>
 struct PadMap
 {
-    int32_t rank;
-    PadAxis<Index> axes[kMaxRank];
+    int32_t anyRank;
+    PadAxis<Index> axes[Rank == kAnyRank ? kMaxRank : Rank];
     Index numInputs;
     Index numOutputs;
 
-    TRTCONV_HOST_DEVICE PadAxis<Index> const& columns() const { return axes[rank - 1]; }
+    TRTCONV_HOST_DEVICE int32_t rank() const { return Rank == kAnyRank ? anyRank : Rank; }
+    TRTCONV_HOST_DEVICE PadAxis<Index> const& columns() const { return axes[rank() - 1]; }
 };
 
 template <typename Index>
@@ -58,23 +62,23 @@ TRTCONV_HOST_DEVICE Index inputCoordinate(PadAxis<Index> const& axis, Index outp
 }
 
 // Returns where in the input the row begins that output row `row` copies: a row is a run of the last axis.
-template <typename Index>
-TRTCONV_HOST_DEVICE Index inputRowBegin(PadMap<Index> const& map, Index row)
+template <typename Index, int32_t Rank>
+TRTCONV_HOST_DEVICE Index inputRowBegin(PadMap<Index, Rank> const& map, Index row)
 {
     Index begin = 0;
-    for (int32_t i = map.rank - 2; i >= 0; --i)
+    for (int32_t i = map.rank() - 2; i > 0; --i)
     {
         PadAxis<Index> const& axis = map.axes[i];
         Index const outer = axis.outputSize.divide(row);
         begin += inputCoordinate(axis, static_cast<Index>(row - outer * axis.outputSize.value())) * axis.inputStride;
         row = outer;
     }
-    return begin;
+    return map.rank() == 1 ? begin : begin + inputCoordinate(map.axes[0], row) * map.axes[0].inputStride;
 }
 
 // Returns the input word that output word `output` copies.
-template <typename Index>
-TRTCONV_HOST_DEVICE Index inputOf(PadMap<Index> const& map, Index output)
+template <typename Index, int32_t Rank>
+TRTCONV_HOST_DEVICE Index inputOf(PadMap<Index, Rank> const& map, Index output)
 {
     PadAxis<Index> const& axis = map.columns();
     Index const row = axis.outputSize.divide(output);
@@ -98,8 +102,8 @@ struct PadRun
 };
 
 // Returns the run of the `count` outputs from `output` on.
-template <typename Index>
-TRTCONV_HOST_DEVICE PadRun<Index> runOf(PadMap<Index> const& map, Index output, Index count)
+template <typename Index, int32_t Rank>
+TRTCONV_HOST_DEVICE PadRun<Index> runOf(PadMap<Index, Rank> const& map, Index output, Index count)
 {
     PadAxis<Index> const& axis = map.columns();
     Index const row = axis.outputSize.divide(output);

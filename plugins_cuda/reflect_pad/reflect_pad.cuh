@@ -64,8 +64,8 @@ __device__ uint4 reversed(uint4 vector)
 }
 
 // Whether all words of a vector of that many belong to the output.
-template <typename Index>
-__device__ bool isWhole(PadMap<Index> const& map, Coordinate<Index> begin, int32_t vectorSize)
+template <typename Index, int32_t Rank>
+__device__ bool isWhole(PadMap<Index, Rank> const& map, Coordinate<Index> begin, int32_t vectorSize)
 {
     return begin >= 0 && begin + vectorSize <= static_cast<Coordinate<Index>>(map.numOutputs);
 }
@@ -77,8 +77,9 @@ class WordBatch
 {
 public:
     // Takes vectors off `rest`, a bit for each lane whose `begin` is meant, and loads their words. All lanes take part.
+    template <int32_t Rank>
     __device__ void load(
-        Word const* __restrict__ input, PadMap<Index> const& map, Coordinate<Index> begin, uint32_t& rest)
+        Word const* __restrict__ input, PadMap<Index, Rank> const& map, Coordinate<Index> begin, uint32_t& rest)
     {
         uint32_t const lane = threadIdx.x % 32;
         TRTCONV_UNROLL
@@ -135,9 +136,9 @@ constexpr int kPadBlocksPerProcessor = sizeof(Index) == 4 ? kProcessorThreads / 
 
 // Rows of any width, at any alignment: a thread a vector. `baseOffset` is the number of words between the last aligned
 // address and the output. Vectors within a row, or within its reflected part, are moved whole.
-template <typename Word, typename Index>
+template <typename Word, typename Index, int32_t Rank>
 __global__ __launch_bounds__(kPadThreads, kPadBlocksPerProcessor<Index>) void padByReflection(
-    Word const* __restrict__ input, Word* __restrict__ output, __grid_constant__ PadMap<Index> const map,
+    Word const* __restrict__ input, Word* __restrict__ output, __grid_constant__ PadMap<Index, Rank> const map,
     int32_t baseOffset, Index numVectors)
 {
     constexpr Index kVectorSize = kPadVectorBytes / sizeof(Word);
@@ -196,9 +197,9 @@ struct ChannelTail
 };
 
 // Where every word is an aligned vector.
-template <typename Index>
+template <typename Index, int32_t Rank>
 __global__ __launch_bounds__(kPadThreads) void padVectorsByReflection(uint4 const* __restrict__ input,
-    uint4* __restrict__ output, __grid_constant__ PadMap<Index> const map,
+    uint4* __restrict__ output, __grid_constant__ PadMap<Index, Rank> const map,
     __grid_constant__ ChannelTail<Index> const tail)
 {
     Index const step = gridDim.x * Index{kPadThreads};

@@ -146,11 +146,11 @@ constexpr PadWords widenWords(PadShape shape, int32_t elementBytes, uint64_t ali
     return {shape, bytes};
 }
 
-template <typename Index>
-PadMap<Index> makePadMap(PadShape const& shape)
+template <typename Index, int32_t Rank = kAnyRank>
+PadMap<Index, Rank> makePadMap(PadShape const& shape)
 {
-    PadMap<Index> map{};
-    map.rank = shape.rank;
+    PadMap<Index, Rank> map{};
+    map.anyRank = shape.rank;
     map.numInputs = static_cast<Index>(shape.numInputs());
     map.numOutputs = static_cast<Index>(shape.numOutputs());
     int64_t inputStride = 1;
