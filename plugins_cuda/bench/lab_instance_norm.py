@@ -1,6 +1,7 @@
 """Try launch choices of InstanceNorm:  python -m plugins_cuda.bench.lab_instance_norm LAB_LIBRARY [METHOD]...
 
-The methods are resident, streamed, split and own, the library's choice; LAB_SHAPES names a few shapes by number.
+The methods are resident, clustered, streamed, split and own, the library's choice; LAB_SHAPES names a few shapes by
+number.
 
 Checks each variant against a float64 reference, then prints its time beside that of a device copy of the same bytes and
 of native TensorRT 10.6 (H100, measured once). The library is built from lab_instance_norm.cu; needs torch and a GPU.
@@ -20,11 +21,13 @@ import torch
 
 from plugins_cuda.bench.graph_timing import median_microseconds
 
-RESIDENT, STREAMED, SPLIT = range(3)
-METHODS = ("resident", "streamed", "split")
+RESIDENT, CLUSTERED, STREAMED, SPLIT = range(4)
+METHODS = ("resident", "clustered", "streamed", "split")
 OWN_CHOICE = "own"
 STREAM_THREADS = 512 + 256 + 64
 RING_BYTES = 14 * 16384
+CLUSTER_THREADS = 512
+CLUSTER_BYTES = 232448 - 1024
 PROCESSORS = 132
 EPSILON = 1e-5
 
@@ -82,14 +85,17 @@ def resident_choices(case: Case) -> Iterator[Any]:
         is_ragged = case.slice_size * torch.finfo(case.dtype).bits % 128 != 0
         fewest = 256 // torch.finfo(case.dtype).bits if is_ragged else 4
         lanes = max(fewest, 1 << (ceil_divide(case.num_vectors, per_lane) - 1).bit_length())
-        if per_lane > most or lanes > 8 * 1024:
+        if per_lane > most or lanes > 1024:
             continue
         for threads in (64, 128, 256, 512, 1024):
-            per_slice = max(lanes // threads, 1)
-            is_spread = per_slice > 1 and threads >= 256 and case.num_slices * lanes <= 3 * PROCESSORS * 1024
-            if (per_slice == 1 and (threads == lanes or lanes <= 32)) or (per_slice <= 8 and is_spread):
-                blocks = ceil_divide(case.num_slices * lanes, threads)
-                yield choice(RESIDENT, threads, lanes, per_lane, per_slice, 0, blocks)
+            if threads == lanes or lanes <= 32:
+                yield choice(RESIDENT, threads, lanes, per_lane, 1, 0, ceil_divide(case.num_slices * lanes, threads))
+
+
+def clustered_choices(case: Case) -> Iterator[Any]:
+    per_block = ceil_divide(ceil_divide(case.num_vectors, 2), 32) * 32
+    if case.num_vectors >= 1024 and per_block * 16 <= CLUSTER_BYTES:
+        yield choice(CLUSTERED, CLUSTER_THREADS, 0, 0, 2, per_block, case.num_slices * 2)
 
 
 def streamed_choices(case: Case) -> Iterator[Any]:
@@ -115,6 +121,7 @@ def split_choices(case: Case) -> Iterator[Any]:
 
 CHOICES: dict[str, Callable[[Case], Iterator[Any]]] = {
     "resident": resident_choices,
+    "clustered": clustered_choices,
     "streamed": streamed_choices,
     "split": split_choices,
     OWN_CHOICE: lambda _: iter([choice(-1, 0, 0, 0, 0, 0, 0)]),

@@ -61,6 +61,31 @@ __device__ inline void copyAsync(void* target, void const* source, uint32_t numB
         : "memory");
 }
 
+// Stores 8 bytes in another block of the cluster, at the same place as here; they count as come on its `barrier`.
+__device__ inline void storeAsync(double* target, double value, AsyncBarrier& barrier, uint32_t block)
+{
+    asm volatile("{\n"
+                 ".reg .b32 target, barrier;\n"
+                 "mapa.shared::cluster.u32 target, %0, %3;\n"
+                 "mapa.shared::cluster.u32 barrier, %1, %3;\n"
+                 "st.async.shared::cluster.mbarrier::complete_tx::bytes.b64 [target], %2, [barrier];\n"
+                 "}\n" ::"r"(sharedAddress(target)),
+        "r"(sharedAddress(&barrier)), "l"(__double_as_longlong(value)), "r"(block)
+        : "memory");
+}
+
+// By whole warps: says that they have begun, and its published barriers are ready. The arrival that cooperative_groups
+// has waits for all of device memory, a microsecond.
+__device__ inline void arriveAtCluster()
+{
+    asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+}
+
+__device__ inline void waitForCluster()
+{
+    asm volatile("barrier.cluster.wait.aligned;" ::: "memory");
+}
+
 __device__ inline uint32_t loadAcquired(uint32_t const* address)
 {
     uint32_t value = 0;

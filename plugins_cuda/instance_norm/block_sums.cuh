@@ -9,9 +9,9 @@ namespace trtconv
 
 constexpr unsigned kAllLanes = 0xffffffffU;
 
-// Gives each of `lanes` neighbouring threads of a warp, a power of two from 2 on, the sum over all of them.
-// Half of them add up the deviations and half the squares, which takes half as many exchanges.
-__device__ inline SliceSums sumOverLanes(SliceSums const& sums, uint32_t lanes)
+// Of `lanes` neighbouring threads of a warp, a power of two from 2 on, the first half gets the sum of all deviations
+// and the other half that of all squares: that takes half as many exchanges.
+__device__ inline double halfOfSums(SliceSums const& sums, uint32_t lanes)
 {
     uint32_t const half = lanes / 2;
     bool const addsSquares = (threadIdx.x & half) != 0;
@@ -21,8 +21,15 @@ __device__ inline SliceSums sumOverLanes(SliceSums const& sums, uint32_t lanes)
     {
         own += __shfl_xor_sync(kAllLanes, own, distance);
     }
-    double const other = __shfl_xor_sync(kAllLanes, own, half);
-    return addsSquares ? SliceSums{other, own} : SliceSums{own, other};
+    return own;
+}
+
+// Gives each of `lanes` neighbouring threads of a warp, a power of two from 2 on, the sum over all of them.
+__device__ inline SliceSums sumOverLanes(SliceSums const& sums, uint32_t lanes)
+{
+    double const own = halfOfSums(sums, lanes);
+    double const other = __shfl_xor_sync(kAllLanes, own, lanes / 2);
+    return (threadIdx.x & (lanes / 2)) != 0 ? SliceSums{other, own} : SliceSums{own, other};
 }
 
 // Gives every warp that calls it the sum over `numWarps` warps, a power of two, once all have left theirs in
@@ -36,10 +43,15 @@ __device__ inline SliceSums sumOfWarps(SliceSums const* warpSums, uint32_t numWa
 // Leaves the sum over the calling warp in `warpSums`.
 __device__ inline void leaveSumOfWarp(SliceSums const& sums, SliceSums* warpSums)
 {
-    SliceSums const ofWarp = sumOverLanes(sums, kWarpSize);
+    double const ofWarp = halfOfSums(sums, kWarpSize);
+    SliceSums& target = warpSums[threadIdx.x / kWarpSize];
     if (threadIdx.x % kWarpSize == 0)
     {
-        warpSums[threadIdx.x / kWarpSize] = ofWarp;
+        target.deviations = ofWarp;
+    }
+    else if (threadIdx.x % kWarpSize == kWarpSize / 2)
+    {
+        target.squares = ofWarp;
     }
 }
 

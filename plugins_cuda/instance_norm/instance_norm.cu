@@ -9,12 +9,12 @@ namespace trtconv
 DeviceLimits prepareInstanceNorm()
 {
     DeviceLimits const device = compiledDeviceLimits();
-    int32_t const numStages = launchLimits(device).numStages();
-    if (numStages > 0)
+    if (device.majorVersion >= kHopperMajorVersion)
     {
-        allowSharedBytes<float>(numStages * kStageBytes);
-        allowSharedBytes<__half>(numStages * kStageBytes);
-        allowSharedBytes<__nv_bfloat16>(numStages * kStageBytes);
+        LaunchLimits const limits = launchLimits(device);
+        allowSharedBytes<float>(limits);
+        allowSharedBytes<__half>(limits);
+        allowSharedBytes<__nv_bfloat16>(limits);
     }
     prepareInstanceNormChannelsLast(device);
     return device;

@@ -18,8 +18,16 @@ constexpr int32_t kMaxTileVectors = 8;
 constexpr int32_t kMaxResidentThreads = 1024; // of a block
 constexpr int32_t kMinLanes = 4; // below that, idle threads cost less than finer groups
 constexpr int32_t kSmallBlockThreads = 128; // several slices in a block
-// Of each block of a cluster. H100, [1,64,256,256] fp32: 12.0 us in 2 blocks of 1024, 15.0 in 4 of 512.
-constexpr int32_t kClusterThreads = 1024;
+
+constexpr int32_t kClusterThreads = 512; // of each block of a cluster
+constexpr int32_t kClusterBlocks = 2; // of 4 or 8, the H100 does not take as many as fit its multiprocessors
+// A full tile for each thread. H100, [1,64,32768] fp16: 4.4 us in clusters, 5.7 in one block each; [1,64,16384]
+// fp32: 4.6 and 4.2.
+constexpr int64_t kMinClusteredSize = kClusterBlocks * kClusterThreads * kMaxTileSize;
+// Vectors that a thread asks for before it needs them. H100, [1,64,256,256] fp32: 9.4 us with 8, 10.1 with 14.
+constexpr int32_t kClusterStagesAhead = 8;
+constexpr int32_t kClusterStaticBytes = 1024; // shared memory beside the stages
+
 constexpr int32_t kSplitThreads = 256; // several blocks per slice
 constexpr int32_t kSplitBlocksPerProcessor = 8;
 constexpr int32_t kMaxSplitBlocks = 2048; // bounds the workspace on any GPU: 8 blocks on each of 256 multiprocessors
@@ -34,8 +42,6 @@ constexpr int32_t kStageVectors = kSumThreads * 2; // that arrive together: 16 K
 constexpr int32_t kStageBytes = kStageVectors * kVectorBytes;
 constexpr int32_t kMaxStages = 16;
 constexpr int32_t kStreamStaticBytes = 2048; // shared memory beside the stages
-// Of a cluster. H100, [1,16,512,512] fp32: 17.4 us in clusters of 8, 15.3 streamed.
-constexpr int32_t kMaxResidentBlocks = 4;
 constexpr int32_t kMaxStreamBlocks = 512; // bounds the workspace; no GPU has so many multiprocessors
 
 // What a choice depends on.
@@ -71,8 +77,9 @@ struct SliceShape
 
 enum class InstanceNormMethod : int32_t
 {
-    kResident, // slices in registers, each in part of a warp, a block or a cluster of blocks
-    kStreamed, // slices in shared memory, each in a group of blocks
+    kResident, // slices in registers, each in part of a warp or in a block
+    kClustered, // slices in shared memory, each in a cluster of blocks, all at once
+    kStreamed, // slices in shared memory, each in a group of blocks, one after another
     kSplit, // two kernels, each of which reads the tensor
 };
 
@@ -105,19 +112,9 @@ TRTCONV_HOST_DEVICE constexpr int32_t splitTileVectors(int32_t vectorSize)
     return vectorSize == 1 ? kMaxTileVectors : kMaxTileVectors / 2;
 }
 
-constexpr bool fitsOneBlock(int64_t sliceSize, int32_t vectorSize)
+constexpr bool fitsOneBlock(int64_t numVectors, int32_t vectorSize)
 {
-    return sliceSize / vectorSize <= kMaxResidentThreads * tileVectors(vectorSize);
-}
-
-// One block, or a cluster, if all clusters are at work at once: where slices come in turns, streaming is faster.
-constexpr bool fitsRegisters(SliceShape const& shape, LaunchLimits const& limits)
-{
-    int64_t const lanes = ceilDivide(shape.numVectors(), tileVectors(shape.vectorSize));
-    bool const hasClusters = limits.majorVersion >= kHopperMajorVersion;
-    return lanes <= kMaxResidentThreads
-        || (hasClusters && lanes <= kMaxResidentBlocks * kClusterThreads
-            && shape.numSlices * nextPowerOfTwo(lanes) <= int64_t{limits.numProcessors} * kClusterThreads);
+    return numVectors <= kMaxResidentThreads * tileVectors(vectorSize);
 }
 
 // Full tiles keep most loads in flight per thread; a small tensor is spread over more threads until the GPU is busy.
@@ -133,13 +130,36 @@ constexpr InstanceNormConfig chooseResident(SliceShape const& shape, LaunchLimit
         lanes = nextPowerOfTwo(ceilDivide(shape.numVectors(), vectorsPerLane));
     }
     lanes = std::max<int64_t>(lanes, shape.minLanes());
-    int64_t const threads = lanes <= kWarpSize ? kSmallBlockThreads
-        : lanes <= kMaxResidentThreads         ? lanes
-                                               : kClusterThreads;
-    int64_t const blocksPerSlice = std::max<int64_t>(lanes / threads, 1);
+    int64_t const threads = lanes <= kWarpSize ? kSmallBlockThreads : lanes;
     int64_t const blocks = ceilDivide(shape.numSlices * lanes, threads);
     return {InstanceNormMethod::kResident, static_cast<int32_t>(threads), static_cast<int32_t>(lanes), vectorsPerLane,
-        static_cast<int32_t>(blocksPerSlice), 0, std::min(blocks, kMaxGridBlocks)};
+        1, 0, std::min(blocks, kMaxGridBlocks)};
+}
+
+// Of each of so many blocks: whole warps.
+constexpr int64_t vectorsOfBlock(SliceShape const& shape, int64_t blocksPerSlice)
+{
+    return ceilDivide(ceilDivide(shape.numVectors(), blocksPerSlice), kWarpSize) * kWarpSize;
+}
+
+// That a block of a cluster can hold.
+constexpr int32_t maxClusterVectors(LaunchLimits const& limits)
+{
+    return (limits.sharedBytesPerBlock - kClusterStaticBytes) / kVectorBytes;
+}
+
+// If all clusters are at work at once: where slices come in turns, streaming is faster.
+constexpr bool fitsClusters(SliceShape const& shape, LaunchLimits const& limits)
+{
+    return limits.majorVersion >= kHopperMajorVersion && shape.vectorSize > 1 && shape.sliceSize >= kMinClusteredSize
+        && shape.numSlices * kClusterBlocks <= limits.numProcessors
+        && vectorsOfBlock(shape, kClusterBlocks) <= maxClusterVectors(limits);
+}
+
+constexpr InstanceNormConfig chooseClustered(SliceShape const& shape)
+{
+    return {InstanceNormMethod::kClustered, kClusterThreads, 0, 0, kClusterBlocks,
+        vectorsOfBlock(shape, kClusterBlocks), shape.numSlices * kClusterBlocks};
 }
 
 constexpr InstanceNormConfig chooseSplit(SliceShape const& shape, int32_t numProcessors)
@@ -148,7 +168,7 @@ constexpr InstanceNormConfig chooseSplit(SliceShape const& shape, int32_t numPro
     int64_t const vectorsPerRound = int64_t{kSplitThreads} * splitTileVectors(shape.vectorSize);
     int64_t const wantedSplits = std::clamp<int64_t>(
         ceilDivide(wantedBlocks, shape.numSlices), 1, ceilDivide(shape.numVectors(), vectorsPerRound));
-    int64_t const vectorsPerBlock = ceilDivide(ceilDivide(shape.numVectors(), wantedSplits), kWarpSize) * kWarpSize;
+    int64_t const vectorsPerBlock = vectorsOfBlock(shape, wantedSplits);
     int64_t const splits = ceilDivide(shape.numVectors(), vectorsPerBlock);
     int64_t const blocks = std::min(shape.numSlices * splits, kMaxGridBlocks);
     return {InstanceNormMethod::kSplit, kSplitThreads, 0, 0, static_cast<int32_t>(splits), vectorsPerBlock, blocks};
@@ -156,9 +176,8 @@ constexpr InstanceNormConfig chooseSplit(SliceShape const& shape, int32_t numPro
 
 constexpr InstanceNormConfig makeStreamed(SliceShape const& shape, int64_t blocksPerSlice, int64_t numGroups)
 {
-    int64_t const vectorsPerBlock = ceilDivide(ceilDivide(shape.numVectors(), blocksPerSlice), kWarpSize) * kWarpSize;
-    return {InstanceNormMethod::kStreamed, kStreamThreads, 0, 0, static_cast<int32_t>(blocksPerSlice), vectorsPerBlock,
-        blocksPerSlice * std::min(numGroups, shape.numSlices)};
+    return {InstanceNormMethod::kStreamed, kStreamThreads, 0, 0, static_cast<int32_t>(blocksPerSlice),
+        vectorsOfBlock(shape, blocksPerSlice), blocksPerSlice * std::min(numGroups, shape.numSlices)};
 }
 
 // How long a slice takes its group, in vectors that a block could move meanwhile. Fitted to the H100 (see
@@ -198,7 +217,11 @@ constexpr bool fitsStages(InstanceNormConfig const& config, LaunchLimits const& 
 
 constexpr InstanceNormConfig chooseInstanceNormConfig(SliceShape const& shape, LaunchLimits const& limits)
 {
-    if (fitsRegisters(shape, limits))
+    if (fitsClusters(shape, limits))
+    {
+        return chooseClustered(shape);
+    }
+    if (fitsOneBlock(shape.numVectors(), shape.vectorSize))
     {
         return chooseResident(shape, limits);
     }
@@ -228,7 +251,7 @@ static_assert(kH100.numStages() == 14);
 // [8,64,512,512] fp16: 202 us by 8 blocks, 204 by 6, 209 by 4; [1,32,1080,1920] fp16: 112 us by 44 blocks, 121 by 33.
 static_assert(chooseInstanceNormConfig({512, 512 * 512, 0, 8}, kH100).blocksPerSlice == 8);
 static_assert(chooseInstanceNormConfig({32, 1080 * 1920, 0, 8}, kH100).blocksPerSlice == 44);
-static_assert(chooseInstanceNormConfig({64, 256 * 256, 0, 8}, kH100).blocksPerSlice == 2); // a cluster
+static_assert(chooseInstanceNormConfig({64, 256 * 256, 0, 8}, kH100).method == InstanceNormMethod::kClustered);
 static_assert(chooseInstanceNormConfig({8192, 32 * 32, 0, 8}, kH100).lanesPerSlice == 32); // a warp, full tiles
 static_assert(chooseInstanceNormConfig({1, 1 << 28, 0, 8}, kH100).method == InstanceNormMethod::kSplit);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/kernel_launch.cuh"
+#include "instance_norm/clustered_slices.cuh"
 #include "instance_norm/instance_norm.h"
 #include "instance_norm/resident_slices.cuh"
 #include "instance_norm/split_slices.cuh"
@@ -33,15 +34,16 @@ SliceShape sliceShape(InstanceNormArguments const& arguments)
 }
 
 template <typename T>
-void allowSharedBytes(int32_t numBytes)
+void allowSharedBytes(LaunchLimits const& limits)
 {
     constexpr int32_t kVectorSize = kVectorBytes / sizeof(T);
-    auto const allow = [&](auto* kernel)
+    auto const allow = [](auto* kernel, int32_t numBytes)
     {
         checkCuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, numBytes),
             "cudaFuncSetAttribute");
     };
-    allow(normaliseStreamedSlices<T, kVectorSize>);
+    allow(normaliseClusteredSlices<T, kVectorSize>, maxClusterVectors(limits) * kVectorBytes);
+    allow(normaliseStreamedSlices<T, kVectorSize>, limits.numStages() * kStageBytes);
 }
 
 template <typename T, int VectorSize>
@@ -68,6 +70,7 @@ public:
         switch (mConfig.method)
         {
         case InstanceNormMethod::kResident: return launchResident<tileVectors(VectorSize)>();
+        case InstanceNormMethod::kClustered: return launchClustered();
         case InstanceNormMethod::kStreamed: return launchStreamed();
         case InstanceNormMethod::kSplit: return launchSplit();
         }
@@ -96,12 +99,19 @@ private:
         {
             ++log2Lanes;
         }
-        KernelLaunch launch = makeLaunch();
-        if (mConfig.blocksPerSlice > 1)
+        makeLaunch().run(kWhat, kernel, mTensors, log2Lanes);
+    }
+
+    void launchClustered() const
+    {
+        if constexpr (VectorSize > 1)
         {
+            auto const vectorsPerBlock = static_cast<int32_t>(mConfig.vectorsPerBlock);
+            KernelLaunch launch = makeLaunch();
+            launch.useSharedBytes(vectorsPerBlock * kVectorBytes);
             launch.useClusters(mConfig.blocksPerSlice);
+            launch.run(kWhat, normaliseClusteredSlices<T, VectorSize>, mTensors, vectorsPerBlock);
         }
-        launch.run(kWhat, kernel, mTensors, log2Lanes);
     }
 
     void launchStreamed() const

@@ -4,8 +4,9 @@
 // Tiles of up to 32 elements are summed in float, each around its own mean, so no large mean and no outlier costs
 // digits. The sum itself carries its rounding errors along (Knuth's exact addition): an output near zero is x minus a
 // nearly equal mean, and needs that mean to far more digits than a float has. Tiles are merged in double, relative to
-// the median of three elements: near the mean, as one outlier must not move it. Merging is plain addition in a fixed
-// order, so results repeat bit for bit.
+// one element, which among n is at most sqrt(n) standard deviations off the mean: of a slice of one block, that is near
+// enough. Of a larger one it is the median of three elements, as one outlier must not move it. Merging is plain
+// addition in a fixed order, so results repeat bit for bit.
 //
 // Limit: |x - mean| up to 1e18, where 32 squares still fit a float. An infinity or NaN makes the whole slice NaN.
 #pragma once
@@ -44,6 +45,14 @@ TRTCONV_HOST_DEVICE inline float median(float const (&samples)[kNumSamples])
     return fmaxf(low, fminf(high, samples[2]));
 }
 
+// Has the value computed here, not where it is used: while a thread waits for the next ones.
+TRTCONV_HOST_DEVICE inline void computeHere([[maybe_unused]] float& value)
+{
+#ifdef __CUDA_ARCH__
+    asm volatile("" : "+f"(value));
+#endif
+}
+
 // A sum of floats together with the sum of its rounding errors.
 struct CompensatedSum
 {
@@ -59,6 +68,12 @@ struct CompensatedSum
     }
 
     TRTCONV_HOST_DEVICE void add(int /*index*/, float value) { add(value); }
+    TRTCONV_HOST_DEVICE void addUpHere()
+    {
+        computeHere(sum);
+        computeHere(error);
+    }
+
     TRTCONV_HOST_DEVICE float rounded() const { return sum; }
     TRTCONV_HOST_DEVICE double exact() const { return static_cast<double>(sum) + error; }
 };
@@ -75,6 +90,15 @@ public:
         float const total = mSums[index & 1] + value;
         mDropped[index & 1] += value - (total - mSums[index & 1]);
         mSums[index & 1] = total;
+    }
+
+    TRTCONV_HOST_DEVICE void addUpHere()
+    {
+        for (int i = 0; i < 2; ++i)
+        {
+            computeHere(mSums[i]);
+            computeHere(mDropped[i]);
+        }
     }
 
     TRTCONV_HOST_DEVICE float rounded() const { return withoutAnchors() + (mDropped[0] + mDropped[1]); }
@@ -112,20 +136,16 @@ TRTCONV_HOST_DEVICE inline SliceSums sumsOfElement(float value, float shift)
     return {deviation, deviation * deviation};
 }
 
-// Sums the `count` elements valueAt(i), i in [0, Size), for which isValid(i). `Sum` is CompensatedSum or AnchoredSum.
+// Sums over the `count` elements valueAt(i), i in [0, Size), for which isValid(i); `total`, a CompensatedSum or an
+// AnchoredSum, has added them up.
 template <typename Sum, int Size, typename ValueAt, typename IsValid>
-TRTCONV_HOST_DEVICE SliceSums sumTile(ValueAt const& valueAt, IsValid const& isValid, int count, float shift)
+TRTCONV_HOST_DEVICE SliceSums sumsAround(
+    Sum const& total, ValueAt const& valueAt, IsValid const& isValid, int count, float shift)
 {
     static_assert(Size <= 32, "32 squares of 1e18 still fit a float");
     if (count == 0)
     {
         return {};
-    }
-    Sum total;
-    TRTCONV_UNROLL
-    for (int i = 0; i < Size; ++i)
-    {
-        total.add(i, isValid(i) ? valueAt(i) : 0.0F);
     }
     float const center =
         total.rounded() / static_cast<float>(count); // near the mean; what it lacks is accounted for below

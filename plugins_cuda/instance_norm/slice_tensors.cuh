@@ -32,7 +32,7 @@ struct InstanceNormTensors
         return makeSliceSpan(slice * sliceSize, sliceSize, baseOffset, VectorSize);
     }
 
-    // What all sums of a slice are relative to.
+    // What all sums of a slice are relative to, unless one block has all of it.
     __device__ float shiftOf(SliceSpan const& span) const
     {
         float samples[kNumSamples];
@@ -112,16 +112,40 @@ struct Tile
 
     __device__ float operator()(int i) const { return toFloat(vectors[i / VectorSize].elements[i % VectorSize]); }
 
-    // Sums of the first `numValid` vectors.
-    __device__ SliceSums sums(int numValid, float shift) const
+    __device__ void addVector(int k, TileSum<T>& total) const
     {
-        auto const isValid = [&](int i) { return i / VectorSize < numValid; };
-        return sumTile<TileSum<T>, kSize>(*this, isValid, numValid * VectorSize, shift);
+        TRTCONV_UNROLL
+        for (int i = k * VectorSize; i < (k + 1) * VectorSize; ++i)
+        {
+            total.add(i, (*this)(i));
+        }
     }
 
-    __device__ SliceSums sums(float shift) const
+    // Sums of the first `numValid` vectors; `total` has added up all, those that do not exist as zeros.
+    __device__ SliceSums sumsAround(TileSum<T> const& total, int numValid, float shift) const
     {
-        return sumTile<TileSum<T>, kSize>(*this, [](int) { return true; }, kSize, shift);
+        auto const isValid = [&](int i) { return i / VectorSize < numValid; };
+        return trtconv::sumsAround<TileSum<T>, kSize>(total, *this, isValid, numValid * VectorSize, shift);
+    }
+
+    __device__ SliceSums sumsAround(TileSum<T> const& total, float shift) const
+    {
+        return trtconv::sumsAround<TileSum<T>, kSize>(total, *this, [](int) { return true; }, kSize, shift);
+    }
+
+    __device__ SliceSums sums(int numValid, float shift) const { return sumsAround(total(), numValid, shift); }
+    __device__ SliceSums sums(float shift) const { return sumsAround(total(), shift); }
+
+private:
+    __device__ TileSum<T> total() const
+    {
+        TileSum<T> total;
+        TRTCONV_UNROLL
+        for (int k = 0; k < NumVectors; ++k)
+        {
+            addVector(k, total);
+        }
+        return total;
     }
 };
 

@@ -211,6 +211,7 @@ private:
     __device__ SliceSums sumStages(int32_t numVectors, float shift)
     {
         SumTile tile;
+        TileSum<T> total;
         TRTCONV_UNROLL
         for (int k = 0; k < tile.kNumVectors; ++k)
         {
@@ -229,13 +230,14 @@ private:
                     mCursor.advance();
                 }
             }
+            tile.addVector(k, total);
         }
         if (numVectors >= tile.kNumVectors * kSumThreads)
         {
-            return tile.sums(shift);
+            return tile.sumsAround(total, shift);
         }
         auto const left = numVectors - static_cast<int32_t>(threadIdx.x);
-        return tile.sums(left <= 0 ? 0 : (left + kSumThreads - 1) / kSumThreads, shift);
+        return tile.sumsAround(total, left <= 0 ? 0 : (left + kSumThreads - 1) / kSumThreads, shift);
     }
 
     template <typename Body>

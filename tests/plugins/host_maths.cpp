@@ -27,6 +27,8 @@ Sharing sharingOf(InstanceNormConfig const& config, SliceShape const& shape)
     {
     case InstanceNormMethod::kResident:
         return {1, shape.numVectors(), config.lanesPerSlice, config.vectorsPerLane, true};
+    case InstanceNormMethod::kClustered:
+        return {config.blocksPerSlice, config.vectorsPerBlock, kClusterThreads, kMaxTileSize / shape.vectorSize, false};
     case InstanceNormMethod::kStreamed:
         return {config.blocksPerSlice, config.vectorsPerBlock, kSumThreads, kSumTileSize / shape.vectorSize, false};
     default:
@@ -65,8 +67,12 @@ void forEachTile(SliceSpan const& span, Sharing const& sharing, int32_t vectorSi
     }
 }
 
-float shiftOf(float const* slice, int64_t count)
+float shiftOf(InstanceNormMethod method, float const* slice, int64_t count)
 {
+    if (method == InstanceNormMethod::kResident)
+    {
+        return slice[0];
+    }
     float const samples[kNumSamples]{
         slice[sampleIndex(0, count)], slice[sampleIndex(1, count)], slice[sampleIndex(2, count)]};
     return median(samples);
@@ -89,8 +95,13 @@ SliceSums sumsOfSlice(
                 forEachVector(span, sharing, vectorSize, first, end, [&](int64_t element)
                     { values.insert(values.end(), input + element, input + element + vectorSize); });
                 auto const count = static_cast<int>(values.size());
-                threadSums.add(sumTile<Sum, kMaxTileSize>(
-                    [&](int i) { return values[i]; }, [&](int i) { return i < count; }, count, shift));
+                Sum total;
+                for (int i = 0; i < count; ++i)
+                {
+                    total.add(i, values[i]);
+                }
+                threadSums.add(sumsAround<Sum, kMaxTileSize>(
+                    total, [&](int i) { return values[i]; }, [&](int i) { return i < count; }, count, shift));
             };
             forEachTile(span, sharing, vectorSize, block, thread, addTile,
                 [&](int64_t element) { threadSums.add(sumsOfElement(input[element], shift)); });
@@ -131,7 +142,7 @@ extern "C" void host_instance_norm(float const* input, float const* scale, float
     for (int64_t slice = 0; slice < num_slices; ++slice)
     {
         SliceSpan const span = makeSliceSpan(slice * slice_size, slice_size, base_offset, vector_size);
-        float const shift = shiftOf(input + span.begin, slice_size);
+        float const shift = shiftOf(config.method, input + span.begin, slice_size);
         SliceSums const sums = is_half != 0 ? sumsOfSlice<AnchoredSum>(input, span, shift, sharing, vector_size)
                                             : sumsOfSlice<CompensatedSum>(input, span, shift, sharing, vector_size);
         SliceMoments const moments = finishMoments(sums, 1.0 / static_cast<double>(slice_size), shift, epsilon);
@@ -170,13 +181,38 @@ extern "C" int32_t host_find_bad_pad(int32_t rank, int64_t const* sizes, int64_t
     return findBadPad(rank, sizes, pads);
 }
 
-// Returns which input element the output element is a copy of. `fast` asks for the 32-bit arithmetic.
+namespace
+{
+
+// Calls visit(map) with the map that a kernel gets. `fast` asks for the 32-bit arithmetic.
+template <typename Visit>
+auto withPadMap(PadShape const& shape, bool fast, Visit const& visit)
+{
+    if (!fast)
+    {
+        return visit(makePadMap<int64_t>(shape));
+    }
+    switch (shape.rank)
+    {
+    case 3: return visit(makePadMap<uint32_t, 3>(shape));
+    case 4: return visit(makePadMap<uint32_t, 4>(shape));
+    default: return visit(makePadMap<uint32_t>(shape));
+    }
+}
+
+} // namespace
+
+// Returns which input element the output element is a copy of.
 extern "C" int64_t host_pad_source(
     int32_t rank, int64_t const* sizes, int64_t const* pads, int64_t output, int32_t fast)
 {
     PadShape const shape = makePadShape(Layout::kLinear, 1, rank, sizes, pads);
-    return fast != 0 ? inputOf(makePadMap<uint32_t>(shape), static_cast<uint32_t>(output))
-                     : inputOf(makePadMap<int64_t>(shape), output);
+    return withPadMap(shape, fast != 0,
+        [&](auto const& map)
+        {
+            using Index = decltype(map.numOutputs);
+            return static_cast<int64_t>(inputOf(map, static_cast<Index>(output)));
+        });
 }
 
 extern "C" int32_t host_fits_fast_index(int32_t rank, int64_t const* sizes, int64_t const* pads)
@@ -209,8 +245,8 @@ namespace
 {
 
 // Adds to `output` what the kernel writes of one vector, in the two ways that it does so.
-template <typename Index>
-void padVector(PadMap<Index> const& map, int64_t begin, int32_t vectorSize, int32_t const* input, int32_t* output)
+template <typename Index, int32_t Rank>
+void padVector(PadMap<Index, Rank> const& map, int64_t begin, int32_t vectorSize, int32_t const* input, int32_t* output)
 {
     auto const numOutputs = static_cast<int64_t>(map.numOutputs);
     auto const count = static_cast<Index>(vectorSize);
@@ -237,10 +273,10 @@ void padVector(PadMap<Index> const& map, int64_t begin, int32_t vectorSize, int3
     }
 }
 
-template <typename Index>
-void padLikeKernel(PadShape const& shape, int32_t baseOffset, int32_t vectorSize, int32_t const* input, int32_t* output)
+template <typename Map>
+void padLikeKernel(Map const& map, PadShape const& shape, int32_t baseOffset, int32_t vectorSize, int32_t const* input,
+    int32_t* output)
 {
-    PadMap<Index> const map = makePadMap<Index>(shape);
     int64_t const numVectors = countVectors(shape.numOutputs(), baseOffset, vectorSize);
     int64_t const threads = choosePadBlocks(numVectors) * kPadThreads;
     for (int64_t thread = 0; thread < threads; ++thread)
@@ -259,12 +295,6 @@ extern "C" void host_reflect_pad(int32_t rank, int64_t const* sizes, int64_t con
     int32_t vector_size, int32_t fast, int32_t const* input, int32_t* output)
 {
     PadShape const shape = makePadShape(Layout::kLinear, 1, rank, sizes, pads);
-    if (fast != 0)
-    {
-        padLikeKernel<uint32_t>(shape, base_offset, vector_size, input, output);
-    }
-    else
-    {
-        padLikeKernel<int64_t>(shape, base_offset, vector_size, input, output);
-    }
+    withPadMap(
+        shape, fast != 0, [&](auto const& map) { padLikeKernel(map, shape, base_offset, vector_size, input, output); });
 }

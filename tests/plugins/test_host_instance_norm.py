@@ -23,7 +23,7 @@ H100 = (9, 232448)  # major version of the compute capability, bytes of shared m
 RTX_5090 = (12, 101376)
 A100 = (8, 166912)
 EPSILON = 1e-5
-RESIDENT, STREAMED, SPLIT = range(3)
+RESIDENT, CLUSTERED, STREAMED, SPLIT = range(4)
 
 
 def normalise_on_host(
@@ -159,13 +159,18 @@ def test_launch_is_legal_and_covers_the_slice(
         assert per_lane * vector_size <= 32
         assert lanes * per_lane >= num_vectors
         assert slice_size % vector_size == offset == 0 or lanes >= min(2 * (vector_size - 1), slice_size)
-        # Several slices share a block only within its warps; several blocks share a slice only as a cluster.
-        assert lanes <= 32 or lanes == config["threads"] * config["per_slice"]
-        assert config["per_slice"] in ((1, 2, 4) if gpu[0] >= 9 else (1,))
-        assert config["blocks"] % config["per_slice"] == 0
+        # Several slices share a block only within its warps.
+        assert lanes <= 32 or lanes == config["threads"]
         return
     assert config["per_slice"] * config["per_block"] >= num_vectors
-    if config["method"] == STREAMED:
+    if config["method"] == CLUSTERED:
+        assert gpu[0] >= 9
+        assert vector_size > 1
+        assert config["threads"] == 512
+        assert config["per_block"] * 16 <= gpu[1] - 1024
+        assert config["per_slice"] == 2
+        assert config["blocks"] == 2 * num_slices <= num_processors
+    elif config["method"] == STREAMED:
         assert gpu[0] >= 9
         assert vector_size > 1
         assert config["per_block"] * 16 <= gpu[1] - 2048
@@ -181,7 +186,17 @@ def test_launch_is_legal_and_covers_the_slice(
     ("shape", "gpu", "method"),
     [
         ((8192, 1024, 4), H100, RESIDENT),
-        ((64, 1 << 16, 8), H100, RESIDENT),
+        ((64, (1 << 15) - 8, 8), H100, RESIDENT),
+        ((64, 1 << 15, 8), H100, CLUSTERED),
+        ((64, 1 << 15, 8), A100, RESIDENT),
+        ((64, 1 << 15, 1), H100, SPLIT),  # input and output aligned differently
+        ((67, 1 << 15, 4), H100, RESIDENT),
+        ((66, 1 << 16, 8), H100, CLUSTERED),
+        ((67, 1 << 16, 8), H100, STREAMED),  # more slices than pairs of multiprocessors
+        ((64, 1 << 16, 8), A100, SPLIT),
+        ((2, 115712, 4), H100, CLUSTERED),  # as much as two blocks hold, in whole warps
+        ((2, 115720, 4), H100, STREAMED),
+        ((85, 1 << 16, 8), RTX_5090, STREAMED),
         ((512, 512 * 512, 4), H100, STREAMED),
         ((32, 1080 * 1920, 8), H100, STREAMED),
         ((32, 1080 * 1920, 8), RTX_5090, STREAMED),

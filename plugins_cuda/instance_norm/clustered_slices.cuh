@@ -1,0 +1,177 @@
+// Slices in the shared memory of a cluster of two blocks: one kernel, which reads each once. For sm_90 and later.
+//
+// A thread asks for its vectors some ahead and sums them up as they come, so that only the last are waited for.
+#pragma once
+
+#include <cuda_pipeline_primitives.h>
+
+#include "common/kernel_launch.cuh"
+#include "instance_norm/async_copy.cuh"
+#include "instance_norm/block_sums.cuh"
+#include "instance_norm/slice_tensors.cuh"
+
+namespace trtconv
+{
+
+struct ClusterShared
+{
+    AsyncBarrier summed;
+    SliceSums warpSums[kClusterBlocks * kClusterThreads / kWarpSize]; // of all blocks
+};
+static_assert(sizeof(ClusterShared) <= kClusterStaticBytes);
+
+// The part of a slice that one block holds. Thread i has vectors i, i + kClusterThreads, ..., for itself alone.
+template <typename T, int VectorSize>
+class ClusterPart
+{
+public:
+    __device__ ClusterPart(
+        InstanceNormTensors<T> const& tensors, SliceSpan const& span, T* held, uint32_t rank, int32_t vectorsPerBlock)
+        : mHeld(held)
+        , mFirstElement(span.bodyBegin + int64_t{rank} * vectorsPerBlock * VectorSize)
+        , mNumVectors(static_cast<int32_t>(
+              max(min(span.numVectors - int64_t{rank} * vectorsPerBlock, int64_t{vectorsPerBlock}), int64_t{0})))
+        , mInput(tensors.input + mFirstElement)
+        , mOutput(tensors.output + mFirstElement)
+    {
+    }
+
+    __device__ void requestFirst() const
+    {
+        TRTCONV_UNROLL
+        for (int stage = 0; stage < kClusterStagesAhead; ++stage)
+        {
+            request(stage);
+        }
+    }
+
+    // Sums up the vectors of this thread, after requestFirst.
+    __device__ SliceSums sum(float shift) const
+    {
+        SliceSums sums;
+        for (int32_t stage = 0; stage * kClusterThreads < mNumVectors; stage += SumTile::kNumVectors)
+        {
+            SumTile tile;
+            TileSum<T> total;
+            TRTCONV_UNROLL
+            for (int k = 0; k < SumTile::kNumVectors; ++k)
+            {
+                __pipeline_wait_prior(kClusterStagesAhead - 1);
+                int32_t const index = indexIn(stage + k);
+                tile.vectors[k] = {};
+                if (index < mNumVectors)
+                {
+                    tile.vectors[k] = loadVector<VectorSize>(mHeld + index * VectorSize);
+                }
+                request(stage + k + kClusterStagesAhead);
+                tile.addVector(k, total);
+                total.addUpHere();
+            }
+            int32_t const left = mNumVectors - indexIn(stage);
+            sums.add(left > (SumTile::kNumVectors - 1) * kClusterThreads
+                    ? tile.sumsAround(total, shift)
+                    : tile.sumsAround(total, left <= 0 ? 0 : (left + kClusterThreads - 1) / kClusterThreads, shift));
+        }
+        return sums;
+    }
+
+    __device__ void map(SliceMap const& map) const
+    {
+#pragma unroll 4
+        for (int32_t index = indexIn(0); index < mNumVectors; index += kClusterThreads)
+        {
+            storeMapped(mOutput + index * VectorSize, loadVector<VectorSize>(mHeld + index * VectorSize), map);
+        }
+    }
+
+private:
+    using SumTile = Tile<T, VectorSize, kMaxTileSize / VectorSize>;
+
+    __device__ static int32_t indexIn(int32_t stage)
+    {
+        return stage * kClusterThreads + static_cast<int32_t>(threadIdx.x);
+    }
+
+    // Beyond the last there is nothing to ask for, but it counts.
+    __device__ void request(int32_t stage) const
+    {
+        int32_t const index = indexIn(stage);
+        if (index < mNumVectors)
+        {
+            __pipeline_memcpy_async(mHeld + index * VectorSize, mInput + index * VectorSize, kVectorBytes);
+        }
+        __pipeline_commit();
+    }
+
+    T* mHeld;
+    int64_t mFirstElement;
+    int32_t mNumVectors;
+    T const* mInput;
+    T* mOutput;
+};
+
+// Gives every thread of the cluster the sum over all of its threads: each warp tells its sums to all blocks.
+__device__ inline SliceSums sumOverCluster(SliceSums const& sums, ClusterShared& shared, uint32_t rank)
+{
+    constexpr uint32_t kWarps = kClusterThreads / kWarpSize;
+    double const ofWarp = halfOfSums(sums, kWarpSize);
+    SliceSums& target = shared.warpSums[rank * kWarps + threadIdx.x / kWarpSize];
+    if (threadIdx.x % (kWarpSize / 2) == 0)
+    {
+        bool const hasSquares = threadIdx.x % kWarpSize != 0;
+        for (uint32_t block = 0; block < kClusterBlocks; ++block)
+        {
+            storeAsync(hasSquares ? &target.squares : &target.deviations, ofWarp, shared.summed, block);
+        }
+    }
+    shared.summed.wait(0);
+    return sumOfWarps(shared.warpSums, kClusterBlocks * kWarps);
+}
+
+template <typename T, int VectorSize>
+__global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
+    __grid_constant__ InstanceNormTensors<T> const tensors, int32_t vectorsPerBlock)
+{
+#if __CUDA_ARCH__ >= 900
+    extern __shared__ __align__(128) char held[];
+    __shared__ ClusterShared shared;
+    if (threadIdx.x == 0)
+    {
+        shared.summed.initialise(1);
+        shared.summed.arriveAndExpect(sizeof(shared.warpSums));
+        publishBarriers();
+    }
+    __syncwarp();
+    arriveAtCluster();
+    uint32_t const rank = blockIdx.x % kClusterBlocks;
+    int64_t const slice = blockIdx.x / kClusterBlocks;
+    SliceSpan const span = tensors.template span<VectorSize>(slice);
+    ClusterPart<T, VectorSize> const part(tensors, span, reinterpret_cast<T*>(held), rank, vectorsPerBlock);
+    auto const thread = static_cast<int32_t>(threadIdx.x);
+    bool const hasEdge = rank == 0 && thread < span.numEdges;
+    int64_t const edgeElement = hasEdge ? span.edge(thread, VectorSize) : 0;
+    int64_t const channel = tensors.channelOf(slice);
+    waitForCluster(); // before any copy is under way: it would wait for that too
+    waitForEarlierWork();
+    part.requestFirst();
+    T const edge = hasEdge ? tensors.input[edgeElement] : T{};
+    float const shift = tensors.shiftOf(span);
+    T const scale = tensors.scale[channel];
+    T const bias = tensors.bias[channel];
+
+    SliceSums sums = part.sum(shift);
+    if (hasEdge)
+    {
+        sums.add(sumsOfElement(toFloat(edge), shift));
+    }
+    sums = sumOverCluster(sums, shared, rank);
+    SliceMap const map = tensors.mapOf(sums, shift, toFloat(scale), toFloat(bias));
+    part.map(map);
+    if (hasEdge)
+    {
+        tensors.output[edgeElement] = fromFloat<T>(map(toFloat(edge)));
+    }
+#endif
+}
+
+} // namespace trtconv
