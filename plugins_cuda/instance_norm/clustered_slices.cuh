@@ -138,7 +138,6 @@ __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
     if (threadIdx.x == 0)
     {
         shared.summed.initialise(1);
-        shared.summed.arriveAndExpect(sizeof(shared.warpSums));
         publishBarriers();
     }
     __syncwarp();
@@ -152,6 +151,10 @@ __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
     int64_t const edgeElement = hasEdge ? span.edge(thread, VectorSize) : 0;
     int64_t const channel = tensors.channelOf(slice);
     waitForCluster(); // before any copy is under way: it would wait for that too
+    if (threadIdx.x == 0)
+    {
+        shared.summed.arriveAndExpect(sizeof(shared.warpSums)); // some may have come by now: that is counted too
+    }
     waitForEarlierWork();
     part.requestFirst();
     T const edge = hasEdge ? tensors.input[edgeElement] : T{};
