@@ -3,7 +3,9 @@
 // Each block gives its totals to those that finish the channels, a warp a channel, which give the line to each block;
 // where few blocks share a column each finishes all channels. What is given are words of 8 bytes, half of each the
 // round that it belongs to: a word is written at once, so whoever sees the round sees the rest. No block gives totals
-// of a round before it has all lines of the last one, so no word is overwritten before it was taken.
+// of a round before it has all lines of the last one, so no word is overwritten before it was taken. Few blocks have no
+// lines to wait for: one may give totals of a round while another still takes those of the last one, but not of the
+// next, so rounds take turns with two memories.
 #pragma once
 
 #include <cooperative_groups.h>
@@ -84,8 +86,8 @@ public:
     {
         if (threadIdx.x < mColumnChannels)
         {
-            totalsAt(threadIdx.x, mSplit)->give(0, 0, 0);
-            lineAt(threadIdx.x, mSplit)->give(0, 0, 0);
+            mTotals[threadIdx.x * mSplits + mSplit].give(0, 0, 0);
+            mLines[threadIdx.x * mSplits + mSplit].give(0, 0, 0);
         }
         return cooperative_groups::this_grid().barrier_arrive();
     }
@@ -103,7 +105,7 @@ public:
         bool const hasChannel = threadIdx.x < mColumnChannels;
         if (hasChannel)
         {
-            totalsAt(threadIdx.x, mSplit)
+            totalsAt(threadIdx.x, mSplit, round)
                 ->give(__double_as_longlong(total.values), __double_as_longlong(total.squares), round);
         }
         if (areFew())
@@ -120,9 +122,10 @@ private:
 
     __device__ bool areFew() const { return mSplits <= kFewSplits; }
 
-    __device__ TaggedNumbers* totalsAt(int32_t channel, int32_t split) const
+    __device__ TaggedNumbers* totalsAt(int32_t channel, int32_t split, uint32_t round) const
     {
-        return mTotals + channel * mSplits + split;
+        TaggedNumbers* const totals = areFew() && round % 2 == 0 ? mLines : mTotals;
+        return totals + channel * mSplits + split;
     }
 
     __device__ TaggedNumbers* lineAt(int32_t channel, int32_t split) const
@@ -166,7 +169,7 @@ private:
                 {
                     if (begin + stride * k < mSplits)
                     {
-                        isComplete = totalsAt(channel, begin + stride * k)->take(taken[k], round) && isComplete;
+                        isComplete = totalsAt(channel, begin + stride * k, round)->take(taken[k], round) && isComplete;
                     }
                 }
             }
@@ -205,7 +208,7 @@ private:
     int32_t mSplits;
     int32_t mSplit;
     TaggedNumbers* mTotals; // of each channel, those of each block
-    TaggedNumbers* mLines; // for each block, that of each channel
+    TaggedNumbers* mLines; // for each block, that of each channel; or totals of every other round
 };
 
 } // namespace trtconv

@@ -36,6 +36,7 @@ CASES = (
     Case("InstanceNorm", (2, 60, 300, 301), "fp16", 0, "channels_last"),  # streamed, columns side by side
     Case("InstanceNorm", (1, 60, 256, 256), "fp16", 0, "channels_last"),  # a cooperative grid
     Case("InstanceNorm", (2, 60, 450, 450), "fp16", 0, "channels_last"),  # streamed in turn, parts of each read again
+    Case("InstanceNorm", (27, 90, 87, 96), "fp16", 0, "channels_last"),  # likewise, few blocks a column
     Case("ReflectPad", (2, 3, 50, 61), "fp32", 4),
     Case("ReflectPad", (2, 3, 64, 64), "fp16", 3),
     Case("ReflectPad", (1, 5, 9, 10, 11), "int8", 2),
