@@ -20,8 +20,11 @@ FloatArray = npt.NDArray[np.float32]
 
 H100_PROCESSORS = 132
 H100 = (9, 232448)  # major version of the compute capability, bytes of shared memory for a block
+B200 = (10, 232448)
 RTX_5090 = (12, 101376)
 A100 = (8, 166912)
+T4 = (7, 65536)
+STAGE_VECTORS = 1024  # that a streamed launch moves at once
 EPSILON = 1e-5
 RESIDENT, CLUSTERED, STREAMED, SPLIT = range(4)
 
@@ -130,12 +133,12 @@ def test_slices_of_several_blocks_are_normalised_once(
 
 @settings(deadline=None, max_examples=600)
 @given(
-    num_slices=st.one_of(st.integers(1, 100), st.integers(1, 1 << 24)),
+    num_slices=st.one_of(st.integers(1, 100), st.integers(1, 1 << 24), st.integers(1 << 24, 1 << 33)),
     slice_size=st.one_of(st.integers(1, 1 << 16), st.integers(1 << 16, 1 << 22), st.integers(1, 1 << 33)),
     vector_size=st.sampled_from([1, 4, 8]),
     offset=st.integers(0, 7),
-    num_processors=st.integers(1, 600),
-    gpu=st.sampled_from([H100, RTX_5090, A100]),
+    num_processors=st.integers(1, 2000),
+    gpu=st.sampled_from([H100, B200, RTX_5090, A100, T4]),
 )
 def test_launch_is_legal_and_covers_the_slice(
     maths: ctypes.CDLL,
@@ -173,7 +176,8 @@ def test_launch_is_legal_and_covers_the_slice(
     elif config["method"] == STREAMED:
         assert gpu[0] >= 9
         assert vector_size > 1
-        assert config["per_block"] * 16 <= gpu[1] - 2048
+        # The ring holds a whole part, or its loader waits for ever; the last stage of one may not be full.
+        assert -(-config["per_block"] // STAGE_VECTORS) <= (gpu[1] - 2048) // (STAGE_VECTORS * 16)
         # All blocks are on the GPU at once, since those of a group wait for each other.
         assert config["blocks"] <= num_processors
         assert config["blocks"] % config["per_slice"] == 0
@@ -202,6 +206,8 @@ def test_launch_is_legal_and_covers_the_slice(
         ((32, 1080 * 1920, 8), RTX_5090, STREAMED),
         ((32, 1080 * 1920, 8), A100, SPLIT),
         ((32, 1080 * 1920, 1), H100, SPLIT),  # input and output aligned differently
+        ((1, 132 * 14 * STAGE_VECTORS * 8, 8), H100, STREAMED),  # all rings full
+        ((1, 132 * (14 * STAGE_VECTORS + 32) * 8, 8), H100, SPLIT),  # a ring that held no whole part would hang
         ((1, 1 << 28, 8), H100, SPLIT),  # more than all shared memory
     ],
 )
@@ -242,6 +248,8 @@ OUTLIER = NORMAL.copy()
 OUTLIER[..., 0] = 1000.0
 LARGE_OUTLIER = RNG.normal(size=(1, 1, 1 << 21))
 LARGE_OUTLIER[..., 0] = 1e5  # sums relative to it would leave the mean too few digits
+BLOCK_OUTLIER = RNG.normal(size=(1, 2, (1 << 15) - 1))  # as large as a slice in registers can be
+BLOCK_OUTLIER[..., 0] = 1e8  # 181 standard deviations off the mean, and what the sums are relative to
 LATE_OUTLIER = NORMAL.copy()
 LATE_OUTLIER[..., 13007] = -1e6
 ADVERSARIAL = {
@@ -261,6 +269,7 @@ ADVERSARIAL = {
     "magnitude 1e-15": (1e-15 * NORMAL).astype(np.float32),
     "first element an outlier": OUTLIER.astype(np.float32),
     "first element an outlier of a large slice": LARGE_OUTLIER.astype(np.float32),
+    "first element an outlier of a full block": BLOCK_OUTLIER.astype(np.float32),
     "late outlier": LATE_OUTLIER.astype(np.float32),
     "slow ramp": np.linspace(0, 1e4, NORMAL.size).reshape(NORMAL.shape).astype(np.float32),
     "one half large": np.where(np.arange(20011) < 10000, 1e5, 1e-3) + NORMAL.astype(np.float32),
