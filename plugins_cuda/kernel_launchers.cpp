@@ -90,7 +90,7 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
     return statusOf(
         [&]
         {
-            static OncePerDevice<DeviceLimits> prepared(prepareInstanceNorm);
+            static auto& prepared = *new OncePerDevice<DeviceLimits>(prepareInstanceNorm);
             auto const launch = format == TRTCONV_FORMAT_LINEAR ? launchInstanceNorm : launchInstanceNormChannelsLast;
             launch({input, scale, bias, output, workspace, batch * channels, channels, slice_size, epsilon, type},
                 prepared.get(), static_cast<cudaStream_t>(stream));

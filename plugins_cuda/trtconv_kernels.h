@@ -2,9 +2,10 @@
  *
  * Every function that returns int returns 0 when the work was enqueued; a positive cudaError_t when CUDA refused it;
  * and a TRTCONV_ERROR_* when an argument is wrong, in which case nothing was enqueued. None of them allocates or
- * synchronises, so all may be captured into a CUDA graph. `stream` is a cudaStream_t; tensors are on the current
- * device, contiguous in the given format, aligned to their elements (to 16 bytes in a format that is not linear), and
- * the output overlaps no input. An empty tensor enqueues nothing. */
+ * synchronises, so all may be captured into a CUDA graph. The first call on a device readies the kernels there, for the
+ * context that is current: programs keep to one context a device, and do not reset it. `stream` is a cudaStream_t;
+ * tensors are on the current device, contiguous in the given format, aligned to their elements (to 16 bytes in a format
+ * that is not linear), and the output overlaps no input. An empty tensor enqueues nothing. */
 #ifndef TRTCONV_KERNELS_H
 #define TRTCONV_KERNELS_H
 

@@ -9,6 +9,7 @@
 namespace trtconv
 {
 
+// To be made with `new` and never destroyed: threads may launch until the process ends.
 template <typename Value>
 class OncePerDevice
 {

@@ -93,7 +93,7 @@ void launchReflectPad(ReflectPadArguments const& arguments, cudaStream_t stream)
     {
         return;
     }
-    static OncePerDevice<DeviceLimits> limits(compiledDeviceLimits);
+    static auto& limits = *new OncePerDevice<DeviceLimits>(compiledDeviceLimits);
     DeviceLimits const& device = limits.get();
     PadWords const words =
         widenWords(arguments.shape, arguments.elementBytes, commonAlignment(arguments.input, arguments.output));
