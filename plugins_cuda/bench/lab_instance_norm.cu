@@ -44,12 +44,12 @@ extern "C" int lab_instance_norm(void const* input, void const* scale, void cons
     int64_t channels, int64_t sliceSize, float epsilon, int32_t dtype, void* workspace, int64_t* choice, void* stream)
 {
     using namespace trtconv;
-    static DeviceLimits const device = prepareInstanceNorm();
     auto const type = static_cast<ElementType>(dtype);
     InstanceNormArguments const arguments{
         input, scale, bias, output, workspace, slices, channels, sliceSize, epsilon, type};
     try
     {
+        static DeviceLimits const device = prepareInstanceNorm();
         dispatchElementType(type,
             [&](auto tag)
             {
@@ -70,7 +70,6 @@ extern "C" int lab_instance_norm(void const* input, void const* scale, void cons
     }
     catch (CudaError const& error)
     {
-        cudaGetLastError();
         return error.status();
     }
     return 0;
