@@ -23,7 +23,7 @@ template <typename T>
 __device__ ChannelVector<T> const* samplesOf(
     ChannelsLastTensors<T> const& tensors, ColumnPart const& part, int32_t sample)
 {
-    return tensors.input + part.imageBegin + sampleIndex(sample, tensors.pixels) * tensors.vectorsPerPixel;
+    return tensors.input + part.imageBegin + samplePixel(sample, tensors.pixels) * tensors.vectorsPerPixel;
 }
 
 // Begins the sums of this thread's channels.
@@ -183,7 +183,7 @@ public:
             mArrival.arriveAndExpect(splits * columnChannels * static_cast<int32_t>(sizeof(ChannelTotals)));
             publishBarriers();
         }
-        asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+        arriveAtCluster();
 #endif
     }
 
@@ -192,7 +192,7 @@ public:
     {
         ChannelTotals total;
 #if __CUDA_ARCH__ >= 900
-        asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+        waitForCluster();
         if (threadIdx.x < columnChannels)
         {
             for (int32_t rank = 0; rank < splits; ++rank)

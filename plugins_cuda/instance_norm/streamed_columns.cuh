@@ -284,6 +284,7 @@ __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedColumns(
     extern __shared__ uint4 slots[];
     __shared__ WarpTotals<kStreamedThreads / 32> warpTotals;
     __shared__ ColumnLines columnLines;
+    static_assert(sizeof(warpTotals) + sizeof(columnLines) <= kStreamedStaticBytes);
     BlockPlace const place(config);
     int32_t const columnChannels = config.lanes * kVectorChannels<T>;
     GridExchange<T> const exchange(tensors, columnChannels, config.splits, place, memory);

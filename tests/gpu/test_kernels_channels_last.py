@@ -94,6 +94,26 @@ def test_instance_norm_of_all_channels(
     assert_normalised(x, scale, bias, normalise(kernels, x, scale, bias))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_instance_norm_of_columns_in_turn_with_few_blocks_each(kernels: KernelLibrary, dtype: str) -> None:
+    type_ = getattr(torch, dtype)
+    x = torch.randn(60, 90, 8352, device="cuda").to(type_)
+    scale, bias = parameters(90, type_)
+    y = normalise(kernels, x, scale, bias)
+    for image in (0, 29, 59):  # of the first round, one in the middle, and the last
+        assert_normalised(x[image : image + 1], scale, bias, y[image : image + 1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_border_of_an_image_costs_no_digits(kernels: KernelLibrary, dtype: str) -> None:
+    type_ = getattr(torch, dtype)
+    x = torch.randn(1, 5, 512, 512, device="cuda") + 100
+    x[..., 0] = 0
+    x = x.to(type_)
+    scale, bias = parameters(5, type_)
+    assert_normalised(x, scale, bias, normalise(kernels, x, scale, bias))
+
+
 def adversarial(name: str, dtype: torch.dtype, pixels: int) -> Tensor:
     """Return [2, 3, pixels] values of a kind that careless statistics get wrong."""
     torch.manual_seed(11)
@@ -196,7 +216,16 @@ def test_instance_norm_of_more_than_2_31_elements(kernels: KernelLibrary) -> Non
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 8, 500000), (4, 16, 1000), (1, 256, 4096), (2, 2, 30000), (1, 64, 65536), (3, 60, 200000)]
+    "shape",
+    [
+        (1, 8, 500000),
+        (4, 16, 1000),
+        (1, 256, 4096),
+        (2, 2, 30000),
+        (1, 64, 65536),
+        (3, 60, 200000),
+        (27, 96, 8352),  # streamed in turn, few blocks a column
+    ],
 )
 def test_instance_norm_repeats_bit_for_bit(kernels: KernelLibrary, shape: tuple[int, ...]) -> None:
     x = torch.randn(*shape, device="cuda", dtype=torch.float16)

@@ -83,12 +83,29 @@ extern "C" double host_anchored_sum(float const* values, int32_t count)
     return sum.exact();
 }
 
+// Of at most 32 numbers of fp16, two at a time.
+extern "C" double host_sum_of_pairs(float const* values, int32_t count)
+{
+    ChannelSums<AnchoredPairs> sums(0.0F);
+    for (int32_t i = 0; i + 1 < count; i += 2)
+    {
+        sums.addPair(values[i], values[i + 1]);
+    }
+    sums.flush();
+    return sums.totals().values;
+}
+
+extern "C" int64_t host_sample_pixel(int32_t sample, int64_t pixels)
+{
+    return samplePixel(sample, pixels);
+}
+
 // One channel of one image, of values of 32 bits, fp16 or bf16.
 extern "C" void host_normalise_channel(float const* input, float* output, int64_t pixels, int64_t pixels_per_split,
     int64_t stride, int32_t is_fp16, int32_t is_bf16, float scale, float bias, float epsilon)
 {
     float const samples[kNumSamples]{
-        input[sampleIndex(0, pixels)], input[sampleIndex(1, pixels)], input[sampleIndex(2, pixels)]};
+        input[samplePixel(0, pixels)], input[samplePixel(1, pixels)], input[samplePixel(2, pixels)]};
     float const center = median(samples);
     auto const sum = is_fp16 != 0 ? sumChannel<AnchoredPairs, true>
         : is_bf16 != 0            ? sumChannel<CompensatedSum, true>
