@@ -136,6 +136,9 @@ def test_workspace_grows_with_the_pixels(maths: ctypes.CDLL) -> None:
         (1, 256, 64 * 64, CLUSTER, 64, 256, 4),
         (4, 64, 64 * 64, CLUSTER, 64, 256, 4),
         (16, 512, 32 * 32, CLUSTER, 512, 256, 4),  # in twos, not one of 512 threads
+        (1, 256, 16 * 16, CLUSTER, 64, 128, 4),  # not narrower still: 4 vectors of a pixel are enough
+        (1, 1024, 16 * 16, CLUSTER, 128, 128, 4),  # as many blocks as there are multiprocessors
+        (16, 32, 128 * 128, CLUSTER, 256, 512, 2),  # narrow, but half of what there is
         (64, 256, 8 * 8, BLOCK, 256, 64, 8),
         (1, 1024, 16, BLOCK, 16, 128, 8),  # wide columns: there is nothing to spread
         (1, 128, 128 * 128, GRID, 128, 256, 4),  # clusters would leave most multiprocessors idle
@@ -154,7 +157,13 @@ def test_choice_on_the_h100(
 
 @pytest.mark.parametrize(
     ("batch", "channels", "pixels", "columns_at_once"),
-    [(8, 64, 512 * 512, 1), (4, 128, 256 * 256, 4), (1, 32, 1080 * 1920, 1), (16, 64, 128 * 128, 16)],
+    [
+        (8, 64, 512 * 512, 1),
+        (4, 128, 256 * 256, 4),
+        (1, 32, 1080 * 1920, 1),
+        (16, 64, 128 * 128, 16),
+        (2, 512, 192 * 192, 6),  # 16 columns in 3 rounds, as 7 at once would need
+    ],
 )
 def test_columns_streamed_at_once_fit_shared_memory_nearly(
     maths: ctypes.CDLL, batch: int, channels: int, pixels: int, columns_at_once: int
