@@ -292,7 +292,8 @@ def test_rounded_sums_of_pairs_move_the_mean_by_little(maths: ctypes.CDLL) -> No
     large = np.where(pixels // 256 % 2 == 0, 32768.0, -32768.0)
     x = np.where(pixels // 64 % 2 == 0, large, 3 * 2.0**-10).astype(np.float32)  # is rounded up with either
     y = normalise(maths, x, 1.0, 0.0, 1e-5, "float16").astype(np.float64)
-    error = np.abs(y - instance_norm_reference(x[None, None], np.float32([1]), np.float32([0]), 1e-5).y.ravel())
+    scale, bias = np.ones(1, np.float32), np.zeros(1, np.float32)
+    error = np.abs(y - instance_norm_reference(x[None, None], scale, bias, 1e-5).y.ravel())
     assert 2.0**-26 < error[np.abs(x) < 1].max() <= 2.0**-24  # some were rounded
 
 
