@@ -14,15 +14,6 @@ namespace trtconv
 
 constexpr int32_t kPixelsPerFlush = 32; // as many squares of 1e18 still fit a float
 
-// Returns which pixel of an image a sample is taken of. Those of sampleIndex would be of the left edge wherever four
-// divides the height: of a border far off the mean, around which the squares are too large to tell the variance by.
-TRTCONV_HOST_DEVICE constexpr int64_t samplePixel(int32_t sample, int64_t pixels)
-{
-    constexpr int64_t kInset = 37;
-    int64_t const quarter = pixels / 4;
-    return (quarter > kInset ? quarter - kInset : quarter) * (sample + 1);
-}
-
 // Of a set of a channel's values; all sets of a slice share the center.
 struct alignas(16) ChannelTotals
 {

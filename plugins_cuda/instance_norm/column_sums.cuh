@@ -23,7 +23,7 @@ template <typename T>
 __device__ ChannelVector<T> const* samplesOf(
     ChannelsLastTensors<T> const& tensors, ColumnPart const& part, int32_t sample)
 {
-    return tensors.input + part.imageBegin + samplePixel(sample, tensors.pixels) * tensors.vectorsPerPixel;
+    return tensors.input + part.imageBegin + sampleIndex(sample, tensors.pixels) * tensors.vectorsPerPixel;
 }
 
 // Begins the sums of this thread's channels.

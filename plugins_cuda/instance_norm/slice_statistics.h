@@ -32,10 +32,14 @@ TRTCONV_HOST_DEVICE inline float inverseRootAsFloat(double value)
 
 constexpr int32_t kNumSamples = 3;
 
-// Returns which of `count` elements a sample is taken of: in the middle, and halfway to either end.
+// Returns which of `count` elements a sample is taken of: near the middle, and about halfway to either end. Quarters
+// would be of an image's left edge wherever four divides the height: of a border far off the mean, around which
+// squares are too large to tell the variance by.
 TRTCONV_HOST_DEVICE constexpr int64_t sampleIndex(int32_t sample, int64_t count)
 {
-    return count / 4 * (sample + 1);
+    constexpr int64_t kInset = 37;
+    int64_t const quarter = count / 4;
+    return (quarter > kInset ? quarter - kInset : quarter) * (sample + 1);
 }
 
 TRTCONV_HOST_DEVICE inline float median(float const (&samples)[kNumSamples])

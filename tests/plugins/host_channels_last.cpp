@@ -95,9 +95,9 @@ extern "C" double host_sum_of_pairs(float const* values, int32_t count)
     return sums.totals().values;
 }
 
-extern "C" int64_t host_sample_pixel(int32_t sample, int64_t pixels)
+extern "C" int64_t host_sample_index(int32_t sample, int64_t pixels)
 {
-    return samplePixel(sample, pixels);
+    return sampleIndex(sample, pixels);
 }
 
 // One channel of one image, of values of 32 bits, fp16 or bf16.
@@ -105,7 +105,7 @@ extern "C" void host_normalise_channel(float const* input, float* output, int64_
     int64_t stride, int32_t is_fp16, int32_t is_bf16, float scale, float bias, float epsilon)
 {
     float const samples[kNumSamples]{
-        input[samplePixel(0, pixels)], input[samplePixel(1, pixels)], input[samplePixel(2, pixels)]};
+        input[sampleIndex(0, pixels)], input[sampleIndex(1, pixels)], input[sampleIndex(2, pixels)]};
     float const center = median(samples);
     auto const sum = is_fp16 != 0 ? sumChannel<AnchoredPairs, true>
         : is_bf16 != 0            ? sumChannel<CompensatedSum, true>

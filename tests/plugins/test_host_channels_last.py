@@ -36,7 +36,7 @@ def maths(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     library.host_channels_last_workspace_numbers.restype = ctypes.c_int64
     library.host_anchored_sum.restype = ctypes.c_double
     library.host_sum_of_pairs.restype = ctypes.c_double
-    library.host_sample_pixel.restype = ctypes.c_int64
+    library.host_sample_index.restype = ctypes.c_int64
     return library
 
 
@@ -315,7 +315,7 @@ def test_border_of_an_image_costs_no_digits(maths: ctypes.CDLL, size: int, dtype
 
 def test_samples_are_pixels_of_the_image(maths: ctypes.CDLL) -> None:
     for pixels in (*range(1, 400), 1 << 20, (1 << 31) + 1):
-        samples = [maths.host_sample_pixel(sample, ctypes.c_int64(pixels)) for sample in range(3)]
+        samples = [maths.host_sample_index(sample, ctypes.c_int64(pixels)) for sample in range(3)]
         assert samples == sorted(samples)
         assert samples[0] >= 0
         assert samples[-1] < pixels
