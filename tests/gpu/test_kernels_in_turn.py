@@ -14,12 +14,11 @@ torch = pytest.importorskip("torch", reason="the kernel tests put their tensors 
 if not torch.cuda.is_available():
     pytest.skip("no CUDA device", allow_module_level=True)
 
-from tests.gpu.kernel_tensors import POISON  # noqa: E402 - needs torch
 from tests.gpu.layouts import to_layout  # noqa: E402 - needs torch
+from tests.gpu.norm_checks import EPSILON, parameters, workspace_for  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.gpu
 
-EPSILON = 1e-5
 PADS = (0, 0, 1, 1, 0, 0, 1, 1)
 ROUNDS = 4
 
@@ -53,10 +52,9 @@ class Chain:
             return to_layout(torch.zeros(*sizes, dtype=torch.float16, device="cuda"), format_, 0)
 
         once = padded_shape(shape, PADS)
-        count = kernels.workspace_bytes(once[0], once[1], math.prod(once[2:]), format_)
-        scale, bias = torch.randn(2, shape[1], device="cuda").half()
+        scale, bias = parameters(shape[1], torch.float16)
         results = [stored(once), stored(once), stored(once), stored(padded_shape(once, PADS))]
-        workspace = torch.full((count,), POISON, dtype=torch.uint8, device="cuda")
+        workspace = workspace_for(kernels, once, format_)
         return cls(kernels, shape, format_, stored(shape), scale, bias, results, workspace)
 
     def renew(self) -> None:

@@ -6,51 +6,21 @@ import math
 
 import pytest
 
-from tests.gpu.kernel_library import DTYPES, KernelLibrary, Tensor, dtype_name
-from tests.references import instance_norm_reference, worst_excess
+from tests.gpu.kernel_library import DTYPES, FORMAT_CHANNELS_LAST, FORMAT_LINEAR, KernelLibrary, Tensor
 
 torch = pytest.importorskip("torch", reason="the kernel tests put their tensors on the GPU with torch")
 if not torch.cuda.is_available():
     pytest.skip("no CUDA device", allow_module_level=True)
 
-from tests.gpu.kernel_tensors import POISON, guarded_tensor, guards_are_intact, to_numpy  # noqa: E402 - needs torch
+from tests.gpu.kernel_tensors import guarded_tensor, guards_are_intact  # noqa: E402 - needs torch
+from tests.gpu.norm_checks import EPSILON, assert_normalised, normalise, parameters, workspace_for  # noqa: E402
 
 pytestmark = pytest.mark.gpu
-
-EPSILON = 1e-5
 
 
 @pytest.fixture(scope="module")
 def kernels() -> KernelLibrary:
     return KernelLibrary()
-
-
-def parameters(channels: int, dtype: torch.dtype, bias_size: float = 1.0) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator("cpu").manual_seed(3)
-    scale, bias = torch.randn(2, channels, generator=generator).to(dtype).cuda()
-    return scale, bias * bias_size
-
-
-def normalise(
-    kernels: KernelLibrary, x: Tensor, scale: Tensor, bias: Tensor, misalignment: int = 0, epsilon: float = EPSILON
-) -> Tensor:
-    """Return InstanceNorm(x) after checking that nothing beside it was written."""
-    y, buffer = guarded_tensor(x.shape, x.dtype, misalignment)
-    workspace = workspace_for(kernels, x)
-    kernels.instance_norm(x, scale, bias, y, epsilon, workspace)
-    torch.cuda.synchronize()
-    assert guards_are_intact(y, buffer)
-    return y
-
-
-def workspace_for(kernels: KernelLibrary, x: Tensor) -> Tensor:
-    count = kernels.workspace_bytes(x.shape[0], x.shape[1], math.prod(x.shape[2:]))
-    return torch.full((count,), POISON, dtype=torch.uint8, device="cuda")
-
-
-def assert_normalised(x: Tensor, scale: Tensor, bias: Tensor, y: Tensor, epsilon: float = EPSILON) -> None:
-    reference = instance_norm_reference(to_numpy(x), to_numpy(scale), to_numpy(bias), epsilon)
-    assert worst_excess(to_numpy(y), reference, dtype_name(x)) <= 1
 
 
 # Around each place where the launch changes: vectors, tiles, warps, blocks, one block and several; and primes.
@@ -88,7 +58,7 @@ def test_instance_norm_of_all_alignments(kernels: KernelLibrary, slice_size: int
     for input_misalignment, output_misalignment in [(1, 1), (3, 3), (7, 7), (0, 1), (1, 0), (5, 2)]:
         x, buffer = guarded_tensor(values.shape, type_, input_misalignment)
         x.copy_(values)
-        assert_normalised(x, scale, bias, normalise(kernels, x, scale, bias, output_misalignment))
+        assert_normalised(x, scale, bias, normalise(kernels, x, scale, bias, misalignment=output_misalignment))
         assert guards_are_intact(x, buffer)
 
 
@@ -148,39 +118,48 @@ def test_instance_norm_of_adversarial_values(
         assert_normalised(x, scale, bias, normalise(kernels, x, scale, bias, epsilon=epsilon), epsilon)
 
 
+BOTH_LAYOUTS = pytest.mark.parametrize(
+    "format_", [FORMAT_LINEAR, FORMAT_CHANNELS_LAST], ids=["linear", "channels_last"]
+)
+
+
+@BOTH_LAYOUTS
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("slice_size", [1, 5, 1000, 20011, 100003])
-def test_constant_slice_gives_exactly_the_bias(kernels: KernelLibrary, slice_size: int, dtype: str) -> None:
+def test_constant_slice_gives_exactly_the_bias(
+    kernels: KernelLibrary, slice_size: int, dtype: str, format_: int
+) -> None:
     type_ = getattr(torch, dtype)
-    scale, bias = parameters(2, type_)
+    scale, bias = parameters(11, type_)
     for value in (0.0, 0.1, -1234.5, 60000.0):
-        x = torch.full((2, 2, slice_size), value, device="cuda").to(type_)
-        y = normalise(kernels, x, scale, bias)
+        x = torch.full((2, 11, slice_size), value, device="cuda").to(type_)
+        y = normalise(kernels, x, scale, bias, format_)
         assert torch.equal(y, bias[None, :, None].expand_as(y))
 
 
+@BOTH_LAYOUTS
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("special", [math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize("slice_size", [20, 1500, 90000])
 def test_infinity_and_nan_spoil_only_their_slice(
-    kernels: KernelLibrary, slice_size: int, special: float, dtype: str
+    kernels: KernelLibrary, slice_size: int, special: float, dtype: str, format_: int
 ) -> None:
     type_ = getattr(torch, dtype)
     x = torch.randn(2, 3, slice_size, device="cuda").to(type_)
     x[0, 1, slice_size // 2] = special
     x[1, 2, 0] = special
     scale, bias = parameters(3, type_)
-    y = normalise(kernels, x, scale, bias)
+    y = normalise(kernels, x, scale, bias, format_)
     assert_normalised(x, scale, bias, y)
     assert torch.isnan(y[0, 1]).all()
     assert torch.isfinite(y[0, 0]).all()
 
 
+@BOTH_LAYOUTS
 @pytest.mark.parametrize("shape", [(0, 3, 8), (2, 0, 8), (2, 3, 0)])
-def test_empty_instance_norm_launches_nothing(kernels: KernelLibrary, shape: tuple[int, ...]) -> None:
-    x = torch.empty(*shape, device="cuda")
+def test_empty_instance_norm_launches_nothing(kernels: KernelLibrary, shape: tuple[int, ...], format_: int) -> None:
     scale, bias = parameters(max(shape[1], 1), torch.float32)
-    normalise(kernels, x, scale, bias)
+    normalise(kernels, torch.empty(*shape, device="cuda"), scale, bias, format_)
 
 
 def test_instance_norm_of_more_than_65535_slices(kernels: KernelLibrary) -> None:
@@ -220,7 +199,7 @@ def test_instance_norm_repeats_bit_for_bit(kernels: KernelLibrary, shape: tuple[
     first = normalise(kernels, x, scale, bias)
     streams = [torch.cuda.Stream() for _ in range(2)]
     results = [torch.empty_like(x) for _ in streams]
-    workspaces = [workspace_for(kernels, x) for _ in streams]
+    workspaces = [workspace_for(kernels, x.shape) for _ in streams]
     torch.cuda.synchronize()
     for _ in range(10):
         for _ in range(50):
@@ -238,7 +217,7 @@ def test_instance_norm_in_a_cuda_graph(kernels: KernelLibrary) -> None:
         x = torch.randn(*shape, device="cuda")
         scale, bias = parameters(shape[1], torch.float32)
         y = torch.empty_like(x)
-        workspace = workspace_for(kernels, x)
+        workspace = workspace_for(kernels, x.shape)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             stream = torch.cuda.current_stream().cuda_stream

@@ -6,14 +6,12 @@ import ctypes
 from pathlib import Path
 
 import pytest
-from host_compiler import compile_cpp
+from host_compiler import load_cpp
 
 
 @pytest.fixture(scope="session")
 def maths(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    source = Path(__file__).with_name("host_maths.cpp")
-    output = tmp_path_factory.mktemp("host_maths") / "libhost_maths.so"
-    library = ctypes.CDLL(str(compile_cpp(source, output, "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")))
+    library = load_cpp(Path(__file__).with_name("host_maths.cpp"), tmp_path_factory.mktemp("host_maths"))
     library.host_workspace_partials.restype = ctypes.c_int64
     library.host_pad_source.restype = ctypes.c_int64
     library.host_fast_divide.restype = ctypes.c_uint32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -22,3 +23,9 @@ def compile_cpp(source: Path, output: Path, *options: str) -> Path:
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     return output
+
+
+def load_cpp(source: Path, folder: Path) -> ctypes.CDLL:
+    """Compile `source`, whose functions are extern "C", into a library in `folder` and load it."""
+    output = folder / f"lib{source.stem}.so"
+    return ctypes.CDLL(str(compile_cpp(source, output, "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")))

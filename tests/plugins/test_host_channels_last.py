@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
-from host_compiler import compile_cpp
+from host_compiler import load_cpp
 from host_tools import pointer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,9 +30,9 @@ STEP_BYTES, STEP_VECTORS, STEPS_AHEAD = 16384, 4, 2
 
 @pytest.fixture(scope="module")
 def maths(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    source = Path(__file__).with_name("host_channels_last.cpp")
-    output = tmp_path_factory.mktemp("host_channels_last") / "libhost_channels_last.so"
-    library = ctypes.CDLL(str(compile_cpp(source, output, "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")))
+    library = load_cpp(
+        Path(__file__).with_name("host_channels_last.cpp"), tmp_path_factory.mktemp("host_channels_last")
+    )
     library.host_channels_last_workspace_numbers.restype = ctypes.c_int64
     library.host_anchored_sum.restype = ctypes.c_double
     library.host_sum_of_pairs.restype = ctypes.c_double
