@@ -57,7 +57,7 @@ extern "C" int lab_instance_norm(void const* input, void const* scale, void cons
                 SliceShape const shape = sliceShape<T>(arguments);
                 if (choice[0] < 0)
                 {
-                    InstanceNormConfig const own = chooseInstanceNormConfig(shape, launchLimits(device));
+                    InstanceNormConfig const own = chooseInstanceNormConfig(shape, device);
                     int64_t const values[]{static_cast<int64_t>(own.method), own.threads, own.lanesPerSlice,
                         own.vectorsPerLane, own.blocksPerSlice, own.vectorsPerBlock, own.blocks};
                     std::copy(std::begin(values), std::end(values), choice);

@@ -1,8 +1,9 @@
-// What a launch needs to know of the current device, and how CUDA's errors are told.
+// The limits of the current device, and how CUDA's errors are told.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
+#include "common/device_limits.h"
 #include "common/plugin_error.h"
 
 namespace trtconv
@@ -31,14 +32,6 @@ inline void checkCuda(cudaError_t status, char const* what)
         throw CudaError(status, what);
     }
 }
-
-struct DeviceLimits
-{
-    int32_t numProcessors = 0; // streaming multiprocessors
-    int32_t majorVersion = 0; // of its compute capability: clusters of blocks exist from 9 on
-    int32_t sharedBytesPerBlock = 0; // that a kernel may ask for
-    int32_t driverVersion = 0; // of CUDA: 12030 for 12.3
-};
 
 inline DeviceLimits currentDeviceLimits()
 {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "common/compute_capability.h"
 #include "common/device.h"
 
 namespace trtconv

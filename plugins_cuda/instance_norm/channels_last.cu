@@ -10,11 +10,6 @@ namespace trtconv
 namespace
 {
 
-ChannelsLastDevice limitsOf(DeviceLimits const& device)
-{
-    return {device.numProcessors, device.majorVersion, device.sharedBytesPerBlock};
-}
-
 template <typename T>
 class ChannelsLastLauncher
 {
@@ -82,7 +77,7 @@ void prepareInstanceNormChannelsLast(DeviceLimits const& device)
     auto const allowShared = [&](auto* kernel)
     {
         checkCuda(cudaFuncSetAttribute(
-                      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limitsOf(device).slots() * kStepBytes),
+                      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, columns::numSlots(device) * kStepBytes),
             "cudaFuncSetAttribute");
     };
     allowShared(normaliseStreamedColumns<float>);
@@ -108,7 +103,7 @@ void launchInstanceNormChannelsLast(
                 vectorsPerPixel, 1.0 / static_cast<double>(arguments.sliceSize), arguments.epsilon};
             ChannelsLastShape const shape{
                 arguments.numSlices / arguments.channels, arguments.sliceSize, vectorsPerPixel};
-            ChannelsLastConfig const config = chooseChannelsLastConfig(shape, limitsOf(device));
+            ChannelsLastConfig const config = chooseChannelsLastConfig(shape, device);
             ChannelsLastLauncher<T>(tensors, config, device, arguments.workspace, stream).launch();
         });
 }

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "common/compute_capability.h"
+#include "common/device_limits.h"
 #include "common/integer_maths.h"
 
 namespace trtconv
@@ -79,24 +79,28 @@ struct ChannelsLastShape
     int64_t pixels; // of an image
     int64_t vectorsPerPixel;
 
-    constexpr int64_t columnsPerImage(int32_t lanes) const { return (vectorsPerPixel + lanes - 1) / lanes; }
+    constexpr int64_t columnsPerImage(int32_t lanes) const { return ceilDivide(vectorsPerPixel, lanes); }
     constexpr int64_t numColumns(int32_t lanes) const { return batch * columnsPerImage(lanes); }
-};
-
-// What it runs on.
-struct ChannelsLastDevice
-{
-    int32_t numProcessors;
-    int32_t majorVersion; // of its compute capability
-    int32_t sharedBytesPerBlock;
-
-    constexpr int32_t maxClusterBlocks() const { return majorVersion >= kHopperMajorVersion ? kMaxClusterBlocks : 1; }
-    constexpr int32_t maxGridBlocks() const { return std::min(numProcessors, kMaxGridColumnBlocks); }
-    constexpr int32_t slots() const { return (sharedBytesPerBlock - kStreamedStaticBytes) / kStepBytes; }
 };
 
 namespace columns
 {
+
+constexpr int32_t maxClusterBlocks(DeviceLimits const& device)
+{
+    return device.majorVersion >= kHopperMajorVersion ? kMaxClusterBlocks : 1;
+}
+
+constexpr int32_t maxGridBlocks(DeviceLimits const& device)
+{
+    return std::min(device.numProcessors, kMaxGridColumnBlocks);
+}
+
+// Of the steps of a streamed launch.
+constexpr int32_t numSlots(DeviceLimits const& device)
+{
+    return (device.sharedBytesPerBlock - kStreamedStaticBytes) / kStepBytes;
+}
 
 constexpr int32_t widest(ChannelsLastShape const& shape, int32_t maxLanes)
 {
@@ -104,7 +108,7 @@ constexpr int32_t widest(ChannelsLastShape const& shape, int32_t maxLanes)
 }
 
 // Pixels that one thread of a block or a cluster has to hold: as few as keep all multiprocessors busy.
-constexpr int64_t pixelsPerThread(ChannelsLastShape const& shape, ChannelsLastDevice const& device)
+constexpr int64_t pixelsPerThread(ChannelsLastShape const& shape, DeviceLimits const& device)
 {
     int64_t const numVectors = shape.batch * shape.pixels * shape.vectorsPerPixel;
     return std::clamp<int64_t>(ceilDivide(numVectors, int64_t{device.numProcessors} * kBusyThreads), 1, kTilePixels);
@@ -120,10 +124,9 @@ constexpr int64_t alignedShare(int64_t pixels, int64_t maxSplits)
 
 // Narrow columns where wide ones would leave most multiprocessors idle, not fit a cluster, or need one for want of a
 // narrower column that fits a block. [1, 256, 64, 64]: 64 clustered blocks of 256 threads took 5.0 us, 128 of 128 5.3.
-constexpr int32_t chooseResidentLanes(
-    ChannelsLastShape const& shape, ChannelsLastDevice const& device, int64_t pixelLanes)
+constexpr int32_t chooseResidentLanes(ChannelsLastShape const& shape, DeviceLimits const& device, int64_t pixelLanes)
 {
-    int64_t const maxBlocks = device.maxClusterBlocks();
+    int64_t const maxBlocks = columns::maxClusterBlocks(device);
     int32_t lanes = columns::widest(shape, kMaxColumnLanes);
     bool isWide = true;
     while (isWide && lanes > kMinColumnLanes)
@@ -139,10 +142,10 @@ constexpr int32_t chooseResidentLanes(
 }
 
 // As many blocks for each column as the multiprocessors can take.
-constexpr ChannelsLastConfig chooseClusterColumns(ChannelsLastShape const& shape, ChannelsLastDevice const& device)
+constexpr ChannelsLastConfig chooseClusterColumns(ChannelsLastShape const& shape, DeviceLimits const& device)
 {
     int64_t const pixelLanes = ceilDivide(shape.pixels, columns::pixelsPerThread(shape, device));
-    int64_t const maxSplits = device.maxClusterBlocks();
+    int64_t const maxSplits = columns::maxClusterBlocks(device);
     int32_t const lanes = chooseResidentLanes(shape, device, pixelLanes);
     int64_t const neededThreads = nextPowerOfTwo(pixelLanes * lanes);
     int64_t splits = std::min(ceilDivide(neededThreads, kColumnClusterThreads), maxSplits);
@@ -159,11 +162,11 @@ constexpr ChannelsLastConfig chooseClusterColumns(ChannelsLastShape const& shape
 }
 
 // All columns at once, on as many multiprocessors as there are.
-constexpr ChannelsLastConfig chooseGridColumns(ChannelsLastShape const& shape, ChannelsLastDevice const& device)
+constexpr ChannelsLastConfig chooseGridColumns(ChannelsLastShape const& shape, DeviceLimits const& device)
 {
     int32_t const lanes = columns::widest(shape, kGridColumnLanes);
     int64_t const numColumns = shape.numColumns(lanes);
-    int64_t const maxSplits = std::max<int64_t>(device.maxGridBlocks() / numColumns, 1);
+    int64_t const maxSplits = std::max<int64_t>(columns::maxGridBlocks(device) / numColumns, 1);
     int64_t const pixelsPerSplit = columns::alignedShare(shape.pixels, maxSplits);
     int64_t const threads = nextPowerOfTwo(ceilDivide(pixelsPerSplit, kTilePixels) * lanes);
     return {ChannelsLastMethod::kGrid,
@@ -172,27 +175,28 @@ constexpr ChannelsLastConfig chooseGridColumns(ChannelsLastShape const& shape, C
 }
 
 constexpr ChannelsLastConfig streamColumns(
-    ChannelsLastShape const& shape, ChannelsLastDevice const& device, int64_t columnsAtOnce)
+    ChannelsLastShape const& shape, DeviceLimits const& device, int64_t columnsAtOnce)
 {
     int32_t const lanes = columns::widest(shape, kMaxColumnLanes);
-    int64_t const pixelsPerSplit = columns::alignedShare(shape.pixels, device.maxGridBlocks() / columnsAtOnce);
+    int64_t const pixelsPerSplit = columns::alignedShare(shape.pixels, columns::maxGridBlocks(device) / columnsAtOnce);
     int64_t const vectors = ceilDivide(pixelsPerSplit * lanes, kStreamedThreads); // of a thread
     auto const steps = static_cast<int32_t>(ceilDivide(vectors, kStepVectors));
     return {ChannelsLastMethod::kStreamed, kStreamedThreads, lanes,
         static_cast<int32_t>(ceilDivide(shape.pixels, pixelsPerSplit)), pixelsPerSplit, shape.numColumns(lanes),
-        columnsAtOnce, device.slots(), steps, std::max(steps - (device.slots() - kStepsAhead), 0)};
+        columnsAtOnce, columns::numSlots(device), steps,
+        std::max(steps - (columns::numSlots(device) - kStepsAhead), 0)};
 }
 
 // One block for each multiprocessor. They work on as many columns at once as a thread has few steps of: not many more
 // than it has slots. [8, 64, 512, 512]: one at once, in 16 steps, took 261 us, two, in 32, 282. [4, 128, 256, 256]:
 // two, in 8 steps, took 74 us, four, in 16, 71, eight, in 32, 76.
-constexpr ChannelsLastConfig chooseStreamedColumns(ChannelsLastShape const& shape, ChannelsLastDevice const& device)
+constexpr ChannelsLastConfig chooseStreamedColumns(ChannelsLastShape const& shape, DeviceLimits const& device)
 {
     int32_t const lanes = columns::widest(shape, kMaxColumnLanes);
-    int64_t const fewSteps = device.slots() * 5 / 4;
+    int64_t const fewSteps = columns::numSlots(device) * 5 / 4;
     int64_t const minSplits = ceilDivide(shape.pixels * lanes, fewSteps * kStepVectors * kStreamedThreads);
     int64_t const numColumns = shape.numColumns(lanes);
-    int64_t const maxAtOnce = std::clamp<int64_t>(device.maxGridBlocks() / minSplits, 1, numColumns);
+    int64_t const maxAtOnce = std::clamp<int64_t>(columns::maxGridBlocks(device) / minSplits, 1, numColumns);
     return streamColumns(shape, device, ceilDivide(numColumns, ceilDivide(numColumns, maxAtOnce)));
 }
 
@@ -206,7 +210,7 @@ constexpr bool fitsRegisters(ChannelsLastConfig const& config)
 //   blocks of 512 threads took 8.2 us, a grid of 128 of 256 7.5;
 // - of many narrow columns, as each piece of 32 bytes is fetched alone. [16, 64, 128, 128]: took 43.8 us,
 // streamed 36.2.
-constexpr ChannelsLastConfig chooseChannelsLastConfig(ChannelsLastShape const& shape, ChannelsLastDevice const& device)
+constexpr ChannelsLastConfig chooseChannelsLastConfig(ChannelsLastShape const& shape, DeviceLimits const& device)
 {
     ChannelsLastConfig const cluster = chooseClusterColumns(shape, device);
     ChannelsLastConfig const grid = chooseGridColumns(shape, device);

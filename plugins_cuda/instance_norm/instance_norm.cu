@@ -11,10 +11,9 @@ DeviceLimits prepareInstanceNorm()
     DeviceLimits const device = compiledDeviceLimits();
     if (device.majorVersion >= kHopperMajorVersion)
     {
-        LaunchLimits const limits = launchLimits(device);
-        allowSharedBytes<float>(limits);
-        allowSharedBytes<__half>(limits);
-        allowSharedBytes<__nv_bfloat16>(limits);
+        allowSharedBytes<float>(device);
+        allowSharedBytes<__half>(device);
+        allowSharedBytes<__nv_bfloat16>(device);
     }
     prepareInstanceNormChannelsLast(device);
     return device;
@@ -31,7 +30,7 @@ void launchInstanceNorm(InstanceNormArguments const& arguments, DeviceLimits con
         {
             using T = typename decltype(tag)::Type;
             SliceShape const shape = sliceShape<T>(arguments);
-            launchAs<T>(arguments, shape, device, chooseInstanceNormConfig(shape, launchLimits(device)), stream);
+            launchAs<T>(arguments, shape, device, chooseInstanceNormConfig(shape, device), stream);
         });
 }
 

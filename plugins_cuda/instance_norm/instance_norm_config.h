@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "common/compute_capability.h"
+#include "common/device_limits.h"
 #include "common/integer_maths.h"
 #include "instance_norm/slice_span.h"
 
@@ -44,20 +44,13 @@ constexpr int32_t kMaxStages = 16;
 constexpr int32_t kStreamStaticBytes = 2048; // shared memory beside the stages
 constexpr int32_t kMaxStreamBlocks = 512; // bounds the workspace; no GPU has so many multiprocessors
 
-// What a choice depends on.
-struct LaunchLimits
+// That the ring of a streamed launch has; none where there are no bulk copies.
+constexpr int32_t maxStages(DeviceLimits const& device)
 {
-    int32_t numProcessors;
-    int32_t majorVersion;
-    int32_t sharedBytesPerBlock;
-
-    constexpr int32_t numStages() const
-    {
-        return majorVersion < kHopperMajorVersion
-            ? 0
-            : std::clamp((sharedBytesPerBlock - kStreamStaticBytes) / kStageBytes, 0, kMaxStages);
-    }
-};
+    return device.majorVersion < kHopperMajorVersion
+        ? 0
+        : std::clamp((device.sharedBytesPerBlock - kStreamStaticBytes) / kStageBytes, 0, kMaxStages);
+}
 
 struct SliceShape
 {
@@ -118,10 +111,10 @@ constexpr bool fitsOneBlock(int64_t numVectors, int32_t vectorSize)
 }
 
 // Full tiles keep most loads in flight per thread; a small tensor is spread over more threads until the GPU is busy.
-constexpr InstanceNormConfig chooseResident(SliceShape const& shape, LaunchLimits const& limits)
+constexpr InstanceNormConfig chooseResident(SliceShape const& shape, DeviceLimits const& device)
 {
     // H100, [1,256,64,64] fp32 by lanes: 128 4.2 us, 256 4.0 to 4.3, 512 4.3, 1024 5.3; [64,256,8,8]: 4 3.7 us, 16 4.6.
-    int64_t const busyThreads = int64_t{limits.numProcessors} * 256;
+    int64_t const busyThreads = int64_t{device.numProcessors} * 256;
     int32_t vectorsPerLane = tileVectors(shape.vectorSize);
     int64_t lanes = nextPowerOfTwo(ceilDivide(shape.numVectors(), vectorsPerLane));
     while (vectorsPerLane > 1 && shape.numSlices * lanes < busyThreads && lanes < 256)
@@ -143,17 +136,17 @@ constexpr int64_t vectorsOfBlock(SliceShape const& shape, int64_t blocksPerSlice
 }
 
 // That a block of a cluster can hold.
-constexpr int32_t maxClusterVectors(LaunchLimits const& limits)
+constexpr int32_t maxClusterVectors(DeviceLimits const& device)
 {
-    return (limits.sharedBytesPerBlock - kClusterStaticBytes) / kVectorBytes;
+    return (device.sharedBytesPerBlock - kClusterStaticBytes) / kVectorBytes;
 }
 
 // If all clusters are at work at once: where slices come in turns, streaming is faster.
-constexpr bool fitsClusters(SliceShape const& shape, LaunchLimits const& limits)
+constexpr bool fitsClusters(SliceShape const& shape, DeviceLimits const& device)
 {
-    return limits.majorVersion >= kHopperMajorVersion && shape.vectorSize > 1 && shape.sliceSize >= kMinClusteredSize
-        && shape.numSlices * kClusterBlocks <= limits.numProcessors
-        && vectorsOfBlock(shape, kClusterBlocks) <= maxClusterVectors(limits);
+    return device.majorVersion >= kHopperMajorVersion && shape.vectorSize > 1 && shape.sliceSize >= kMinClusteredSize
+        && shape.numSlices * kClusterBlocks <= device.numProcessors
+        && vectorsOfBlock(shape, kClusterBlocks) <= maxClusterVectors(device);
 }
 
 constexpr InstanceNormConfig chooseClustered(SliceShape const& shape)
@@ -189,10 +182,10 @@ constexpr int64_t streamedWork(int64_t blocksPerSlice, int64_t vectorsPerBlock, 
     return vectorsPerBlock + 100 + 14 * blocksPerSlice + crowding * 3 / 5;
 }
 
-constexpr InstanceNormConfig chooseStreamed(SliceShape const& shape, LaunchLimits const& limits)
+constexpr InstanceNormConfig chooseStreamed(SliceShape const& shape, DeviceLimits const& device)
 {
-    int64_t const numProcessors = std::min(limits.numProcessors, kMaxStreamBlocks);
-    int64_t const ringVectors = int64_t{limits.numStages()} * kStageVectors;
+    int64_t const numProcessors = std::min(device.numProcessors, kMaxStreamBlocks);
+    int64_t const ringVectors = int64_t{maxStages(device)} * kStageVectors;
     int64_t const fewestBlocks = std::min(ceilDivide(shape.numVectors(), ringVectors - kWarpSize), numProcessors);
     int64_t bestGroups = 1;
     int64_t leastWork = INT64_MAX;
@@ -210,30 +203,30 @@ constexpr InstanceNormConfig chooseStreamed(SliceShape const& shape, LaunchLimit
     return makeStreamed(shape, numProcessors / bestGroups, bestGroups);
 }
 
-constexpr bool fitsStages(InstanceNormConfig const& config, LaunchLimits const& limits)
+constexpr bool fitsStages(InstanceNormConfig const& config, DeviceLimits const& device)
 {
-    return ceilDivide(config.vectorsPerBlock, kStageVectors) <= limits.numStages();
+    return ceilDivide(config.vectorsPerBlock, kStageVectors) <= maxStages(device);
 }
 
-constexpr InstanceNormConfig chooseInstanceNormConfig(SliceShape const& shape, LaunchLimits const& limits)
+constexpr InstanceNormConfig chooseInstanceNormConfig(SliceShape const& shape, DeviceLimits const& device)
 {
-    if (fitsClusters(shape, limits))
+    if (fitsClusters(shape, device))
     {
         return chooseClustered(shape);
     }
     if (fitsOneBlock(shape.numVectors(), shape.vectorSize))
     {
-        return chooseResident(shape, limits);
+        return chooseResident(shape, device);
     }
-    if (limits.numStages() > 0 && shape.vectorSize > 1)
+    if (maxStages(device) > 0 && shape.vectorSize > 1)
     {
-        InstanceNormConfig const streamed = chooseStreamed(shape, limits);
-        if (fitsStages(streamed, limits))
+        InstanceNormConfig const streamed = chooseStreamed(shape, device);
+        if (fitsStages(streamed, device))
         {
             return streamed;
         }
     }
-    return chooseSplit(shape, limits.numProcessors);
+    return chooseSplit(shape, device.numProcessors);
 }
 
 // Enough for every tensor of at most this many slices of at most this size, on any GPU and of any alignment: it grows
@@ -246,8 +239,8 @@ constexpr int64_t instanceNormWorkspaceBytes(int64_t maxSlices, int64_t maxSlice
 // Of a group launch: two sums for each block and a counter for each group.
 static_assert((kMaxStreamBlocks * 2 + kMaxStreamBlocks) * kPartialBytes <= kMaxSplitBlocks * kPartialBytes);
 
-constexpr LaunchLimits kH100{132, 9, 232448};
-static_assert(kH100.numStages() == 14);
+constexpr DeviceLimits kH100{132, 9, 232448};
+static_assert(maxStages(kH100) == 14);
 // [8,64,512,512] fp16: 202 us by 8 blocks, 204 by 6, 209 by 4; [1,32,1080,1920] fp16: 112 us by 44 blocks, 121 by 33.
 static_assert(chooseInstanceNormConfig({512, 512 * 512, 0, 8}, kH100).blocksPerSlice == 8);
 static_assert(chooseInstanceNormConfig({32, 1080 * 1920, 0, 8}, kH100).blocksPerSlice == 44);

@@ -13,11 +13,6 @@ namespace trtconv
 
 static_assert(sizeof(SliceSums) == kPartialBytes);
 
-inline LaunchLimits launchLimits(DeviceLimits const& device)
-{
-    return {device.numProcessors, device.majorVersion, device.sharedBytesPerBlock};
-}
-
 inline int32_t elementsPastAlignment(void const* address, int32_t bytesPerElement)
 {
     return static_cast<int32_t>(reinterpret_cast<uintptr_t>(address) % kVectorBytes) / bytesPerElement;
@@ -34,7 +29,7 @@ SliceShape sliceShape(InstanceNormArguments const& arguments)
 }
 
 template <typename T>
-void allowSharedBytes(LaunchLimits const& limits)
+void allowSharedBytes(DeviceLimits const& device)
 {
     constexpr int32_t kVectorSize = kVectorBytes / sizeof(T);
     auto const allow = [](auto* kernel, int32_t numBytes)
@@ -42,8 +37,8 @@ void allowSharedBytes(LaunchLimits const& limits)
         checkCuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, numBytes),
             "cudaFuncSetAttribute");
     };
-    allow(normaliseClusteredSlices<T, kVectorSize>, maxClusterVectors(limits) * kVectorBytes);
-    allow(normaliseStreamedSlices<T, kVectorSize>, limits.numStages() * kStageBytes);
+    allow(normaliseClusteredSlices<T, kVectorSize>, maxClusterVectors(device) * kVectorBytes);
+    allow(normaliseStreamedSlices<T, kVectorSize>, maxStages(device) * kStageBytes);
 }
 
 template <typename T, int VectorSize>
@@ -120,7 +115,7 @@ private:
         {
             auto* const counters = reinterpret_cast<uint32_t*>(mPartialSums + 2 * mConfig.blocks);
             auto const numGroups = static_cast<int32_t>(mConfig.blocks / mConfig.blocksPerSlice);
-            int32_t const numStages = launchLimits(mDevice).numStages();
+            int32_t const numStages = maxStages(mDevice);
             StreamLayout const layout{
                 mConfig.blocksPerSlice, numGroups, numStages, mConfig.vectorsPerBlock, mPartialSums, counters};
             KernelLaunch launch = makeLaunch();
