@@ -9,10 +9,10 @@ namespace trtconv
 
 constexpr unsigned kAllLanes = 0xffffffffU;
 
-// Of `lanes` neighbouring threads of a warp, a power of two from 2 on, the first half gets the sum of all deviations
-// and the other half that of all squares: that takes half as many exchanges.
-__device__ inline double halfOfSums(SliceSums const& sums, uint32_t lanes)
+// Gives each of `lanes` neighbouring threads of a warp, a power of two from 2 on, the sum over all of them.
+__device__ inline SliceSums sumByExchange(SliceSums const& sums, uint32_t lanes)
 {
+    // The first half of them adds up all deviations and the other half all squares: half as many exchanges.
     uint32_t const half = lanes / 2;
     bool const addsSquares = (threadIdx.x & half) != 0;
     double own = addsSquares ? sums.squares : sums.deviations;
@@ -21,37 +21,58 @@ __device__ inline double halfOfSums(SliceSums const& sums, uint32_t lanes)
     {
         own += __shfl_xor_sync(kAllLanes, own, distance);
     }
-    return own;
+    double const other = __shfl_xor_sync(kAllLanes, own, half);
+    return addsSquares ? SliceSums{other, own} : SliceSums{own, other};
+}
+
+#if __CUDA_ARCH__ == 900
+// Adds up columns of four: lane 4 * j + i holds row i of column j, and gets the sums of columns 2 * i and 2 * i + 1. It
+// is a product with a matrix of ones, of doubles throughout.
+__device__ inline double2 sumOfColumns(double value)
+{
+    double2 sums;
+    asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%4, %4};"
+        : "=d"(sums.x), "=d"(sums.y)
+        : "d"(1.0), "d"(value), "d"(0.0));
+    return sums;
+}
+#endif
+
+// Gives each thread of a warp, all of which call it, the sum over all of them. H100, [1,256,64,64] in fp32: 2.86 us by
+// products, 3.00 by exchanges.
+__device__ inline SliceSums sumOverWarp(SliceSums const& sums)
+{
+#if __CUDA_ARCH__ == 900 // others have slower products of doubles, or were not tried
+    double2 const deviations = sumOfColumns(sums.deviations);
+    double2 const squares = sumOfColumns(sums.squares);
+    bool const isOddColumn = (threadIdx.x & 4) != 0;
+    double2 const total = sumOfColumns(isOddColumn ? squares.x + squares.y : deviations.x + deviations.y);
+    return {total.x, total.y};
+#else
+    return sumByExchange(sums, kWarpSize);
+#endif
 }
 
 // Gives each of `lanes` neighbouring threads of a warp, a power of two from 2 on, the sum over all of them.
 __device__ inline SliceSums sumOverLanes(SliceSums const& sums, uint32_t lanes)
 {
-    double const own = halfOfSums(sums, lanes);
-    double const other = __shfl_xor_sync(kAllLanes, own, lanes / 2);
-    return (threadIdx.x & (lanes / 2)) != 0 ? SliceSums{other, own} : SliceSums{own, other};
+    return lanes == kWarpSize ? sumOverWarp(sums) : sumByExchange(sums, lanes);
 }
 
-// Gives every warp that calls it the sum over `numWarps` warps, a power of two, once all have left theirs in
-// `warpSums`.
+// Gives every warp that calls it the sum over `numWarps` warps, once all have left theirs in `warpSums`.
 __device__ inline SliceSums sumOfWarps(SliceSums const* warpSums, uint32_t numWarps)
 {
-    SliceSums const ofWarp = warpSums[threadIdx.x & (numWarps - 1)];
-    return numWarps == 1 ? ofWarp : sumOverLanes(ofWarp, numWarps);
+    uint32_t const lane = threadIdx.x % kWarpSize;
+    return sumOverWarp(lane < numWarps ? warpSums[lane] : SliceSums{});
 }
 
 // Leaves the sum over the calling warp in `warpSums`.
 __device__ inline void leaveSumOfWarp(SliceSums const& sums, SliceSums* warpSums)
 {
-    double const ofWarp = halfOfSums(sums, kWarpSize);
-    SliceSums& target = warpSums[threadIdx.x / kWarpSize];
+    SliceSums const ofWarp = sumOverWarp(sums);
     if (threadIdx.x % kWarpSize == 0)
     {
-        target.deviations = ofWarp;
-    }
-    else if (threadIdx.x % kWarpSize == kWarpSize / 2)
-    {
-        target.squares = ofWarp;
+        warpSums[threadIdx.x / kWarpSize] = ofWarp;
     }
 }
 

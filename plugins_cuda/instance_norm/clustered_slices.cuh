@@ -114,15 +114,13 @@ private:
 __device__ inline SliceSums sumOverCluster(SliceSums const& sums, ClusterShared& shared, uint32_t rank)
 {
     constexpr uint32_t kWarps = kClusterThreads / kWarpSize;
-    double const ofWarp = halfOfSums(sums, kWarpSize);
+    SliceSums const ofWarp = sumOverWarp(sums);
     SliceSums& target = shared.warpSums[rank * kWarps + threadIdx.x / kWarpSize];
-    if (threadIdx.x % (kWarpSize / 2) == 0)
+    uint32_t const block = threadIdx.x % kWarpSize;
+    if (block < kClusterBlocks)
     {
-        bool const hasSquares = threadIdx.x % kWarpSize != 0;
-        for (uint32_t block = 0; block < kClusterBlocks; ++block)
-        {
-            storeAsync(hasSquares ? &target.squares : &target.deviations, ofWarp, shared.summed, block);
-        }
+        storeAsync(&target.deviations, ofWarp.deviations, shared.summed, block);
+        storeAsync(&target.squares, ofWarp.squares, shared.summed, block);
     }
     shared.summed.wait(0);
     return sumOfWarps(shared.warpSums, kClusterBlocks * kWarps);

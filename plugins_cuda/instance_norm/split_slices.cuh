@@ -113,7 +113,7 @@ __global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(InstanceNor
             {
                 sums.add(partialSums[part.slice * blocksPerSlice + other]);
             }
-            sums = sumOverLanes(sums, kWarpSize);
+            sums = sumOverWarp(sums);
             if (threadIdx.x == 0)
             {
                 int64_t const channel = tensors.channelOf(part.slice);

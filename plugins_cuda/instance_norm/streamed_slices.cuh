@@ -93,7 +93,7 @@ __device__ inline SliceSums exchangeInGroup(
         double2 const values = __ldcg(source);
         total.add({values.x, values.y});
     }
-    return sumOverLanes(total, kWarpSize);
+    return sumOverWarp(total);
 }
 
 template <typename T, int VectorSize>
