@@ -51,6 +51,9 @@ public:
     KernelLaunch(KernelLaunch const&) = delete; // mConfig refers to mAttributes
     KernelLaunch& operator=(KernelLaunch const&) = delete;
 
+    // Repeats the blocks so many times, along the grid's second axis.
+    void useBlockRows(int64_t rows) { mConfig.gridDim.y = static_cast<unsigned>(rows); }
+
     void useSharedBytes(int32_t numBytes) { mConfig.dynamicSmemBytes = static_cast<size_t>(numBytes); }
 
     void useClusters(int32_t blocksPerCluster)

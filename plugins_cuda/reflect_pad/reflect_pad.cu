@@ -54,15 +54,36 @@ void launchWords(
 }
 
 template <typename Word, typename Index, int32_t Rank>
+void launchPlanes(
+    ReflectPadArguments const& arguments, PadShape const& shape, DeviceLimits const& device, cudaStream_t stream)
+{
+    constexpr int32_t kPlaneRank = Rank == kAnyRank ? kAnyRank : Rank - 1;
+    PadShape const plane = planeOf(shape);
+    int64_t const numPlanes = shape.inputSizes[0];
+    KernelLaunch launch(device, choosePadBlocks(plane.numOutputs()), kPadThreads, stream);
+    launch.useBlockRows(std::min<int64_t>((numPlanes + kPadPlanes - 1) / kPadPlanes, kMaxPadBlockRows));
+    launch.run("launch of padPlanesByReflection", padPlanesByReflection<Word, Index, kPlaneRank>,
+        static_cast<Word const*>(arguments.input), static_cast<Word*>(arguments.output),
+        makePadMap<Index, kPlaneRank>(plane), static_cast<Index>(numPlanes));
+}
+
+template <typename Word, typename Index, int32_t Rank>
 void launchRanked(
     ReflectPadArguments const& arguments, PadShape const& shape, DeviceLimits const& device, cudaStream_t stream)
 {
     if constexpr (sizeof(Word) == kPadVectorBytes)
     {
-        launchVectors<Index, Rank>(arguments, shape, device, stream);
+        return launchVectors<Index, Rank>(arguments, shape, device, stream);
     }
     else
     {
+        if constexpr (sizeof(Index) == 4)
+        {
+            if (padsByPlanes({shape, sizeof(Word)}))
+            {
+                return launchPlanes<Word, Index, Rank>(arguments, shape, device, stream);
+            }
+        }
         launchWords<Word, Index, Rank>(arguments, shape, device, stream);
     }
 }

@@ -1,4 +1,4 @@
-// The kernels of ReflectPad: each thread writes a few aligned vectors of the output.
+// The kernels of ReflectPad: a thread writes an aligned vector of the output, or the same word of several planes.
 #pragma once
 
 #include "common/kernel_launch.cuh"
@@ -174,6 +174,39 @@ __global__ __launch_bounds__(kPadThreads, kPadBlocksPerProcessor<Index>) void pa
         {
             batch.load(input, map, begin, rest);
             batch.store(output);
+        }
+    }
+}
+
+// Where planes, those of the first axis, are padded alike: each thread finds the source of a word once for several.
+template <typename Word, typename Index, int32_t PlaneRank>
+__global__ __launch_bounds__(kPadThreads) void padPlanesByReflection(Word const* __restrict__ input,
+    Word* __restrict__ output, __grid_constant__ PadMap<Index, PlaneRank> const plane, Index numPlanes)
+{
+    Index const step = gridDim.x * Index{kPadThreads};
+    waitForEarlierWork();
+    for (Index target = blockIdx.x * Index{kPadThreads} + threadIdx.x; target < plane.numOutputs; target += step)
+    {
+        Index const source = inputOf(plane, target);
+        for (Index first = blockIdx.y * Index{kPadPlanes}; first < numPlanes; first += gridDim.y * Index{kPadPlanes})
+        {
+            Word words[kPadPlanes];
+            TRTCONV_UNROLL
+            for (int k = 0; k < kPadPlanes; ++k)
+            {
+                if (first + k < numPlanes)
+                {
+                    words[k] = __ldg(input + ((first + k) * plane.numInputs + source));
+                }
+            }
+            TRTCONV_UNROLL
+            for (int k = 0; k < kPadPlanes; ++k)
+            {
+                if (first + k < numPlanes)
+                {
+                    output[(first + k) * plane.numOutputs + target] = words[k];
+                }
+            }
         }
     }
 }

@@ -37,9 +37,12 @@ CASES = (
     Case("InstanceNorm", (1, 60, 256, 256), "fp16", 0, "channels_last"),  # a cooperative grid
     Case("InstanceNorm", (2, 60, 450, 450), "fp16", 0, "channels_last"),  # streamed in turn, parts of each read again
     Case("InstanceNorm", (27, 90, 87, 96), "fp16", 0, "channels_last"),  # likewise, few blocks a column
-    Case("ReflectPad", (2, 3, 50, 61), "fp32", 4),
+    Case("ReflectPad", (2, 3, 50, 61), "fp32", 4),  # by planes
     Case("ReflectPad", (2, 3, 64, 64), "fp16", 3),
     Case("ReflectPad", (1, 5, 9, 10, 11), "int8", 2),
+    Case("ReflectPad", (1, 2, 600, 901), "fp32", 4),  # by vectors
+    Case("ReflectPad", (1, 2, 700, 801), "fp16", 3),
+    Case("ReflectPad", (1, 2, 40, 100, 151), "int8", 2),
     Case("ReflectPad", (1, 20, 33, 31), "fp16", 3, "channels_last"),
     Case("ReflectPad", (1, 20, 9, 10, 11), "fp16", 2, "channels_last"),
     Case("ReflectPad", (1, 7, 33, 31), "int8", 3, "chw4"),

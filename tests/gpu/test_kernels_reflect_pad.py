@@ -74,9 +74,13 @@ def test_reflect_pad(kernels: KernelLibrary, shape: tuple[int, ...], pads: tuple
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "int64"])
-@pytest.mark.parametrize("width", [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 255, 256, 257, 4095, 4096, 4097])
-def test_reflect_pad_of_all_widths_and_alignments(kernels: KernelLibrary, width: int, dtype: str) -> None:
-    values = counting((5, width), dtype)
+@pytest.mark.parametrize(
+    ("rows", "width"),
+    [(5, width) for width in (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 255, 256, 257, 4095, 4096, 4097)]
+    + [((1 << 20) // width + 1, width) for width in (1023, 1024, 1025, 4095, 4096, 4097)],  # long rows, by vectors
+)
+def test_reflect_pad_of_all_widths_and_alignments(kernels: KernelLibrary, rows: int, width: int, dtype: str) -> None:
+    values = counting((rows, width), dtype)
     reach = min(width - 1, 9)
     for pads in ((0, reach, 0, reach), (1, 0, 2, reach), (0, reach, 3, 0), (0, 0, 0, 0)):
         for input_misalignment, output_misalignment in ((0, 0), (1, 0), (0, 1), (3, 3), (5, 7)):
@@ -98,10 +102,20 @@ def test_empty_reflect_pad_launches_nothing(kernels: KernelLibrary, shape: tuple
     pad(kernels, torch.empty(*shape, device="cuda"), (0, 0, 2, 0, 0, 2))
 
 
-def test_reflect_pad_of_more_than_65535_planes(kernels: KernelLibrary) -> None:
-    x = counting((70001, 2, 3, 3), "float32")
+@pytest.mark.parametrize("count", [70001, 300001])  # a thread pads four: more than 65535 of those, too
+def test_reflect_pad_of_more_than_65535_planes(kernels: KernelLibrary, count: int) -> None:
+    x = counting((count, 2, 3, 3), "float32")
     pads = (0, 0, 1, 2, 0, 0, 2, 1)
     assert_padded(x, pads, pad(kernels, x, pads))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "int64"])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 9])
+def test_reflect_pad_of_few_and_many_planes(kernels: KernelLibrary, count: int, dtype: str) -> None:
+    for shape in ((count, 7, 11), (count, 300, 71), (count, 4, 5, 6)):
+        pads = (0,) + (2,) * (len(shape) - 1)
+        x = counting(shape, dtype)
+        assert_padded(x, pads * 2, pad(kernels, x, pads * 2))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16"])

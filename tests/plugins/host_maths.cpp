@@ -298,3 +298,54 @@ extern "C" void host_reflect_pad(int32_t rank, int64_t const* sizes, int64_t con
     withPadMap(
         shape, fast != 0, [&](auto const& map) { padLikeKernel(map, shape, base_offset, vector_size, input, output); });
 }
+
+namespace
+{
+
+// Adds to `output` what the threads of a plane launch write.
+template <typename Map>
+void padPlanesLikeKernel(Map const& plane, int64_t numPlanes, int32_t const* input, int32_t* output)
+{
+    using Index = decltype(plane.numOutputs);
+    int64_t const numOutputs = plane.numOutputs;
+    int64_t const threads = choosePadBlocks(numOutputs) * kPadThreads;
+    for (int64_t thread = 0; thread < threads; ++thread)
+    {
+        for (int64_t target = thread; target < numOutputs; target += threads)
+        {
+            auto const source = static_cast<int64_t>(inputOf(plane, static_cast<Index>(target)));
+            for (int64_t index = 0; index < numPlanes; ++index)
+            {
+                output[index * numOutputs + target] += input[index * int64_t{plane.numInputs} + source];
+            }
+        }
+    }
+}
+
+} // namespace
+
+// The same by planes; returns 0 if these pads do not allow it.
+extern "C" int32_t host_reflect_pad_planes(
+    int32_t rank, int64_t const* sizes, int64_t const* pads, int32_t const* input, int32_t* output)
+{
+    PadShape const shape = makePadShape(Layout::kLinear, 1, rank, sizes, pads);
+    if (shape.rank < 2 || shape.isPadded(0))
+    {
+        return 0;
+    }
+    PadShape const plane = planeOf(shape);
+    int64_t const numPlanes = shape.inputSizes[0];
+    switch (plane.rank)
+    {
+    case 2: padPlanesLikeKernel(makePadMap<uint32_t, 2>(plane), numPlanes, input, output); break;
+    case 3: padPlanesLikeKernel(makePadMap<uint32_t, 3>(plane), numPlanes, input, output); break;
+    default: padPlanesLikeKernel(makePadMap<uint32_t>(plane), numPlanes, input, output);
+    }
+    return 1;
+}
+
+extern "C" int32_t host_pads_by_planes(int32_t element_bytes, int32_t rank, int64_t const* sizes, int64_t const* pads)
+{
+    PadShape const shape = makePadShape(Layout::kLinear, element_bytes, rank, sizes, pads);
+    return padsByPlanes(widenWords(shape, element_bytes, kPadVectorBytes)) ? 1 : 0;
+}

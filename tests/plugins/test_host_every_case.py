@@ -24,7 +24,7 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from test_host_instance_norm import normalise_on_host
-from test_host_reflect_pad import PAD_SESSION, pad_on_host
+from test_host_reflect_pad import PAD_SESSION, pad_on_host, pad_planes_on_host
 
 from models.make_models import make
 from tests.equivalence import rewrite, rewrite_file, seeded_inputs
@@ -137,6 +137,8 @@ def check_pad(maths: ctypes.CDLL, call: Call, done: Call) -> None:
         for fast in (False, True):
             got = pad_on_host(maths, numbers, list(done.pads), vector_size - 1, vector_size, fast)
             assert np.array_equal(got, expected)
+    by_planes = pad_planes_on_host(maths, numbers, list(done.pads))
+    assert by_planes is None or np.array_equal(by_planes, expected)
     # The numbers say where each element comes from, so that every type is copied alike.
     assert np.array_equal(call.x.ravel()[expected - 1], reflect_pad_reference(call.x, call.pads))
 

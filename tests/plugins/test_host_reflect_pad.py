@@ -48,6 +48,14 @@ def pad_on_host(
     return y
 
 
+def pad_planes_on_host(maths: ctypes.CDLL, x: npt.NDArray[np.int32], pads: list[int]) -> npt.NDArray[np.int32] | None:
+    """Return what a launch by planes writes, or None where the pads do not allow one."""
+    y = np.zeros([size + pads[axis] + pads[x.ndim + axis] for axis, size in enumerate(x.shape)], dtype=np.int32)
+    sizes, pads64 = np.array(x.shape, dtype=np.int64), np.array(pads, dtype=np.int64)
+    is_done = maths.host_reflect_pad_planes(x.ndim, pointer(sizes), pointer(pads64), pointer(x), pointer(y))
+    return y if is_done else None
+
+
 @settings(deadline=None, max_examples=300)
 @given(
     case=pad_cases(),
@@ -64,6 +72,49 @@ def test_reflect_pad_agrees_with_reference_and_onnx_runtime(
     assert np.array_equal(y, reflect_pad_reference(x, pads))
     (expected,) = PAD_SESSION.run(None, {"x": x, "pads": np.array(pads, dtype=np.int64)})
     assert np.array_equal(y, expected)
+
+
+@settings(deadline=None, max_examples=300)
+@given(case=pad_cases())
+def test_planes_are_padded_alike(maths: ctypes.CDLL, case: tuple[list[int], list[int]]) -> None:
+    sizes, pads = case
+    x = np.arange(1, math.prod(sizes) + 1, dtype=np.int32).reshape(sizes)
+    y = pad_planes_on_host(maths, x, pads)
+    if pads[0] or pads[len(sizes)] or not any(pads):
+        assert y is None
+    else:
+        assert y is not None
+        assert np.array_equal(y, reflect_pad_reference(x, pads))
+
+
+IMAGE_PADS = [0, 0, 3, 3, 0, 0, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("element_bytes", "sizes", "pads", "by_planes"),
+    [
+        (4, [1, 64, 256, 256], IMAGE_PADS, True),
+        (4, [8, 64, 512, 506], IMAGE_PADS, False),  # rows of 512 words
+        (4, [8, 64, 512, 505], IMAGE_PADS, True),
+        (2, [8, 64, 512, 249], IMAGE_PADS, True),
+        (2, [8, 64, 512, 250], IMAGE_PADS, False),
+        (1, [8, 64, 512, 121], IMAGE_PADS, True),
+        (1, [8, 64, 512, 122], IMAGE_PADS, False),
+        (4, [1, 3, 506, 618], IMAGE_PADS, True),  # fewer than 2^20 words
+        (4, [1, 1, 2000, 1018], IMAGE_PADS, False),
+        (4, [1, 1, 9000, 250], IMAGE_PADS, False),  # one plane
+        (4, [2, 8, 16, 16], [1, 0, 3, 3, 0, 0, 3, 3], False),  # padded images
+        (4, [1, 256, 44100], [0, 0, 512, 0, 0, 512], False),
+        (4, [1, 16, 128, 128, 128], [0, 0, 1, 1, 1, 0, 0, 1, 1, 1], True),
+        (4, [7], [3, 3], False),
+        (4, [5, 7], [0, 0, 0, 0], False),
+    ],
+)
+def test_choice_between_planes_and_vectors(
+    maths: ctypes.CDLL, element_bytes: int, sizes: list[int], pads: list[int], by_planes: bool
+) -> None:
+    arguments = pointer(np.array(sizes, dtype=np.int64)), pointer(np.array(pads, dtype=np.int64))
+    assert maths.host_pads_by_planes(element_bytes, len(sizes), *arguments) == by_planes
 
 
 @pytest.mark.parametrize("width", [1, 7, 8, 9, 15, 16, 17, 255, 256, 257, 4095, 4096, 4097])
