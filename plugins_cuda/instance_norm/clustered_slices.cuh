@@ -1,6 +1,5 @@
-// Slices in the shared memory of a cluster of two blocks: one kernel, which reads each once. For sm_90 and later.
-//
-// A thread asks for its vectors some ahead and sums them up as they come, so that only the last are waited for.
+// Slices in the shared memory or the registers of a cluster of two blocks: one kernel, which reads each once. For sm_90
+// and later.
 #pragma once
 
 #include <cuda_pipeline_primitives.h>
@@ -20,12 +19,21 @@ struct ClusterShared
 };
 static_assert(sizeof(ClusterShared) <= kClusterStaticBytes);
 
-// The part of a slice that one block holds. Thread i has vectors i, i + kClusterThreads, ..., for itself alone.
+// The part of a slice that one block holds, in shared memory. Thread i has vectors i, i + kClusterThreads, ..., for
+// itself alone: it asks for some ahead and sums them up as they come, so that only the last are waited for.
 template <typename T, int VectorSize>
-class ClusterPart
+class SharedPart
 {
 public:
-    __device__ ClusterPart(
+    using Element = T;
+    static constexpr int kVectorSize = VectorSize;
+
+    __device__ static SliceSpan spanOf(InstanceNormTensors<T> const& tensors, int64_t slice)
+    {
+        return tensors.template span<VectorSize>(slice);
+    }
+
+    __device__ SharedPart(
         InstanceNormTensors<T> const& tensors, SliceSpan const& span, T* held, uint32_t rank, int32_t vectorsPerBlock)
         : mHeld(held)
         , mFirstElement(span.bodyBegin + int64_t{rank} * vectorsPerBlock * VectorSize)
@@ -36,16 +44,16 @@ public:
     {
     }
 
-    __device__ void requestFirst() const
+    __device__ void request() const
     {
         TRTCONV_UNROLL
         for (int stage = 0; stage < kClusterStagesAhead; ++stage)
         {
-            request(stage);
+            requestStage(stage);
         }
     }
 
-    // Sums up the vectors of this thread, after requestFirst.
+    // Sums up the vectors of this thread, after request.
     __device__ SliceSums sum(float shift) const
     {
         SliceSums sums;
@@ -63,7 +71,7 @@ public:
                 {
                     tile.vectors[k] = loadVector<VectorSize>(mHeld + index * VectorSize);
                 }
-                request(stage + k + kClusterStagesAhead);
+                requestStage(stage + k + kClusterStagesAhead);
                 tile.addVector(k, total);
                 total.addUpHere();
             }
@@ -93,7 +101,7 @@ private:
     }
 
     // Beyond the last there is nothing to ask for, but it counts.
-    __device__ void request(int32_t stage) const
+    __device__ void requestStage(int32_t stage) const
     {
         int32_t const index = indexIn(stage);
         if (index < mNumVectors)
@@ -106,6 +114,75 @@ private:
     T* mHeld;
     int64_t mFirstElement;
     int32_t mNumVectors;
+    T const* mInput;
+    T* mOutput;
+};
+
+// The same in registers, of slices without edges: each thread has that many full tiles.
+template <typename T, int VectorSize, int NumTiles>
+class RegisterPart
+{
+public:
+    using Element = T;
+    static constexpr int kVectorSize = VectorSize;
+
+    __device__ static SliceSpan spanOf(InstanceNormTensors<T> const& tensors, int64_t slice)
+    {
+        return wholeSliceSpan(slice * tensors.sliceSize, kClusterBlocks * kNumVectors * kClusterThreads);
+    }
+
+    __device__ RegisterPart(InstanceNormTensors<T> const& tensors, SliceSpan const& span, T* /*held*/, uint32_t rank,
+        int32_t /*vectorsPerBlock*/)
+    {
+        int64_t const element = span.begin + (rank * kNumVectors * kClusterThreads + threadIdx.x) * VectorSize;
+        mInput = tensors.input + element;
+        mOutput = tensors.output + element;
+    }
+
+    __device__ void request()
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < kNumVectors; ++k)
+        {
+            mTiles[k / TileType::kNumVectors].vectors[k % TileType::kNumVectors] =
+                loadVector<VectorSize>(mInput + k * kClusterThreads * VectorSize);
+        }
+    }
+
+    __device__ SliceSums sum(float shift) const
+    {
+        SliceSums sums;
+        TRTCONV_UNROLL
+        for (TileType const& tile : mTiles)
+        {
+            TileSum<T> total;
+            TRTCONV_UNROLL
+            for (int k = 0; k < TileType::kNumVectors; ++k)
+            {
+                tile.addVector(k, total);
+                total.addUpHere();
+            }
+            sums.add(tile.sumsAround(total, shift));
+        }
+        return sums;
+    }
+
+    __device__ void map(SliceMap const& map) const
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < kNumVectors; ++k)
+        {
+            storeMapped(mOutput + k * kClusterThreads * VectorSize,
+                mTiles[k / TileType::kNumVectors].vectors[k % TileType::kNumVectors], map);
+        }
+    }
+
+private:
+    using TileType = Tile<T, VectorSize, kMaxTileSize / VectorSize>;
+
+    static constexpr int kNumVectors = NumTiles * TileType::kNumVectors;
+
+    TileType mTiles[NumTiles];
     T const* mInput;
     T* mOutput;
 };
@@ -126,11 +203,13 @@ __device__ inline SliceSums sumOverCluster(SliceSums const& sums, ClusterShared&
     return sumOfWarps(shared.warpSums, kClusterBlocks * kWarps);
 }
 
-template <typename T, int VectorSize>
+// `Part` is a SharedPart or a RegisterPart.
+template <typename Part>
 __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
-    __grid_constant__ InstanceNormTensors<T> const tensors, int32_t vectorsPerBlock)
+    __grid_constant__ InstanceNormTensors<typename Part::Element> const tensors, int32_t vectorsPerBlock)
 {
 #if __CUDA_ARCH__ >= 900
+    using T = typename Part::Element;
     extern __shared__ __align__(128) char held[];
     __shared__ ClusterShared shared;
     if (threadIdx.x == 0)
@@ -142,11 +221,11 @@ __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
     arriveAtCluster();
     uint32_t const rank = blockIdx.x % kClusterBlocks;
     int64_t const slice = blockIdx.x / kClusterBlocks;
-    SliceSpan const span = tensors.template span<VectorSize>(slice);
-    ClusterPart<T, VectorSize> const part(tensors, span, reinterpret_cast<T*>(held), rank, vectorsPerBlock);
+    SliceSpan const span = Part::spanOf(tensors, slice);
+    Part part(tensors, span, reinterpret_cast<T*>(held), rank, vectorsPerBlock);
     auto const thread = static_cast<int32_t>(threadIdx.x);
     bool const hasEdge = rank == 0 && thread < span.numEdges;
-    int64_t const edgeElement = hasEdge ? span.edge(thread, VectorSize) : 0;
+    int64_t const edgeElement = hasEdge ? span.edge(thread, Part::kVectorSize) : 0;
     int64_t const channel = tensors.channelOf(slice);
     waitForCluster(); // before any copy is under way: it would wait for that too
     if (threadIdx.x == 0)
@@ -154,7 +233,7 @@ __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
         shared.summed.arriveAndExpect(sizeof(shared.warpSums)); // some may have come by now: that is counted too
     }
     waitForEarlierWork();
-    part.requestFirst();
+    part.request();
     T const edge = hasEdge ? tensors.input[edgeElement] : T{};
     float const shift = tensors.shiftOf(span);
     T const scale = tensors.scale[channel];

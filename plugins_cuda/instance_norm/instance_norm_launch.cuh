@@ -37,7 +37,7 @@ void allowSharedBytes(DeviceLimits const& device)
         checkCuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, numBytes),
             "cudaFuncSetAttribute");
     };
-    allow(normaliseClusteredSlices<T, kVectorSize>, maxClusterVectors(device) * kVectorBytes);
+    allow(normaliseClusteredSlices<SharedPart<T, kVectorSize>>, maxClusterVectors(device) * kVectorBytes);
     allow(normaliseStreamedSlices<T, kVectorSize>, maxStages(device) * kStageBytes);
 }
 
@@ -101,12 +101,23 @@ private:
     {
         if constexpr (VectorSize > 1)
         {
-            auto const vectorsPerBlock = static_cast<int32_t>(mConfig.vectorsPerBlock);
-            KernelLaunch launch = makeLaunch();
-            launch.useSharedBytes(vectorsPerBlock * kVectorBytes);
-            launch.useClusters(mConfig.blocksPerSlice);
-            launch.run(kWhat, normaliseClusteredSlices<T, VectorSize>, mTensors, vectorsPerBlock);
+            switch (clusterTiles(mShape))
+            {
+            case 1: return launchClusters(normaliseClusteredSlices<RegisterPart<T, VectorSize, 1>>, 0);
+            case 2: return launchClusters(normaliseClusteredSlices<RegisterPart<T, VectorSize, 2>>, 0);
+            default:
+                return launchClusters(normaliseClusteredSlices<SharedPart<T, VectorSize>>, mConfig.vectorsPerBlock);
+            }
         }
+    }
+
+    template <typename Kernel>
+    void launchClusters(Kernel* kernel, int64_t sharedVectors) const
+    {
+        KernelLaunch launch = makeLaunch();
+        launch.useSharedBytes(static_cast<int32_t>(sharedVectors * kVectorBytes));
+        launch.useClusters(mConfig.blocksPerSlice);
+        launch.run(kWhat, kernel, mTensors, static_cast<int32_t>(mConfig.vectorsPerBlock));
     }
 
     void launchStreamed() const
