@@ -33,12 +33,30 @@ __device__ inline void endStepOfCopies()
 #endif
 }
 
-// Waits for all steps that this thread asked for but the last kStepsAhead.
-__device__ inline void waitForCopies()
+template <int NumLater>
+__device__ void waitForAllBut()
 {
 #if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.wait_group %0;" ::"n"(kStepsAhead) : "memory");
+    asm volatile("cp.async.wait_group %0;" ::"n"(NumLater) : "memory");
 #endif
+}
+
+// Waits for a step after which this thread has asked for `numLater` others, kStepsAhead or more: those may still be on
+// their way. H100, [1, 32, 1080, 1920]: 143 us if all but kStepsAhead are waited for, 140 so.
+__device__ inline void waitForCopies(uint32_t numLater)
+{
+    if (numLater >= 4 * kStepsAhead)
+    {
+        waitForAllBut<4 * kStepsAhead>();
+    }
+    else if (numLater >= 2 * kStepsAhead)
+    {
+        waitForAllBut<2 * kStepsAhead>();
+    }
+    else
+    {
+        waitForAllBut<kStepsAhead>();
+    }
 }
 
 // Where steps are read again, what is read for the last time makes room for them in the cache: [8, 64, 512, 512] took a
@@ -72,15 +90,24 @@ public:
     {
         uint4* const slot = mSlots + mIndex * (kStreamedThreads * kStepVectors);
         mIndex = mIndex + 1 == mNumSlots ? 0 : mIndex + 1;
+        ++mNumTaken;
         return slot;
     }
 
-    __device__ void skip(int32_t count) { mIndex = (mIndex + count) % mNumSlots; }
+    __device__ void skip(int32_t count)
+    {
+        mIndex = (mIndex + count) % mNumSlots;
+        mNumTaken += static_cast<uint32_t>(count);
+    }
+
+    // Returns how many slots were taken after the one that is next here.
+    __device__ uint32_t numTakenAfter(SlotCursor const& other) const { return other.mNumTaken - mNumTaken - 1; }
 
 private:
     uint4* mSlots;
     int32_t mNumSlots;
     int32_t mIndex = 0;
+    uint32_t mNumTaken = 0;
 };
 
 // A thread's way over its steps of a column: on to the last, and then back over the repeated ones.
@@ -151,6 +178,8 @@ public:
         , mWalk(tensors.input, ColumnPart(tensors, config, place.column, place.split), 0)
     {
     }
+
+    __device__ SlotCursor const& slots() const { return mSlots; }
 
     __device__ void next()
     {
@@ -244,7 +273,7 @@ public:
 private:
     __device__ void addStep(VectorSums<T>& sums, int32_t rows, int32_t pixelsLeft)
     {
-        waitForCopies();
+        waitForCopies(mToAdd.numTakenAfter(mLoader.slots()));
         uint4 const* const slot = mToAdd.next();
         TRTCONV_UNROLL
         for (int k = 0; k < kStepVectors; k += 2)
@@ -262,7 +291,7 @@ private:
 
     __device__ void storeStep(VectorMap<T> const& map)
     {
-        waitForCopies();
+        waitForCopies(mToStore.numTakenAfter(mLoader.slots()));
         uint4 const* const slot = mToStore.next();
         mStored.forEachVector([&](int k, ChannelVector<T>* target) { map.store(slot[k * kStreamedThreads], target); });
         mStored.next(mConfig);
