@@ -106,7 +106,7 @@ ADVERSARIAL = [
 
 
 @pytest.mark.parametrize("bias_size", [0.0, 1.0])
-@pytest.mark.parametrize("slice_size", [31, 1024, 30000, 300007])
+@pytest.mark.parametrize("slice_size", [31, 1024, 30000, 65536, 70001, 300007])
 @pytest.mark.parametrize(("dtype", "name"), ADVERSARIAL)
 def test_instance_norm_of_adversarial_values(
     kernels: KernelLibrary, dtype: str, name: str, slice_size: int, bias_size: float

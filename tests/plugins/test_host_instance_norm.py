@@ -217,6 +217,25 @@ def test_each_method_has_its_shapes(
     assert launch_config(maths, *shape, gpu=gpu)["method"] == method
 
 
+@pytest.mark.parametrize(
+    ("slice_size", "base_offset", "vector_size", "tiles"),
+    [
+        (1 << 15, 0, 4, 1),
+        (1 << 15, 0, 8, 1),
+        (1 << 16, 0, 4, 2),
+        (1 << 16, 0, 8, 2),
+        (3 << 15, 0, 8, 0),  # more than the registers of two blocks take
+        ((1 << 16) - 8, 0, 8, 0),  # the last thread would have a vector less
+        (1 << 16, 2, 8, 0),  # edges
+        (250 * 250, 0, 4, 0),
+    ],
+)
+def test_full_tiles_of_clusters_are_held_in_registers(
+    maths: ctypes.CDLL, slice_size: int, base_offset: int, vector_size: int, tiles: int
+) -> None:
+    assert maths.host_cluster_tiles(ctypes.c_int64(slice_size), base_offset, vector_size) == tiles
+
+
 @settings(deadline=None, max_examples=100)
 @given(
     num_slices=st.integers(1, 1 << 16),
