@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -152,7 +153,7 @@ def test_launches_take_turns_and_fill_a_graph(rig: Rig) -> None:
     rig.device.microseconds = {**MICROSECONDS, "kernel": 0.001}
     rig.device.launched.clear()
     bench_ops(OpsOptions(patterns=(SMALL.name,), native=False))
-    assert rig.device.launched.count("kernel") <= MAX_LAUNCHES + 500, "a graph has a largest size"
+    assert rig.device.launched.count("kernel") <= 2 * MAX_LAUNCHES, "a graph has a largest size"
 
 
 @pytest.mark.parametrize("case", [SMALL, PAD])
@@ -302,6 +303,16 @@ def test_host_time_is_that_of_a_launch_alone(rig: Rig, monkeypatch: pytest.Monke
     monkeypatch.setattr(timing.time, "perf_counter_ns", lambda: clock[0])
     (result,) = bench_ops(OpsOptions(patterns=(PAD.name,), native=False)).results
     assert result.host_us == pytest.approx(50)
+
+
+def test_host_time_is_that_of_a_warm_processor(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, launches = [0], itertools.count()
+
+    def enqueue(index: int, stream: int) -> None:
+        clock[0] += 9000 if next(launches) < 400 else 4000
+
+    monkeypatch.setattr(timing.time, "perf_counter_ns", lambda: clock[0])
+    assert timing.host_microseconds(rig.device, enqueue) == pytest.approx(4)
 
 
 def test_jobs_are_bounded_by_memory(rig: Rig) -> None:

@@ -15,7 +15,8 @@ from trtconv.benchmark.cuda import Device
 MIN_GRAPH_MS = 2.0  # a graph takes some microseconds to start: a thousandth of this
 MAX_LAUNCHES = 1000  # of one graph
 NUM_REPLAYS = 25
-_HOST_BATCHES, _HOST_CALLS = 15, 20  # few at a time, so that no call waits for room in the GPU's queue
+_HOST_CALLS = 20  # of a batch: few, so that no call waits for room in the GPU's queue
+_HOST_BATCHES, _HOST_WARM_UPS = 30, 15  # an H100's host took 5 us for a launch at first, 3.6 after some hundreds
 
 # Enqueues one launch: on buffer set `index`, on `stream`.
 Enqueue = Callable[[int, int], None]
@@ -53,15 +54,15 @@ def time_side_by_side(
 
 
 def host_microseconds(device: Device, enqueue: Enqueue) -> float:
-    """Return the time that the processor takes for one launch without a graph, at the median."""
+    """Return the time that the processor takes for one launch without a graph, at the median, once it is warm."""
     samples = []
-    for _ in range(_HOST_BATCHES):
+    for _ in range(_HOST_WARM_UPS + _HOST_BATCHES):
         begin = time.perf_counter_ns()
         for _ in range(_HOST_CALLS):
             enqueue(0, device.stream)
         samples.append((time.perf_counter_ns() - begin) / 1000 / _HOST_CALLS)
         device.synchronize()
-    return statistics.median(samples)
+    return statistics.median(samples[_HOST_WARM_UPS:])
 
 
 def geometric_mean(values: Sequence[float]) -> float | None:
