@@ -11,7 +11,8 @@ from host_compiler import load_cpp
 
 @pytest.fixture(scope="session")
 def maths(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    library = load_cpp(Path(__file__).with_name("host_maths.cpp"), tmp_path_factory.mktemp("host_maths"))
+    sources = (Path(__file__).with_name(f"host_{op}.cpp") for op in ("instance_norm", "reflect_pad"))
+    library = load_cpp(tmp_path_factory.mktemp("host_maths"), *sources)
     library.host_workspace_partials.restype = ctypes.c_int64
     library.host_pad_source.restype = ctypes.c_int64
     library.host_fast_divide.restype = ctypes.c_uint32

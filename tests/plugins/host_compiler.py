@@ -15,7 +15,10 @@ PLUGIN_SOURCES = REPOSITORY / "plugins_cuda"
 
 
 def compile_cpp(source: Path, output: Path, *options: str) -> Path:
-    """Compile `source` into `output` with all warnings as errors, against the plugin sources; return `output`."""
+    """Compile `source`, and those among the options, into `output`, all warnings as errors; return `output`.
+
+    The plugin sources are on the include path.
+    """
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
     if compiler is None:
         pytest.skip("no C++ compiler")
@@ -25,7 +28,8 @@ def compile_cpp(source: Path, output: Path, *options: str) -> Path:
     return output
 
 
-def load_cpp(source: Path, folder: Path) -> ctypes.CDLL:
-    """Compile `source`, whose functions are extern "C", into a library in `folder` and load it."""
+def load_cpp(folder: Path, source: Path, *more: Path) -> ctypes.CDLL:
+    """Compile sources, whose functions are extern "C", into one library in `folder` and load it."""
     output = folder / f"lib{source.stem}.so"
-    return ctypes.CDLL(str(compile_cpp(source, output, "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")))
+    options = ("-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", *map(str, more))
+    return ctypes.CDLL(str(compile_cpp(source, output, *options)))

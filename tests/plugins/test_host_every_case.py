@@ -255,7 +255,7 @@ def test_wrong_arguments_are_found(maths: ctypes.CDLL, name: str) -> None:
 
 
 def test_one_block_too_few_is_found(maths: ctypes.CDLL, tmp_path: Path) -> None:
-    source = Path(__file__).with_name("host_maths.cpp").read_text()
+    source = Path(__file__).with_name("host_instance_norm.cpp").read_text()
     spoilt, count = re.subn(r"(< )sharing\.blocks\b", r"\1(sharing.blocks - 1)", source)
     assert count == 2, "the loops over a slice's blocks look different: change this test with them"
     (tmp_path / "spoilt.cpp").write_text(spoilt)
