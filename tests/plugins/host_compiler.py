@@ -15,10 +15,7 @@ PLUGIN_SOURCES = REPOSITORY / "plugins_cuda"
 
 
 def compile_cpp(source: Path, output: Path, *options: str) -> Path:
-    """Compile `source`, and those among the options, into `output`, all warnings as errors; return `output`.
-
-    The plugin sources are on the include path.
-    """
+    """Compile `source`, and those among the options, into `output` against the plugin sources; return `output`."""
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
     if compiler is None:
         pytest.skip("no C++ compiler")
