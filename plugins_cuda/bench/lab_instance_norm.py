@@ -96,6 +96,9 @@ def clustered_choices(case: Case) -> Iterator[Any]:
     per_block = ceil_divide(ceil_divide(case.num_vectors, 2), 32) * 32
     if case.num_vectors >= 1024 and per_block * 16 <= CLUSTER_BYTES:
         yield choice(CLUSTERED, CLUSTER_THREADS, 0, 0, 2, per_block, case.num_slices * 2)
+    if case.slice_size in (32768, 65536):  # one or two full tiles in the registers of each thread
+        in_registers = case.num_vectors // (2 * CLUSTER_THREADS)
+        yield choice(CLUSTERED, CLUSTER_THREADS, 0, in_registers, 2, per_block, case.num_slices * 2)
 
 
 def streamed_choices(case: Case) -> Iterator[Any]:

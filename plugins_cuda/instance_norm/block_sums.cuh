@@ -42,7 +42,7 @@ __device__ inline double2 sumOfColumns(double value)
 // products, 3.00 by exchanges.
 __device__ inline SliceSums sumOverWarp(SliceSums const& sums)
 {
-#if __CUDA_ARCH__ == 900 // others have slower products of doubles, or were not tried
+#if __CUDA_ARCH__ == 900 // others have slower products of doubles, or were not tried; PTX for 9.0 has them anyway
     double2 const deviations = sumOfColumns(sums.deviations);
     double2 const squares = sumOfColumns(sums.squares);
     bool const isOddColumn = (threadIdx.x & 4) != 0;
@@ -59,11 +59,17 @@ __device__ inline SliceSums sumOverLanes(SliceSums const& sums, uint32_t lanes)
     return lanes == kWarpSize ? sumOverWarp(sums) : sumByExchange(sums, lanes);
 }
 
-// Gives every warp that calls it the sum over `numWarps` warps, once all have left theirs in `warpSums`.
+// Gives every warp that calls it the sum over `numWarps` warps, a power of two up to 32, once all have left theirs in
+// `warpSums`.
 __device__ inline SliceSums sumOfWarps(SliceSums const* warpSums, uint32_t numWarps)
 {
+#if __CUDA_ARCH__ == 900
     uint32_t const lane = threadIdx.x % kWarpSize;
     return sumOverWarp(lane < numWarps ? warpSums[lane] : SliceSums{});
+#else
+    SliceSums const ofWarp = warpSums[threadIdx.x & (numWarps - 1)];
+    return numWarps == 1 ? ofWarp : sumByExchange(ofWarp, numWarps);
+#endif
 }
 
 // Leaves the sum over the calling warp in `warpSums`.

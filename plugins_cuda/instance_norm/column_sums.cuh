@@ -98,7 +98,7 @@ __device__ inline ChannelTotals fromLane(ChannelTotals const& totals, int32_t di
 // Adds up the totals of the lanes of a warp that own the same vector, and writes them, channel by channel. At each step
 // two lanes divide the channels that they still have between them.
 template <int Size>
-__device__ void sumOverWarp(ChannelTotals (&totals)[Size], int32_t lanes, ChannelTotals* result)
+__device__ void writeSumsOfWarp(ChannelTotals (&totals)[Size], int32_t lanes, ChannelTotals* result)
 {
     int32_t const lane = threadIdx.x % 32;
     int32_t channel = lane % lanes * Size;
@@ -155,7 +155,7 @@ __device__ ChannelTotals sumOverBlock(VectorSums<T> const& sums, int32_t lanes, 
     {
         totals[i] = sums[i].totals();
     }
-    sumOverWarp(totals, lanes, shared[threadIdx.x / 32]);
+    writeSumsOfWarp(totals, lanes, shared[threadIdx.x / 32]);
     __syncthreads();
     ChannelTotals total;
     if (threadIdx.x < lanes * kVectorChannels<T>)

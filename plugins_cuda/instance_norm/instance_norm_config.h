@@ -21,10 +21,11 @@ constexpr int32_t kSmallBlockThreads = 128; // several slices in a block
 
 constexpr int32_t kClusterThreads = 512; // of each block of a cluster
 constexpr int32_t kClusterBlocks = 2; // of 4 or 8, the H100 does not take as many as fit its multiprocessors
-// A full tile for each thread. H100, [1,64,32768] fp16: 4.4 us in clusters, 5.7 in one block each; [1,64,16384]
+// A full tile for each thread. H100, [1,64,32768] fp16: 3.8 us in clusters, 5.7 in one block each; [1,64,16384]
 // fp32: 4.6 and 4.2.
 constexpr int64_t kMinClusteredSize = kClusterBlocks * kClusterThreads * kMaxTileSize;
-// Vectors that a thread asks for before it needs them. H100, [1,64,256,256] fp32: 9.4 us with 8, 10.1 with 14.
+// Vectors that a thread asks for before it needs them. H100, [1,64,256,256] fp32 in shared memory: 9.4 us with 8, 10.1
+// with 14.
 constexpr int32_t kClusterStagesAhead = 8;
 constexpr int32_t kClusterStaticBytes = 1024; // shared memory beside the stages
 // Full tiles that a thread of a cluster holds in registers at most. H100, [1,64,256,256]: 8.7 us in fp32 and 6.1 in
@@ -84,7 +85,7 @@ struct InstanceNormConfig
     InstanceNormMethod method;
     int32_t threads; // of a block
     int32_t lanesPerSlice; // resident: threads that share a slice, a power of two
-    int32_t vectorsPerLane; // resident: of each of them, a power of two
+    int32_t vectorsPerLane; // resident: of each of them, a power of two; clustered: in registers, or 0 in shared memory
     int32_t blocksPerSlice; // otherwise: blocks that share a slice
     int64_t vectorsPerBlock; // otherwise: of each of them
     int64_t blocks; // of the grid
@@ -163,8 +164,8 @@ constexpr int32_t clusterTiles(SliceShape const& shape)
 
 constexpr InstanceNormConfig chooseClustered(SliceShape const& shape)
 {
-    return {InstanceNormMethod::kClustered, kClusterThreads, 0, 0, kClusterBlocks,
-        vectorsOfBlock(shape, kClusterBlocks), shape.numSlices * kClusterBlocks};
+    return {InstanceNormMethod::kClustered, kClusterThreads, 0, clusterTiles(shape) * tileVectors(shape.vectorSize),
+        kClusterBlocks, vectorsOfBlock(shape, kClusterBlocks), shape.numSlices * kClusterBlocks};
 }
 
 constexpr InstanceNormConfig chooseSplit(SliceShape const& shape, int32_t numProcessors)

@@ -101,7 +101,7 @@ private:
     {
         if constexpr (VectorSize > 1)
         {
-            switch (clusterTiles(mShape))
+            switch (mConfig.vectorsPerLane / tileVectors(VectorSize))
             {
             case 1: return launchClusters(normaliseClusteredSlices<RegisterPart<T, VectorSize, 1>>, 0);
             case 2: return launchClusters(normaliseClusteredSlices<RegisterPart<T, VectorSize, 2>>, 0);

@@ -4,9 +4,9 @@
 // Tiles of up to 32 elements are summed in float, each around its own mean, so no large mean and no outlier costs
 // digits. The sum itself carries its rounding errors along (Knuth's exact addition): an output near zero is x minus a
 // nearly equal mean, and needs that mean to far more digits than a float has. Tiles are merged in double, relative to
-// one element, which among n is at most sqrt(n) standard deviations off the mean: of a slice held in registers, that is
-// near enough. Of a larger one it is the median of three elements, as one outlier must not move it. Merging is plain
-// addition in a fixed order, so results repeat bit for bit.
+// one element, which among n is at most sqrt(n) standard deviations off the mean: of a slice in the registers of one
+// block, that is near enough. Of a larger one it is the median of three elements, as one outlier must not move it.
+// Merging is plain addition in a fixed order, so results repeat bit for bit.
 //
 // Limit: |x - mean| up to 1e18, where 32 squares still fit a float. An infinity or NaN makes the whole slice NaN.
 #pragma once

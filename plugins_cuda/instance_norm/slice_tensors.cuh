@@ -32,7 +32,7 @@ struct InstanceNormTensors
         return makeSliceSpan(slice * sliceSize, sliceSize, baseOffset, VectorSize);
     }
 
-    // What all sums of a slice are relative to, unless it is held in registers.
+    // What all sums of a slice are relative to, unless one block holds it in registers.
     __device__ float shiftOf(SliceSpan const& span) const
     {
         float samples[kNumSamples];

@@ -171,20 +171,22 @@ constexpr int32_t kPadPlanes = 4;
 // [1,64,256,256] by 3 in fp32 took 8.7 us by planes and 11.0 by vectors, [8,64,512,512] by 3 371 and 363;
 // [1,64,257,250] by 3 in fp16 4.8 and 6.0, [1,3,1080,1920] by 4 8.2 and 6.3.
 constexpr int64_t kLongRowWordsPerByte = 128;
-// Words of a tensor from which on that counts at all. H100: [1,512,1000] by 9 in fp32 took 1.8 us by planes and 2.2 by
-// vectors, [1,3,256,256] by 3 in int8 1.1 and 1.5.
-constexpr int64_t kManyPadWords = 1 << 20;
+// Words of a tensor so small that the simpler kernel gains more than that. H100: [1,512,1000] by 9 in fp32 took 1.8 us
+// by planes and 2.2 by vectors, [1,3,256,256] by 3 in int8 1.1 and 1.5.
+constexpr int64_t kFewPadWords = 1 << 20;
 
-// Whether a shape is padded by planes, those of its first axis, all of them alike; else by vectors.
+// Whether a shape is padded by planes, those of its first axis, all of them alike; else by vectors. A plane is to fill
+// a block at least. Of one plane a thread has a single word: H100, [1,512,1000] by 9 took 2.4 us so.
 constexpr bool padsByPlanes(PadWords const& words)
 {
     PadShape const& shape = words.shape;
-    if (shape.rank < 2 || shape.isPadded(0))
+    if (shape.rank < 2 || shape.isPadded(0) || shape.numOutputs() < shape.inputSizes[0] * kPadThreads)
     {
         return false;
     }
     bool const hasShortRows = shape.outputSize(shape.rank - 1) < kLongRowWordsPerByte * words.bytes;
-    return shape.numOutputs() < kManyPadWords || (hasShortRows && shape.inputSizes[0] > 1);
+    bool const isSmall = shape.numOutputs() < kFewPadWords;
+    return shape.inputSizes[0] > 1 ? hasShortRows || isSmall : hasShortRows && isSmall;
 }
 
 // Returns the shape of one plane: all axes but the first.

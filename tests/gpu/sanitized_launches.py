@@ -25,7 +25,8 @@ CASES = (
     Case("InstanceNorm", (3, 5, 1000), "fp32"),  # a block
     Case("InstanceNorm", (2, 3, 4096), "bf16"),
     Case("InstanceNorm", (1, 3, 70001), "fp16"),  # clusters
-    Case("InstanceNorm", (1, 3, 256, 256), "fp32"),
+    Case("InstanceNorm", (1, 3, 256, 256), "fp32"),  # in registers, two full tiles a thread
+    Case("InstanceNorm", (1, 3, 128, 256), "bf16"),  # one
     Case("InstanceNorm", (1, 300, 40000), "fp16"),  # streamed, a block a slice, slices in turn
     Case("InstanceNorm", (1, 40, 400003), "fp16"),  # streamed, several blocks a slice, slices in turn
     Case("InstanceNorm", (1, 3, 400003), "fp32"),

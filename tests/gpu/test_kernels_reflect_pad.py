@@ -58,7 +58,10 @@ PAD_CASES = [
     ((4, 7, 33), (0, 0, 0, 0, 0, 32)),
     ((4, 7, 33), (0, 6, 0, 0, 5, 0)),
     ((4, 7, 33), (3, 0, 0, 2, 0, 0)),
+    ((3, 17, 19), (1, 4, 4, 2, 4, 4)),  # a padded first axis: by vectors, whatever the size
+    ((2, 3, 17, 19), (1, 0, 4, 4, 0, 0, 4, 4)),
     ((3, 4, 5, 6, 7), (1, 2, 3, 4, 5, 2, 3, 4, 5, 6)),
+    ((3, 5, 9, 8, 7, 6), (0, 0, 2, 3, 4, 5, 0, 0, 1, 2, 3, 4)),
     ((2, 2, 2, 2, 2, 2, 2, 2), (1,) * 16),
     ((1, 2, 44100), (0, 0, 512, 0, 0, 512)),
     ((3, 1, 100003), (0, 0, 7, 0, 0, 1)),
@@ -100,6 +103,16 @@ def test_reflect_pad_reads_nothing_outside_its_input(kernels: KernelLibrary) -> 
 @pytest.mark.parametrize("shape", [(0, 3, 8), (2, 0, 8)])
 def test_empty_reflect_pad_launches_nothing(kernels: KernelLibrary, shape: tuple[int, ...]) -> None:
     pad(kernels, torch.empty(*shape, device="cuda"), (0, 0, 2, 0, 0, 2))
+
+
+# Large and with long rows: by vectors, which know the rank.
+@pytest.mark.parametrize("dtype", PAD_DTYPES)
+@pytest.mark.parametrize("shape", [(3, 300, 1201), (3, 5, 70, 1201)])
+def test_reflect_pad_of_large_images_and_volumes(kernels: KernelLibrary, shape: tuple[int, ...], dtype: str) -> None:
+    pads = (0, *range(3, 2 + len(shape))) * 2
+    x = counting(shape, dtype)
+    assert x.numel() >= 1 << 20
+    assert_padded(x, pads, pad(kernels, x, pads))
 
 
 @pytest.mark.parametrize("count", [70001, 300001])  # a thread pads four: more than 65535 of those, too

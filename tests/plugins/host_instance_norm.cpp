@@ -131,11 +131,6 @@ extern "C" void host_instance_norm_config(int64_t num_slices, int64_t slice_size
 
 // `visits` counts how often each element of the output is written. `is_half`: all values are numbers of fp16, and are
 // summed up as those are.
-extern "C" int32_t host_cluster_tiles(int64_t slice_size, int32_t base_offset, int32_t vector_size)
-{
-    return clusterTiles({1, slice_size, base_offset, vector_size});
-}
-
 extern "C" void host_instance_norm(float const* input, float const* scale, float const* bias, float* output,
     int32_t* visits, int64_t num_slices, int64_t channels, int64_t slice_size, float epsilon, int32_t base_offset,
     int32_t vector_size, int32_t num_processors, int32_t major_version, int32_t shared_bytes, int32_t is_half)

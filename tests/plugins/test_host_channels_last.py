@@ -137,6 +137,7 @@ def test_workspace_grows_with_the_pixels(maths: ctypes.CDLL) -> None:
         (16, 512, 32 * 32, CLUSTER, 512, 256, 4),  # in twos, not one of 512 threads
         (1, 256, 16 * 16, CLUSTER, 64, 128, 4),  # not narrower still: 4 vectors of a pixel are enough
         (1, 1024, 16 * 16, CLUSTER, 128, 128, 4),  # as many blocks as there are multiprocessors
+        (16, 16, 128 * 128, CLUSTER, 128, 512, 2),  # as narrow as there are channels
         (16, 32, 128 * 128, STREAMED, 128, 256, 4),  # clusters would take columns of half the channels
         (64, 256, 8 * 8, BLOCK, 256, 64, 8),
         (1, 1024, 16, BLOCK, 16, 128, 8),  # wide columns: there is nothing to spread

@@ -173,6 +173,10 @@ def test_launch_is_legal_and_covers_the_slice(
         assert config["per_block"] * 16 <= gpu[1] - 1024
         assert config["per_slice"] == 2
         assert config["blocks"] == 2 * num_slices <= num_processors
+        if config["per_lane"] > 0:  # in registers: all of every slice, and no more
+            assert slice_size == 2 * 512 * config["per_lane"] * vector_size
+            assert offset == 0
+            assert config["per_lane"] * vector_size <= 64
     elif config["method"] == STREAMED:
         assert gpu[0] >= 9
         assert vector_size > 1
@@ -233,7 +237,8 @@ def test_each_method_has_its_shapes(
 def test_full_tiles_of_clusters_are_held_in_registers(
     maths: ctypes.CDLL, slice_size: int, base_offset: int, vector_size: int, tiles: int
 ) -> None:
-    assert maths.host_cluster_tiles(ctypes.c_int64(slice_size), base_offset, vector_size) == tiles
+    config = launch_config(maths, 2, slice_size, vector_size, base_offset)
+    assert (config["method"], config["per_lane"]) == (CLUSTERED, tiles * 32 // vector_size)
 
 
 @settings(deadline=None, max_examples=100)

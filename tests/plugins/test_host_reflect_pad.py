@@ -103,6 +103,11 @@ IMAGE_PADS = [0, 0, 3, 3, 0, 0, 3, 3]
         (4, [1, 3, 506, 618], IMAGE_PADS, True),  # fewer than 2^20 words
         (4, [1, 1, 2000, 1018], IMAGE_PADS, False),
         (4, [1, 1, 9000, 250], IMAGE_PADS, False),  # one plane
+        (4, [1, 1, 250, 250], IMAGE_PADS, True),
+        (4, [1, 1, 1000, 1000], IMAGE_PADS, False),
+        (4, [1, 480000], [0, 200, 0, 200], False),
+        (4, [64, 256, 8, 8], IMAGE_PADS, False),  # planes of fewer words than a block has threads
+        (4, [64, 256, 10, 10], IMAGE_PADS, True),
         (4, [2, 8, 16, 16], [1, 0, 3, 3, 0, 0, 3, 3], False),  # padded images
         (4, [1, 256, 44100], [0, 0, 512, 0, 0, 512], False),
         (4, [1, 16, 128, 128, 128], [0, 0, 1, 1, 1, 0, 0, 1, 1, 1], True),

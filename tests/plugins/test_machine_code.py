@@ -2,67 +2,94 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from test_kernel_sources import KERNELS
 
 from trtconv import plugin_library
 
 PACKAGES = ("nvidia-cuda-cuobjdump", "nvidia-cuda-nvdisasm")
 TOOLKIT = "/usr/local/cuda/bin"
+FIRST_WAITING = 90  # compute capability 9.0: no kernel is launched early on older GPUs
 WAIT = "ACQBULK"  # cudaGridDependencySynchronize
-DEVICE_MEMORY = re.compile(r"\b(LDG|STG|LDGSTS|UBLKCP|ATOMG|REDG?|ATOM|LD|ST)\.")
-FIRST_WAITING = 90  # compute capability 9.0: what is older launches no kernel early
+DEVICE_MEMORY = re.compile(r"\b(LDG|STG|LDGSTS|UBLKCP|UBLKRED|UTMALDG|UTMASTG|ATOMG?|REDG?|LD|ST)\b")
+BRANCH = re.compile(r"\b(?:BRA|CALL|BREAK)\b.*?(0x[0-9a-f]+)\s*$")
+LAST = re.compile(r"(BRA|EXIT|RET)\b")  # not one that depends on a predicate
+
+Instructions = Mapping[int, str]  # by address
 
 
 def test_no_kernel_touches_device_memory_before_it_waits() -> None:
     found = dict(kernels(machine_code()))
-    if not found:
+    architectures = {architecture for architecture, _ in found}
+    if not architectures:
         pytest.skip("the library holds no machine code that is launched early")
+    for architecture in architectures:
+        missing = [
+            kernel for kernel in KERNELS if not any(kernel in name for each, name in found if each == architecture)
+        ]
+        assert missing == []
     assert [name for name, instructions in found.items() if not waits_first(instructions)] == []
 
 
-@pytest.mark.parametrize(
-    ("instructions", "expected"),
-    [
-        (["S2R R1, SR_TID.X", "ACQBULK", "LDG.E.128 R4, desc[UR8][R16.64]", "STG.E R4"], True),
-        (["LDG.E.128.CONSTANT R4, desc[UR8][R16.64]", "ACQBULK", "STG.E.128 R4"], False),
-        (["LDC R1, c[0x0][0x28]", "LDS R2, [R3]", "ACQBULK", "EXIT"], True),
-        (["LDG.E R4, desc[UR8][R16.64]", "EXIT"], False),
-    ],
-)
-def test_a_load_before_the_wait_is_seen(instructions: list[str], expected: bool) -> None:
-    assert waits_first(instructions) is expected
+LISTINGS = {
+    "waits": (["S2R R1, SR_TID.X", "LDC R1, c[0x0][0x28]", "ACQBULK", "LDG.E R4, desc[UR8][R16.64]", "EXIT"], True),
+    "loads first": (["LDG.E.128.CONSTANT R4, desc[UR8][R16.64]", "ACQBULK", "STG.E.128 R4", "EXIT"], False),
+    "never waits": (["LDG.E R4, desc[UR8][R16.64]", "EXIT"], False),
+    "goes to a load behind": (["@P0 BRA 0x30", "ACQBULK", "EXIT", "LDG.E R4", "BRA 0x10"], False),
+    "waits before it goes back": (["BRA 0x20", "LDG.E R4", "ACQBULK", "BRA 0x10"], True),
+    "waits if it likes": (["@P0 ACQBULK", "LDG.E R4", "EXIT"], False),
+    "shared memory": (["LDS R2, [R3]", "STS [R3], R2", "ACQBULK", "EXIT"], True),
+}
 
 
-def waits_first(instructions: list[str]) -> bool:
-    for instruction in instructions:
-        if DEVICE_MEMORY.search(instruction):
+@pytest.mark.parametrize("name", LISTINGS)
+def test_early_loads_are_seen(name: str) -> None:
+    lines, expected = LISTINGS[name]
+    assert waits_first({16 * index: line for index, line in enumerate(lines)}) is expected
+
+
+def waits_first(instructions: Instructions) -> bool:
+    """Follow every way from the entry until it waits."""
+    addresses = sorted(instructions)
+    following = dict(itertools.pairwise(addresses))
+    ways, seen = [addresses[0]], set()
+    while ways:
+        address = ways.pop()
+        text = instructions[address]
+        if address in seen or text == WAIT:
+            continue
+        if DEVICE_MEMORY.search(text):
             return False
-        if WAIT in instruction:
-            return True
-    return False
+        seen.add(address)
+        if target := BRANCH.search(text):
+            ways.append(int(target[1], 16))
+        if not LAST.match(text):
+            ways.append(following[address])
+    return True
 
 
-def kernels(listing: str) -> Iterator[tuple[str, list[str]]]:
+def kernels(listing: str) -> Iterator[tuple[tuple[int, str], Instructions]]:
     """Yield architecture and name of each kernel that may be launched early, and its instructions."""
     for part in re.split(r"^arch = sm_", listing, flags=re.MULTILINE)[1:]:
-        architecture = int(re.match(r"\d+", part)[0])  # type: ignore[index]
-        for function in part.split("Function : ")[1:] if architecture >= FIRST_WAITING else ():
+        digits = re.match(r"\d+", part)
+        assert digits is not None
+        for function in part.split("Function : ")[1:] if int(digits[0]) >= FIRST_WAITING else ():
             name, *lines = function.splitlines()
-            found = (re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(.*?);", line) for line in lines)
-            yield f"sm_{architecture} {name}", [match[1] for match in found if match]
+            found = (re.match(r"\s+/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;", line) for line in lines)
+            yield (int(digits[0]), name), {int(match[1], 16): match[2] for match in found if match}
 
 
 def machine_code() -> str:
-    folders = [str(folder) for folder in tool_folders()]
-    path = os.pathsep.join([*folders, os.environ["PATH"], TOOLKIT])
+    path = os.pathsep.join([*tool_folders(), os.environ["PATH"], TOOLKIT])
     tool = shutil.which("cuobjdump", path=path)
     if tool is None:
         pytest.skip("needs cuobjdump, of the CUDA toolkit")
@@ -70,11 +97,11 @@ def machine_code() -> str:
     return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True).stdout
 
 
-def tool_folders() -> Iterator[Path]:
+def tool_folders() -> Iterator[str]:
     """Yield where the packages that have the disassembler keep it."""
     for package in PACKAGES:
         try:
             files = metadata.files(package) or []
         except metadata.PackageNotFoundError:
             continue
-        yield from (Path(str(file.locate())).parent for file in files if file.name in ("cuobjdump", "nvdisasm"))
+        yield from (str(Path(str(file.locate())).parent) for file in files if file.name in ("cuobjdump", "nvdisasm"))
