@@ -105,11 +105,7 @@ TRTCONV_HOST_DEVICE inline SliceMap finishChannel(ChannelTotals const& totals, d
     double const mean = fma(fma(-quotient, count, totals.values), inverseCount, quotient); // exact if all are alike
     double const distance = mean - center;
     double const spread = totals.squares * inverseCount - distance * distance;
-    double const variance = spread < 0.0 ? 0.0 : spread; // rounding; written so that NaN stays NaN
-    float const inverseStd = inverseRootAsFloat(variance + static_cast<double>(epsilon));
-    auto const roundedMean = static_cast<float>(mean);
-    auto const meanRest = static_cast<float>(mean - roundedMean);
-    return makeSliceMap({roundedMean, meanRest, inverseStd}, scale, bias);
+    return makeSliceMap(makeSliceMoments(mean, spread, epsilon), scale, bias);
 }
 
 } // namespace trtconv

@@ -126,6 +126,24 @@ __device__ void addVectors(VectorSums<T>& sums, uint4 firstWords, uint4 secondWo
     }
 }
 
+// Adds the vectors vectorAt(k), k in [0, NumVectors), of which there is one for each `rows` of the pixels left.
+template <typename T, int NumVectors, typename VectorAt>
+__device__ void addVectorsLeft(VectorSums<T>& sums, int32_t rows, int32_t pixelsLeft, VectorAt const& vectorAt)
+{
+    TRTCONV_UNROLL
+    for (int k = 0; k < NumVectors; k += 2)
+    {
+        if ((k + 1) * rows < pixelsLeft)
+        {
+            addVectors<T>(sums, vectorAt(k), vectorAt(k + 1));
+        }
+        else if (k * rows < pixelsLeft)
+        {
+            addVector<T>(sums, vectorAt(k));
+        }
+    }
+}
+
 // How a thread writes its vectors.
 template <typename T>
 struct VectorMap
@@ -198,18 +216,7 @@ public:
 
     __device__ void addTo(VectorSums<T>& sums, ColumnPart const& part) const
     {
-        TRTCONV_UNROLL
-        for (int k = 0; k < kTilePixels; k += 2)
-        {
-            if ((k + 1) * part.rows < part.pixelsLeft)
-            {
-                addVectors<T>(sums, mVectors[k], mVectors[k + 1]);
-            }
-            else if (k * part.rows < part.pixelsLeft)
-            {
-                addVector<T>(sums, mVectors[k]);
-            }
-        }
+        addVectorsLeft<T, kTilePixels>(sums, part.rows, part.pixelsLeft, [&](int k) { return mVectors[k]; });
     }
 
     __device__ void store(VectorMap<T> const& map, ColumnPart const& part, ChannelVector<T>* __restrict__ tensor) const

@@ -178,16 +178,20 @@ struct SliceMoments
     float inverseStd;
 };
 
+TRTCONV_HOST_DEVICE inline SliceMoments makeSliceMoments(double mean, double spread, float epsilon)
+{
+    double const variance = spread < 0.0 ? 0.0 : spread; // rounding; written so that NaN stays NaN
+    auto const meanFloat = static_cast<float>(mean);
+    auto const meanRest = static_cast<float>(mean - meanFloat);
+    return {meanFloat, meanRest, inverseRootAsFloat(variance + static_cast<double>(epsilon))};
+}
+
 TRTCONV_HOST_DEVICE inline SliceMoments finishMoments(
     SliceSums const& sums, double inverseCount, float shift, float epsilon)
 {
     double const meanDeviation = sums.deviations * inverseCount;
     double const spread = (sums.squares - sums.deviations * meanDeviation) * inverseCount;
-    double const variance = spread < 0.0 ? 0.0 : spread; // rounding; written so that NaN stays NaN
-    double const mean = shift + meanDeviation;
-    float const meanFloat = static_cast<float>(mean);
-    float const meanRest = static_cast<float>(mean - meanFloat);
-    return {meanFloat, meanRest, inverseRootAsFloat(variance + static_cast<double>(epsilon))};
+    return makeSliceMoments(shift + meanDeviation, spread, epsilon);
 }
 
 // y = (x - mean) * factor + offset: the difference to the rounded mean is exact wherever x is near it.

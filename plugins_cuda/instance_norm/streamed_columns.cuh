@@ -214,18 +214,7 @@ private:
     {
         waitForCopies(mToAdd.numTakenAfter(mLoader.slots()));
         uint4 const* const slot = mToAdd.next();
-        TRTCONV_UNROLL
-        for (int k = 0; k < kStepVectors; k += 2)
-        {
-            if ((k + 1) * rows < pixelsLeft)
-            {
-                addVectors<T>(sums, slot[k * kStreamedThreads], slot[(k + 1) * kStreamedThreads]);
-            }
-            else if (k * rows < pixelsLeft)
-            {
-                addVector<T>(sums, slot[k * kStreamedThreads]);
-            }
-        }
+        addVectorsLeft<T, kStepVectors>(sums, rows, pixelsLeft, [&](int k) { return slot[k * kStreamedThreads]; });
     }
 
     __device__ void storeStep(VectorMap<T> const& map)

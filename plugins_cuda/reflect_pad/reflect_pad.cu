@@ -61,7 +61,7 @@ void launchPlanes(
     PadShape const plane = planeOf(shape);
     int64_t const numPlanes = shape.inputSizes[0];
     KernelLaunch launch(device, choosePadBlocks(plane.numOutputs()), kPadThreads, stream);
-    launch.useBlockRows(std::min<int64_t>((numPlanes + kPadPlanes - 1) / kPadPlanes, kMaxPadBlockRows));
+    launch.useBlockRows(choosePadBlockRows(numPlanes));
     launch.run("launch of padPlanesByReflection", padPlanesByReflection<Word, Index, kPlaneRank>,
         static_cast<Word const*>(arguments.input), static_cast<Word*>(arguments.output),
         makePadMap<Index, kPlaneRank>(plane), static_cast<Index>(numPlanes));
