@@ -74,6 +74,19 @@ __device__ inline void storeAsync(double* target, double value, AsyncBarrier& ba
         : "memory");
 }
 
+// The same of 16 bytes, at a multiple of 16.
+__device__ inline void storeAsync(double2* target, double2 value, AsyncBarrier& barrier, uint32_t block)
+{
+    asm volatile("{\n"
+                 ".reg .b32 target, barrier;\n"
+                 "mapa.shared::cluster.u32 target, %0, %4;\n"
+                 "mapa.shared::cluster.u32 barrier, %1, %4;\n"
+                 "st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.b64 [target], {%2, %3}, [barrier];\n"
+                 "}\n" ::"r"(sharedAddress(target)),
+        "r"(sharedAddress(&barrier)), "l"(__double_as_longlong(value.x)), "l"(__double_as_longlong(value.y)), "r"(block)
+        : "memory");
+}
+
 // By whole warps: says that they have begun, and its published barriers are ready. The arrival that cooperative_groups
 // has waits for all of device memory, a microsecond.
 __device__ inline void arriveAtCluster()

@@ -197,7 +197,8 @@ public:
         {
             for (int32_t rank = 0; rank < splits; ++rank)
             {
-                send(own, &mTotals[split][threadIdx.x], rank);
+                auto* const target = reinterpret_cast<double2*>(&mTotals[split][threadIdx.x]);
+                storeAsync(target, {own.values, own.squares}, mArrival, rank);
             }
             mArrival.wait(0);
             for (int32_t rank = 0; rank < splits; ++rank)
@@ -210,20 +211,6 @@ public:
     }
 
 private:
-    __device__ void send(ChannelTotals const& totals, ChannelTotals* target, int32_t rank)
-    {
-#if __CUDA_ARCH__ >= 900
-        uint32_t address = 0;
-        uint32_t arrival = 0;
-        asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(sharedAddress(target)), "r"(rank));
-        asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(arrival) : "r"(sharedAddress(&mArrival)), "r"(rank));
-        asm volatile(
-            "st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.b64 [%0], {%1, %2}, [%3];" ::"r"(address),
-            "l"(__double_as_longlong(totals.values)), "l"(__double_as_longlong(totals.squares)), "r"(arrival)
-            : "memory");
-#endif
-    }
-
     AsyncBarrier mArrival;
     ChannelTotals mTotals[kMaxClusterBlocks][kMaxColumnChannels];
 };
