@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
+from tests.gpu.cuda_torch import torch
 from tests.gpu.kernel_library import Tensor
 
 GUARD = 64  # elements before and after a tensor that no kernel may touch

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-
+from tests.gpu.cuda_torch import torch
 from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, FORMAT_CHW4, FORMAT_CHW32, FORMAT_LINEAR, Tensor
+
+# Channels that fill vectors, blocks and columns, and that do not.
+CHANNELS = (1, 3, 7, 8, 9, 24, 40, 64, 320)
 
 
 def lanes_of(format_: int, element_bytes: int) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
-
+from tests.gpu.cuda_torch import torch
 from tests.gpu.kernel_library import FORMAT_LINEAR, KernelLibrary, Tensor, dtype_name
 from tests.gpu.kernel_tensors import POISON, guarded_tensor, guards_are_intact, to_numpy
 from tests.gpu.layouts import from_layout, to_layout

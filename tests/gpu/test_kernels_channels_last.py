@@ -6,25 +6,13 @@ import math
 
 import pytest
 
+from tests.gpu.cuda_torch import torch
 from tests.gpu.kernel_library import DTYPES, KernelLibrary, Tensor
 from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST as CHANNELS_LAST
-
-torch = pytest.importorskip("torch", reason="the kernel tests put their tensors on the GPU with torch")
-if not torch.cuda.is_available():
-    pytest.skip("no CUDA device", allow_module_level=True)
-
-from tests.gpu.layouts import from_layout, to_layout  # noqa: E402 - needs torch
-from tests.gpu.norm_checks import EPSILON, assert_normalised, normalise, parameters, workspace_for  # noqa: E402
+from tests.gpu.layouts import CHANNELS, from_layout, to_layout
+from tests.gpu.norm_checks import EPSILON, assert_normalised, normalise, parameters, workspace_for
 
 pytestmark = pytest.mark.gpu
-
-CHANNELS = (1, 3, 7, 8, 9, 24, 40, 64, 320)
-
-
-@pytest.fixture(scope="module")
-def kernels() -> KernelLibrary:
-    return KernelLibrary()
-
 
 # Around each place where the launch changes: pixels of a thread, a block, a cluster, and split columns; and primes.
 PIXELS = sorted(

@@ -8,14 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.gpu.cuda_torch import torch
 from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, FORMAT_LINEAR, KernelLibrary, Tensor, padded_shape
-
-torch = pytest.importorskip("torch", reason="the kernel tests put their tensors on the GPU with torch")
-if not torch.cuda.is_available():
-    pytest.skip("no CUDA device", allow_module_level=True)
-
-from tests.gpu.layouts import to_layout  # noqa: E402 - needs torch
-from tests.gpu.norm_checks import EPSILON, parameters, workspace_for  # noqa: E402 - needs torch
+from tests.gpu.layouts import to_layout
+from tests.gpu.norm_checks import EPSILON, parameters, workspace_for
 
 pytestmark = pytest.mark.gpu
 

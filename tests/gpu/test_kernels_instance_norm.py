@@ -6,21 +6,12 @@ import math
 
 import pytest
 
+from tests.gpu.cuda_torch import torch
 from tests.gpu.kernel_library import DTYPES, FORMAT_CHANNELS_LAST, FORMAT_LINEAR, KernelLibrary, Tensor
-
-torch = pytest.importorskip("torch", reason="the kernel tests put their tensors on the GPU with torch")
-if not torch.cuda.is_available():
-    pytest.skip("no CUDA device", allow_module_level=True)
-
-from tests.gpu.kernel_tensors import guarded_tensor, guards_are_intact  # noqa: E402 - needs torch
-from tests.gpu.norm_checks import EPSILON, assert_normalised, normalise, parameters, workspace_for  # noqa: E402
+from tests.gpu.kernel_tensors import guarded_tensor, guards_are_intact
+from tests.gpu.norm_checks import EPSILON, assert_normalised, normalise, parameters, workspace_for
 
 pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture(scope="module")
-def kernels() -> KernelLibrary:
-    return KernelLibrary()
 
 
 # Around each place where the launch changes: vectors, tiles, warps, blocks, one block and several; and primes.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.gpu.cuda_torch import torch
 from tests.gpu.kernel_library import (
     FORMAT_CHANNELS_LAST,
     FORMAT_CHW4,
@@ -15,23 +16,11 @@ from tests.gpu.kernel_library import (
     Tensor,
     padded_shape,
 )
+from tests.gpu.kernel_tensors import guarded_tensor, guards_are_intact, to_numpy
+from tests.gpu.layouts import CHANNELS, from_layout, to_layout
 from tests.references import reflect_pad_reference
 
-torch = pytest.importorskip("torch", reason="the kernel tests put their tensors on the GPU with torch")
-if not torch.cuda.is_available():
-    pytest.skip("no CUDA device", allow_module_level=True)
-
-from tests.gpu.kernel_tensors import guarded_tensor, guards_are_intact, to_numpy  # noqa: E402 - needs torch
-from tests.gpu.layouts import from_layout, to_layout  # noqa: E402 - needs torch
-
 pytestmark = pytest.mark.gpu
-
-CHANNELS = (1, 3, 7, 8, 9, 24, 40, 64, 320)
-
-
-@pytest.fixture(scope="module")
-def kernels() -> KernelLibrary:
-    return KernelLibrary()
 
 
 def counting(shape: Sequence[int], dtype: str) -> Tensor:

@@ -8,21 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from tests.gpu.cuda_torch import torch
 from tests.gpu.kernel_library import KernelLibrary, Tensor, padded_shape
+from tests.gpu.kernel_tensors import guarded_tensor, guards_are_intact, to_numpy
 from tests.references import reflect_pad_reference
 
-torch = pytest.importorskip("torch", reason="the kernel tests put their tensors on the GPU with torch")
-if not torch.cuda.is_available():
-    pytest.skip("no CUDA device", allow_module_level=True)
-
-from tests.gpu.kernel_tensors import guarded_tensor, guards_are_intact, to_numpy  # noqa: E402 - needs torch
-
 pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture(scope="module")
-def kernels() -> KernelLibrary:
-    return KernelLibrary()
 
 
 PAD_DTYPES = ("uint8", "bool", "float16", "bfloat16", "int32", "float32", "int64")

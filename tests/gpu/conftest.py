@@ -1,0 +1,12 @@
+"""Fixtures of the GPU tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.gpu.kernel_library import KernelLibrary
+
+
+@pytest.fixture(scope="module")
+def kernels() -> KernelLibrary:
+    return KernelLibrary()
