@@ -9,18 +9,35 @@ import ctypes
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
+from trtconv.benchmark.cases import Case
 from trtconv.benchmark.cuda import OutOfMemoryError
 from trtconv.gpu import Gpu
 from trtconv.plugin_ops import instance_norm_reference, reflect_pad_reference
 
 NORM_DTYPES = (np.float32, np.float16, ml_dtypes.bfloat16)
 STREAM = 1234
+
+# Cases of every kind, small enough for a GPU that is a fake.
+SMALL = Case("InstanceNorm", (2, 3, 5, 7), "fp32")
+LARGE = Case("InstanceNorm", (2, 4, 40, 50), "fp16")
+PAD = Case("ReflectPad", (2, 3, 8, 9), "int8", pad=2)
+CASES = (
+    SMALL,
+    LARGE,
+    replace(SMALL, dtype="bf16"),
+    PAD,
+    replace(SMALL, dtype="fp16", format="channels_last"),
+    Case("InstanceNorm", (2, 11, 2, 3, 4), "fp16", format="channels_last"),
+    replace(PAD, dtype="fp32", format="channels_last"),
+    replace(PAD, shape=(1, 40, 5, 6), format="chw32"),
+    replace(PAD, format="chw4"),
+)
 
 
 def array_at(address: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.bench_fakes import LARGE, SMALL
 from tests.command_line import Result, run, run_here
 from tests.test_bench_model import CONFIG
 from tests.test_bench_model import Rig as ModelRig
-from tests.test_bench_ops import LARGE, SMALL, Rig
+from tests.test_bench_ops import Rig
 from trtconv.benchmark import ops, roofline
 from trtconv.benchmark.ops import OpsOptions, bench_ops
 from trtconv.benchmark.ops_report import OpsReport

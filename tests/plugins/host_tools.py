@@ -9,6 +9,15 @@ import numpy.typing as npt
 import onnxruntime
 from onnx import helper
 
+# GPUs as the launch choices of InstanceNorm see them: major version of the compute capability, bytes of shared memory
+# for a block.
+H100_PROCESSORS = 132
+H100 = (9, 232448)
+B200 = (10, 232448)
+RTX_5090 = (12, 101376)
+A100 = (8, 166912)
+T4 = (7, 65536)
+
 
 def pointer(array: npt.NDArray[Any]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)

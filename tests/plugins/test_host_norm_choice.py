@@ -1,0 +1,163 @@
+"""How InstanceNorm is launched on GPUs of all kinds: chosen on the host, no GPU needed."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import pytest
+from host_tools import A100, B200, H100, H100_PROCESSORS, RTX_5090, T4, pointer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+STAGE_VECTORS = 1024  # that a streamed launch moves at once
+RESIDENT, CLUSTERED, STREAMED, SPLIT = range(4)
+
+
+def launch_config(
+    maths: ctypes.CDLL,
+    num_slices: int,
+    slice_size: int,
+    vector_size: int,
+    base_offset: int = 0,
+    num_processors: int = H100_PROCESSORS,
+    gpu: tuple[int, int] = H100,
+) -> dict[str, int]:
+    names = ("method", "threads", "lanes", "per_lane", "per_slice", "per_block", "blocks")
+    result = np.zeros(len(names), dtype=np.int64)
+    maths.host_instance_norm_config(
+        ctypes.c_int64(num_slices),
+        ctypes.c_int64(slice_size),
+        base_offset,
+        vector_size,
+        num_processors,
+        *gpu,
+        pointer(result),
+    )
+    return dict(zip(names, result.tolist(), strict=True))
+
+
+@settings(deadline=None, max_examples=600)
+@given(
+    num_slices=st.one_of(st.integers(1, 100), st.integers(1, 1 << 24), st.integers(1 << 24, 1 << 33)),
+    slice_size=st.one_of(st.integers(1, 1 << 16), st.integers(1 << 16, 1 << 22), st.integers(1, 1 << 33)),
+    vector_size=st.sampled_from([1, 4, 8]),
+    offset=st.integers(0, 7),
+    num_processors=st.integers(1, 2000),
+    gpu=st.sampled_from([H100, B200, RTX_5090, A100, T4]),
+)
+def test_launch_is_legal_and_covers_the_slice(
+    maths: ctypes.CDLL,
+    num_slices: int,
+    slice_size: int,
+    vector_size: int,
+    offset: int,
+    num_processors: int,
+    gpu: tuple[int, int],
+) -> None:
+    offset %= vector_size
+    config = launch_config(maths, num_slices, slice_size, vector_size, offset, num_processors, gpu)
+    num_vectors = slice_size // vector_size  # at most, of whole ones
+    partials = maths.host_workspace_partials(ctypes.c_int64(num_slices), ctypes.c_int64(slice_size))
+    assert 1 <= config["blocks"] <= 2**31 - 1
+    assert config["threads"] % 32 == 0
+    assert config["threads"] <= 1024
+    if config["method"] == RESIDENT:
+        lanes, per_lane = config["lanes"], config["per_lane"]
+        assert lanes & (lanes - 1) == per_lane & (per_lane - 1) == 0
+        assert per_lane * vector_size <= 32
+        assert lanes * per_lane >= num_vectors
+        assert slice_size % vector_size == offset == 0 or lanes >= min(2 * (vector_size - 1), slice_size)
+        # Several slices share a block only within its warps.
+        assert lanes <= 32 or lanes == config["threads"]
+        return
+    assert config["per_slice"] * config["per_block"] >= num_vectors
+    if config["method"] == CLUSTERED:
+        assert gpu[0] >= 9
+        assert vector_size > 1
+        assert config["threads"] == 512
+        assert config["per_block"] * 16 <= gpu[1] - 1024
+        assert config["per_slice"] == 2
+        assert config["blocks"] == 2 * num_slices <= num_processors
+        if config["per_lane"] > 0:  # in registers: all of every slice, and no more
+            assert slice_size == 2 * 512 * config["per_lane"] * vector_size
+            assert offset == 0
+            assert config["per_lane"] * vector_size <= 64
+    elif config["method"] == STREAMED:
+        assert gpu[0] >= 9
+        assert vector_size > 1
+        # The ring holds a whole part, or its loader waits for ever; the last stage of one may not be full.
+        assert -(-config["per_block"] // STAGE_VECTORS) <= (gpu[1] - 2048) // (STAGE_VECTORS * 16)
+        # All blocks are on the GPU at once, since those of a group wait for each other.
+        assert config["blocks"] <= num_processors
+        assert config["blocks"] % config["per_slice"] == 0
+        assert config["blocks"] * 2 + config["blocks"] // config["per_slice"] / 4 <= partials
+    else:
+        assert num_slices * config["per_slice"] <= partials
+
+
+@pytest.mark.parametrize(
+    ("shape", "gpu", "method"),
+    [
+        ((8192, 1024, 4), H100, RESIDENT),
+        ((64, (1 << 15) - 8, 8), H100, RESIDENT),
+        ((64, 1 << 15, 8), H100, CLUSTERED),
+        ((64, 1 << 15, 8), A100, RESIDENT),
+        ((64, 1 << 15, 1), H100, SPLIT),  # input and output aligned differently
+        ((67, 1 << 15, 4), H100, RESIDENT),
+        ((66, 1 << 16, 8), H100, CLUSTERED),
+        ((67, 1 << 16, 8), H100, STREAMED),  # more slices than pairs of multiprocessors
+        ((64, 1 << 16, 8), A100, SPLIT),
+        ((2, 115712, 4), H100, CLUSTERED),  # as much as two blocks hold, in whole warps
+        ((2, 115720, 4), H100, STREAMED),
+        ((85, 1 << 16, 8), RTX_5090, STREAMED),
+        ((512, 512 * 512, 4), H100, STREAMED),
+        ((32, 1080 * 1920, 8), H100, STREAMED),
+        ((32, 1080 * 1920, 8), RTX_5090, STREAMED),
+        ((32, 1080 * 1920, 8), A100, SPLIT),
+        ((32, 1080 * 1920, 1), H100, SPLIT),  # input and output aligned differently
+        ((1, 132 * 14 * STAGE_VECTORS * 8, 8), H100, STREAMED),  # all rings full
+        ((1, 132 * (14 * STAGE_VECTORS + 32) * 8, 8), H100, SPLIT),  # a ring that held no whole part would hang
+        ((1, 1 << 28, 8), H100, SPLIT),  # more than all shared memory
+    ],
+)
+def test_each_method_has_its_shapes(
+    maths: ctypes.CDLL, shape: tuple[int, int, int], gpu: tuple[int, int], method: int
+) -> None:
+    assert launch_config(maths, *shape, gpu=gpu)["method"] == method
+
+
+@pytest.mark.parametrize(
+    ("slice_size", "base_offset", "vector_size", "tiles"),
+    [
+        (1 << 15, 0, 4, 1),
+        (1 << 15, 0, 8, 1),
+        (1 << 16, 0, 4, 2),
+        (1 << 16, 0, 8, 2),
+        (3 << 15, 0, 8, 0),  # more than the registers of two blocks take
+        ((1 << 16) - 8, 0, 8, 0),  # the last thread would have a vector less
+        (1 << 16, 2, 8, 0),  # edges
+        (250 * 250, 0, 4, 0),
+    ],
+)
+def test_full_tiles_of_clusters_are_held_in_registers(
+    maths: ctypes.CDLL, slice_size: int, base_offset: int, vector_size: int, tiles: int
+) -> None:
+    config = launch_config(maths, 2, slice_size, vector_size, base_offset)
+    assert (config["method"], config["per_lane"]) == (CLUSTERED, tiles * 32 // vector_size)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    num_slices=st.integers(1, 1 << 16),
+    slice_size=st.integers(1, 1 << 24),
+    more_slices=st.integers(0, 1 << 16),
+    larger=st.integers(0, 1 << 24),
+)
+def test_workspace_of_the_largest_shape_serves_smaller_ones(
+    maths: ctypes.CDLL, num_slices: int, slice_size: int, more_slices: int, larger: int
+) -> None:
+    def partials(slices: int, size: int) -> int:
+        return int(maths.host_workspace_partials(ctypes.c_int64(slices), ctypes.c_int64(size)))
+
+    assert partials(num_slices, slice_size) <= partials(num_slices + more_slices, slice_size + larger)
