@@ -14,7 +14,7 @@ import onnxruntime
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from trtconv import model_io
+from trtconv.model import checking, functions, model_io, walking
 from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext
 from trtconv.plugin_ops import DOMAIN, instance_norm_reference, reflect_pad_reference
@@ -76,7 +76,7 @@ def rewrite_file(path: Path, keep_native: Sequence[str] = ()) -> Rewritten:
     context = PassContext(model.opset, path.parent, keep_native)
     num_edits = run_passes(model.graph, context)
     proto = model_io.to_proto(model)
-    return Rewritten(proto, num_edits, tuple(context.decisions), model_io.check(proto, model.proto))
+    return Rewritten(proto, num_edits, tuple(context.decisions), checking.check(proto, model.proto))
 
 
 def seeded_inputs(model: onnx.ModelProto, given: Arrays | None = None, seed: int = 0) -> dict[str, npt.NDArray[Any]]:
@@ -111,7 +111,7 @@ def run_reference(model: onnx.ModelProto, feeds: Arrays) -> list[npt.NDArray[Any
 
 def run_with_references(model: onnx.ModelProto, feeds: Arrays) -> list[npt.NDArray[Any]]:
     """Run a rewritten model with the custom ops' own references instead of their functions."""
-    bare = model_io.without_functions(model)
+    bare = functions.without_functions(model)
     return ReferenceEvaluator(bare, new_ops=[InstanceNorm, ReflectPad]).run(None, dict(feeds))  # type: ignore[no-any-return]
 
 
@@ -136,7 +136,7 @@ def assert_same_numbers(
 
     The runner is ONNX Runtime where it has the kernels, else ONNX's own evaluator.
     """
-    custom_ops = model_io.plugin_op_names(rewritten.graph)
+    custom_ops = walking.plugin_op_names(rewritten.graph)
     exact = "InstanceNorm" not in custom_ops
     try:
         expected = run_onnxruntime(original, feeds)

@@ -25,8 +25,8 @@ import onnx.parser
 import onnx.printer
 
 from tests.equivalence import Arrays, Rewritten, rewrite
-from trtconv import model_io
 from trtconv.errors import ModelError
+from trtconv.model import functions
 
 FOLDER = Path(__file__).parent / "cases"
 _OUTPUT_MARK = "# output\n"
@@ -85,7 +85,7 @@ def read_case(path: Path) -> Case:
 
 def to_text(model: onnx.ModelProto) -> str:
     """Print a model without the custom ops' functions, which are the same in every case."""
-    return onnx.printer.to_text(model_io.without_functions(model)).strip() + "\n"
+    return onnx.printer.to_text(functions.without_functions(model)).strip() + "\n"
 
 
 def normalised(text: str) -> str:

@@ -20,7 +20,7 @@ from trtconv import engine
 from trtconv.comparison import runners
 from trtconv.config import BuildConfig, ShapeRange
 from trtconv.engine import Backend, Plan
-from trtconv.onnx_session import open_session
+from trtconv.model.onnx_session import open_session
 
 MARK = b"ftrt"
 

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 from tests.equivalence import Rewritten, assert_close, rewrite, run_onnxruntime, run_with_references
-from trtconv.model_io import walk_nodes
+from trtconv.model.walking import walk_nodes
 
 CASE_KINDS = ("node", "pytorch-converted", "pytorch-operator")
 OPS = {"Pad", "InstanceNormalization"}

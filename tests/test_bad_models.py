@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.equivalence import assert_same_numbers, rewrite, rewrite_file, seeded_inputs
 from tests.golden import FOLDER, case_paths, read_case
-from trtconv import model_io
 from trtconv.errors import ConfigError, ModelError, TrtconvError
+from trtconv.model import checking, model_io
 
 MODEL = onnx.parser.parse_model("""
     <ir_version: 8, opset_import: ["" : 17]>
@@ -260,7 +260,7 @@ def test_an_edit_that_breaks_a_model_is_an_error() -> None:
     broken.CopyFrom(MODEL)
     broken.graph.node[-1].input[0] = "nowhere"
     with pytest.raises(ModelError, match=r"does not pass onnx\.checker"):
-        model_io.check(broken, MODEL)
+        checking.check(broken, MODEL)
 
 
 def test_the_input_is_never_modified(tmp_path: Path) -> None:

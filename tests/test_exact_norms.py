@@ -13,8 +13,8 @@ from tests.equivalence import run_onnxruntime, seeded_inputs
 from tests.golden import read_case
 from tests.references import instance_norm_reference
 from tests.test_real_models import FOLDER
-from trtconv.comparison.exact_norms import with_exact_norms
-from trtconv.model_io import walk_nodes
+from trtconv.model.exact_norms import with_exact_norms
+from trtconv.model.walking import walk_nodes
 
 CASES = Path(__file__).parent / "cases" / "rewrite_instance_norm"
 SHAPES = {3: (2, 3, 50), 4: (2, 3, 20, 30), 5: (1, 3, 4, 5, 6)}

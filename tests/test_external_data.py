@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from tests.equivalence import rewrite_file, run_onnxruntime
-from trtconv import external_data, model_io
 from trtconv.errors import ConfigError, ModelError
+from trtconv.model import checking, external_data, model_io
 
 WEIGHTS = np.linspace(-1, 1, 60, dtype=np.float32).reshape(2, 5, 6)
 PADS = np.array([0, 0, 1, 1, 0, 0, 2, 2])
@@ -73,7 +73,7 @@ def test_a_model_that_the_edit_broke_is_found_in_spite_of_external_data(tmp_path
     broken = model_io.to_proto(model)
     broken.graph.node[0].input[0] = "nowhere"
     with pytest.raises(ModelError, match=r"does not pass onnx\.checker"):
-        model_io.check(broken, model.proto)
+        checking.check(broken, model.proto)
 
 
 @pytest.mark.parametrize("content", [b"another file", bytes(WEIGHTS.nbytes + PADS.nbytes)])

@@ -15,9 +15,10 @@ import trtconv
 from tests import large_model, measure_large_model
 from tests.command_line import contents, run, run_python
 from tests.equivalence import run_onnxruntime
-from trtconv import BuildConfig, external_data, model_io
+from trtconv import BuildConfig
 from trtconv.errors import BackendError, ConfigError, ModelError
-from trtconv.light_copy import light_copy
+from trtconv.model import external_data, model_io
+from trtconv.model.light_copy import light_copy
 from trtconv.precision.calibration import measure
 
 SIDE = 4

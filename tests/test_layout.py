@@ -27,7 +27,7 @@ DOORS = {
     "cuda": {"benchmark.cuda"},
     "matplotlib": {"comparison.plot", "benchmark.roofline"},
     "PIL": {"comparison.input_files"},
-    "onnxruntime": {"passes.constant_values", "onnx_session"},
+    "onnxruntime": {"passes.constant_values", "model.onnx_session"},
 }
 # From the command down to what knows nothing of the others. A file imports from its own row or a lower one.
 LAYERS = (
@@ -38,8 +38,8 @@ LAYERS = (
     {"convert", "benchmark", "inspection", "doctor"},
     {"verification"},
     {"comparison"},
-    {"passes", "engine", "plugins", "model_io"},
-    {"plugin_ops", "plugin_library", "config", "errors", "report", "progress", "files", "gpu", "manifest", "addresses"},
+    {"passes", "engine", "plugins", "model"},
+    {"plugin_ops", "plugin_library", "config", "errors", "report", "progress", "files", "gpu", "manifest"},
 )
 
 

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.equivalence import assert_same_numbers, rewrite, run_onnxruntime, seeded_inputs
-from trtconv import model_io
+from trtconv.model import functions, model_io, walking
 
 PADDED = """
 <ir_version: {ir}, opset_import: ["" : {opset}]>
@@ -226,7 +226,7 @@ def test_plugins_can_be_inlined_again(tmp_path: Path) -> None:
     path.write_bytes(rewrite(model, tmp_path).proto.SerializeToString())
     native = model_io.to_proto(model_io.load(path, inline_plugins=True))
     assert not native.functions
-    assert not model_io.plugin_op_names(native.graph)
+    assert not walking.plugin_op_names(native.graph)
     feeds = seeded_inputs(model)
     assert run_onnxruntime(native, feeds)[0].tobytes() == run_onnxruntime(model, feeds)[0].tobytes()
 
@@ -252,7 +252,7 @@ def test_without_functions_leaves_other_functions(tmp_path: Path) -> None:
             "other", "f", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], model.opset_import[:1]
         )
     )
-    assert [function.domain for function in model_io.without_functions(model).functions] == ["other"]
+    assert [function.domain for function in functions.without_functions(model).functions] == ["other"]
     assert len(model.functions) == 2
 
 
@@ -265,4 +265,4 @@ def test_described_inputs_leave_out_initializers_and_other_types() -> None:
     model.graph.input.append(helper.make_tensor_value_info("scalar", TensorProto.FLOAT, []))
     model.graph.input.append(helper.make_tensor_value_info("unknown", TensorProto.FLOAT, None))
     model.graph.input.append(helper.make_value_info("sequence", sequence_type()))
-    assert model_io.describe_inputs(model) == {"x": ["N", 2, None, None], "scalar": [], "unknown": None}
+    assert walking.describe_inputs(model) == {"x": ["N", 2, None, None], "scalar": [], "unknown": None}

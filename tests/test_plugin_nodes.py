@@ -11,8 +11,9 @@ from onnx import NodeProto, helper
 
 from models.make_models import make
 from tests import command_line
-from trtconv import BuildConfig, build, dry_run, model_io, rewrite
+from trtconv import BuildConfig, build, dry_run, rewrite
 from trtconv.errors import ModelError
+from trtconv.model import walking
 from trtconv.plugin_ops import problem_of
 
 
@@ -76,7 +77,7 @@ def test_an_edited_node_is_named_with_what_is_wrong(rewritten: onnx.ModelProto, 
 def test_rewritten_nodes_have_no_problem(opset: int, tmp_path: Path) -> None:
     onnx.save(make(network="fast_neural_style", height=64, width=64, opset=opset), tmp_path / "model.onnx")
     rewrite(tmp_path / "model.onnx", tmp_path / "rewritten.onnx")
-    nodes = list(model_io.walk_nodes(onnx.load(tmp_path / "rewritten.onnx").graph))
+    nodes = list(walking.walk_nodes(onnx.load(tmp_path / "rewritten.onnx").graph))
     problems = [problem_of(node) for node in nodes if node.domain == "trtconv"]
     assert problems == [None] * 31
 

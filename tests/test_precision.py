@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.rounding import Arrays, run
 from trtconv.errors import ConfigError, ModelError
-from trtconv.graph_bridge import branches
+from trtconv.model.walking import branches
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision, parse_io_types, type_conversion
 from trtconv.precision.float_graph import FloatGraph
 from trtconv.precision.tensor_types import schema_of

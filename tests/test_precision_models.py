@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from models import make_models
 from tests.rounding import run, run_rounded, widened
 from tests.test_precision import assert_sound
-from trtconv import BuildConfig, ShapeRange, engine, model_io
+from trtconv import BuildConfig, ShapeRange, engine
 from trtconv.errors import ModelError
+from trtconv.model import model_io, walking
 from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision, rules
@@ -121,7 +122,7 @@ def test_tensorrt_rtx_builds_it(name: str, precision: str) -> None:
     if name == "xfeat_480x640_fp16_op12":
         pytest.skip("not changed, and slow to build")
     model, _ = converted(name, precision, native=True)
-    described = model_io.describe_inputs(model)
+    described = walking.describe_inputs(model)
     dynamic = [name for name, dims in described.items() if not all(isinstance(dim, int) for dim in dims or ())]
     profile = {each: ShapeRange(*(SHAPES[name][each],) * 3) for each in dynamic}
     config = BuildConfig(backend="tensorrt-rtx", gpu_arch="sm_89", profiles=[profile] if profile else [])

@@ -16,7 +16,7 @@ import pytest
 
 from models import fetch
 from tests.equivalence import Arrays, assert_close, rewrite_file, run_onnxruntime, seeded_inputs
-from trtconv.model_io import walk_nodes
+from trtconv.model.walking import walk_nodes
 
 FOLDER = os.environ.get("TRTCONV_TEST_MODELS", "")
 # {file: (InstanceNorm, ReflectPad)}

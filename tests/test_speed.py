@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.equivalence import rewrite_file
-from trtconv.model_io import walk_nodes
+from trtconv.model.walking import walk_nodes
 
 MAX_SECONDS = 3.0
 MAX_RATIO = 10.0  # for four times the nodes: 4 to 5 on a quiet machine; a square would give 16

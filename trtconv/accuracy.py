@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trtconv import bisection, files, model_io
+from trtconv import bisection, files
 from trtconv.comparison import plot as plotting
 from trtconv.comparison.default_precision import engine_precision, model_precision
 from trtconv.comparison.engine_profiles import read_profiles
-from trtconv.comparison.exact_norms import exact_reference
 from trtconv.comparison.input_files import ImageRange, read_inputs
 from trtconv.comparison.inputs import DEFAULT_SETS, Generator, InputSet, input_specs, make_inputs, shape_choices
 from trtconv.comparison.report import ComparisonReport
@@ -20,7 +19,9 @@ from trtconv.comparison.tolerance import Tolerance, Tolerances
 from trtconv.config import Profile
 from trtconv.errors import ConfigError
 from trtconv.manifest import read_manifest
-from trtconv.model_io import Model
+from trtconv.model import model_io
+from trtconv.model.exact_norms import exact_reference
+from trtconv.model.model_io import Model
 from trtconv.progress import Progress
 from trtconv.tolerances import TOLERANCE
 

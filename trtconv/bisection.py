@@ -17,9 +17,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from trtconv import convert, engine, files, model_io
-from trtconv.addresses import format_address
-from trtconv.comparison.exact_norms import exact_reference
+from trtconv import convert, engine, files
 from trtconv.comparison.inputs import InputSet
 from trtconv.comparison.measuring import Arrays, OutputComparison
 from trtconv.comparison.report import Bisection
@@ -27,10 +25,13 @@ from trtconv.comparison.running import compare
 from trtconv.comparison.tolerance import Tolerance, Tolerances
 from trtconv.errors import ConfigError
 from trtconv.manifest import manifest_path, read_manifest
-from trtconv.onnx_session import open_session
+from trtconv.model import model_io
+from trtconv.model.addresses import format_address
+from trtconv.model.exact_norms import exact_reference
+from trtconv.model.onnx_session import open_session
+from trtconv.model.shape_inference import with_shapes
 from trtconv.plugin_ops import DOMAIN
 from trtconv.progress import NoProgress, Progress
-from trtconv.shape_inference import with_shapes
 
 MAX_BATCH_BYTES = 1 << 30  # of the reference's tensors; comparing takes several times as much
 _TAP = "trtconv_tap_"

@@ -13,13 +13,15 @@ from typing import Any
 import numpy.typing as npt
 import onnx
 
-from trtconv import decision_file, engine, external_data, files, manifest, model_io, profiles, verification
+from trtconv import decision_file, engine, files, manifest, profiles, verification
 from trtconv.builder_options import require_options
 from trtconv.config import BuildConfig, ShapeRange
 from trtconv.engine import Backend, Plan
 from trtconv.errors import ConfigError
 from trtconv.inspection.live_engine import read_engine
-from trtconv.model_io import Model
+from trtconv.model import checking, external_data, model_io, walking
+from trtconv.model.functions import without_functions
+from trtconv.model.model_io import Model
 from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
@@ -57,7 +59,7 @@ def build(
     model = model_io.load(model_path, inline_plugins=native_reason is not None)
     for path in written:
         files.require_writable(path, inputs=_data_files(model))
-    profiles.require_shapes(model_io.describe_inputs(model.proto), config.profiles)
+    profiles.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     rewritten, report = _prepare(model, config, native_reason)
     start = time.monotonic()
     plan = engine.build(rewritten, model_path, config, backend, progress, notes, log)
@@ -82,7 +84,7 @@ def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> Rewrit
     native_reason = _native_reason(config, supports_plugins=config.backend != "tensorrt-rtx")
     model = model_io.load(model_path, inline_plugins=native_reason is not None)
     if config.profiles:
-        profiles.require_shapes(model_io.describe_inputs(model.proto), config.profiles)
+        profiles.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     return _prepare(model, config, native_reason)[1]
 
 
@@ -156,7 +158,7 @@ def rewrite(
     rewritten, report = _rewrite(model, PassContext(model.opset, model_path.parent, keep_native))
     del model  # one of 2 GB leaves room for the bytes of the written one
     if not functions:
-        rewritten = model_io.without_functions(rewritten)
+        rewritten = without_functions(rewritten)
     carried = external_data.carry_external_files(rewritten, model_path.parent, output.parent)
     try:
         files.write_atomically({output: model_io.to_bytes(rewritten, model_path)})
@@ -219,15 +221,15 @@ def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict
     if not config.calibration:
         profile = config.profiles[0] if config.profiles else {}
         return make_feeds(proto, {name: shape.opt for name, shape in profile.items() if shape.kind == "shape"})
-    return read_feeds(config.calibration, model_io.describe_inputs(proto).keys())
+    return read_feeds(config.calibration, walking.describe_inputs(proto).keys())
 
 
 def _rewrite(model: Model, context: PassContext) -> tuple[onnx.ModelProto, RewriteReport]:
     """Run the passes and check what they made."""
-    num_nodes = sum(1 for _ in model_io.walk_nodes(model.proto.graph))
+    num_nodes = sum(1 for _ in walking.walk_nodes(model.proto.graph))
     run_passes(model.graph, context)
     proto = model_io.to_proto(model)
-    warning = model_io.check(proto, model.proto)
+    warning = checking.check(proto, model.proto)
     warnings = () if warning is None else (warning,)
     return proto, RewriteReport(model.path, model.opset, num_nodes, tuple(context.decisions), warnings)
 

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import onnx
 
-from trtconv import model_io
 from trtconv.builder_options import add_profiles, apply_options, require_options
 from trtconv.config import BuildConfig
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.gpu import Gpu, find_gpu
 from trtconv.installed import install_hint
 from trtconv.manifest import read_manifest
+from trtconv.model import walking
 from trtconv.monitored_build import build_serialized
 from trtconv.network_parsing import parse_network, set_io_format
 from trtconv.parser_errors import without_consequences
@@ -287,7 +287,7 @@ def _is_installed(distribution: str) -> bool:
 def _load_needed_plugins(
     proto: onnx.ModelProto, model_path: Path, backend: Backend, logger: Any
 ) -> PluginLibrary | None:
-    plugin_ops = model_io.plugin_op_names(proto.graph)
+    plugin_ops = walking.plugin_op_names(proto.graph)
     if plugin_ops and not backend.supports_plugins:  # RTX's parser would end the process
         what = f"holds {', '.join(sorted(plugin_ops))} of the domain {DOMAIN}, and no functions that say what they are"
         raise ModelError(what, where=str(model_path), hint="build from the model as it was before the rewrite")

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 
-from trtconv import model_io
+from trtconv.model import functions
 from trtconv.parser_errors import parse_error
 
 
@@ -20,7 +20,7 @@ def parse_network(
     """
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse(model_io.without_functions(proto).SerializeToString(), str(model_path)):
+    if not parser.parse(functions.without_functions(proto).SerializeToString(), str(model_path)):
         raise parse_error(parser, title, proto, model_path, logger.last_error())
     return network, parser
 

@@ -96,7 +96,7 @@ def test_one_engine_takes_every_shape_of_its_range(tmp_path: Path) -> None:
 def network_inputs(model: Path) -> dict[str, object]:
     import onnx
 
-    from trtconv.model_io import describe_inputs
+    from trtconv.model.walking import describe_inputs
 
     return dict(describe_inputs(onnx.load(model)))
 

@@ -32,8 +32,8 @@ from tests.golden import Case, case_paths, read_case
 from tests.references import instance_norm_reference, reflect_pad_reference, worst_excess
 from tests.test_make_models import SMALL
 from tests.test_real_models import RUNS_NOWHERE, feeds_for, fetched_models, given_models
-from trtconv import model_io
-from trtconv.onnx_session import open_session
+from trtconv.model import functions
+from trtconv.model.onnx_session import open_session
 from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS
 
 VECTOR_SIZES = (1, 4, 8)
@@ -77,7 +77,7 @@ def recorders(calls: list[Call]) -> list[type[OpRun]]:
 
 def calls_of_case(case: Case) -> list[Call]:
     calls: list[Call] = []
-    bare = model_io.without_functions(case.rewrite().proto)
+    bare = functions.without_functions(case.rewrite().proto)
     feeds = seeded_inputs(case.model, {**case.feeds, **TAKEN.get(case.path.stem, {})})
     ReferenceEvaluator(bare, new_ops=recorders(calls)).run(None, dict(feeds))
     return calls
@@ -90,7 +90,7 @@ def calls_of_model(proto: onnx.ModelProto, feeds: Any) -> list[Call]:
     """
     if not any(node.domain == DOMAIN for node in proto.graph.node):
         calls: list[Call] = []
-        ReferenceEvaluator(model_io.without_functions(proto), new_ops=recorders(calls)).run(None, dict(feeds))
+        ReferenceEvaluator(functions.without_functions(proto), new_ops=recorders(calls)).run(None, dict(feeds))
         return calls
     nodes = [node for node in proto.graph.node if node.domain == DOMAIN]
     tapped = onnx.ModelProto()

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trtconv import comparison, convert, engine, files, model_io
+from trtconv import comparison, convert, engine, files
 from trtconv.benchmark import cuda
 from trtconv.benchmark.cuda import Device
 from trtconv.benchmark.engine_runner import EngineRunner
@@ -20,6 +20,7 @@ from trtconv.comparison.inputs import InputSet, input_specs, make_inputs, shape_
 from trtconv.comparison.measuring import Arrays
 from trtconv.comparison.runners import require_polygraphy
 from trtconv.config import BuildConfig, Ops
+from trtconv.model import model_io
 from trtconv.progress import NoProgress, Progress
 from trtconv.tolerances import TOLERANCE
 

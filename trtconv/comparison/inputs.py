@@ -13,11 +13,11 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from trtconv import model_io
 from trtconv.comparison.measuring import Arrays, type_name
 from trtconv.comparison.runners import require_polygraphy
 from trtconv.config import Profile
 from trtconv.errors import ConfigError
+from trtconv.model import model_io, walking
 from trtconv.profiles import Dims, require_shapes
 
 Generator = Literal["random", "adversarial"]
@@ -55,7 +55,7 @@ class ShapeChoice:
 
 def input_specs(proto: onnx.ModelProto) -> list[InputSpec]:
     """Return the inputs of a model. Raises ModelError for one of unknown rank."""
-    described = model_io.describe_inputs(proto)
+    described = walking.describe_inputs(proto)
     types = {value.name: value.type.tensor_type.elem_type for value in proto.graph.input}
     dtypes = {name: np.dtype(helper.tensor_dtype_to_np_dtype(types[name])) for name in described}
     return [InputSpec(name, dtypes[name], () if dims is None else dims) for name, dims in described.items()]
@@ -66,7 +66,7 @@ def shape_choices(proto: onnx.ModelProto, profiles: Sequence[Profile], all_shape
 
     Raises ConfigError unless every dynamic input has a fitting shape.
     """
-    require_shapes(model_io.describe_inputs(proto), profiles)
+    require_shapes(walking.describe_inputs(proto), profiles)
     choices: list[ShapeChoice] = []
     for number, profile in enumerate(profiles or ({},), start=1):
         for point in ("opt", "min", "max") if all_shapes else ("opt",):

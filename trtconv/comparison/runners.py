@@ -17,7 +17,7 @@ from trtconv.comparison.engine_profiles import choose_profile
 from trtconv.comparison.measuring import Arrays
 from trtconv.engine import ENGINE_MARKS
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
-from trtconv.onnx_session import open_file
+from trtconv.model.onnx_session import open_file
 from trtconv.plugin_ops import DOMAIN
 
 INSTALL_HINT = "run: pip install 'trtconv[compare]'"

@@ -13,14 +13,15 @@ from typing import Any
 import onnx
 import onnx_graphsurgeon as gs
 
-from trtconv import files, model_io
+from trtconv import files
 from trtconv.config import BackendName
 from trtconv.errors import ModelError
 from trtconv.inspection.inspected_file import FileIdentity, identify
 from trtconv.inspection.model_rendering import render_model
 from trtconv.inspection.op_support import BackendCheck, Problem, check_backend, external_files, onnx_problems
 from trtconv.inspection.parameter_sources import Parameter, read_parameters
-from trtconv.model_io import Model
+from trtconv.model import model_io, walking
+from trtconv.model.model_io import Model
 from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext, Site, is_onnx, walk
 from trtconv.passes.graph_edit import Dim, describe_dtype, dtype_of, shape_of
@@ -124,7 +125,7 @@ def inspect_model(
         weight_bytes=sum(map(_num_bytes, _weights(model.proto.graph))),
         external_files=external_files(model),
         functions=_functions(path),
-        ops=dict(Counter(_op_name(node) for node in model_io.walk_nodes(model.proto.graph)).most_common()),
+        ops=dict(Counter(_op_name(node) for node in walking.walk_nodes(model.proto.graph)).most_common()),
         nodes=nodes,
         problems=[*problems, *pass_problem, *check.problems],
         backend=check,
@@ -234,7 +235,7 @@ def _op_name(node: onnx.NodeProto) -> str:
 def _weights(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """Yield every initializer, branches included."""
     yield from graph.initializer
-    for node in model_io.walk_nodes(graph):
+    for node in walking.walk_nodes(graph):
         for attribute in node.attribute:
             for branch in (attribute.g, *attribute.graphs):
                 yield from branch.initializer

@@ -9,11 +9,12 @@ from typing import Any
 import onnx
 import onnx.defs
 
-from trtconv import engine, external_data, model_io
+from trtconv import engine
 from trtconv.config import BackendName, BuildConfig
 from trtconv.engine import Backend
 from trtconv.errors import BackendError
-from trtconv.model_io import Model
+from trtconv.model import external_data, walking
+from trtconv.model.model_io import Model
 from trtconv.parser_errors import nodes_by_problem
 from trtconv.passes.base import Site, is_onnx, walk
 from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS
@@ -57,7 +58,7 @@ def check_backend(wanted: BackendName, model: Model) -> BackendCheck:
         backend, _ = engine.select_backend(BuildConfig(backend=wanted))
     except BackendError as error:
         return BackendCheck(None, False, str(error))
-    if model_io.plugin_op_names(model.proto.graph):  # RTX's parser ends the process where it meets a plugin
+    if walking.plugin_op_names(model.proto.graph):  # RTX's parser ends the process where it meets a plugin
         return BackendCheck(backend.title, False, "the model holds custom ops without their functions")
     if sum(external_files(model).values()) > _MAX_EXTERNAL_BYTES:
         return BackendCheck(backend.title, False, "the model's external data is too large to read for a check")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import onnx_graphsurgeon as gs
 
-from trtconv.addresses import format_address, is_meant, list_addresses
 from trtconv.errors import ConfigError
+from trtconv.model.addresses import format_address, is_meant, list_addresses
 from trtconv.plugin_ops import DOMAIN, PluginOp
 from trtconv.report import Decision
 

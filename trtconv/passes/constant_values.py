@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 import onnx_graphsurgeon as gs
 
-from trtconv.external_data import read_external_tensor
+from trtconv.model.external_data import read_external_tensor
 from trtconv.passes.base import NoMatch, address_of, is_onnx
 from trtconv.passes.graph_edit import shape_of
 

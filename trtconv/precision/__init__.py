@@ -13,10 +13,10 @@ from typing import Literal, get_args
 import onnx
 from onnx import TensorProto
 
-from trtconv import model_io
-from trtconv.addresses import is_meant, list_addresses
 from trtconv.config import Precision
 from trtconv.errors import ConfigError, ModelError
+from trtconv.model import checking
+from trtconv.model.addresses import is_meant, list_addresses
 from trtconv.precision import calibration
 from trtconv.precision.calibration import Arrays
 from trtconv.precision.float_graph import FloatGraph, walk_addresses
@@ -110,7 +110,7 @@ def convert_precision(
     converted = onnx.ModelProto()
     converted.CopyFrom(proto)
     Typing(converted, graph, low_nodes, low_type, io_types).apply()
-    model_io.check(converted, proto)
+    checking.check(converted, proto)
     return converted, [_kept_node(graph, index, reasons[index]) for index in sorted(reasons)]
 
 

@@ -18,8 +18,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from trtconv.errors import ConfigError, ModelError
-from trtconv.model_io import describe_inputs
-from trtconv.onnx_session import open_session
+from trtconv.model.onnx_session import open_session
+from trtconv.model.walking import describe_inputs
 from trtconv.profiles import format_dims
 
 Arrays = Mapping[str, npt.NDArray[Any]]

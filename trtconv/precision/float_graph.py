@@ -16,10 +16,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
-from trtconv.addresses import format_address
-from trtconv.external_data import read_external_tensor
-from trtconv.graph_bridge import branches
-from trtconv.model_io import opset_of
+from trtconv.model.addresses import format_address
+from trtconv.model.external_data import read_external_tensor
+from trtconv.model.walking import branches, opset_of
 from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS
 from trtconv.precision.tensor_types import FLOAT, allows, infer_types, is_flexible, is_onnx, schema_of
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from onnx import TensorProto
 
-from trtconv.graph_bridge import branches
+from trtconv.model.walking import branches
 from trtconv.plugin_ops import DOMAIN
 from trtconv.precision.calibration import Range
 from trtconv.precision.float_graph import FloatGraph

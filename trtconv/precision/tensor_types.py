@@ -11,7 +11,7 @@ import onnx.defs
 import onnx.shape_inference
 from onnx import TensorProto
 
-from trtconv.model_io import opset_of
+from trtconv.model.walking import opset_of
 from trtconv.plugin_ops import DOMAIN
 
 FLOAT = TensorProto.FLOAT

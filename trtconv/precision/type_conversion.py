@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from trtconv.graph_bridge import branches
+from trtconv.model.walking import branches
 from trtconv.precision.float_graph import TYPED_BY_ATTRIBUTE, FloatGraph, captured_names
 from trtconv.precision.tensor_types import FLOAT, is_onnx
 

@@ -16,11 +16,11 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from trtconv import model_io
-from trtconv.graph_bridge import branches
-from trtconv.onnx_session import open_session
+from trtconv.model import walking
+from trtconv.model.onnx_session import open_session
+from trtconv.model.shape_inference import with_shapes
+from trtconv.model.walking import branches
 from trtconv.plugin_ops import DOMAIN
-from trtconv.shape_inference import with_shapes
 
 _NORM, _NUM_INPUTS = "InstanceNormalization", 3
 _AXES_BECAME_AN_INPUT = 18
@@ -38,8 +38,8 @@ def with_exact_norms(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
 
     `folder` is the model's, for external data. A node of unknown type stays as it is.
     """
-    opset = model_io.opset_of(proto)
-    nodes = model_io.walk_nodes(proto.graph)
+    opset = walking.opset_of(proto)
+    nodes = walking.walk_nodes(proto.graph)
     if opset < _FIRST_OPSET or not any(node.op_type == _NORM for node in nodes):
         return proto
     exact = onnx.ModelProto()

@@ -6,7 +6,7 @@ fails on types that it does not know; its import mixes up a branch's initializer
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 
 import onnx
 import onnx_graphsurgeon as gs
@@ -48,15 +48,6 @@ def write_edits(target: onnx.GraphProto, graph: gs.Graph) -> None:
         for tensor in node.outputs:
             if tensor.name not in known_types and tensor.dtype is not None:
                 target.value_info.append(OnnxExporter.export_value_info_proto(tensor, do_type_check=False))
-
-
-def branches(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """Yield the graphs that a node holds: branches and loop bodies."""
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            yield attribute.g
-        elif attribute.type == onnx.AttributeProto.GRAPHS:
-            yield from attribute.graphs
 
 
 class _Scope:

@@ -13,7 +13,7 @@ import onnx
 
 from trtconv.errors import ConfigError, ModelError
 from trtconv.files import copy_atomically
-from trtconv.graph_bridge import branches
+from trtconv.model.walking import branches
 
 # Two or more elements to a byte: their size in a file is for the runtime to check.
 _PACKED_DTYPES = tuple(

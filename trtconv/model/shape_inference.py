@@ -8,9 +8,9 @@ from pathlib import Path
 import onnx
 import onnx.shape_inference
 
-from trtconv.external_data import with_small_tensors
-from trtconv.graph_bridge import branches
-from trtconv.light_copy import light_copy
+from trtconv.model.external_data import with_small_tensors
+from trtconv.model.light_copy import light_copy
+from trtconv.model.walking import branches
 
 
 def with_shapes(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from trtconv.external_data import external_tensors, leads_away, read_external_tensor, with_small_tensors
+from trtconv.model.external_data import external_tensors, leads_away, read_external_tensor, with_small_tensors
 
 # ONNX Runtime maps data files that it opens itself, where it would copy weights that it is given.
 _DATA_FOLDER_KEY = "session.model_external_initializers_file_folder_path"

@@ -1,0 +1,1 @@
+"""ONNX models as protobuf and as files: read, checked, walked, written."""
