@@ -18,7 +18,8 @@ import numpy as np
 from trtconv.benchmark.cases import Case
 from trtconv.benchmark.cuda import OutOfMemoryError
 from trtconv.gpu import Gpu
-from trtconv.plugin_ops import instance_norm_reference, reflect_pad_reference
+from trtconv.ops.instance_norm import instance_norm_reference
+from trtconv.ops.reflect_pad import reflect_pad_reference
 
 NORM_DTYPES = (np.float32, np.float16, ml_dtypes.bfloat16)
 STREAM = 1234

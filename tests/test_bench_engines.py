@@ -22,7 +22,8 @@ from trtconv.benchmark.cases import EPSILON, Case, make_values, select_cases
 from trtconv.benchmark.engine_runner import EngineRunner
 from trtconv.benchmark.one_op_engines import build_engines, one_op_model
 from trtconv.errors import BackendError
-from trtconv.plugin_ops import instance_norm_reference, reflect_pad_reference
+from trtconv.ops.instance_norm import instance_norm_reference
+from trtconv.ops.reflect_pad import reflect_pad_reference
 from trtconv.progress import NoProgress
 
 NORM = Case("InstanceNorm", (2, 3, 4, 5), "fp32")

@@ -39,7 +39,7 @@ LAYERS = (
     {"verification"},
     {"comparison"},
     {"passes", "engine", "plugins", "model"},
-    {"plugin_ops", "plugin_library", "config", "errors", "report", "progress", "files", "gpu", "manifest"},
+    {"ops", "plugin_library", "config", "errors", "report", "progress", "files", "gpu", "manifest"},
 )
 
 

@@ -14,7 +14,7 @@ from tests import command_line
 from trtconv import BuildConfig, build, dry_run, rewrite
 from trtconv.errors import ModelError
 from trtconv.model import walking
-from trtconv.plugin_ops import problem_of
+from trtconv.ops import problem_of
 
 
 @pytest.fixture(scope="module")

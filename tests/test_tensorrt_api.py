@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from trtconv import plugin_library
-from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS, VERSION
+from trtconv.ops import CUSTOM_OPS
+from trtconv.ops.custom_op import DOMAIN, VERSION
 
 COMMON = (
     "ILogger.Severity.INTERNAL_ERROR",
@@ -99,6 +100,6 @@ def test_networks_are_strongly_typed_and_streams_are_there_where_the_version_has
 def test_the_registry_takes_the_plugin_library() -> None:
     trt = module("tensorrt")
     registry = trt.get_plugin_registry()
-    known = all(registry.get_creator(name, str(VERSION), DOMAIN) for name in PLUGIN_OPS)
+    known = all(registry.get_creator(name, str(VERSION), DOMAIN) for name in CUSTOM_OPS)
     assert known or registry.load_library(str(plugin_library.find().path)) is not None
-    assert all(registry.get_creator(name, str(VERSION), DOMAIN) for name in PLUGIN_OPS)
+    assert all(registry.get_creator(name, str(VERSION), DOMAIN) for name in CUSTOM_OPS)

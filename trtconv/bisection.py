@@ -30,7 +30,7 @@ from trtconv.model.addresses import format_address
 from trtconv.model.exact_norms import exact_reference
 from trtconv.model.onnx_session import open_session
 from trtconv.model.shape_inference import with_shapes
-from trtconv.plugin_ops import DOMAIN
+from trtconv.ops.custom_op import DOMAIN
 from trtconv.progress import NoProgress, Progress
 
 MAX_BATCH_BYTES = 1 << 30  # of the reference's tensors; comparing takes several times as much

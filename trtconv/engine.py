@@ -20,10 +20,10 @@ from trtconv.manifest import read_manifest
 from trtconv.model import walking
 from trtconv.monitored_build import build_serialized
 from trtconv.network_parsing import parse_network, set_io_format
+from trtconv.ops.custom_op import DOMAIN
 from trtconv.parser_errors import without_consequences
 from trtconv.plugin_library import PluginLibrary
 from trtconv.plugin_loading import load_plugins, load_plugins_for
-from trtconv.plugin_ops import DOMAIN
 from trtconv.progress import Progress
 from trtconv.refit import refit
 from trtconv.timing_cache import save_timing_cache, use_timing_cache

@@ -9,7 +9,8 @@ from typing import Any
 
 from trtconv.errors import BackendError
 from trtconv.files import sha256
-from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS, VERSION
+from trtconv.ops import CUSTOM_OPS
+from trtconv.ops.custom_op import DOMAIN, VERSION
 
 FILE_NAME = "libtrtconv_plugins.so"
 ENVIRONMENT_VARIABLE = "TRTCONV_PLUGIN_LIBRARY"
@@ -44,7 +45,7 @@ def find() -> PluginLibrary:
     """Return the plugin library, or raise BackendError with every path that was tried."""
     for path in searched_paths():
         if path.is_file():
-            names = tuple(f"{DOMAIN}::{name} version {VERSION}" for name in PLUGIN_OPS)
+            names = tuple(f"{DOMAIN}::{name} version {VERSION}" for name in CUSTOM_OPS)
             return PluginLibrary(path.resolve(), sha256(path), names)
     tried = ", ".join(map(str, searched_paths()))
     raise BackendError(

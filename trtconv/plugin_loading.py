@@ -8,8 +8,9 @@ from typing import Any
 
 from trtconv import plugin_library
 from trtconv.errors import BackendError
+from trtconv.ops import CUSTOM_OPS
+from trtconv.ops.custom_op import DOMAIN, VERSION
 from trtconv.plugin_library import PluginLibrary
-from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS, VERSION
 
 
 def load_plugins_for(manifest: dict[str, Any], trt: Any, logger: Any) -> str | None:
@@ -31,7 +32,7 @@ def load_plugins(trt: Any, logger: Any = None) -> PluginLibrary:
     """Load the plugin library into TensorRT's registry, once a process; an error names what `logger` was told."""
     library = plugin_library.find()
     registry = trt.get_plugin_registry()
-    is_loaded = all(registry.get_creator(name, str(VERSION), DOMAIN) for name in PLUGIN_OPS)
+    is_loaded = all(registry.get_creator(name, str(VERSION), DOMAIN) for name in CUSTOM_OPS)
     if not is_loaded and registry.load_library(str(library.path)) is None:
         what = f"TensorRT does not load the plugin library: {_why_not_loaded(library.path, logger)}"
         raise BackendError(what, where=str(library.path))

@@ -11,7 +11,6 @@ What TensorRT would answer with None or a message in its log is a TrtconvError h
 
 from __future__ import annotations
 
-import math
 import operator
 import sys
 import weakref
@@ -24,10 +23,12 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from trtconv.errors import BackendError, ConfigError
+from trtconv.ops.custom_op import DOMAIN, MAX_RANK, VERSION, AttributeValue, CustomOp, Operand
+from trtconv.ops.instance_norm import INSTANCE_NORM
+from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.plugin_loading import load_plugins
-from trtconv.plugin_ops import DOMAIN, INSTANCE_NORM, REFLECT_PAD, VERSION, AttributeValue, PluginOp
 
-# TensorRT's names of the types that plugin_ops states as ONNX's, and numpy's of those that constants are made of.
+# TensorRT's names of the types that the table of the ops states as ONNX's, and numpy's of those for constants.
 _TYPE_NAMES: Mapping[int, str] = {
     TensorProto.FLOAT: "FLOAT",
     TensorProto.FLOAT16: "HALF",
@@ -41,7 +42,6 @@ _CONSTANT_TYPES = {"FLOAT": np.float32, "HALF": np.float16, "BF16": ml_dtypes.bf
 
 # What a plugin's field is made of: the values' type, and TensorRT's name for it.
 _FIELD_TYPES: Mapping[type, tuple[type, str]] = {float: (np.float32, "FLOAT32"), list: (np.int32, "INT32")}
-_MAX_RANK = 8
 _UNKNOWN = -1
 
 
@@ -63,10 +63,10 @@ def add_instance_norm(
     where = name or INSTANCE_NORM.name
     trt = _module_of(network, where)
     dims = _require_tensor(trt, INSTANCE_NORM, x, where)
-    if len(dims) < 3:
-        raise ConfigError(f"x must have rank 3 or more, [N, C, D1..Dk], got {dims}", where=where)
-    if not (math.isfinite(epsilon) and epsilon >= 0):
-        raise ConfigError(f"epsilon must be a number not below 0, got {epsilon}", where=where)
+    if len(dims) not in INSTANCE_NORM.ranks:
+        limit = "or more, [N, C, D1..Dk]" if len(dims) <= MAX_RANK else f"to {MAX_RANK}"
+        raise ConfigError(f"x must have rank {INSTANCE_NORM.ranks.start} {limit}, got {dims}", where=where)
+    _require_allowed(INSTANCE_NORM.problem_of_attribute("epsilon", epsilon), where)
     parameters = {
         role: _per_channel(trt, role, values, x, dims, where) for role, values in (("scale", scale), ("bias", bias))
     }
@@ -89,19 +89,18 @@ def add_reflect_pad(network: Any, x: Any, pads: Sequence[int], *, name: str | No
     trt = _module_of(network, where)
     dims = _require_tensor(trt, REFLECT_PAD, x, where)
     values = _integers(pads, where)
-    rank = len(dims)
-    if not 1 <= rank <= _MAX_RANK:
-        raise ConfigError(f"x must have rank 1 to {_MAX_RANK}, got {dims}", where=where)
-    if len(values) != 2 * rank:
-        raise ConfigError(f"pads must be {2 * rank} values for x of shape {dims}, got {values}", where=where)
-    for axis, size in enumerate(dims):
-        largest = max(values[axis], values[axis + rank])
-        if min(values[axis], values[axis + rank]) < 0:
-            raise ConfigError(f"pads must not be negative, got {values}", where=where)
-        if size != _UNKNOWN and largest > 0 and largest >= size:
-            what = f"pads {values} must be smaller than the axis that they reflect, axis {axis} of x has size {size}"
-            raise ConfigError(what, where=where)
+    if len(dims) not in REFLECT_PAD.ranks:
+        raise ConfigError(f"x must have rank {REFLECT_PAD.ranks.start} to {MAX_RANK}, got {dims}", where=where)
+    if len(values) != 2 * len(dims):
+        raise ConfigError(f"pads must be {2 * len(dims)} values for x of shape {dims}, got {values}", where=where)
+    known = [None if size == _UNKNOWN else size for size in dims]
+    _require_allowed(REFLECT_PAD.problem([Operand(None, known)], {"pads": values}), where)
     return _add_plugin(network, trt, REFLECT_PAD, [x], {"pads": values}, name)
+
+
+def _require_allowed(problem: str | None, where: str) -> None:
+    if problem is not None:
+        raise ConfigError(problem, where=where)
 
 
 def _module_of(network: Any, where: str) -> Any:
@@ -116,7 +115,7 @@ def _module_of(network: Any, where: str) -> Any:
     return trt
 
 
-def _require_tensor(trt: Any, op: PluginOp, x: Any, where: str) -> list[int]:
+def _require_tensor(trt: Any, op: CustomOp, x: Any, where: str) -> list[int]:
     """Return the sizes of `x`, -1 for each that is known only at run time; refuse what the op does not take."""
     if not isinstance(x, trt.ITensor):
         raise ConfigError(f"x must be TensorRT's ITensor, got {type(x).__name__}", where=where)
@@ -178,7 +177,7 @@ def _add_constant(network: Any, trt: Any, values: npt.NDArray[Any], dtype: Any, 
 def _add_plugin(
     network: Any,
     trt: Any,
-    op: PluginOp,
+    op: CustomOp,
     inputs: Sequence[Any],
     attributes: Mapping[str, AttributeValue],
     name: str | None,
@@ -186,7 +185,7 @@ def _add_plugin(
     load_plugins(trt)
     creator = trt.get_plugin_registry().get_creator(op.name, str(VERSION), DOMAIN)
     # The list has to outlive the call: a collection keeps neither its fields nor their values alive.
-    fields = [_field(trt, field, kind, attributes[field]) for field, kind in op.attributes.items()]
+    fields = [_field(trt, field, row.kind, attributes[field]) for field, row in op.attributes.items()]
     collection = trt.PluginFieldCollection(fields)
     plugin = creator.create_plugin(name or op.name, collection, trt.TensorRTPhase.BUILD)
     layer = None if plugin is None else network.add_plugin_v3(list(inputs), [], plugin)

@@ -34,7 +34,8 @@ from tests.test_make_models import SMALL
 from tests.test_real_models import RUNS_NOWHERE, feeds_for, fetched_models, given_models
 from trtconv.model import functions
 from trtconv.model.onnx_session import open_session
-from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS
+from trtconv.ops import CUSTOM_OPS
+from trtconv.ops.custom_op import DOMAIN
 
 VECTOR_SIZES = (1, 4, 8)
 RUNS_NOWHERE_MARK = "othing runs"  # in the note of a case whose model no runtime takes
@@ -112,7 +113,7 @@ def calls_of_model(proto: onnx.ModelProto, feeds: Any) -> list[Call]:
 
 def call_of(node: onnx.NodeProto, inputs: list[npt.NDArray[Any]]) -> Call:
     attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-    if node.op_type == PLUGIN_OPS["ReflectPad"].name:
+    if node.op_type == CUSTOM_OPS["ReflectPad"].name:
         return Call(inputs[0], pads=tuple(attributes["pads"]))
     return Call(inputs[0], attributes["epsilon"], inputs[1], inputs[2])
 

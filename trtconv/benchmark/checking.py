@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trtconv.benchmark.cases import EPSILON, Case, Values
-from trtconv.plugin_ops import instance_norm_reference, reflect_pad_reference
+from trtconv.ops.instance_norm import instance_norm_reference
+from trtconv.ops.reflect_pad import reflect_pad_reference
 from trtconv.tolerances import TOLERANCE
 
 Array = npt.NDArray[Any]

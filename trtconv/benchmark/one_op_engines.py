@@ -19,7 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from trtconv.benchmark.cases import EPSILON, Case, make_parameters
 from trtconv.config import BackendName
-from trtconv.plugin_ops import DOMAIN, INSTANCE_NORM, REFLECT_PAD, VERSION, attributes_for
+from trtconv.ops.custom_op import DOMAIN, VERSION, attributes_for
+from trtconv.ops.instance_norm import INSTANCE_NORM
+from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.progress import Progress
 
 Kind = Literal["native", "plugin"]

@@ -18,7 +18,7 @@ from trtconv.comparison.measuring import Arrays
 from trtconv.engine import ENGINE_MARKS
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.model.onnx_session import open_file
-from trtconv.plugin_ops import DOMAIN
+from trtconv.ops.custom_op import DOMAIN
 
 INSTALL_HINT = "run: pip install 'trtconv[compare]'"
 _TYPE_HINT = "compare one with fp32 inputs and outputs: trtconv build --io-types fp32"

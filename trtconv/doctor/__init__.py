@@ -11,8 +11,9 @@ from trtconv.doctor.probing import ProbeResult, run_probes
 from trtconv.errors import BackendError, TrtconvError
 from trtconv.gpu import Gpu, find_gpu
 from trtconv.installed import installed_versions
+from trtconv.ops import CUSTOM_OPS
+from trtconv.ops.custom_op import DOMAIN, VERSION
 from trtconv.plugin_library import PluginLibrary
-from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS, VERSION
 
 __all__ = ["BackendState", "Diagnosis", "Finding", "LibraryState", "examine"]
 
@@ -38,7 +39,7 @@ def _find_library() -> tuple[PluginLibrary | None, str | None]:
 
 
 def _probe_arguments(library: PluginLibrary | None) -> dict[str, list[str]]:
-    creators = [f"{name}|{VERSION}|{DOMAIN}" for name in PLUGIN_OPS]
+    creators = [f"{name}|{VERSION}|{DOMAIN}" for name in CUSTOM_OPS]
     plugins = [] if library is None else [str(library.path), *creators]
     arguments: dict[str, list[str]] = {name: ["backend", module] for name, module in engine.MODULES.items()}
     arguments["tensorrt"] += plugins  # TensorRT-RTX has a registry too, but no network that holds plugins

@@ -22,10 +22,10 @@ from trtconv.inspection.op_support import BackendCheck, Problem, check_backend, 
 from trtconv.inspection.parameter_sources import Parameter, read_parameters
 from trtconv.model import model_io, walking
 from trtconv.model.model_io import Model
+from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext, Site, is_onnx, walk
-from trtconv.passes.graph_edit import Dim, describe_dtype, dtype_of, shape_of
-from trtconv.plugin_ops import DOMAIN
+from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
 from trtconv.report import Decision, jsonable
 from trtconv.tables import DEFAULT_WIDTH
 

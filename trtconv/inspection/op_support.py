@@ -15,9 +15,10 @@ from trtconv.engine import Backend
 from trtconv.errors import BackendError
 from trtconv.model import external_data, walking
 from trtconv.model.model_io import Model
+from trtconv.ops import CUSTOM_OPS
+from trtconv.ops.custom_op import DOMAIN
 from trtconv.parser_errors import nodes_by_problem
 from trtconv.passes.base import Site, is_onnx, walk
-from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS
 
 # TensorRT's parser reads external tensors to check a model; beyond this, `trtconv build` is the place to find out.
 _MAX_EXTERNAL_BYTES = 2 << 30
@@ -78,7 +79,7 @@ def external_files(model: Model) -> dict[str, int]:
 
 def _unknown_to_onnx(op: str, domain: str, opsets: Mapping[str, int]) -> str | None:
     """Return what is wrong with an op, or None for one that ONNX defines or that trtconv brings."""
-    if domain == DOMAIN and op in PLUGIN_OPS:
+    if domain == DOMAIN and op in CUSTOM_OPS:
         return None
     name = f"{domain}::{op}" if domain else op
     if not onnx.defs.has(op, domain):

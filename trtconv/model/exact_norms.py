@@ -20,7 +20,7 @@ from trtconv.model import walking
 from trtconv.model.onnx_session import open_session
 from trtconv.model.shape_inference import with_shapes
 from trtconv.model.walking import branches
-from trtconv.plugin_ops import DOMAIN
+from trtconv.ops.custom_op import DOMAIN
 
 _NORM, _NUM_INPUTS = "InstanceNormalization", 3
 _AXES_BECAME_AN_INPUT = 18

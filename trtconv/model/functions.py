@@ -10,7 +10,8 @@ import onnx.inliner
 
 from trtconv.errors import ModelError
 from trtconv.model.walking import opset_of, plugin_op_names, walk_all, walk_nodes
-from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS, VERSION, function_for
+from trtconv.ops import CUSTOM_OPS
+from trtconv.ops.custom_op import DOMAIN, VERSION, function_for
 
 
 def without_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -68,4 +69,4 @@ def attach_functions(proto: onnx.ModelProto) -> None:
     if not any(entry.domain == DOMAIN for entry in proto.opset_import):
         proto.opset_import.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
     present = {function.name for function in proto.functions if function.domain == DOMAIN}
-    proto.functions.extend(function_for(PLUGIN_OPS[name], opset_of(proto)) for name in sorted(used - present))
+    proto.functions.extend(function_for(CUSTOM_OPS[name], opset_of(proto)) for name in sorted(used - present))

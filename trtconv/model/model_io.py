@@ -15,7 +15,8 @@ from trtconv.model.functions import attach_functions, inline_functions
 from trtconv.model.graph_bridge import import_graph, write_edits
 from trtconv.model.shape_inference import with_shapes
 from trtconv.model.walking import branches, opset_of, walk_nodes
-from trtconv.plugin_ops import DOMAIN, MIN_IR_VERSION, problem_of
+from trtconv.ops import problem_of
+from trtconv.ops.custom_op import DOMAIN, MIN_IR_VERSION
 
 _FIRST_IR_WITH_OPSETS = 3
 _MAX_BYTES = (1 << 31) - 1  # protobuf's limit

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import onnx
 
-from trtconv.plugin_ops import DOMAIN
+from trtconv.ops.custom_op import DOMAIN
 from trtconv.profiles import Dims
 
 _ONNX_DOMAINS = ("", "ai.onnx")

@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 
 from trtconv.errors import ConfigError
 from trtconv.model.addresses import format_address, is_meant, list_addresses
-from trtconv.plugin_ops import DOMAIN, PluginOp
+from trtconv.ops.custom_op import DOMAIN, CustomOp
 from trtconv.report import Decision
 
 
@@ -72,7 +72,7 @@ class PassContext:
         """Record that a node stays native."""
         self.decisions.append(Decision(site.address, site.title, None, no_match.reason))
 
-    def rewritten(self, site: Site, op: PluginOp, reason: str) -> None:
+    def rewritten(self, site: Site, op: CustomOp, reason: str) -> None:
         """Record that a node is now the custom `op`."""
         self.decisions.append(Decision(site.address, site.title, f"{DOMAIN}::{op.name}", reason))
 

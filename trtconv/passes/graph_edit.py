@@ -9,16 +9,14 @@ from onnx import TensorProto
 from onnx_graphsurgeon.exporters.onnx_exporter import dtype_to_onnx
 
 from trtconv.errors import ModelError
+from trtconv.ops.custom_op import DOMAIN, AttributeValue, CustomOp, Dim, Operand, attributes_for
 from trtconv.passes.base import Site
-from trtconv.plugin_ops import DOMAIN, AttributeValue, PluginOp, attributes_for
-
-Dim = int | str | None
 
 _LONG_NAMES = {"float": "float32", "double": "float64"}
 
 
 def become_plugin(
-    site: Site, op: PluginOp, inputs: Sequence[gs.Tensor], attributes: Mapping[str, AttributeValue], opset: int
+    site: Site, op: CustomOp, inputs: Sequence[gs.Tensor], attributes: Mapping[str, AttributeValue], opset: int
 ) -> None:
     """Turn a node into the custom `op`, in place: its name, its outputs and its position stay."""
     node = site.node
@@ -54,6 +52,11 @@ def dtype_of(tensor: gs.Tensor) -> int | None:
     if tensor.dtype is None:
         return None
     return int(dtype_to_onnx(tensor.dtype)) or None  # 0 is UNDEFINED
+
+
+def operand_of(tensor: gs.Tensor) -> Operand:
+    """Return what is known of a tensor, as the rules of the custom ops ask for it."""
+    return Operand(dtype_of(tensor), shape_of(tensor))
 
 
 def describe_dtype(dtype: int) -> str:

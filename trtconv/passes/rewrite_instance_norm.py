@@ -10,22 +10,19 @@ from dataclasses import dataclass
 import onnx_graphsurgeon as gs
 
 from trtconv.errors import ModelError
+from trtconv.ops.custom_op import Dim
+from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.graph_edit import (
-    Dim,
     become_plugin,
     describe_dtype,
     dtype_of,
     given_inputs,
+    operand_of,
     require_x,
     set_type,
     shape_of,
 )
-from trtconv.plugin_ops import INSTANCE_NORM
-
-MIN_RANK = 3
-MAX_RANK = 8  # TensorRT's own limit on dimensions
-DEFAULT_EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
@@ -67,10 +64,8 @@ def _match(site: Site) -> _Match | NoMatch:
         return NoMatch("its type is unknown: shape inference did not reach it")
     if dtype not in INSTANCE_NORM.dtypes:
         return NoMatch(f"the plugin has no kernel for {describe_dtype(dtype)}")
-    shape = shape_of(x)
-    if shape is not None and not MIN_RANK <= len(shape) <= MAX_RANK:
-        return NoMatch(f"X has rank {len(shape)}, the plugin takes rank {MIN_RANK} to {MAX_RANK}")
-    epsilon = site.node.attrs.get("epsilon", DEFAULT_EPSILON)
+    epsilon = site.node.attrs.get("epsilon", INSTANCE_NORM.attributes["epsilon"].default)
     if not isinstance(epsilon, float):
         raise ModelError(f"epsilon is {epsilon!r}, expected a float", where=site.address)
-    return _Match(epsilon, dtype, shape)
+    problem = INSTANCE_NORM.problem([operand_of(tensor) for tensor in (x, scale, bias)], {"epsilon": epsilon})
+    return _Match(epsilon, dtype, shape_of(x)) if problem is None else NoMatch(problem)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from trtconv.errors import ModelError
+from trtconv.ops.custom_op import Dim, Operand
+from trtconv.ops.reflect_pad import REFLECT_PAD, find_bad_pad, padded_dims
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.constant_values import Value, read_constants
 from trtconv.passes.graph_edit import (
-    Dim,
     become_plugin,
     describe_dtype,
     dtype_of,
@@ -24,9 +26,7 @@ from trtconv.passes.graph_edit import (
     set_type,
     shape_of,
 )
-from trtconv.plugin_ops import REFLECT_PAD
 
-MAX_RANK = 8  # TensorRT's own limit on dimensions
 _PADS, _AXES = 1, 3  # input positions
 
 
@@ -51,7 +51,7 @@ def rewrite_reflect_pad(graph: gs.Graph, context: PassContext) -> int:
             continue
         x, y = site.node.inputs[0], site.node.outputs[0]
         become_plugin(site, REFLECT_PAD, [x], {"pads": match.pads}, context.opset)
-        set_type(y, dtype_of(x), _padded_shape(shape_of(x), match.pads))
+        set_type(y, dtype_of(x), padded_dims(shape_of(x) or [None] * (len(match.pads) // 2), match.pads))
         reason = f"pads {_short(match.pads)} from {match.source}"
         context.rewritten(site, REFLECT_PAD, reason)
         num_rewritten += 1
@@ -85,14 +85,14 @@ def _match(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch
     if isinstance(axes, NoMatch):
         return axes
     pads = _spread(found.pads, axes, rank=None if shape is None else len(shape), where=site.address)
-    if len(pads) // 2 > MAX_RANK:
-        return NoMatch(f"X has rank {len(pads) // 2}, TensorRT takes at most {MAX_RANK}")
     if any(pad < 0 for pad in pads):
         return NoMatch(f"pads {_short(pads)} are negative: they crop")
+    dims = shape or [None] * (len(pads) // 2)
     if not any(pads):
         return NoMatch("all pads are zero: TensorRT removes the node")
-    _require_within(pads, shape or [], where=site.address)
-    return _Match(pads, found.source)
+    _require_within(pads, dims, where=site.address)
+    problem = REFLECT_PAD.problem([Operand(dtype, dims)], {"pads": pads})
+    return _Match(pads, found.source) if problem is None else NoMatch(problem)
 
 
 def _find_pads(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch:
@@ -150,25 +150,14 @@ def _spread(given: list[int], axes: list[int] | None, rank: int | None, where: s
 
 
 def _require_within(pads: list[int], shape: list[Dim], where: str) -> None:
-    for axis, dim in enumerate(shape):
-        pad = max(pads[axis], pads[axis + len(shape)])
-        if isinstance(dim, int) and pad > 0 and pad >= dim:
-            raise ModelError(
-                f"reflect pad of {pad} on axis {axis} of size {dim}: ONNX allows at most {max(dim - 1, 0)}",
-                where=where,
-                hint="feed a larger input, or export the model with smaller pads",
-            )
-
-
-def _padded_shape(shape: list[Dim] | None, pads: list[int]) -> list[Dim] | None:
-    rank = len(pads) // 2
-    if shape is None:
-        return [None] * rank
-    totals = [pads[axis] + pads[axis + rank] for axis in range(rank)]
-    return [
-        dim + total if isinstance(dim, int) else (dim if total == 0 else None)
-        for dim, total in zip(shape, totals, strict=True)
-    ]
+    axis = find_bad_pad(shape, pads)
+    if axis is not None:
+        pad, dim = max(pads[axis], pads[axis + len(shape)]), cast(int, shape[axis])
+        raise ModelError(
+            f"reflect pad of {pad} on axis {axis} of size {dim}: ONNX allows at most {max(dim - 1, 0)}",
+            where=where,
+            hint="feed a larger input, or export the model with smaller pads",
+        )
 
 
 def _describe_source(tensor: gs.Tensor) -> str:

@@ -19,7 +19,8 @@ from onnx import TensorProto
 from trtconv.model.addresses import format_address
 from trtconv.model.external_data import read_external_tensor
 from trtconv.model.walking import branches, opset_of
-from trtconv.plugin_ops import DOMAIN, PLUGIN_OPS
+from trtconv.ops import CUSTOM_OPS
+from trtconv.ops.custom_op import DOMAIN
 from trtconv.precision.tensor_types import FLOAT, allows, infer_types, is_flexible, is_onnx, schema_of
 
 # Of these inputs ONNX allows float16, but TensorRT wants float32 or does not look at the type.
@@ -120,7 +121,7 @@ class FloatGraph:
         """Say whether ONNX lets a node compute in `elem_type`."""
         node = self.nodes[index]
         if node.domain == DOMAIN:
-            return node.op_type in PLUGIN_OPS and elem_type in PLUGIN_OPS[node.op_type].dtypes
+            return node.op_type in CUSTOM_OPS and elem_type in CUSTOM_OPS[node.op_type].dtypes
         return allows(node, self.opset, elem_type)
 
     def leading_to(self, nodes: Iterable[int], ends: Set[str]) -> set[int]:

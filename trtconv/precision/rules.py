@@ -13,7 +13,7 @@ import numpy as np
 from onnx import TensorProto
 
 from trtconv.model.walking import branches
-from trtconv.plugin_ops import DOMAIN
+from trtconv.ops.custom_op import DOMAIN
 from trtconv.precision.calibration import Range
 from trtconv.precision.float_graph import FloatGraph
 from trtconv.precision.op_kinds import HEAVY, MATRIX_PRODUCTS, MOVES, NATIVE_NORMS, NORMS

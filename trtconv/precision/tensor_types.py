@@ -12,7 +12,7 @@ import onnx.shape_inference
 from onnx import TensorProto
 
 from trtconv.model.walking import opset_of
-from trtconv.plugin_ops import DOMAIN
+from trtconv.ops.custom_op import DOMAIN
 
 FLOAT = TensorProto.FLOAT
 _ONNX_DOMAINS = ("", "ai.onnx")

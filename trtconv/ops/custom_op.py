@@ -1,0 +1,175 @@
+"""The type of a row in the table of the custom ops, and what follows from a row alone.
+
+TensorRT's parser hands a plugin only the attributes that its creator lists and reports no misspelt one, so every
+attribute is required, and `attributes_for` checks it before any node is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+DOMAIN = "trtconv"
+VERSION = 1
+
+# The first IR version that lets a model carry functions; initializers need no input of their name since version 4.
+MIN_IR_VERSION = 8
+
+MAX_RANK = 8  # TensorRT's own limit on dimensions
+
+Dim = int | str | None
+AttributeValue = float | list[int]
+Attributes = Mapping[str, AttributeValue]
+
+_ATTRIBUTE_KINDS: Mapping[type, int] = {float: onnx.AttributeProto.FLOAT, list: onnx.AttributeProto.INTS}
+_PLUGIN_ATTRIBUTES = dict.fromkeys(("plugin_version", "plugin_namespace"), onnx.AttributeProto.STRING)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute of a custom op: float or list (of int), and the one rule that says which values are allowed.
+
+    `problem` returns what is wrong with a value, without the attribute's name, or None. `default` is ONNX's own where
+    the replaced node may leave the attribute out. At the opsets of `tensor_opsets` a node also carries the values as
+    the tensor `NAME_tensor`, which the function body needs there.
+    """
+
+    kind: type
+    problem: Callable[[Any], str | None]
+    default: AttributeValue | None = None
+    tensor_opsets: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What is known of one input of an op: its element type and its dimensions, None for what is not known."""
+
+    dtype: int | None
+    dims: Sequence[Dim] | None
+
+
+@dataclass(frozen=True)
+class CustomOp:
+    """One custom op: what its node looks like, what it means, what its plugin takes and moves.
+
+    `replaces` is the title of the ONNX node in reports, `replaces_long` its name in sentences; `kind` is "norm" or
+    "pad". `dtypes` are the ONNX element types of X, `ranks` the ranks that it may have. `misfit` holds the op's rule
+    on its inputs: (inputs, attributes) -> what is wrong, or None; it is asked only where types, ranks and attributes
+    are allowed. `output_dims` is the shape of Y, `bytes_moved` what an ideal kernel reads and writes, in bytes, for
+    (dims of X, bytes of an element, attributes). `reference` is the op in numpy, norms in float64, and `body` writes
+    it in ONNX operators of a given opset.
+    """
+
+    name: str
+    replaces: str
+    replaces_long: str
+    kind: str
+    inputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute]
+    dtypes: frozenset[int]
+    ranks: range
+    misfit: Callable[[Sequence[Operand], Attributes], str | None]
+    output_dims: Callable[[Sequence[Dim], Attributes], list[Dim]]
+    bytes_moved: Callable[[Sequence[int], int, Attributes], int]
+    reference: Callable[..., npt.NDArray[Any]]
+    body: Callable[[int], list[onnx.NodeProto]]
+
+    @property
+    def title(self) -> str:
+        """The op with its domain, as reports name it."""
+        return f"{DOMAIN}::{self.name}"
+
+    def problem_of_attribute(self, name: str, value: AttributeValue) -> str | None:
+        """Return what is wrong with the value of one attribute, None where it is allowed."""
+        problem = self.attributes[name].problem(value)
+        return None if problem is None else f"{name} {problem}"
+
+    def problem(self, operands: Sequence[Operand], attributes: Attributes) -> str | None:
+        """Return why a plugin cannot compute these inputs with these attributes, None where it can.
+
+        What is not known (a type, a rank, a dimension) is no problem: TensorRT checks it when it is known.
+        """
+        for name, value in attributes.items():
+            if problem := self.problem_of_attribute(name, value):
+                return problem
+        dims = operands[0].dims
+        if dims is not None and len(dims) > MAX_RANK:
+            return f"X has rank {len(dims)}, TensorRT takes at most {MAX_RANK}"
+        if dims is not None and len(dims) not in self.ranks:
+            return f"X has rank {len(dims)}, the plugin takes rank {self.ranks.start} to {self.ranks.stop - 1}"
+        return self.misfit(operands, attributes)
+
+    def problem_of_node(self, node: onnx.NodeProto) -> str | None:
+        """Return what is wrong with a node of this op as it is written in a model, None where nothing is."""
+        if len(node.input) != len(self.inputs) or not all(node.input):
+            return f"{self.name} takes the inputs {', '.join(self.inputs)}, got {list(node.input)}"
+        given = {attribute.name: attribute for attribute in node.attribute}
+        expected = {name: _ATTRIBUTE_KINDS[row.kind] for name, row in self.attributes.items()} | _PLUGIN_ATTRIBUTES
+        for name, kind in expected.items():
+            if name not in given:
+                return f"{self.name} needs the attribute {name}, got {sorted(map(str, given))}"
+            if given[name].type != kind:
+                return f"{self.name}.{name} must be {_kind_name(kind)}, got {_kind_name(given[name].type)}"
+        unknown = sorted(map(str, given.keys() - expected.keys() - {f"{name}_tensor" for name in self.attributes}))
+        if unknown:
+            return f"{self.name} has no attribute {', '.join(unknown)}, only {', '.join(expected)}"
+        for name in self.attributes:
+            value = helper.get_attribute_value(given[name])
+            if problem := self.problem_of_attribute(name, value if isinstance(value, float) else list(value)):
+                return f"{self.name}.{problem}"
+        for name, text in (("plugin_version", str(VERSION)), ("plugin_namespace", DOMAIN)):
+            if given[name].s.decode(errors="replace") != text:
+                return f"{self.name}.{name} must be {text!r}, got {given[name].s.decode(errors='replace')!r}"
+        return None
+
+
+def attributes_for(op: CustomOp, values: Attributes, opset: int) -> dict[str, Any]:
+    """Return all attributes of a node of `op` in a model of ai.onnx `opset`, for graph-surgeon.
+
+    Raises ValueError for a missing, unknown or mistyped attribute: this is a defect of the caller, not of the model.
+    """
+    if set(values) != set(op.attributes):
+        raise ValueError(f"{op.name} takes the attributes {sorted(op.attributes)}, got {sorted(values)}")
+    for name, value in values.items():
+        if not isinstance(value, op.attributes[name].kind):
+            raise ValueError(f"{op.name}.{name} is of type {type(value)}, expected {op.attributes[name].kind}")
+        if problem := op.problem_of_attribute(name, value):
+            raise ValueError(f"{op.name}.{problem}")
+    tensors = {
+        f"{name}_tensor": numpy_helper.from_array(np.array(values[name], dtype=np.int64))
+        for name in _carried_as_tensors(op, opset)
+    }
+    return {**values, **tensors, "plugin_version": str(VERSION), "plugin_namespace": DOMAIN}
+
+
+def function_for(op: CustomOp, opset: int) -> onnx.FunctionProto:
+    """Return the model-local function that gives `op` its meaning in a model of ai.onnx `opset`."""
+    tensors = [f"{name}_tensor" for name in _carried_as_tensors(op, opset)]
+    return helper.make_function(
+        DOMAIN,
+        op.name,
+        list(op.inputs),
+        ["Y"],
+        op.body(opset),
+        [helper.make_opsetid("", opset)],
+        attributes=[*op.attributes, "plugin_version", "plugin_namespace", *tensors],
+    )
+
+
+def reference_to(name: str, kind: onnx.AttributeProto.AttributeType, of: str | None = None) -> onnx.AttributeProto:
+    """Return an attribute `name` for a node in a function body that takes the value of the function's own `of`."""
+    return onnx.AttributeProto(name=name, type=kind, ref_attr_name=of or name)
+
+
+def _carried_as_tensors(op: CustomOp, opset: int) -> list[str]:
+    return [name for name, row in op.attributes.items() if opset in row.tensor_opsets]
+
+
+def _kind_name(kind: int) -> str:
+    return str(onnx.AttributeProto.AttributeType.Name(kind))
