@@ -14,13 +14,13 @@ import onnxruntime
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+from trtconv.decisions import Decision
 from trtconv.model import checking, functions, model_io, walking
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.ops.instance_norm import instance_norm_reference
 from trtconv.ops.reflect_pad import reflect_pad_reference
 from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext
-from trtconv.report import Decision
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 

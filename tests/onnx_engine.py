@@ -18,9 +18,10 @@ import pytest
 from tests.engine_files import H100
 from trtconv import engine
 from trtconv.comparison import runners
-from trtconv.config import BuildConfig, ShapeRange
+from trtconv.config import BuildConfig
 from trtconv.engine import Backend, Plan
 from trtconv.model.onnx_session import open_session
+from trtconv.shapes import ShapeRange
 
 MARK = b"ftrt"
 

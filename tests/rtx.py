@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from trtconv import BuildConfig, build
-from trtconv.config import parse_shape_option
-from trtconv.report import BuildReport
+from trtconv.reports.build_report import BuildReport
+from trtconv.shapes import parse_shape_option
 
 trt = pytest.importorskip("tensorrt_rtx")
 

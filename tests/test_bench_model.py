@@ -18,8 +18,9 @@ from trtconv.benchmark import cuda, model
 from trtconv.benchmark.cases import Case
 from trtconv.benchmark.model import bench_model
 from trtconv.benchmark.one_op_engines import one_op_model
+from trtconv.decisions import Decision
 from trtconv.errors import BackendError, ConfigError
-from trtconv.report import BuildReport, Decision, RewriteReport
+from trtconv.reports.build_report import BuildReport, RewriteReport
 
 MICROSECONDS = {"native": 3000.0, "plugin": 2000.0}
 SHAPE = (5, 3, 4, 5)

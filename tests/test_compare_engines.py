@@ -17,9 +17,9 @@ from tests.command_line import contents, run
 from tests.comparison_models import write_network
 from tests.onnx_engine import FakeTensorRT
 from trtconv import BuildConfig, CompareConfig, bisection
-from trtconv.config import parse_profiles
 from trtconv.errors import AccuracyError, BackendError, ConfigError
 from trtconv.manifest import manifest_path, read_manifest
+from trtconv.shapes import parse_profiles
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trtconv.config import BuildConfig, ShapeRange, parse_profiles, parse_shape_option, parse_size
+from trtconv.config import BuildConfig, parse_size
 from trtconv.errors import ConfigError
+from trtconv.shapes import ShapeRange, parse_profiles, parse_shape_option
 
 
 @pytest.mark.parametrize(

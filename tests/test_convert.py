@@ -132,6 +132,6 @@ def test_files_of_a_conversion_are_written_together(tmp_path: Path, monkeypatch:
     pytest.importorskip("tensorrt_rtx")
     calls: list[list[str]] = []
     monkeypatch.setattr(files, "write_atomically", lambda written: calls.append([path.name for path in written]))
-    monkeypatch.setattr("trtconv.report.BuildReport.render", lambda self: "")
+    monkeypatch.setattr("trtconv.reports.build_report.BuildReport.render", lambda self: "")
     trtconv.build(write_model(tmp_path, "static"), BuildConfig(**RTX))
     assert calls == [["static.engine", "static.engine.json"]]

@@ -19,11 +19,11 @@ from tests.command_line import run_python, write_model
 from tests.rtx import Logger, accepts, rtx_build, trt
 from trtconv import BuildConfig, ShapeRange, build, rewrite
 from trtconv.builder_options import add_profiles, apply_options
-from trtconv.config import parse_shape_option
 from trtconv.engine import select_backend
 from trtconv.errors import BackendError, Interrupted, ModelError
 from trtconv.gpu import find_gpu
 from trtconv.progress import NoProgress
+from trtconv.shapes import parse_shape_option
 
 ARCHITECTURES = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_120", "sm_121"]
 # Where the plan's header holds the set of architectures, one bit for each, in the order above (TensorRT-RTX 1.7).

@@ -307,7 +307,7 @@ def rtx_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         '<ir_version: 8, opset_import: ["" : 17]> g (float[N, 4] x) => (float[N, 4] y) { y = Relu (x) }'
     )
     onnx.save(model, folder / "model.onnx")
-    from trtconv.config import parse_profiles
+    from trtconv.shapes import parse_profiles
 
     config = BuildConfig(backend="tensorrt-rtx", gpu_arch="sm_89", profiles=parse_profiles(["x=1x4:2x4:8x4"]))
     return build(folder / "model.onnx", config).engine

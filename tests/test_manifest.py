@@ -13,8 +13,8 @@ import pytest
 
 from tests.command_line import write_model
 from trtconv import BuildConfig, build
-from trtconv.config import parse_shape_option
 from trtconv.manifest import FORMAT, manifest_path, read_manifest
+from trtconv.shapes import parse_shape_option
 
 pytest.importorskip("tensorrt_rtx")
 

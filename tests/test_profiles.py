@@ -6,9 +6,8 @@ import shlex
 
 import pytest
 
-from trtconv.config import parse_profiles, parse_shape_option
 from trtconv.errors import ConfigError, ModelError
-from trtconv.profiles import Dims, format_dims, require_shapes
+from trtconv.shapes import Dims, format_dims, parse_profiles, parse_shape_option, require_shapes
 
 STATIC: dict[str, Dims | None] = {"x": [1, 3, 8, 8]}
 DYNAMIC: dict[str, Dims | None] = {"x": ["N", 3, None, 8], "mask": [4]}

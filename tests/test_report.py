@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from trtconv.report import BuildReport, Decision, RewriteReport, decision_lines, format_size
+from trtconv.decisions import Decision
+from trtconv.reports.build_report import BuildReport, RewriteReport, decision_lines
+from trtconv.reports.text import format_size
 
 PAD, NORM = "trtconv::ReflectPad", "trtconv::InstanceNorm"
 

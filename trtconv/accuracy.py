@@ -16,13 +16,13 @@ from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import is_engine_file, load, require_polygraphy
 from trtconv.comparison.running import compare as run_comparison
 from trtconv.comparison.tolerance import Tolerance, Tolerances
-from trtconv.config import Profile
 from trtconv.errors import ConfigError
 from trtconv.manifest import read_manifest
 from trtconv.model import model_io
 from trtconv.model.exact_norms import exact_reference
 from trtconv.model.model_io import Model
 from trtconv.progress import Progress
+from trtconv.shapes import Profile
 from trtconv.tolerances import TOLERANCE
 
 GENERATORS: tuple[Generator, ...] = ("random", "adversarial")

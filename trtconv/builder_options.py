@@ -7,8 +7,9 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from trtconv.config import BuildConfig, Profile
+from trtconv.config import BuildConfig
 from trtconv.errors import ConfigError
+from trtconv.shapes import Profile
 
 
 def require_options(config: BuildConfig, key: str) -> None:

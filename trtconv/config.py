@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from trtconv.errors import ConfigError
+from trtconv.shapes import Profile
 
 BackendName = Literal["auto", "tensorrt", "tensorrt-rtx"]
 Ops = Literal["plugin", "native"]
-Kind = Literal["shape", "values"]
 
 Precision = Literal["fp16", "bf16"]
 
 BACKENDS: tuple[BackendName, ...] = ("auto", "tensorrt", "tensorrt-rtx")
 MAX_OPT_LEVEL = 5
 
-_SHAPE_FORM = "name=AxBxC, name=min:opt:max, name=[] for a scalar, name=[1,2] for the values of a shape tensor"
-_MAX_DIM = (1 << 63) - 1  # TensorRT counts in 64 bits
 _SIZE_UNITS = {
     "": 1 << 20,
     "B": 1,
@@ -34,48 +32,6 @@ _SIZE_UNITS = {
     "MB": 10**6,
     "GB": 10**9,
 }
-
-
-@dataclass(frozen=True)
-class ShapeRange:
-    """The shapes of one input in one optimisation profile, or the values of one shape tensor (kind "values").
-
-    Each of `min`, `opt`, `max` is a tuple of integers of one length, with min <= opt <= max in every place.
-    """
-
-    min: tuple[int, ...]
-    opt: tuple[int, ...]
-    max: tuple[int, ...]
-    kind: Kind = "shape"
-
-    def __post_init__(self) -> None:
-        if not len(self.min) == len(self.opt) == len(self.max):
-            lengths = f"{len(self.min)}, {len(self.opt)}, {len(self.max)}"
-            raise ConfigError(f"min, opt and max need the same number of dimensions, got {lengths}")
-        for axis, (low, best, high) in enumerate(zip(self.min, self.opt, self.max, strict=True)):
-            if self.kind == "shape" and low < 0:
-                raise ConfigError(f"axis {axis}: a dimension is 0 or more, got {low}")
-            if not low <= best <= high:
-                raise ConfigError(f"axis {axis}: need min <= opt <= max, got {low}, {best}, {high}")
-
-    def __str__(self) -> str:
-        parts = [self.min] if self.min == self.opt == self.max else [self.min, self.opt, self.max]
-        return ":".join(_format_dims(part, self.kind) for part in parts)
-
-    @classmethod
-    def parse(cls, text: str) -> ShapeRange:
-        """Read `AxBxC` or `min:opt:max`; `[]` is a scalar's shape and `[1,2]` the values of a shape tensor."""
-        parts = [_parse_dims(part) for part in text.split(":")]
-        if len(parts) not in (1, 3):
-            raise ConfigError(f"need one shape, or three as min:opt:max, got {len(parts)}")
-        kinds = {kind for _, kind in parts}
-        if len(kinds) > 1:
-            raise ConfigError("min, opt and max must all be shapes, or all be [values]")
-        low, best, high = (parts * 3)[:3] if len(parts) == 1 else parts
-        return cls(low[0], best[0], high[0], kinds.pop())
-
-
-Profile = Mapping[str, ShapeRange]
 
 
 @dataclass(frozen=True)
@@ -150,63 +106,9 @@ class BuildConfig:
             )
 
 
-def parse_shape_option(text: str) -> tuple[str, ShapeRange]:
-    """Split `name=shape` at the last `=`, since names such as `serving_default_x:0=` are real."""
-    name, separator, shape = text.rpartition("=")
-    if not separator or not name:
-        raise ConfigError(f"got {text!r}, expected {_SHAPE_FORM}", where="--shape")
-    try:
-        return name, ShapeRange.parse(shape)
-    except ConfigError as error:
-        raise ConfigError(error.what, where=f"--shape {text}", hint=f"the form is {_SHAPE_FORM}") from None
-
-
-def parse_profiles(items: Iterable[str | None]) -> tuple[Profile, ...]:
-    """Group shape options into profiles; None, for `--profile`, starts the next one."""
-    profiles: list[dict[str, ShapeRange]] = [{}]
-    for item in items:
-        if item is None:
-            if profiles[-1]:
-                profiles.append({})
-            continue
-        name, shape = parse_shape_option(item)
-        if name in profiles[-1]:
-            raise ConfigError(
-                f"input {name!r} has two shapes in one profile",
-                where=f"--shape {item}",
-                hint="put --profile between them",
-            )
-        profiles[-1][name] = shape
-    return tuple(profile for profile in profiles if profile)
-
-
 def parse_size(text: str) -> int:
     """Read the size of `--workspace`, such as `512`, `512MiB` or `2G`, into bytes; a bare number counts MiB."""
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]*)", text.strip())
     if not match or match[2].upper() not in _SIZE_UNITS:
         raise ConfigError(f"got {text!r}, expected a size such as 512MiB or 2GiB", where="--workspace")
     return int(float(match[1]) * _SIZE_UNITS[match[2].upper()])
-
-
-def _parse_dims(text: str) -> tuple[tuple[int, ...], Kind]:
-    text = text.strip()
-    if text == "[]":
-        return (), "shape"
-    if match := re.fullmatch(r"\[(-?\d+(?:\s*,\s*-?\d+)*)\]", text):
-        return tuple(_parse_int(value) for value in match[1].split(",")), "values"
-    if re.fullmatch(r"\d+(?:x\d+)*", text):
-        return tuple(_parse_int(dim) for dim in text.split("x")), "shape"
-    raise ConfigError(f"{text!r} is no shape")
-
-
-def _parse_int(text: str) -> int:
-    digits = text.strip()
-    if len(digits) > len(str(-_MAX_DIM)) or abs(int(digits)) > _MAX_DIM:
-        raise ConfigError(f"{digits} is out of range, expected at most {_MAX_DIM}")
-    return int(digits)
-
-
-def _format_dims(dims: tuple[int, ...], kind: Kind) -> str:
-    if kind == "values" or not dims:
-        return f"[{','.join(map(str, dims))}]"
-    return "x".join(map(str, dims))

@@ -13,9 +13,10 @@ from typing import Any
 import numpy.typing as npt
 import onnx
 
-from trtconv import decision_file, engine, files, manifest, profiles, verification
+from trtconv import decisions, engine, files, manifest, shapes, verification
 from trtconv.builder_options import require_options
-from trtconv.config import BuildConfig, ShapeRange
+from trtconv.config import BuildConfig
+from trtconv.decisions import Decision
 from trtconv.engine import Backend, Plan
 from trtconv.errors import ConfigError
 from trtconv.inspection.live_engine import read_engine
@@ -29,7 +30,8 @@ from trtconv.precision.calibration import Arrays, make_feeds
 from trtconv.precision.calibration_files import read_feeds
 from trtconv.precision_check import require_precision
 from trtconv.progress import NoProgress, Progress
-from trtconv.report import BuildReport, Decision, RewriteReport
+from trtconv.reports.build_report import BuildReport, RewriteReport
+from trtconv.shapes import ShapeRange
 
 
 def build(
@@ -59,7 +61,7 @@ def build(
     model = model_io.load(model_path, inline_plugins=native_reason is not None)
     for path in written:
         files.require_writable(path, inputs=_data_files(model))
-    profiles.require_shapes(walking.describe_inputs(model.proto), config.profiles)
+    shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     rewritten, report = _prepare(model, config, native_reason)
     start = time.monotonic()
     plan = engine.build(rewritten, model_path, config, backend, progress, notes, log)
@@ -84,7 +86,7 @@ def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> Rewrit
     native_reason = _native_reason(config, supports_plugins=config.backend != "tensorrt-rtx")
     model = model_io.load(model_path, inline_plugins=native_reason is not None)
     if config.profiles:
-        profiles.require_shapes(walking.describe_inputs(model.proto), config.profiles)
+        shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     return _prepare(model, config, native_reason)[1]
 
 
@@ -186,14 +188,14 @@ def _prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tu
     """Do to the model what `config` asks for, and write or obey the decision file."""
     path = config.decisions
     is_given = path is not None and path.exists()
-    wanted = decision_file.read(path) if path is not None and is_given else {}
+    wanted = decisions.read(path) if path is not None and is_given else {}
     chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
     context = PassContext(model.opset, model.path.parent, config.keep_native, native_reason, chosen)
     proto, report = _rewrite(model, context)
     if path is not None and is_given:
-        decision_file.require_obeyed(path, wanted, report.decisions)
+        decisions.require_obeyed(path, wanted, report.decisions)
     elif path is not None:
-        decision_file.write(path, model.path, report.decisions)
+        decisions.write(path, model.path, report.decisions)
     if config.precision is None:
         return proto, report
     options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]

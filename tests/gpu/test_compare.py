@@ -19,10 +19,10 @@ from tests.documented_json import assert_documented
 from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.gpu.test_engines import OPT_LEVEL_VARIABLE
 from trtconv import BuildConfig, CompareConfig, engine
-from trtconv.config import parse_profiles
 from trtconv.errors import AccuracyError, BackendError
 from trtconv.gpu import find_gpu
 from trtconv.manifest import manifest_path
+from trtconv.shapes import parse_profiles
 
 pytestmark = TENSORRT_ON_GPU
 

@@ -10,8 +10,8 @@ from tests.command_line import write_model
 from tests.documented_json import assert_documented
 from tests.gpu.needs import TENSORRT_ON_GPU
 from trtconv import BuildConfig, build, doctor
-from trtconv.config import parse_profiles
 from trtconv.inspection import diff, inspect, inspect_engine
+from trtconv.shapes import parse_profiles
 
 pytestmark = TENSORRT_ON_GPU
 

@@ -10,8 +10,8 @@ from typing import Any
 from trtconv.benchmark.timing import Timing
 from trtconv.comparison.report import ComparisonReport
 from trtconv.errors import TrtconvError
-from trtconv.report import format_size
-from trtconv.tables import DEFAULT_WIDTH, Column, Facts, Table, render
+from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render
+from trtconv.reports.text import format_size
 
 _NUM_LAYERS = 10  # of each engine, in the table; JSON has all
 

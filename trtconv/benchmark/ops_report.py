@@ -9,7 +9,7 @@ from typing import Any, Literal
 from trtconv.benchmark.cases import Case
 from trtconv.benchmark.timing import Timing, geometric_mean
 from trtconv.errors import TrtconvError
-from trtconv.tables import DEFAULT_WIDTH, Column, Facts, Table, render
+from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render
 
 FORMAT = 1  # of the JSON document
 COLUMNS = ("", "kernel us", "copy us", "GB/s", "of copy", "native us", "vs native", "in engine us", "host us")

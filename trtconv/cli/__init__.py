@@ -84,7 +84,7 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 def _fail(error: TrtconvError, args: list[str], cause: Exception | None = None) -> NoReturn:
     """Print an error in the documented form and end the process."""
-    from trtconv.report import printable
+    from trtconv.reports.text import printable
 
     lines = [f"error: {printable(str(error))}"]
     if "--debug" in args:

@@ -51,10 +51,11 @@ def bench(
     Example:
       trtconv bench model.onnx --precision fp16
     """
-    from trtconv import files, tables
+    from trtconv import files
     from trtconv.benchmark import roofline
     from trtconv.comparison.plot import require_plot
     from trtconv.errors import ConfigError
+    from trtconv.reports import tables
 
     _require_fitting(model, ops, options)
     plot = options.pop("plot")
@@ -83,7 +84,8 @@ def _bench_ops(options: Mapping[str, Any], progress: Progress) -> Any:
 
 def _bench_model(model: Path, options: Mapping[str, Any], progress: Progress) -> Any:
     from trtconv.benchmark.model import bench_model
-    from trtconv.config import BuildConfig, parse_profiles
+    from trtconv.config import BuildConfig
+    from trtconv.shapes import parse_profiles
 
     taken = {name: options[name] for name in ("precision", "opt_level", "tf32", "keep_native", "timing_cache")}
     config = BuildConfig(profiles=parse_profiles(options["shapes"]), **taken)

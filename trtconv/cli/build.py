@@ -74,8 +74,9 @@ def build(
       trtconv build model.onnx -o model.engine --shape x=1x3x256x256:1x3x720x1280:4x3x1080x1920
     """
     from trtconv import convert
-    from trtconv.config import BuildConfig, parse_profiles, parse_size
+    from trtconv.config import BuildConfig, parse_size
     from trtconv.precision import parse_io_types
+    from trtconv.shapes import parse_profiles
 
     config = BuildConfig(
         output=output,

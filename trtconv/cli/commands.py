@@ -85,7 +85,8 @@ def inspect(
     Example:
       trtconv inspect model.onnx
     """
-    from trtconv import inspection, tables
+    from trtconv import inspection
+    from trtconv.reports import tables
 
     report = inspection.inspect_files(files, compare=diff, keep_native=keep_native, backend=backend)
     print_report(report, as_json, **tables.style_for(sys.stdout))
@@ -102,7 +103,8 @@ def doctor(as_json: bool, debug: bool) -> int:
     Example:
       trtconv doctor
     """
-    from trtconv import doctor, tables
+    from trtconv import doctor
+    from trtconv.reports import tables
 
     diagnosis = doctor.examine()
     print_report(diagnosis, as_json, **tables.style_for(sys.stdout))

@@ -58,10 +58,11 @@ def compare(
     Example:
       trtconv compare model.onnx model.engine
     """
-    from trtconv import accuracy, tables
+    from trtconv import accuracy
     from trtconv.comparison.input_files import ImageRange
     from trtconv.comparison.tolerance import parse_tolerances
-    from trtconv.config import parse_profiles
+    from trtconv.reports import tables
+    from trtconv.shapes import parse_profiles
 
     config = accuracy.CompareConfig(
         profiles=parse_profiles(shapes),

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trtconv.config import Kind, Profile, ShapeRange
 from trtconv.errors import ConfigError
-from trtconv.profiles import format_dims
+from trtconv.shapes import Kind, Profile, ShapeRange, format_dims
 
 
 def read_profiles(engine: Any) -> list[Profile]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from trtconv.comparison.inputs import InputSet, InputSpec, Shapes
 from trtconv.errors import BackendError, ConfigError
 from trtconv.precision.calibration_files import read_array, read_feeds
-from trtconv.profiles import format_dims
+from trtconv.shapes import format_dims
 
 IMAGE_INSTALL_HINT = "run: pip install 'trtconv[images]'"
 _IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}

@@ -15,10 +15,9 @@ from onnx import helper
 
 from trtconv.comparison.measuring import Arrays, type_name
 from trtconv.comparison.runners import require_polygraphy
-from trtconv.config import Profile
 from trtconv.errors import ConfigError
 from trtconv.model import model_io, walking
-from trtconv.profiles import Dims, require_shapes
+from trtconv.shapes import Dims, Profile, require_shapes
 
 Generator = Literal["random", "adversarial"]
 Shapes = Mapping[str, tuple[int, ...]]

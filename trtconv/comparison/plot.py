@@ -16,7 +16,7 @@ from trtconv import files
 from trtconv.comparison.measuring import OutputComparison
 from trtconv.comparison.report import ComparisonReport
 from trtconv.errors import BackendError, ConfigError
-from trtconv.report import printable
+from trtconv.reports.text import printable
 
 INSTALL_HINT = "run: pip install 'trtconv[plot]'"
 SUFFIXES = (".png",)

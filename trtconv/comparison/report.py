@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trtconv.comparison.measuring import Element, OutputComparison
-from trtconv.report import jsonable
-from trtconv.tables import DEFAULT_WIDTH, NOTHING, Block, Column, Facts, Table, render
+from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Block, Column, Facts, Table, render
+from trtconv.reports.text import jsonable
 
 _NAME = Column("output", "name")
 _FIGURES = (Column(title, "number") for title in ("max|err|", "mean|err|", "of max|y|", "cosine"))

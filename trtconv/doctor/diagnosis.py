@@ -11,7 +11,7 @@ from typing import Any, Literal
 from trtconv.doctor.library_binary import LibraryBinary
 from trtconv.errors import BackendError
 from trtconv.gpu import Gpu
-from trtconv.tables import DEFAULT_WIDTH, Block, Column, Facts, Table, render
+from trtconv.reports.tables import DEFAULT_WIDTH, Block, Column, Facts, Table, render
 
 
 @dataclass(frozen=True)

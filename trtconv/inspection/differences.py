@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from trtconv.decisions import Decision
 from trtconv.errors import ConfigError
 from trtconv.inspection.engine_inspection import EngineInspection
 from trtconv.inspection.inspector_json import Layer
 from trtconv.inspection.live_engine import ProfileRange
 from trtconv.inspection.model_inspection import ModelInspection
 from trtconv.inspection.model_rendering import outcome
-from trtconv.profiles import format_dims
-from trtconv.report import Decision
-from trtconv.tables import DEFAULT_WIDTH, NOTHING, Column, Facts, Table, render
+from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Column, Facts, Table, render
+from trtconv.shapes import format_dims
 
 Inspection = ModelInspection | EngineInspection
 # What is compared: {(section, item): value}, in the order in which it is told.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trtconv import engine, files, plugin_library
-from trtconv.config import ShapeRange
+from trtconv.decisions import Decision
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.gpu import find_gpu
 from trtconv.inspection.engine_rendering import render_engine
@@ -17,8 +17,8 @@ from trtconv.inspection.inspector_json import Layer, dtype_name
 from trtconv.inspection.live_engine import EngineTensor, LiveEngine, ProfileRange, read_engine
 from trtconv.installed import backend_version
 from trtconv.manifest import read_manifest
-from trtconv.report import Decision
-from trtconv.tables import DEFAULT_WIDTH
+from trtconv.reports.tables import DEFAULT_WIDTH
+from trtconv.shapes import ShapeRange
 
 
 @dataclass(frozen=True)

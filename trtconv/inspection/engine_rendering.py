@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from trtconv.decisions import Decision
 from trtconv.inspection.model_rendering import outcome
-from trtconv.profiles import format_dims
-from trtconv.report import Decision, describe_precision, format_size
-from trtconv.tables import Column, Facts, Table, render
+from trtconv.reports.build_report import describe_precision
+from trtconv.reports.tables import Column, Facts, Table, render
+from trtconv.reports.text import format_size
+from trtconv.shapes import format_dims
 
 if TYPE_CHECKING:
     from trtconv.inspection.engine_inspection import EngineInspection, Match

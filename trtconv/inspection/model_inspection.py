@@ -15,6 +15,7 @@ import onnx_graphsurgeon as gs
 
 from trtconv import files
 from trtconv.config import BackendName
+from trtconv.decisions import Decision
 from trtconv.errors import ModelError
 from trtconv.inspection.inspected_file import FileIdentity, identify
 from trtconv.inspection.model_rendering import render_model
@@ -26,8 +27,8 @@ from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext, Site, is_onnx, walk
 from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
-from trtconv.report import Decision, jsonable
-from trtconv.tables import DEFAULT_WIDTH
+from trtconv.reports.tables import DEFAULT_WIDTH
+from trtconv.reports.text import jsonable
 
 _ONNX_OPS = ("InstanceNormalization", "Pad")
 _MADE_UP_DIM = re.compile(r"unk__\d+")

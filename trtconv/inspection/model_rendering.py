@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trtconv.inspection.parameter_sources import SOURCE_TEXTS
-from trtconv.profiles import format_dims
-from trtconv.report import format_size
-from trtconv.tables import NO_BREAK, Column, Facts, Table, render
+from trtconv.reports.tables import NO_BREAK, Column, Facts, Table, render
+from trtconv.reports.text import format_size
+from trtconv.shapes import format_dims
 
 if TYPE_CHECKING:
     from trtconv.inspection.model_inspection import ModelInspection, NodeInspection, Tensor

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import onnx
 
 from trtconv.ops.custom_op import DOMAIN
-from trtconv.profiles import Dims
+from trtconv.shapes import Dims
 
 _ONNX_DOMAINS = ("", "ai.onnx")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import onnx_graphsurgeon as gs
 
+from trtconv.decisions import Decision
 from trtconv.errors import ConfigError
 from trtconv.model.addresses import format_address, is_meant, list_addresses
 from trtconv.ops.custom_op import DOMAIN, CustomOp
-from trtconv.report import Decision
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 from trtconv.errors import ConfigError, ModelError
 from trtconv.model.onnx_session import open_session
 from trtconv.model.walking import describe_inputs
-from trtconv.profiles import format_dims
+from trtconv.shapes import format_dims
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Decision:
-    """What one node became, and why.
-
-    `node` is its address: the name, else `Op(first output)`, inside branches with the path before it. `became` names
-    the custom op, or is None for a node that stays as it is.
-    """
-
-    node: str
-    op: str
-    became: str | None
-    reason: str
+from trtconv.decisions import Decision
+from trtconv.reports.text import format_size, jsonable, printable
 
 
 @dataclass(frozen=True)
@@ -139,33 +126,5 @@ def _shorten(nodes: Sequence[str], verbose: bool) -> str:
     return ", ".join(nodes if verbose else nodes[:2]) + more
 
 
-def format_size(num_bytes: int) -> str:
-    """Return a size for people, in binary units."""
-    size = float(num_bytes)
-    for unit in ("bytes", "KiB", "MiB"):
-        if round(size, 1) < 1024:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
-
-
-def printable(text: str) -> str:
-    """Return `text` with its control characters written out: a node's name must neither break a line nor a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(repr(char)[1:-1] if unicodedata.category(char) == "Cc" else char for char in text)
-
-
 def _line(label: str, text: str) -> str:
     return f"{label:<10} {printable(text)}"
-
-
-def jsonable(value: Any) -> Any:
-    """Return what a report holds in the types of JSON; NaN and infinities become text."""
-    if isinstance(value, Path) or (isinstance(value, float) and not math.isfinite(value)):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [jsonable(item) for item in value]
-    return value

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trtconv import files
 from trtconv.errors import ConfigError
-from trtconv.report import Decision
 
 FORMAT = 1
 
@@ -55,3 +54,17 @@ def require_obeyed(path: Path, wanted: Mapping[str, Decision], made: Sequence[De
         if decision.became != by_node[node].became:
             what = f"wants {decision.became} for {node}, which becomes {by_node[node].became or 'nothing'}"
             raise ConfigError(f"{what}: {by_node[node].reason}", where=str(path))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one node became, and why.
+
+    `node` is its address: the name, else `Op(first output)`, inside branches with the path before it. `became` names
+    the custom op, or is None for a node that stays as it is.
+    """
+
+    node: str
+    op: str
+    became: str | None
+    reason: str

@@ -19,7 +19,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from trtconv.report import printable
+from trtconv.reports.text import printable
 
 DEFAULT_WIDTH = 120
 NO_BREAK = "\N{BRAILLE PATTERN BLANK}"  # printed as a space where no line breaks; rich breaks at no-break spaces, too

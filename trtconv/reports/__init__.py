@@ -1,0 +1,1 @@
+"""What commands say: text for people, JSON for programs."""

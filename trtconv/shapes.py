@@ -1,0 +1,173 @@
+"""Shapes as a user gives them: ranges, optimisation profiles, and whether they fit the inputs of a model."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from trtconv.errors import ConfigError, ModelError
+
+Kind = Literal["shape", "values"]
+
+Dims = Sequence[int | str | None]
+
+_SHAPE_FORM = "name=AxBxC, name=min:opt:max, name=[] for a scalar, name=[1,2] for the values of a shape tensor"
+
+_MAX_DIM = (1 << 63) - 1  # TensorRT counts in 64 bits
+
+
+# What a suggested command line puts in for a dimension that the model leaves open.
+_SUGGESTED_BATCH, _SUGGESTED_SIZE = 1, 256
+
+
+@dataclass(frozen=True)
+class ShapeRange:
+    """The shapes of one input in one optimisation profile, or the values of one shape tensor (kind "values").
+
+    Each of `min`, `opt`, `max` is a tuple of integers of one length, with min <= opt <= max in every place.
+    """
+
+    min: tuple[int, ...]
+    opt: tuple[int, ...]
+    max: tuple[int, ...]
+    kind: Kind = "shape"
+
+    def __post_init__(self) -> None:
+        if not len(self.min) == len(self.opt) == len(self.max):
+            lengths = f"{len(self.min)}, {len(self.opt)}, {len(self.max)}"
+            raise ConfigError(f"min, opt and max need the same number of dimensions, got {lengths}")
+        for axis, (low, best, high) in enumerate(zip(self.min, self.opt, self.max, strict=True)):
+            if self.kind == "shape" and low < 0:
+                raise ConfigError(f"axis {axis}: a dimension is 0 or more, got {low}")
+            if not low <= best <= high:
+                raise ConfigError(f"axis {axis}: need min <= opt <= max, got {low}, {best}, {high}")
+
+    def __str__(self) -> str:
+        parts = [self.min] if self.min == self.opt == self.max else [self.min, self.opt, self.max]
+        return ":".join(_format_dims(part, self.kind) for part in parts)
+
+    @classmethod
+    def parse(cls, text: str) -> ShapeRange:
+        """Read `AxBxC` or `min:opt:max`; `[]` is a scalar's shape and `[1,2]` the values of a shape tensor."""
+        parts = [_parse_dims(part) for part in text.split(":")]
+        if len(parts) not in (1, 3):
+            raise ConfigError(f"need one shape, or three as min:opt:max, got {len(parts)}")
+        kinds = {kind for _, kind in parts}
+        if len(kinds) > 1:
+            raise ConfigError("min, opt and max must all be shapes, or all be [values]")
+        low, best, high = (parts * 3)[:3] if len(parts) == 1 else parts
+        return cls(low[0], best[0], high[0], kinds.pop())
+
+
+Profile = Mapping[str, ShapeRange]
+
+
+def parse_shape_option(text: str) -> tuple[str, ShapeRange]:
+    """Split `name=shape` at the last `=`, since names such as `serving_default_x:0=` are real."""
+    name, separator, shape = text.rpartition("=")
+    if not separator or not name:
+        raise ConfigError(f"got {text!r}, expected {_SHAPE_FORM}", where="--shape")
+    try:
+        return name, ShapeRange.parse(shape)
+    except ConfigError as error:
+        raise ConfigError(error.what, where=f"--shape {text}", hint=f"the form is {_SHAPE_FORM}") from None
+
+
+def parse_profiles(items: Iterable[str | None]) -> tuple[Profile, ...]:
+    """Group shape options into profiles; None, for `--profile`, starts the next one."""
+    profiles: list[dict[str, ShapeRange]] = [{}]
+    for item in items:
+        if item is None:
+            if profiles[-1]:
+                profiles.append({})
+            continue
+        name, shape = parse_shape_option(item)
+        if name in profiles[-1]:
+            raise ConfigError(
+                f"input {name!r} has two shapes in one profile",
+                where=f"--shape {item}",
+                hint="put --profile between them",
+            )
+        profiles[-1][name] = shape
+    return tuple(profile for profile in profiles if profile)
+
+
+def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Profile]) -> None:
+    """Raise ConfigError unless every profile names inputs of the model only and gives each dynamic one a fitting shape.
+
+    `described` maps each input's name to its dimensions; one that is no int is dynamic. Raises ModelError for an input
+    without dimensions: TensorRT takes it for a scalar.
+    """
+    inputs = {name: dims for name, dims in described.items() if dims is not None}
+    for name in described.keys() - inputs.keys():
+        raise ModelError(
+            f"input {name} has no shape: not even its rank is known",
+            hint="export the model with input shapes; a dynamic dimension needs a name, not a size",
+        )
+    dynamic = [name for name, dims in inputs.items() if not all(isinstance(dim, int) for dim in dims)]
+    for profile in profiles or ({},):
+        for name, shape in profile.items():
+            if name not in inputs:
+                known = ", ".join(f"{each}={format_dims(dims)}" for each, dims in inputs.items())
+                raise ConfigError(f"the model has no input {name!r}", where="--shape", hint=f"its inputs are: {known}")
+            if shape.kind == "shape":
+                _require_fit(name, inputs[name], shape)
+        missing = [name for name in dynamic if name not in profile]
+        if missing:
+            listed = ", ".join(f"{name} ({format_dims(inputs[name])})" for name in missing)
+            plural = "s have" if len(missing) > 1 else " has"
+            raise ConfigError(
+                f"input{plural} dynamic dimensions and no shape: {listed}",
+                where="--shape",
+                hint="add " + " ".join(_suggestion(name, inputs[name]) for name in missing),
+            )
+
+
+def format_dims(dims: Dims) -> str:
+    """Return dimensions as people write them: 1x3xHxW, ? for one without a name, [] for a scalar."""
+    return "x".join("?" if dim is None else str(dim) for dim in dims) or "[]"
+
+
+def _require_fit(name: str, dims: Dims, shape: ShapeRange) -> None:
+    where = f"--shape {name}={shape}"
+    if len(shape.opt) != len(dims):
+        raise ConfigError(f"{len(shape.opt)} dimensions, expected {len(dims)}: {format_dims(dims)}", where=where)
+    for axis, dim in enumerate(dims):
+        got = {shape.min[axis], shape.opt[axis], shape.max[axis]}
+        if isinstance(dim, int) and got != {dim}:
+            raise ConfigError(f"axis {axis} is fixed at {dim} in the model ({format_dims(dims)})", where=where)
+
+
+def _suggestion(name: str, dims: Dims) -> str:
+    sizes = [
+        dim if isinstance(dim, int) else (_SUGGESTED_BATCH if axis == 0 else _SUGGESTED_SIZE)
+        for axis, dim in enumerate(dims)
+    ]
+    return f"--shape {shlex.quote(f'{name}={format_dims(sizes)}')}"
+
+
+def _parse_dims(text: str) -> tuple[tuple[int, ...], Kind]:
+    text = text.strip()
+    if text == "[]":
+        return (), "shape"
+    if match := re.fullmatch(r"\[(-?\d+(?:\s*,\s*-?\d+)*)\]", text):
+        return tuple(_parse_int(value) for value in match[1].split(",")), "values"
+    if re.fullmatch(r"\d+(?:x\d+)*", text):
+        return tuple(_parse_int(dim) for dim in text.split("x")), "shape"
+    raise ConfigError(f"{text!r} is no shape")
+
+
+def _parse_int(text: str) -> int:
+    digits = text.strip()
+    if len(digits) > len(str(-_MAX_DIM)) or abs(int(digits)) > _MAX_DIM:
+        raise ConfigError(f"{digits} is out of range, expected at most {_MAX_DIM}")
+    return int(digits)
+
+
+def _format_dims(dims: tuple[int, ...], kind: Kind) -> str:
+    if kind == "values" or not dims:
+        return f"[{','.join(map(str, dims))}]"
+    return "x".join(map(str, dims))
