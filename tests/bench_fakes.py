@@ -16,8 +16,8 @@ import ml_dtypes
 import numpy as np
 
 from trtconv.benchmark.cases import Case
-from trtconv.benchmark.cuda import OutOfMemoryError
-from trtconv.gpu import Gpu
+from trtconv.gpu.device import OutOfMemoryError
+from trtconv.gpu.driver import Gpu
 from trtconv.ops.instance_norm import instance_norm_reference
 from trtconv.ops.reflect_pad import reflect_pad_reference
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trtconv import manifest
-from trtconv.gpu import Gpu
+from trtconv.gpu.driver import Gpu
 
 DATA = Path(__file__).parent / "data"
 H100 = Gpu("NVIDIA H100", "sm_90", "13.0")

@@ -16,7 +16,7 @@ from typing import Any
 from trtconv.benchmark import roofline
 from trtconv.benchmark.cases import NORM_SHAPES, PADS, SMALL_NORM_SHAPES
 from trtconv.benchmark.ops_report import COLUMNS, CaseResult, OpsReport, mean_row, problems_of, row
-from trtconv.benchmark.timing import geometric_mean
+from trtconv.gpu.timing import geometric_mean
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "performance.md"

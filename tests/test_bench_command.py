@@ -18,7 +18,7 @@ from tests.test_bench_ops import Rig
 from trtconv.benchmark import ops, roofline
 from trtconv.benchmark.ops import OpsOptions, bench_ops
 from trtconv.benchmark.ops_report import OpsReport
-from trtconv.gpu import find_gpu
+from trtconv.gpu.driver import find_gpu
 
 WRONG_USAGE = {
     "nothing": ("", "nothing to time", "trtconv bench --ops"),

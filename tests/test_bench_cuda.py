@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trtconv.benchmark import cuda
 from trtconv.errors import BackendError
-from trtconv.gpu import Gpu
+from trtconv.gpu import device as gpu_device
+from trtconv.gpu.driver import Gpu
 
 
 class Status:
@@ -61,13 +61,13 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
     fake, package = FakeDriver(), ModuleType("cuda.bindings")
     package.driver = fake  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cuda.bindings", package)
-    monkeypatch.setattr(cuda, "find_gpu", lambda: Gpu("Fake", "sm_90", "12.4"))
+    monkeypatch.setattr(gpu_device, "find_gpu", lambda: Gpu("Fake", "sm_90", "12.4"))
     return fake
 
 
 def test_cuda_bindings_have_every_name_that_is_used() -> None:
     bindings = pytest.importorskip("cuda.bindings.driver")
-    source = Path(cuda.__file__).read_text()
+    source = Path(gpu_device.__file__).read_text()
     names = set(re.findall(r'"(cu[A-Z]\w+)"', source)) | set(re.findall(r"driver\.(cu\w+|CU\w+(?:\.\w+)?)", source))
     assert len(names) > 15
     for name in names:
@@ -77,14 +77,14 @@ def test_cuda_bindings_have_every_name_that_is_used() -> None:
 
 
 def test_without_a_gpu_or_the_package_there_is_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "find_gpu", lambda: None)
+    monkeypatch.setattr(gpu_device, "find_gpu", lambda: None)
     with pytest.raises(BackendError, match="no CUDA device answers") as caught:
-        cuda.open_device()
+        gpu_device.open_device()
     assert caught.value.exit_code == 4
     assert "nvidia-smi" in (caught.value.hint or "")
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(BackendError, match="cuda-bindings cannot be imported") as caught:
-        cuda.open_device()
+        gpu_device.open_device()
     assert caught.value.hint == "run: pip install 'trtconv[bench]'"
 
 
@@ -94,31 +94,31 @@ def test_a_driver_older_than_the_package_is_named(driver: FakeDriver, monkeypatc
 
     monkeypatch.setattr(driver, "cuEventElapsedTime", missing, raising=False)
     with pytest.raises(BackendError, match=r"does not work with this driver, which runs CUDA 12\.4") as caught:
-        cuda.open_device()
+        gpu_device.open_device()
     assert caught.value.hint == "run: pip install 'cuda-bindings==12.*'"
 
 
 def test_it_works_on_the_context_of_the_kernels(driver: FakeDriver) -> None:
     driver.answers["cuDevicePrimaryCtxRetain"] = (OK, "primary")
-    cuda.open_device()
+    gpu_device.open_device()
     assert driver.called("cuCtxSetCurrent") == [("primary",)]
 
 
 def test_memory_is_freed_and_its_lack_is_told_apart(driver: FakeDriver) -> None:
-    device = cuda.open_device()
+    device = gpu_device.open_device()
     with ExitStack() as until:
         driver.answers["cuMemAlloc"] = (OK, 512)
         assert device.allocate(100, until) == 512
         assert driver.called("cuMemAlloc") == [(100,)]
         driver.answers["cuMemAlloc"] = (NO_MEMORY, None)
-        with pytest.raises(cuda.OutOfMemoryError, match="no room for 200 bytes"):
+        with pytest.raises(gpu_device.OutOfMemoryError, match="no room for 200 bytes"):
             device.allocate(200, until)
         assert driver.called("cuMemFree") == []
     assert driver.called("cuMemFree") == [(512,)]
 
 
 def test_a_failure_on_the_device_is_an_error_and_not_a_number(driver: FakeDriver) -> None:
-    device = cuda.open_device()
+    device = gpu_device.open_device()
     driver.answers["cuStreamSynchronize"] = (ILLEGAL,)
     with pytest.raises(BackendError, match="cuStreamSynchronize failed: CUDA_ERROR_ILLEGAL_ADDRESS"):
         device.download(0, np.zeros(1))
@@ -128,7 +128,7 @@ def test_a_failure_on_the_device_is_an_error_and_not_a_number(driver: FakeDriver
 
 
 def test_a_capture_ends_whatever_happens_in_it(driver: FakeDriver) -> None:
-    device = cuda.open_device()
+    device = gpu_device.open_device()
     driver.calls.clear()
     driver.answers["cuGraphInstantiate"] = (OK, "executable")
     with ExitStack() as until:

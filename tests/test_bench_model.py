@@ -14,12 +14,13 @@ from onnx import numpy_helper
 from tests.bench_fakes import FakeDevice
 from tests.test_bench_engines import FakeTensorRT, IProfiler, Tensor
 from trtconv import BuildConfig, ShapeRange
-from trtconv.benchmark import cuda, model
+from trtconv.benchmark import model
 from trtconv.benchmark.cases import Case
 from trtconv.benchmark.model import bench_model
 from trtconv.benchmark.one_op_engines import one_op_model
 from trtconv.decisions import Decision
 from trtconv.errors import BackendError, ConfigError
+from trtconv.gpu import device as gpu_device
 from trtconv.reports.build_report import BuildReport, RewriteReport
 
 MICROSECONDS = {"native": 3000.0, "plugin": 2000.0}
@@ -51,7 +52,7 @@ class Rig:
         for value in (*proto.graph.input, *proto.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "N"
         onnx.save(proto, self.model)
-        monkeypatch.setattr(cuda, "open_device", lambda: self.device)
+        monkeypatch.setattr(gpu_device, "open_device", lambda: self.device)
         monkeypatch.setattr(model.engine, "select_backend", lambda config: (None, []))
         monkeypatch.setattr(model.engine, "load_engine", self.load)
         monkeypatch.setattr(model.convert, "build", self.build)

@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 
 from tests.bench_fakes import CASES, LARGE, PAD, SMALL, FakeDevice, FakeEngine, FakeLibrary
-from trtconv.benchmark import cases, cuda, ops, timing
+from trtconv.benchmark import cases, ops
 from trtconv.benchmark.cases import Case
 from trtconv.benchmark.kernels import KernelLibrary
 from trtconv.benchmark.one_op_engines import BuiltEngine
 from trtconv.benchmark.ops import OpsOptions, bench_ops
 from trtconv.benchmark.ops_report import OpsReport
-from trtconv.benchmark.timing import MAX_LAUNCHES, MIN_GRAPH_MS, NUM_REPLAYS
 from trtconv.errors import BackendError, ConfigError
+from trtconv.gpu import device as gpu_device
+from trtconv.gpu import timing
+from trtconv.gpu.timing import MAX_LAUNCHES, MIN_GRAPH_MS, NUM_REPLAYS
 from trtconv.plugin_library import PluginLibrary
 
 MICROSECONDS = {"kernel": 10.0, "copy": 8.0, "native": 25.0, "plugin": 12.0}
@@ -37,7 +39,7 @@ class Rig:
         self.spoil_engine: dict[str, Callable[[np.ndarray], None]] = {}
         described = PluginLibrary(Path("lib.so"), "0" * 64, ())
         monkeypatch.setattr(cases, "all_cases", lambda: iter(CASES))
-        monkeypatch.setattr(cuda, "open_device", lambda: self.device)
+        monkeypatch.setattr(gpu_device, "open_device", lambda: self.device)
         monkeypatch.setattr(ops, "load_kernels", lambda: (KernelLibrary(self.library), described))
         monkeypatch.setattr(ops, "find_tensorrt", lambda: ("10.6.0", None))
         monkeypatch.setattr(ops, "build_engines", self.build)

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from tests.command_line import OPSET_17
-from trtconv.comparison.input_files import ImageRange, read_inputs
-from trtconv.comparison.inputs import ADVERSARIAL, InputSet, InputSpec, input_specs, make_inputs, shape_choices
 from trtconv.errors import ConfigError
+from trtconv.inputs.input_files import ImageRange, read_inputs
+from trtconv.inputs.made_inputs import ADVERSARIAL, InputSet, InputSpec, input_specs, make_inputs, shape_choices
 from trtconv.shapes import parse_profiles
 
 IMAGE = InputSpec("image", np.dtype(np.float32), (2, 3, 40, 60))

@@ -16,7 +16,7 @@ from trtconv.doctor import BackendState, Diagnosis, LibraryState, findings
 from trtconv.doctor.library_binary import LibraryBinary, read_binary
 from trtconv.doctor.probing import ProbeResult, run_probes
 from trtconv.errors import BackendError
-from trtconv.gpu import Gpu
+from trtconv.gpu.driver import Gpu
 
 H100 = Gpu("NVIDIA H100", "sm_90", "13.0")
 PACKAGES = {"trtconv": "0.1.0", "onnx": "1", "onnx-graphsurgeon": "1", "onnxruntime": "1", "polygraphy": "1"}

@@ -21,7 +21,7 @@ from trtconv import BuildConfig, ShapeRange, build, rewrite
 from trtconv.builder_options import add_profiles, apply_options
 from trtconv.engine import select_backend
 from trtconv.errors import BackendError, Interrupted, ModelError
-from trtconv.gpu import find_gpu
+from trtconv.gpu.driver import find_gpu
 from trtconv.progress import NoProgress
 from trtconv.shapes import parse_shape_option
 

@@ -22,11 +22,11 @@ DOORS = {
     "tensorrt": {"engine", "plugins"},
     "tensorrt_rtx": {"engine", "plugins"},
     "click": {"cli"},
-    "polygraphy": {"comparison.runners", "comparison.inputs"},
+    "polygraphy": {"comparison.runners"},
     "rich": {"progress", "reports.tables"},
-    "cuda": {"benchmark.cuda"},
+    "cuda": {"gpu.device"},
     "matplotlib": {"comparison.plot", "benchmark.roofline"},
-    "PIL": {"comparison.input_files"},
+    "PIL": {"inputs.input_files"},
     "onnxruntime": {"passes.constant_values", "model.onnx_session"},
 }
 # From the command down to what knows nothing of the others. A file imports from its own row or a lower one.

@@ -11,7 +11,7 @@ import pytest
 from tests.command_line import write_model
 from trtconv import BuildConfig, build, engine, load_engine, plugin_library
 from trtconv.errors import BackendError, ConfigError, ModelError
-from trtconv.gpu import Gpu
+from trtconv.gpu.driver import Gpu
 
 H100 = Gpu("NVIDIA H100", "sm_90", "13.0")
 RTX_4090 = Gpu("NVIDIA RTX 4090", "sm_89", "13.0")

@@ -12,7 +12,7 @@ from tests import performance_page
 from tests.performance_page import GOALS, MEASUREMENT, PAGE, PLOT, REASONS, missed_goals, page
 from trtconv.benchmark.cases import all_cases
 from trtconv.benchmark.ops_report import CaseResult, OpsReport
-from trtconv.benchmark.timing import Timing
+from trtconv.gpu.timing import Timing
 
 MACHINE = {"gpu": "GPU", "gpu_arch": "sm_90", "driver_cuda": "13.0", "l2_bytes": 50 << 20, "tensorrt": "10.6.0"}
 

@@ -13,7 +13,7 @@ from typing import Any
 _EXPORTS = {
     "BuildConfig": "config",
     "CompareConfig": "accuracy",
-    "ShapeRange": "config",
+    "ShapeRange": "shapes",
     "TrtconvError": "errors",
     "build": "convert",
     "compare": "accuracy",

@@ -18,12 +18,12 @@ import onnx
 from onnx import TensorProto, helper
 
 from trtconv import convert, engine, files
-from trtconv.comparison.inputs import InputSet
-from trtconv.comparison.measuring import Arrays, OutputComparison
+from trtconv.comparison.measuring import OutputComparison
 from trtconv.comparison.report import Bisection
 from trtconv.comparison.running import compare
 from trtconv.comparison.tolerance import Tolerance, Tolerances
 from trtconv.errors import ConfigError
+from trtconv.inputs.made_inputs import Arrays, InputSet
 from trtconv.manifest import manifest_path, read_manifest
 from trtconv.model import model_io
 from trtconv.model.addresses import format_address

@@ -19,6 +19,7 @@ from trtconv.config import BuildConfig
 from trtconv.decisions import Decision
 from trtconv.engine import Backend, Plan
 from trtconv.errors import ConfigError
+from trtconv.inputs.input_files import read_feeds
 from trtconv.inspection.live_engine import read_engine
 from trtconv.model import checking, external_data, model_io, walking
 from trtconv.model.functions import without_functions
@@ -27,7 +28,6 @@ from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
 from trtconv.precision.calibration import Arrays, make_feeds
-from trtconv.precision.calibration_files import read_feeds
 from trtconv.precision_check import require_precision
 from trtconv.progress import NoProgress, Progress
 from trtconv.reports.build_report import BuildReport, RewriteReport

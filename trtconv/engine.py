@@ -14,7 +14,7 @@ import onnx
 from trtconv.builder_options import add_profiles, apply_options, require_options
 from trtconv.config import BuildConfig
 from trtconv.errors import BackendError, ConfigError, ModelError
-from trtconv.gpu import Gpu, find_gpu
+from trtconv.gpu.driver import Gpu, find_gpu
 from trtconv.installed import install_hint
 from trtconv.manifest import read_manifest
 from trtconv.model import walking

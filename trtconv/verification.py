@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from trtconv.comparison.default_precision import built_precision
-from trtconv.comparison.input_files import read_inputs
-from trtconv.comparison.inputs import DEFAULT_SETS, input_specs, make_inputs, shape_choices
 from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import require_polygraphy
 from trtconv.comparison.running import compare
 from trtconv.config import BuildConfig
 from trtconv.engine import Backend
 from trtconv.errors import AccuracyError, BackendError
+from trtconv.inputs.input_files import read_inputs
+from trtconv.inputs.made_inputs import DEFAULT_SETS, input_specs, make_inputs, shape_choices
 from trtconv.model.exact_norms import exact_reference
 from trtconv.model.model_io import Model
 from trtconv.progress import Progress

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from trtconv.gpu import find_gpu
+from trtconv.gpu.driver import find_gpu
 
 HAS_TENSORRT_AND_GPU = find_gpu() is not None and find_spec("tensorrt") is not None
 NEEDED = "needs a GPU and the package tensorrt"

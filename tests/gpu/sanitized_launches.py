@@ -12,9 +12,9 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from trtconv.benchmark import cuda
 from trtconv.benchmark.cases import Case, make_values, pack
 from trtconv.benchmark.kernels import KernelLibrary, Tensors, load_kernels
+from trtconv.gpu import device as gpu_device
 
 SHORT = "--short"
 
@@ -52,7 +52,7 @@ CASES = (
 
 
 def main() -> None:
-    device = cuda.open_device()
+    device = gpu_device.open_device()
     library, _ = load_kernels()
     missing = 16 if SHORT in sys.argv[1:] else 0
     for case in CASES:
@@ -63,7 +63,7 @@ def main() -> None:
     print(f"launched {len(CASES)}")
 
 
-def allocate(device: cuda.Device, library: KernelLibrary, case: Case, missing: int, until: ExitStack) -> Tensors:
+def allocate(device: gpu_device.Device, library: KernelLibrary, case: Case, missing: int, until: ExitStack) -> Tensors:
     """Put a case's inputs on the device; its output lacks `missing` bytes."""
     values = make_values(case)
     x, scale, bias = (
@@ -76,7 +76,7 @@ def allocate(device: cuda.Device, library: KernelLibrary, case: Case, missing: i
     return Tensors(x, y, scale, bias, workspace)
 
 
-def upload(device: cuda.Device, array: np.ndarray, until: ExitStack) -> int:  # type: ignore[type-arg]
+def upload(device: gpu_device.Device, array: np.ndarray, until: ExitStack) -> int:  # type: ignore[type-arg]
     address = device.allocate(array.nbytes, until)
     device.upload(address, array)
     return address

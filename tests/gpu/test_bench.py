@@ -11,11 +11,11 @@ import pytest
 
 from tests.gpu.networks import NETWORKS
 from trtconv import BuildConfig
-from trtconv.benchmark import cuda
 from trtconv.benchmark.kernels import KernelLibrary
 from trtconv.benchmark.ops import OpsOptions, bench_ops
-from trtconv.benchmark.timing import host_microseconds, time_side_by_side
-from trtconv.gpu import find_gpu
+from trtconv.gpu import device as gpu_device
+from trtconv.gpu.driver import find_gpu
+from trtconv.gpu.timing import host_microseconds, time_side_by_side
 
 pytestmark = [
     pytest.mark.gpu,
@@ -30,11 +30,11 @@ LARGE_CASE = "ReflectPad/8x64x512x512+3/fp32/linear"
 
 
 @pytest.fixture(scope="module")
-def device() -> cuda.Device:
-    return cuda.open_device()
+def device() -> gpu_device.Device:
+    return gpu_device.open_device()
 
 
-def test_a_graph_does_its_work_at_every_replay_and_not_before(device: cuda.Device) -> None:
+def test_a_graph_does_its_work_at_every_replay_and_not_before(device: gpu_device.Device) -> None:
     values, got = np.arange(1000, dtype=np.int32), np.empty(1000, np.int32)
     with ExitStack() as until:
         source, target = (device.allocate(values.nbytes, until) for _ in range(2))
@@ -50,12 +50,12 @@ def test_a_graph_does_its_work_at_every_replay_and_not_before(device: cuda.Devic
             assert np.array_equal(got, values * factor)
 
 
-def test_the_device_works_on_after_failures(device: cuda.Device) -> None:
+def test_the_device_works_on_after_failures(device: gpu_device.Device) -> None:
     def fail(stream: int) -> None:
         raise KeyError("while capturing")
 
     with ExitStack() as until:
-        with pytest.raises(cuda.OutOfMemoryError, match="no room for"):
+        with pytest.raises(gpu_device.OutOfMemoryError, match="no room for"):
             device.allocate(1 << 60, until)
         with pytest.raises(KeyError):
             device.capture(fail, until)
@@ -64,7 +64,7 @@ def test_the_device_works_on_after_failures(device: cuda.Device) -> None:
         assert device.replay(graph) > 0
 
 
-def test_time_grows_with_the_work(device: cuda.Device) -> None:
+def test_time_grows_with_the_work(device: gpu_device.Device) -> None:
     size = 64 << 20
     with ExitStack() as until:
         source, target = (device.allocate(4 * size, until) for _ in range(2))

@@ -20,7 +20,7 @@ from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.gpu.test_engines import OPT_LEVEL_VARIABLE
 from trtconv import BuildConfig, CompareConfig, engine
 from trtconv.errors import AccuracyError, BackendError
-from trtconv.gpu import find_gpu
+from trtconv.gpu.driver import find_gpu
 from trtconv.manifest import manifest_path
 from trtconv.shapes import parse_profiles
 

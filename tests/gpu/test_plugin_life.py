@@ -14,7 +14,7 @@ import pytest
 
 from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.plugin_trace import VARIABLE, document, documented, normalised, trace_lines
-from trtconv.gpu import find_gpu
+from trtconv.gpu.driver import find_gpu
 
 pytestmark = TENSORRT_ON_GPU
 

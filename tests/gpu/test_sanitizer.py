@@ -11,7 +11,7 @@ import pytest
 
 from tests.command_line import environment
 from tests.gpu.sanitized_launches import CASES, SHORT
-from trtconv.gpu import find_gpu
+from trtconv.gpu.driver import find_gpu
 
 SANITIZER = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
 ROOT = Path(__file__).parents[2]

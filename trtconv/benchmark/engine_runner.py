@@ -12,8 +12,8 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from trtconv.benchmark.cuda import Device
 from trtconv.errors import BackendError
+from trtconv.gpu.device import Device
 
 Array = npt.NDArray[Any]
 

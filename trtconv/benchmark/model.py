@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from trtconv import comparison, convert, engine, files
-from trtconv.benchmark import cuda
-from trtconv.benchmark.cuda import Device
 from trtconv.benchmark.engine_runner import EngineRunner
 from trtconv.benchmark.model_report import BuiltVariant, ModelReport
-from trtconv.benchmark.timing import Enqueue, time_side_by_side
 from trtconv.comparison.default_precision import built_precision
-from trtconv.comparison.inputs import InputSet, input_specs, make_inputs, shape_choices
-from trtconv.comparison.measuring import Arrays
 from trtconv.comparison.runners import require_polygraphy
 from trtconv.config import BuildConfig, Ops
+from trtconv.gpu import device as gpu_device
+from trtconv.gpu.device import Device
+from trtconv.gpu.timing import Enqueue, time_side_by_side
+from trtconv.inputs.made_inputs import Arrays, InputSet, input_specs, make_inputs, shape_choices
 from trtconv.model import model_io
 from trtconv.progress import NoProgress, Progress
 from trtconv.tolerances import TOLERANCE
@@ -45,7 +44,7 @@ def bench_model(
     files.require_readable(model_path)
     config = replace(config or BuildConfig(), backend="tensorrt")
     engine.select_backend(config)
-    device = cuda.open_device()
+    device = gpu_device.open_device()
     require_polygraphy()
     inputs, tolerance = _inputs_and_tolerance(model_path, config)
     with tempfile.TemporaryDirectory(prefix="trtconv-bench-") as folder, ExitStack() as until:

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trtconv.benchmark.timing import Timing
 from trtconv.comparison.report import ComparisonReport
 from trtconv.errors import TrtconvError
+from trtconv.gpu.timing import Timing
 from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render
 from trtconv.reports.text import format_size
 

@@ -15,16 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from trtconv import engine
-from trtconv.benchmark import checking, cuda
+from trtconv.benchmark import checking
 from trtconv.benchmark.cases import Case, Values, make_values, pack, select_cases, unpack
-from trtconv.benchmark.cuda import Device, OutOfMemoryError
 from trtconv.benchmark.engine_runner import EngineRunner
 from trtconv.benchmark.kernels import KernelLibrary, NotOfferedError, Tensors, load_kernels
 from trtconv.benchmark.one_op_engines import KINDS, BuiltEngine, Kind, build_engines
 from trtconv.benchmark.ops_report import CaseResult, OpsReport
-from trtconv.benchmark.timing import Enqueue, host_microseconds, time_side_by_side
 from trtconv.config import BuildConfig
 from trtconv.errors import BackendError, ConfigError, TrtconvError
+from trtconv.gpu import device as gpu_device
+from trtconv.gpu.device import Device, OutOfMemoryError
+from trtconv.gpu.timing import Enqueue, host_microseconds, time_side_by_side
 from trtconv.progress import NoProgress, Progress
 
 Array = npt.NDArray[Any]
@@ -80,7 +81,7 @@ def bench_ops(options: OpsOptions | None = None, progress: Progress | None = Non
     """
     options, progress = options or OpsOptions(), progress or NoProgress()
     cases = select_cases(options.patterns)
-    device = cuda.open_device()
+    device = gpu_device.open_device()
     library, described = load_kernels()
     kinds = [kind for kind, is_wanted in zip(KINDS, (options.native, options.engines), strict=True) if is_wanted]
     tensorrt, why_no_engines = find_tensorrt() if kinds else (None, None)

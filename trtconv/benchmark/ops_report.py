@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from trtconv.benchmark.cases import Case
-from trtconv.benchmark.timing import Timing, geometric_mean
 from trtconv.errors import TrtconvError
+from trtconv.gpu.timing import Timing, geometric_mean
 from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render
 
 FORMAT = 1  # of the JSON document

@@ -59,8 +59,8 @@ def compare(
       trtconv compare model.onnx model.engine
     """
     from trtconv import accuracy
-    from trtconv.comparison.input_files import ImageRange
     from trtconv.comparison.tolerance import parse_tolerances
+    from trtconv.inputs.input_files import ImageRange
     from trtconv.reports import tables
     from trtconv.shapes import parse_profiles
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from trtconv.comparison.inputs import random_inputs
 from trtconv.comparison.measuring import OutputComparison
 from trtconv.comparison.report import Bisection, ComparisonReport
 from trtconv.comparison.running import compare
 from trtconv.comparison.tolerance import Tolerance, Tolerances
+from trtconv.inputs.made_inputs import random_inputs
 
 __all__ = [
     "Bisection",

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trtconv.comparison.tolerance import Tolerance
+from trtconv.inputs.made_inputs import type_name
 
-Arrays = Mapping[str, npt.NDArray[Any]]
 Float64Array = npt.NDArray[np.float64]
 
 _FLOATS, _INTEGERS = "f", "iub"
@@ -104,11 +104,6 @@ def _incomparable(expected: npt.NDArray[Any], got: npt.NDArray[Any]) -> str | No
     if len(kinds) > 1 and (kinds & set(_FLOATS) or "b" in kinds):
         return f"type {got.dtype}, expected {expected.dtype}"
     return None
-
-
-def type_name(dtype: np.dtype[Any]) -> str:
-    """Return what people call a type: numpy holds strings as objects."""
-    return "string" if dtype.kind in "OSU" else dtype.name
 
 
 def _other_specials(expected: npt.NDArray[Any], got: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

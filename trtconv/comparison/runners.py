@@ -14,9 +14,9 @@ import numpy as np
 
 from trtconv import engine as tensorrt_door
 from trtconv.comparison.engine_profiles import choose_profile
-from trtconv.comparison.measuring import Arrays
 from trtconv.engine import ENGINE_MARKS
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
+from trtconv.inputs.made_inputs import Arrays
 from trtconv.model.onnx_session import open_file
 from trtconv.ops.custom_op import DOMAIN
 

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from trtconv.comparison.measuring import Arrays, OutputComparison, compare_output, worst_of
+from trtconv.comparison.measuring import OutputComparison, compare_output, worst_of
 from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import opened, same_inputs, title_of
 from trtconv.comparison.tolerance import Tolerance, Tolerances
 from trtconv.errors import ConfigError
+from trtconv.inputs.made_inputs import Arrays
 from trtconv.progress import NoProgress, Progress
 
 Result = TypeVar("Result")

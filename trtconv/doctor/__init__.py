@@ -9,7 +9,7 @@ from trtconv.doctor.findings import find_problems
 from trtconv.doctor.library_binary import LibraryBinary, read_binary
 from trtconv.doctor.probing import ProbeResult, run_probes
 from trtconv.errors import BackendError, TrtconvError
-from trtconv.gpu import Gpu, find_gpu
+from trtconv.gpu.driver import Gpu, find_gpu
 from trtconv.installed import installed_versions
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, VERSION

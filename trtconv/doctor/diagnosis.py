@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from trtconv.doctor.library_binary import LibraryBinary
 from trtconv.errors import BackendError
-from trtconv.gpu import Gpu
+from trtconv.gpu.driver import Gpu
 from trtconv.reports.tables import DEFAULT_WIDTH, Block, Column, Facts, Table, render
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from trtconv.doctor.diagnosis import BackendState, Finding, LibraryState
-from trtconv.gpu import Gpu
+from trtconv.gpu.driver import Gpu
 from trtconv.installed import install_hint
 from trtconv.plugin_library import ENVIRONMENT_VARIABLE
 

@@ -10,7 +10,7 @@ from typing import Any
 from trtconv import engine, files, plugin_library
 from trtconv.decisions import Decision
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
-from trtconv.gpu import find_gpu
+from trtconv.gpu.driver import find_gpu
 from trtconv.inspection.engine_rendering import render_engine
 from trtconv.inspection.inspected_file import EngineHeader, FileIdentity, identify, read_header
 from trtconv.inspection.inspector_json import Layer, dtype_name

@@ -13,13 +13,12 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from trtconv.comparison.measuring import Arrays, type_name
-from trtconv.comparison.runners import require_polygraphy
 from trtconv.errors import ConfigError
 from trtconv.model import model_io, walking
 from trtconv.shapes import Dims, Profile, require_shapes
 
 Generator = Literal["random", "adversarial"]
+Arrays = Mapping[str, npt.NDArray[Any]]
 Shapes = Mapping[str, tuple[int, ...]]
 
 DEFAULT_SETS = 2
@@ -119,19 +118,15 @@ def random_inputs(
 def _random(
     specs: Sequence[InputSpec], seed: int, num_sets: int, narrow: bool
 ) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
-    require_polygraphy()
-    from polygraphy.common import TensorMetadata
-    from polygraphy.comparator import DataLoader
-    from polygraphy.datatype import DataType
+    for number in range(1, num_sets + 1):
+        rng = np.random.default_rng((seed, number))
+        yield f"random {number}", {spec.name: _random_values(_generated(spec), rng) for spec in specs}
 
-    metadata = TensorMetadata()
-    for spec in specs:
-        dtype = DataType.from_dtype(_generated(spec).dtype, "numpy")
-        metadata.add(spec.name, dtype=dtype, shape=_fixed(spec))
-    ranges = {spec.name: (-1.0, 1.0) if spec.dtype.kind == "f" else (0, 1) for spec in specs}
-    loader = DataLoader(seed=seed, iterations=num_sets, input_metadata=metadata, val_range=ranges)
-    for number, feed in enumerate(loader, start=1):
-        yield f"random {number}", {name: np.asarray(value) for name, value in feed.items()}
+
+def _random_values(spec: InputSpec, rng: np.random.Generator) -> npt.NDArray[Any]:
+    if spec.dtype.kind == "f":
+        return np.asarray(rng.uniform(-1.0, 1.0, _fixed(spec)), spec.dtype)
+    return np.asarray(rng.integers(0, 2, _fixed(spec)), spec.dtype)
 
 
 def _adversarial(
@@ -207,3 +202,8 @@ def _fixed(spec: InputSpec) -> tuple[int, ...]:
     if not all(isinstance(dim, int) for dim in spec.dims):
         raise ConfigError(f"input {spec.name} has dynamic dimensions and no shape", where="--shape")
     return tuple(int(dim) for dim in spec.dims if dim is not None)
+
+
+def type_name(dtype: np.dtype[Any]) -> str:
+    """Return what people call a type: numpy holds strings as objects."""
+    return "string" if dtype.kind in "OSU" else dtype.name

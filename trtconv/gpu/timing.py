@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from trtconv.benchmark.cuda import Device
+from trtconv.gpu.device import Device
 
 MIN_GRAPH_MS = 2.0  # a graph takes some microseconds to start: a thousandth of this
 MAX_LAUNCHES = 1000  # of one graph

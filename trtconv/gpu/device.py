@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trtconv.errors import BackendError
-from trtconv.gpu import Gpu, find_gpu
+from trtconv.gpu.driver import Gpu, find_gpu
 
 Array = npt.NDArray[Any]
 

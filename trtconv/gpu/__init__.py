@@ -1,0 +1,1 @@
+"""The CUDA driver, device memory and times on the GPU."""

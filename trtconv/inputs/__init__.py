@@ -1,0 +1,1 @@
+"""Input sets: a user's files, and made ones."""
