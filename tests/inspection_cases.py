@@ -17,7 +17,8 @@ import onnx.parser
 
 from tests.engine_files import DATA, H100, MANIFEST, write_engine
 from tests.fake_engine import FakeEngine
-from trtconv import engine, plugin_library
+from trtconv import plugin_library
+from trtconv.engine import loading
 from trtconv.inspection import ModelInspection, engine_inspection, inspect_engine, inspect_model, model_inspection
 from trtconv.inspection.op_support import BackendCheck
 
@@ -74,7 +75,7 @@ def loaded_engine_text(width: int) -> str:
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(engine_inspection, "find_gpu", return_value=H100),
         mock.patch.object(engine_inspection, "backend_version", return_value="10.6.0"),
-        mock.patch.object(engine, "load_engine", return_value=fake),
+        mock.patch.object(loading, "load_engine", return_value=fake),
         mock.patch.object(plugin_library, "find", return_value=library),
     ):
         os.chdir(folder)

@@ -16,10 +16,11 @@ import onnx
 import pytest
 
 from tests.engine_files import H100
-from trtconv import engine
 from trtconv.comparison import runners
 from trtconv.config import BuildConfig
-from trtconv.engine import Backend, Plan
+from trtconv.engine import backends, building, loading
+from trtconv.engine.backends import Backend
+from trtconv.engine.building import Plan
 from trtconv.model.onnx_session import open_session
 from trtconv.shapes import ShapeRange
 
@@ -81,10 +82,10 @@ class FakeTensorRT:
         self.loaded: list[OnnxEngine] = []
         self._profiles: Any = ()
         backend = Backend("tensorrt", SimpleNamespace(__version__="10.6.0"), H100, H100.arch)
-        monkeypatch.setattr(engine, "select_backend", lambda config: (backend, []))
-        monkeypatch.setattr(engine, "build", self.build)
-        monkeypatch.setattr(engine, "load_plan", lambda plan, backend: self.load(bytes(plan.data)))
-        monkeypatch.setattr(engine, "load_engine", lambda path, **_: self.load(Path(path).read_bytes()))
+        monkeypatch.setattr(backends, "select_backend", lambda config: (backend, []))
+        monkeypatch.setattr(building, "build", self.build)
+        monkeypatch.setattr(loading, "load_plan", lambda plan, backend: self.load(bytes(plan.data)))
+        monkeypatch.setattr(loading, "load_engine", lambda path, **_: self.load(Path(path).read_bytes()))
         monkeypatch.setattr(runners, "_engine_runner", _onnx_runner)
 
     def build(self, proto: onnx.ModelProto, model_path: Path, config: BuildConfig, *_: Any) -> Plan:

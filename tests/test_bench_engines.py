@@ -19,8 +19,8 @@ from onnx.reference import ReferenceEvaluator
 from tests.bench_fakes import STREAM, FakeDevice, array_at
 from trtconv.benchmark import one_op_engines
 from trtconv.benchmark.cases import EPSILON, Case, make_values, select_cases
-from trtconv.benchmark.engine_runner import EngineRunner
 from trtconv.benchmark.one_op_engines import build_engines, one_op_model
+from trtconv.engine.engine_runner import EngineRunner
 from trtconv.errors import BackendError
 from trtconv.ops.instance_norm import instance_norm_reference
 from trtconv.ops.reflect_pad import reflect_pad_reference

@@ -53,8 +53,8 @@ class Rig:
             value.type.tensor_type.shape.dim[0].dim_param = "N"
         onnx.save(proto, self.model)
         monkeypatch.setattr(gpu_device, "open_device", lambda: self.device)
-        monkeypatch.setattr(model.engine, "select_backend", lambda config: (None, []))
-        monkeypatch.setattr(model.engine, "load_engine", self.load)
+        monkeypatch.setattr(model.backends, "select_backend", lambda config: (None, []))
+        monkeypatch.setattr(model.loading, "load_engine", self.load)
         monkeypatch.setattr(model.convert, "build", self.build)
 
     def build(self, path: Path, config: BuildConfig, progress: Any) -> BuildReport:
@@ -162,7 +162,7 @@ def test_what_cannot_run_is_told_before_anything_is_built(rig: Rig, monkeypatch:
     def no_gpu(config: BuildConfig) -> Any:
         raise BackendError("no CUDA device answers")
 
-    monkeypatch.setattr(model.engine, "select_backend", no_gpu)
+    monkeypatch.setattr(model.backends, "select_backend", no_gpu)
     with pytest.raises(BackendError, match="no CUDA device"):
         bench_model(rig.model, CONFIG)
     assert rig.built == []

@@ -43,7 +43,7 @@ class Rig:
         monkeypatch.setattr(ops, "load_kernels", lambda: (KernelLibrary(self.library), described))
         monkeypatch.setattr(ops, "find_tensorrt", lambda: ("10.6.0", None))
         monkeypatch.setattr(ops, "build_engines", self.build)
-        monkeypatch.setattr(ops.engine, "load_engine", self.load)
+        monkeypatch.setattr(ops.loading, "load_engine", self.load)
 
     def build(self, cases: Any, kinds: Any, folder: Path, num_jobs: int, progress: Any) -> Any:
         self.num_jobs = num_jobs

@@ -54,7 +54,7 @@ def test_an_interrupted_build_ends_at_once(tmp_path: Path, slow_build: list[str]
 
 def test_an_interrupt_before_the_build_ends_at_once(tmp_path: Path) -> None:
     write_model(tmp_path, "static")
-    code = "import os, signal, sys, trtconv.engine as e; from trtconv.cli import main\n"
+    code = "import os, signal, sys, trtconv.engine.backends as e; from trtconv.cli import main\n"
     code += "e.select_backend = lambda config: os.kill(os.getpid(), signal.SIGINT)\nmain(sys.argv[1:])"
     command = [COMMAND[0], "-c", code, "build", "static.onnx"]
     result = run_command(command, cwd=tmp_path)

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.documented_json import assert_documented
-from trtconv import doctor, engine, plugin_library
+from trtconv import doctor, plugin_library
 from trtconv.doctor import BackendState, Diagnosis, LibraryState, findings
 from trtconv.doctor.library_binary import LibraryBinary, read_binary
 from trtconv.doctor.probing import ProbeResult, run_probes
+from trtconv.engine import backends
 from trtconv.errors import BackendError
+from trtconv.gpu import driver
 from trtconv.gpu.driver import Gpu
 
 H100 = Gpu("NVIDIA H100", "sm_90", "13.0")
@@ -65,15 +67,15 @@ def test_auto_is_what_the_build_would_take() -> None:
     pytest.importorskip("tensorrt_rtx")
     from trtconv.config import BuildConfig
 
-    assert doctor.examine().auto == engine.select_backend(BuildConfig())[0].key
+    assert doctor.examine().auto == backends.select_backend(BuildConfig())[0].key
 
 
 def test_nothing_can_build_is_exit_4_with_the_line_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = ProbeResult({"import": {"error": "No module named 'tensorrt'"}})
     monkeypatch.setattr(doctor, "run_probes", lambda arguments: dict.fromkeys(arguments, missing))
     monkeypatch.setattr(doctor, "find_gpu", lambda: None)
-    monkeypatch.setattr(engine, "find_gpu", lambda: None)
-    monkeypatch.setattr(engine, "_import_backend", lambda key: None)
+    monkeypatch.setattr(driver, "find_gpu", lambda: None)
+    monkeypatch.setattr(backends, "import_backend", lambda key: None)
     diagnosis = doctor.examine()
     assert not diagnosis.can_build
     assert diagnosis.exit_code == 4

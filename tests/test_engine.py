@@ -18,8 +18,8 @@ from models import make_models
 from tests.command_line import run_python, write_model
 from tests.rtx import Logger, accepts, rtx_build, trt
 from trtconv import BuildConfig, ShapeRange, build, rewrite
-from trtconv.builder_options import add_profiles, apply_options
-from trtconv.engine import select_backend
+from trtconv.engine.backends import select_backend
+from trtconv.engine.builder_options import add_profiles, apply_options
 from trtconv.errors import BackendError, Interrupted, ModelError
 from trtconv.gpu.driver import find_gpu
 from trtconv.progress import NoProgress

@@ -12,12 +12,13 @@ from tests.documented_json import assert_documented
 from tests.engine_files import DATA, H100, MANIFEST, engine_bytes, write_engine
 from tests.fake_engine import FakeEngine
 from tests.inspection_cases import ENGINE_FOLDER, WIDTHS, loaded_engine_text
-from trtconv import engine, plugin_library
+from trtconv import plugin_library
+from trtconv.engine import loading
+from trtconv.engine.inspector_json import Layer, LayerTensor, parse_engine_information, short_format, split_format
+from trtconv.engine.live_engine import ProfileRange, read_engine
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.inspection import diff, engine_inspection, inspect, inspect_engine
 from trtconv.inspection.inspected_file import parse_header
-from trtconv.inspection.inspector_json import Layer, LayerTensor, parse_engine_information, short_format, split_format
-from trtconv.inspection.live_engine import ProfileRange, read_engine
 
 FORMS = ("inspector_10", "inspector_11")
 
@@ -33,7 +34,7 @@ def with_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (DATA / "inspector_10.json").read_text()
     monkeypatch.setattr(engine_inspection, "find_gpu", lambda: H100)
     monkeypatch.setattr(engine_inspection, "backend_version", lambda backend: "10.6.0")
-    monkeypatch.setattr(engine, "load_engine", lambda path: FakeEngine(text))
+    monkeypatch.setattr(loading, "load_engine", lambda path: FakeEngine(text))
 
 
 # TensorRT's inspector ---------------------------------------------------------------------------------------------
@@ -206,7 +207,7 @@ def test_another_version_and_gpu_do_not_match(tmp_path: Path, monkeypatch: pytes
     def refuse(path: Path) -> FakeEngine:
         raise BackendError("TensorRT 10.13.3 cannot load it")
 
-    monkeypatch.setattr(engine, "load_engine", refuse)
+    monkeypatch.setattr(loading, "load_engine", refuse)
     inspection = inspect_engine(write_engine(tmp_path, MANIFEST | {"gpu_arch": "sm_80", "gpu": None}))
     assert [(match.what, match.matches) for match in inspection.matches] == [("TensorRT", False), ("GPU", False)]
     assert inspection.not_loaded_because == "TensorRT 10.13.3 cannot load it"
@@ -283,7 +284,7 @@ def test_the_difference_of_two_engines(tmp_path: Path, monkeypatch: pytest.Monke
     first = inspect_engine(path)
     assert diff(first, inspect_engine(path)).changes == []
     text = (DATA / "inspector_11.json").read_text()
-    monkeypatch.setattr(engine, "load_engine", lambda path: FakeEngine(text))
+    monkeypatch.setattr(loading, "load_engine", lambda path: FakeEngine(text))
     write_engine(tmp_path, MANIFEST | {"options": {"opt_level": 5}})
     difference = diff(first, inspect_engine(path))
     changed = {(change.section, change.item): (change.a, change.b) for change in difference.changes}

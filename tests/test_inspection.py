@@ -150,7 +150,7 @@ def test_without_a_parser_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def no_backend(config: object) -> None:
         raise BackendError("TensorRT builds engines on a GPU, and no CUDA device answers")
 
-    monkeypatch.setattr(op_support.engine, "select_backend", no_backend)
+    monkeypatch.setattr(op_support.backends, "select_backend", no_backend)
     inspection = inspect_model(write_case("reasons", tmp_path), backend="tensorrt")
     assert not inspection.backend.checked
     assert "unchecked  no TensorRT: TensorRT builds engines on a GPU" in inspection.render(140)

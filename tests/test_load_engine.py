@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from tests.command_line import write_model
-from trtconv import BuildConfig, build, engine, load_engine, plugin_library
+from trtconv import BuildConfig, build, load_engine, plugin_library
+from trtconv.engine import backends, building
 from trtconv.errors import BackendError, ConfigError, ModelError
+from trtconv.gpu import driver
 from trtconv.gpu.driver import Gpu
 
 H100 = Gpu("NVIDIA H100", "sm_90", "13.0")
@@ -47,9 +49,9 @@ class FakeTensorRT:
 def tensorrt(monkeypatch: pytest.MonkeyPatch) -> FakeTensorRT:
     """An installed TensorRT beside an H100."""
     fake = FakeTensorRT(loads="the engine")
-    monkeypatch.setattr(engine, "_import_backend", lambda key: fake)
-    monkeypatch.setattr(engine, "find_gpu", lambda: H100)
-    monkeypatch.setattr(engine, "_is_installed", lambda distribution: distribution == "tensorrt_cu12_bindings")
+    monkeypatch.setattr(backends, "import_backend", lambda key: fake)
+    monkeypatch.setattr(driver, "find_gpu", lambda: H100)
+    monkeypatch.setattr(backends, "_is_installed", lambda distribution: distribution == "tensorrt_cu12_bindings")
     return fake
 
 
@@ -89,7 +91,7 @@ def test_no_engine(tmp_path: Path) -> None:
 
 
 def test_a_package_that_is_not_installed(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_import_backend", lambda key: None)
+    monkeypatch.setattr(backends, "import_backend", lambda key: None)
     with pytest.raises(BackendError, match="needs TensorRT, which is not installed") as caught:
         load_engine(plan)
     assert "pip install 'trtconv[tensorrt]'" in (caught.value.hint or "")
@@ -98,7 +100,7 @@ def test_a_package_that_is_not_installed(plan: Path, monkeypatch: pytest.MonkeyP
 def test_no_gpu_is_told_before_tensorrt_crashes(
     plan: Path, tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "find_gpu", lambda: None)
+    monkeypatch.setattr(driver, "find_gpu", lambda: None)
     with pytest.raises(BackendError, match="no CUDA device answers"):
         load_engine(plan)
 
@@ -106,11 +108,11 @@ def test_no_gpu_is_told_before_tensorrt_crashes(
 def test_a_driver_that_is_too_old_is_told_before_tensorrt_crashes(
     plan: Path, tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "find_gpu", lambda: Gpu("NVIDIA V100", "sm_70", "11.8"))
+    monkeypatch.setattr(driver, "find_gpu", lambda: Gpu("NVIDIA V100", "sm_70", "11.8"))
     with pytest.raises(BackendError, match=r"needs a driver for CUDA 12, the driver here runs CUDA 11.8"):
         load_engine(plan)
     with pytest.raises(BackendError, match="needs a driver for CUDA 12"):
-        engine.select_backend(BuildConfig(backend="tensorrt"))
+        backends.select_backend(BuildConfig(backend="tensorrt"))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def test_a_truncated_engine_is_told_by_its_manifest(plan: Path, tensorrt: FakeTe
 def test_an_engine_that_does_not_load_says_why(
     plan: Path, tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch, manifest: str, gpu: Gpu, hint: str
 ) -> None:
-    monkeypatch.setattr(engine, "find_gpu", lambda: gpu)
+    monkeypatch.setattr(driver, "find_gpu", lambda: gpu)
     tensorrt.loads = None
     write_manifest(plan, manifest)
     with pytest.raises(BackendError, match=r"TensorRT 10.6.0 cannot load it: the cause of it$") as caught:
@@ -194,7 +196,7 @@ def test_an_engine_that_does_not_load_says_why(
 
 def test_an_rtx_engine_without_a_gpu_says_so(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
-    if engine.find_gpu() is not None:
+    if driver.find_gpu() is not None:
         pytest.skip("there is a GPU")
     report = build(write_model(tmp_path, "static"), BuildConfig(backend="tensorrt-rtx"))
     with pytest.raises(BackendError, match=r"cannot load it: .*CUDA driver") as caught:
@@ -211,13 +213,13 @@ def test_an_rtx_engine_without_a_gpu_says_so(tmp_path: Path) -> None:
 )
 def test_rtx_says_when_this_gpu_cannot_run_it(monkeypatch: pytest.MonkeyPatch, gpu: Gpu, note: str | None) -> None:
     pytest.importorskip("tensorrt_rtx")
-    monkeypatch.setattr(engine, "find_gpu", lambda: gpu)
-    backend, notes = engine.select_backend(BuildConfig(backend="tensorrt-rtx"))
+    monkeypatch.setattr(driver, "find_gpu", lambda: gpu)
+    backend, notes = backends.select_backend(BuildConfig(backend="tensorrt-rtx"))
     assert backend.arch == "sm_89"
     assert [text[: len(note or "")] for text in notes] == ([note] if note else [])
 
 
 def test_options_of_the_other_backend_are_refused(tensorrt: FakeTensorRT) -> None:
     with pytest.raises(ConfigError, match="only TensorRT-RTX builds for another GPU") as caught:
-        engine.select_backend(BuildConfig(backend="tensorrt", gpu_arch="sm_89"))
+        backends.select_backend(BuildConfig(backend="tensorrt", gpu_arch="sm_89"))
     assert caught.value.where == "--gpu-arch"

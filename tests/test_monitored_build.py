@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from trtconv.engine.monitored_build import build_serialized
 from trtconv.errors import Interrupted
-from trtconv.monitored_build import build_serialized
 from trtconv.progress import NoProgress
 
 INTERRUPT_SECONDS = 2.0

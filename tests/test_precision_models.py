@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from models import make_models
 from tests.rounding import run, run_rounded, widened
 from tests.test_precision import assert_sound
-from trtconv import BuildConfig, ShapeRange, engine
+from trtconv import BuildConfig, ShapeRange
+from trtconv.engine import backends, building
 from trtconv.errors import ModelError
 from trtconv.model import model_io, walking
 from trtconv.passes import run_passes
@@ -126,8 +127,8 @@ def test_tensorrt_rtx_builds_it(name: str, precision: str) -> None:
     dynamic = [name for name, dims in described.items() if not all(isinstance(dim, int) for dim in dims or ())]
     profile = {each: ShapeRange(*(SHAPES[name][each],) * 3) for each in dynamic}
     config = BuildConfig(backend="tensorrt-rtx", gpu_arch="sm_89", profiles=[profile] if profile else [])
-    backend, notes = engine.select_backend(config)
-    plan = engine.build(model, network(name, native=True)[1], config, backend, NoProgress(), notes)
+    backend, notes = backends.select_backend(config)
+    plan = building.build(model, network(name, native=True)[1], config, backend, NoProgress(), notes)
     assert len(plan.data) > 0
     assert {tensor["dtype"] for tensor in (*plan.inputs, *plan.outputs)} == {"float"}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trtconv.timing_cache import save_timing_cache, use_timing_cache
+from trtconv.engine.timing_cache import save_timing_cache, use_timing_cache
 
 MARK = b"cache:"
 

@@ -19,7 +19,7 @@ _EXPORTS = {
     "compare": "accuracy",
     "rewrite": "convert",
     "dry_run": "convert",
-    "load_engine": "engine",
+    "load_engine": "engine.loading",
     "refit_engine": "convert",
 }
 _MODULES = ("plugins",)

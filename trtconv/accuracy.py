@@ -9,11 +9,11 @@ from pathlib import Path
 from trtconv import bisection, files
 from trtconv.comparison import plot as plotting
 from trtconv.comparison.default_precision import engine_precision, model_precision
-from trtconv.comparison.engine_profiles import read_profiles
 from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import is_engine_file, load, require_polygraphy
 from trtconv.comparison.running import compare as run_comparison
 from trtconv.comparison.tolerance import Tolerance, Tolerances
+from trtconv.engine.engine_profiles import read_profiles
 from trtconv.errors import ConfigError
 from trtconv.inputs.input_files import ImageRange, read_inputs
 from trtconv.inputs.made_inputs import DEFAULT_SETS, Generator, InputSet, input_specs, make_inputs, shape_choices

@@ -17,11 +17,12 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from trtconv import convert, engine, files
+from trtconv import convert, files
 from trtconv.comparison.measuring import OutputComparison
 from trtconv.comparison.report import Bisection
 from trtconv.comparison.running import compare
 from trtconv.comparison.tolerance import Tolerance, Tolerances
+from trtconv.engine import backends, building, loading
 from trtconv.errors import ConfigError
 from trtconv.inputs.made_inputs import Arrays, InputSet
 from trtconv.manifest import manifest_path, read_manifest
@@ -77,12 +78,12 @@ def bisect_engine(
         raise ConfigError(what, where=str(manifest_path(candidate)), hint="build the engine with trtconv")
     model_path = _model_of(content, candidate, reference)
     config = convert.config_as_built(content)
-    backend, notes = engine.select_backend(config)
+    backend, notes = backends.select_backend(config)
     proto, kept = convert.prepare_as_built(model_path, content, [inputs.feed])
 
     def build(tapped: onnx.ModelProto) -> Any:
-        plan = engine.build(tapped, model_path, config, backend, progress or NoProgress(), notes)
-        return engine.load_plan(plan, backend)
+        plan = building.build(tapped, model_path, config, backend, progress or NoProgress(), notes)
+        return loading.load_plan(plan, backend)
 
     how = f"in engines built anew from {model_path.name} with these tensors as outputs, which TensorRT fuses less"
     num_kept = len(kept) - len(content["kept_fp32"])

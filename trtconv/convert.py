@@ -13,14 +13,17 @@ from typing import Any
 import numpy.typing as npt
 import onnx
 
-from trtconv import decisions, engine, files, manifest, shapes, verification
-from trtconv.builder_options import require_options
+from trtconv import decisions, files, manifest, shapes, verification
 from trtconv.config import BuildConfig
 from trtconv.decisions import Decision
-from trtconv.engine import Backend, Plan
+from trtconv.engine import backends, building, loading
+from trtconv.engine.backends import Backend
+from trtconv.engine.builder_options import require_options
+from trtconv.engine.building import Plan
+from trtconv.engine.live_engine import read_engine
+from trtconv.engine.precision_check import require_precision
 from trtconv.errors import ConfigError
 from trtconv.inputs.input_files import read_feeds
-from trtconv.inspection.live_engine import read_engine
 from trtconv.model import checking, external_data, model_io, walking
 from trtconv.model.functions import without_functions
 from trtconv.model.model_io import Model
@@ -28,7 +31,6 @@ from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
 from trtconv.precision.calibration import Arrays, make_feeds
-from trtconv.precision_check import require_precision
 from trtconv.progress import NoProgress, Progress
 from trtconv.reports.build_report import BuildReport, RewriteReport
 from trtconv.shapes import ShapeRange
@@ -53,7 +55,7 @@ def build(
     written = (output, manifest_path, *([config.timing_cache] if config.timing_cache else []))
     for path in written:
         files.require_writable(path, inputs=(model_path,))
-    backend, notes = engine.select_backend(config)
+    backend, notes = backends.select_backend(config)
     if config.verify:
         verification.require_verifiable(backend)
     native_reason = _native_reason(config, supports_plugins=backend.supports_plugins)
@@ -64,7 +66,7 @@ def build(
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     rewritten, report = _prepare(model, config, native_reason)
     start = time.monotonic()
-    plan = engine.build(rewritten, model_path, config, backend, progress, notes, log)
+    plan = building.build(rewritten, model_path, config, backend, progress, notes, log)
     seconds = time.monotonic() - start
     verified = _check_engine(plan, backend, model, rewritten, config, progress)
     content = _manifest(model_path, model_sha256, config, backend, plan, report) | {"verified": verified}
@@ -102,7 +104,7 @@ def refit_engine(engine_path: str | Path, model_path: str | Path) -> Any:
         what = "there is no manifest, which says how the model was prepared"
         raise ConfigError(what, where=str(manifest.manifest_path(engine_path)), hint="build the engine again")
     proto, _ = prepare_as_built(model_path, content)
-    return engine.load_refitted(engine_path, proto, model_path)
+    return loading.load_refitted(engine_path, proto, model_path)
 
 
 def prepare_as_built(
@@ -209,11 +211,11 @@ def _check_engine(
 ) -> dict[str, Any] | None:
     """Raise where an engine is not what was asked for; return how it compares with its model, if that was asked for."""
     if config.precision is not None:
-        live = read_engine(engine.load_plan(plan, backend)) if backend.supports_plugins else None
+        live = read_engine(loading.load_plan(plan, backend)) if backend.supports_plugins else None
         require_precision(config.precision, plan.types, live, rewritten)
     if not config.verify:
         return None
-    return verification.verify(model, engine.load_plan(plan, backend), config, progress).summary()
+    return verification.verify(model, loading.load_plan(plan, backend), config, progress).summary()
 
 
 def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict[str, npt.NDArray[Any]]]:

@@ -9,7 +9,7 @@ from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import require_polygraphy
 from trtconv.comparison.running import compare
 from trtconv.config import BuildConfig
-from trtconv.engine import Backend
+from trtconv.engine.backends import Backend
 from trtconv.errors import AccuracyError, BackendError
 from trtconv.inputs.input_files import read_inputs
 from trtconv.inputs.made_inputs import DEFAULT_SETS, input_specs, make_inputs, shape_choices

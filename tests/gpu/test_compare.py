@@ -18,7 +18,8 @@ from tests.comparison_models import write_network
 from tests.documented_json import assert_documented
 from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.gpu.test_engines import OPT_LEVEL_VARIABLE
-from trtconv import BuildConfig, CompareConfig, engine
+from trtconv import BuildConfig, CompareConfig
+from trtconv.engine import building
 from trtconv.errors import AccuracyError, BackendError
 from trtconv.gpu.driver import find_gpu
 from trtconv.manifest import manifest_path
@@ -190,7 +191,7 @@ def swap_begins_and_ends(proto: onnx.ModelProto) -> None:
 
 def spoil_builds(patch: pytest.MonkeyPatch, spoil: Any) -> None:
     """Hand TensorRT another model than the one that was prepared."""
-    real = engine.build
+    real = building.build
 
     def spoilt(proto: onnx.ModelProto, *args: Any, **options: Any) -> Any:
         wrong = onnx.ModelProto()
@@ -198,4 +199,4 @@ def spoil_builds(patch: pytest.MonkeyPatch, spoil: Any) -> None:
         spoil(wrong)
         return real(wrong, *args, **options)
 
-    patch.setattr(engine, "build", spoilt)
+    patch.setattr(building, "build", spoilt)

@@ -9,12 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trtconv import comparison, convert, engine, files
-from trtconv.benchmark.engine_runner import EngineRunner
+from trtconv import comparison, convert, files
 from trtconv.benchmark.model_report import BuiltVariant, ModelReport
 from trtconv.comparison.default_precision import built_precision
 from trtconv.comparison.runners import require_polygraphy
 from trtconv.config import BuildConfig, Ops
+from trtconv.engine import backends, loading
+from trtconv.engine.engine_runner import EngineRunner
 from trtconv.gpu import device as gpu_device
 from trtconv.gpu.device import Device
 from trtconv.gpu.timing import Enqueue, time_side_by_side
@@ -43,7 +44,7 @@ def bench_model(
     model_path, progress = Path(model_path), progress or NoProgress()
     files.require_readable(model_path)
     config = replace(config or BuildConfig(), backend="tensorrt")
-    engine.select_backend(config)
+    backends.select_backend(config)
     device = gpu_device.open_device()
     require_polygraphy()
     inputs, tolerance = _inputs_and_tolerance(model_path, config)
@@ -98,7 +99,7 @@ def _build(model_path: Path, config: BuildConfig, ops: Ops, folder: Path, progre
 
 
 def _runner(built: BuiltVariant, device: Device, feed: Arrays, until: ExitStack) -> EngineRunner:
-    runner = EngineRunner(engine.load_engine(built.path), built.path.stem)
+    runner = EngineRunner(loading.load_engine(built.path), built.path.stem)
     runner.bind_inputs(device, feed, until)
     return runner
 

@@ -29,7 +29,7 @@ Order = Mapping[str, Any]  # what engine_worker reads
 KINDS: tuple[Kind, ...] = ("native", "plugin")
 
 PHASE = "building engines of one operator"
-WORKER = "trtconv.benchmark.engine_worker"
+WORKER = "trtconv.engine.engine_worker"
 _ELEMENT_TYPES = {
     "fp32": TensorProto.FLOAT,
     "fp16": TensorProto.FLOAT16,

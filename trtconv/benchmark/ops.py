@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trtconv import engine
 from trtconv.benchmark import checking
 from trtconv.benchmark.cases import Case, Values, make_values, pack, select_cases, unpack
-from trtconv.benchmark.engine_runner import EngineRunner
 from trtconv.benchmark.kernels import KernelLibrary, NotOfferedError, Tensors, load_kernels
 from trtconv.benchmark.one_op_engines import KINDS, BuiltEngine, Kind, build_engines
 from trtconv.benchmark.ops_report import CaseResult, OpsReport
 from trtconv.config import BuildConfig
+from trtconv.engine import backends, loading
+from trtconv.engine.engine_runner import EngineRunner
 from trtconv.errors import BackendError, ConfigError, TrtconvError
 from trtconv.gpu import device as gpu_device
 from trtconv.gpu.device import Device, OutOfMemoryError
@@ -114,7 +114,7 @@ def bench_ops(options: OpsOptions | None = None, progress: Progress | None = Non
 def find_tensorrt() -> tuple[str | None, str | None]:
     """Return the version of TensorRT, or None and why it cannot build here."""
     try:
-        backend, _ = engine.select_backend(BuildConfig(backend="tensorrt"))
+        backend, _ = backends.select_backend(BuildConfig(backend="tensorrt"))
     except BackendError as error:
         return None, str(error)
     return str(backend.trt.__version__), None
@@ -187,7 +187,7 @@ def _engine_variant(
     """
     if built.path is None:
         raise BackendError(built.problem or "was not built")
-    runner = EngineRunner(engine.load_engine(built.path), case.name)
+    runner = EngineRunner(loading.load_engine(built.path), case.name)
 
     def enqueue(index: int, stream: int) -> None:
         runner.set_addresses({"x": sets[index].x, "y": sets[index].y})

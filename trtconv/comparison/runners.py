@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from trtconv import engine as tensorrt_door
-from trtconv.comparison.engine_profiles import choose_profile
-from trtconv.engine import ENGINE_MARKS
+from trtconv.engine import loading
+from trtconv.engine.backends import ENGINE_MARKS
+from trtconv.engine.engine_profiles import choose_profile
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.inputs.made_inputs import Arrays
 from trtconv.model.onnx_session import open_file
@@ -56,7 +56,7 @@ class LoadedEngine:
 def load(path: Path, allow_embedded_code: bool = False) -> LoadedEngine:
     """Load an engine, and keep what TensorRT says."""
     messages: list[str] = []
-    loaded = tensorrt_door.load_engine(path, allow_embedded_code=allow_embedded_code, log=messages.append)
+    loaded = loading.load_engine(path, allow_embedded_code=allow_embedded_code, log=messages.append)
     return LoadedEngine(loaded, str(path), messages)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from trtconv import engine, plugin_library
+from trtconv import plugin_library
 from trtconv.config import BuildConfig
 from trtconv.doctor.diagnosis import BackendState, Diagnosis, Finding, LibraryState
 from trtconv.doctor.findings import find_problems
 from trtconv.doctor.library_binary import LibraryBinary, read_binary
 from trtconv.doctor.probing import ProbeResult, run_probes
+from trtconv.engine import backends
 from trtconv.errors import BackendError, TrtconvError
 from trtconv.gpu.driver import Gpu, find_gpu
 from trtconv.installed import installed_versions
@@ -23,12 +24,12 @@ def examine() -> Diagnosis:
     gpu = find_gpu()
     library, not_found = _find_library()
     probes = run_probes(_probe_arguments(library))
-    backends = [_backend_state(name, probes[name], gpu) for name in engine.MODULES]
+    states = [_backend_state(name, probes[name], gpu) for name in backends.MODULES]
     library_state = _library_state(library, not_found, probes.get("library"), gpu)
-    auto, reason = _choose(backends, probes)
+    auto, reason = _choose(states, probes)
     packages = installed_versions()
-    findings = find_problems(packages, gpu, backends, auto, library_state)
-    return Diagnosis(packages, gpu, backends, auto, reason, library_state, findings)
+    findings = find_problems(packages, gpu, states, auto, library_state)
+    return Diagnosis(packages, gpu, states, auto, reason, library_state, findings)
 
 
 def _find_library() -> tuple[PluginLibrary | None, str | None]:
@@ -41,7 +42,7 @@ def _find_library() -> tuple[PluginLibrary | None, str | None]:
 def _probe_arguments(library: PluginLibrary | None) -> dict[str, list[str]]:
     creators = [f"{name}|{VERSION}|{DOMAIN}" for name in CUSTOM_OPS]
     plugins = [] if library is None else [str(library.path), *creators]
-    arguments: dict[str, list[str]] = {name: ["backend", module] for name, module in engine.MODULES.items()}
+    arguments: dict[str, list[str]] = {name: ["backend", module] for name, module in backends.MODULES.items()}
     arguments["tensorrt"] += plugins  # TensorRT-RTX has a registry too, but no network that holds plugins
     if library is not None:
         arguments["library"] = ["library", str(library.path)]
@@ -82,13 +83,13 @@ def _library_state(
     return LibraryState(str(library.path), probe.value("version"), library.sha256, binary, code, problem)
 
 
-def _choose(backends: list[BackendState], probes: dict[str, ProbeResult]) -> tuple[str | None, str]:
+def _choose(states: list[BackendState], probes: dict[str, ProbeResult]) -> tuple[str | None, str]:
     """Ask the function that `trtconv build` asks; not where an import has ended the probe's process."""
-    crashed = [each.name for each in backends if each.version is None and probes[each.name].crash is not None]
+    crashed = [each.name for each in states if each.version is None and probes[each.name].crash is not None]
     if crashed:
         return None, f"importing {crashed[0]} ends the process"
     try:
-        backend, notes = engine.select_backend(BuildConfig())
+        backend, notes = backends.select_backend(BuildConfig())
     except TrtconvError as error:
         return None, str(error)
     return backend.key, "; ".join(

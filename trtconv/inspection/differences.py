@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trtconv.decisions import Decision
+from trtconv.engine.inspector_json import Layer
+from trtconv.engine.live_engine import ProfileRange
 from trtconv.errors import ConfigError
 from trtconv.inspection.engine_inspection import EngineInspection
-from trtconv.inspection.inspector_json import Layer
-from trtconv.inspection.live_engine import ProfileRange
 from trtconv.inspection.model_inspection import ModelInspection
 from trtconv.inspection.model_rendering import outcome
 from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Column, Facts, Table, render

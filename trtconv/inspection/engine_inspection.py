@@ -7,14 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trtconv import engine, files, plugin_library
+from trtconv import files, plugin_library
 from trtconv.decisions import Decision
+from trtconv.engine import backends, loading
+from trtconv.engine.inspector_json import Layer, dtype_name
+from trtconv.engine.live_engine import EngineTensor, LiveEngine, ProfileRange, read_engine
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.gpu.driver import find_gpu
 from trtconv.inspection.engine_rendering import render_engine
 from trtconv.inspection.inspected_file import EngineHeader, FileIdentity, identify, read_header
-from trtconv.inspection.inspector_json import Layer, dtype_name
-from trtconv.inspection.live_engine import EngineTensor, LiveEngine, ProfileRange, read_engine
 from trtconv.installed import backend_version
 from trtconv.manifest import read_manifest
 from trtconv.reports.tables import DEFAULT_WIDTH
@@ -109,7 +110,7 @@ def _load(path: Path) -> tuple[LiveEngine | None, str | None]:
     if find_gpu() is None:
         return None, "no CUDA device answers"
     try:
-        return read_engine(engine.load_engine(path)), None
+        return read_engine(loading.load_engine(path)), None
     except TrtconvError as error:
         return None, error.what
 
@@ -162,7 +163,7 @@ def _matches(header: EngineHeader, manifest: Mapping[str, Any]) -> list[Match]:
     runs = None if built_for is None or gpu is None else gpu.arch == built_for
     name = manifest.get("gpu")
     return [
-        Match(engine.TITLES[header.backend], built_with, installed, is_same),
+        Match(backends.TITLES[header.backend], built_with, installed, is_same),
         Match(
             "GPU",
             f"{built_for} ({name})" if name else built_for,

@@ -14,9 +14,9 @@ from trtconv.reports.text import format_size
 from trtconv.shapes import format_dims
 
 if TYPE_CHECKING:
+    from trtconv.engine.inspector_json import Layer
+    from trtconv.engine.live_engine import EngineTensor, ProfileRange
     from trtconv.inspection.engine_inspection import EngineInspection, Match
-    from trtconv.inspection.inspector_json import Layer
-    from trtconv.inspection.live_engine import EngineTensor, ProfileRange
 
 _SHA_DIGITS = 12
 

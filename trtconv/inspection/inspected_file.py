@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from trtconv.engine import ENGINE_MARKS, BackendKey
+from trtconv.engine.backends import ENGINE_MARKS, BackendKey
 from trtconv.errors import ConfigError
 from trtconv.files import sha256
 

@@ -9,15 +9,15 @@ from typing import Any
 import onnx
 import onnx.defs
 
-from trtconv import engine
 from trtconv.config import BackendName, BuildConfig
-from trtconv.engine import Backend
+from trtconv.engine import backends
+from trtconv.engine.backends import Backend
+from trtconv.engine.parser_errors import nodes_by_problem
 from trtconv.errors import BackendError
 from trtconv.model import external_data, walking
 from trtconv.model.model_io import Model
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN
-from trtconv.parser_errors import nodes_by_problem
 from trtconv.passes.base import Site, is_onnx, walk
 
 # TensorRT's parser reads external tensors to check a model; beyond this, `trtconv build` is the place to find out.
@@ -56,7 +56,7 @@ def onnx_problems(sites: Iterable[Site], opsets: Mapping[str, int]) -> list[Prob
 def check_backend(wanted: BackendName, model: Model) -> BackendCheck:
     """Let the parser of the chosen backend read `model`, in which the custom ops are ONNX ops again."""
     try:
-        backend, _ = engine.select_backend(BuildConfig(backend=wanted))
+        backend, _ = backends.select_backend(BuildConfig(backend=wanted))
     except BackendError as error:
         return BackendCheck(None, False, str(error))
     if walking.plugin_op_names(model.proto.graph):  # RTX's parser ends the process where it meets a plugin

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trtconv.inspection.inspector_json import EngineInformation, dtype_name, parse_engine_information, short_format
+from trtconv.engine.inspector_json import EngineInformation, dtype_name, parse_engine_information, short_format
 
 
 @dataclass(frozen=True)

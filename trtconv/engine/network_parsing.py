@@ -7,8 +7,8 @@ from typing import Any
 
 import onnx
 
+from trtconv.engine.parser_errors import parse_error
 from trtconv.model import functions
-from trtconv.parser_errors import parse_error
 
 
 def parse_network(

@@ -8,9 +8,9 @@ import onnx
 from onnx import helper
 
 from trtconv.config import Precision
+from trtconv.engine.inspector_json import dtype_name
+from trtconv.engine.live_engine import LiveEngine
 from trtconv.errors import BackendError
-from trtconv.inspection.inspector_json import dtype_name
-from trtconv.inspection.live_engine import LiveEngine
 
 _NAMES: Mapping[Precision, str] = {"fp16": "float16", "bf16": "bfloat16"}
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import onnx
 
-from trtconv import engine, files
+from trtconv import files
 from trtconv.config import BuildConfig
+from trtconv.engine import backends, building
 from trtconv.errors import TrtconvError
 from trtconv.progress import NoProgress
 
@@ -29,9 +30,9 @@ def _build(order: Mapping[str, Any]) -> str | None:
     """Return why an engine could not be built, None when it was."""
     model, config = Path(order["model"]), BuildConfig(backend=order["backend"])
     try:
-        backend, notes = engine.select_backend(config)
+        backend, notes = backends.select_backend(config)
         proto = onnx.load(model)
-        plan = engine.build(proto, model, config, backend, NoProgress(), notes, io_format=order["io_format"])
+        plan = building.build(proto, model, config, backend, NoProgress(), notes, io_format=order["io_format"])
         files.write_atomically({Path(order["engine"]): plan.data})
     except TrtconvError as error:
         return error.what

@@ -1,0 +1,1 @@
+"""All that touches TensorRT: backends, parsing, building, loading and reading engines; every version difference."""

@@ -1,0 +1,124 @@
+"""Choose between TensorRT and TensorRT-RTX, and import the one that is chosen."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from trtconv.config import BuildConfig
+from trtconv.engine.builder_options import require_options
+from trtconv.errors import BackendError, ConfigError
+from trtconv.gpu import driver
+from trtconv.gpu.driver import Gpu
+from trtconv.installed import install_hint
+
+BackendKey = Literal["tensorrt", "tensorrt-rtx"]
+
+
+RTX_DEFAULT_ARCH = "sm_89"
+
+
+MODULES: dict[BackendKey, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+
+
+TITLES: dict[BackendKey, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
+
+
+ENGINE_MARKS: dict[bytes, BackendKey] = {b"ftrt": "tensorrt", b"vtrt": "tensorrt-rtx"}
+
+
+_CUDA_MAJORS = (12, 13)  # that TensorRT 10.6 to 11.x exist for
+
+
+NO_GPU_HINT = "check: nvidia-smi"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An imported TensorRT module. `arch` is the GPU architecture that engines are built for."""
+
+    key: BackendKey
+    trt: Any
+    gpu: Gpu | None
+    arch: str
+
+    @property
+    def title(self) -> str:
+        """The backend's name and version, for people."""
+        return f"{TITLES[self.key]} {self.trt.__version__}"
+
+    @property
+    def supports_plugins(self) -> bool:
+        """Whether networks of this backend can hold plugins."""
+        return self.key == "tensorrt"
+
+
+def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
+    """Return the backend that `config` asks for, and notes on what was chosen and why.
+
+    "auto" takes TensorRT where it imports and a CUDA device answers, else TensorRT-RTX. Raises BackendError when none
+    is there, ConfigError when the backend lacks an option that was given.
+    """
+    gpu = driver.find_gpu()
+    notes: list[str] = []
+    wanted: list[BackendKey] = ["tensorrt", "tensorrt-rtx"] if config.backend == "auto" else [config.backend]
+    if config.backend == "auto" and gpu is None:
+        wanted.remove("tensorrt")
+    for key in wanted:
+        module = import_backend(key)
+        if module is None:
+            continue
+        require_options(config, key)
+        if key == "tensorrt":
+            if gpu is None:
+                hint = "use --backend tensorrt-rtx, which builds without a GPU"
+                raise BackendError("TensorRT builds engines on a GPU, and no CUDA device answers", hint=hint)
+            backend = Backend(key, module, gpu, gpu.arch)
+            require_driver(backend.title, gpu)
+            return backend, notes
+        if config.backend == "auto":
+            why = "no CUDA device answers" if gpu is None else "the package tensorrt cannot be imported"
+            notes.append(f"{why}: TensorRT-RTX is taken")
+        return Backend(key, module, gpu, _rtx_arch(module, config, gpu, notes)), notes
+    missing = " and ".join(MODULES[key] for key in wanted)
+    raise BackendError(f"no backend: the package {missing} cannot be imported", hint=install_hint(*wanted))
+
+
+def import_backend(key: BackendKey) -> Any | None:
+    try:
+        return importlib.import_module(MODULES[key])
+    except (ImportError, OSError):  # OSError: the package is there, a library that it loads is not
+        return None
+
+
+def _rtx_arch(trt: Any, config: BuildConfig, gpu: Gpu | None, notes: list[str]) -> str:
+    known = [f"sm_{name[2:]}" for name in dir(trt.ComputeCapability) if name.startswith("SM") and name[2:].isdigit()]
+    known.sort(key=lambda arch: int(arch[3:]))
+    if config.gpu_arch is not None:
+        if config.gpu_arch not in known:
+            what = f"TensorRT-RTX {trt.__version__} does not build for {config.gpu_arch}, only for {', '.join(known)}"
+            raise ConfigError(what, where="--gpu-arch")
+        return config.gpu_arch
+    if gpu is not None and gpu.arch in known:
+        return gpu.arch
+    foreign = "" if gpu is None else f"TensorRT-RTX does not run on this GPU ({gpu.name}, {gpu.arch}): "
+    notes.append(f"{foreign}for {RTX_DEFAULT_ARCH}; --gpu-arch chooses another of {', '.join(known)}")
+    return RTX_DEFAULT_ARCH
+
+
+def require_driver(title: str, gpu: Gpu) -> None:
+    """Refuse a driver that is too old for TensorRT's CUDA: 10.6 ends the process there instead of raising."""
+    needed = [major for major in _CUDA_MAJORS if _is_installed(f"tensorrt_cu{major}_bindings")]
+    if needed and int(gpu.driver.split(".")[0]) < min(needed):
+        what = f"{title} needs a driver for CUDA {min(needed)}, the driver here runs CUDA {gpu.driver}"
+        raise BackendError(what, hint="update the NVIDIA driver")
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,113 @@
+"""Parse, build and serialize: from a prepared model to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from trtconv.config import BuildConfig
+from trtconv.engine.backends import Backend
+from trtconv.engine.builder_options import add_profiles, apply_options
+from trtconv.engine.logger import create, make_logger
+from trtconv.engine.monitored_build import build_serialized
+from trtconv.engine.network_parsing import parse_network, set_io_format
+from trtconv.engine.timing_cache import save_timing_cache, use_timing_cache
+from trtconv.errors import BackendError, ModelError
+from trtconv.model import walking
+from trtconv.ops.custom_op import DOMAIN
+from trtconv.plugin_library import PluginLibrary
+from trtconv.plugin_loading import load_plugins
+from trtconv.progress import Progress
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A serialized engine, the tensors that go in and out of it, and the plugin library that it needs, if any.
+
+    `types` are those of all tensors of the network that it was built from.
+    """
+
+    data: memoryview
+    inputs: Sequence[dict[str, Any]]
+    outputs: Sequence[dict[str, Any]]
+    library: PluginLibrary | None
+    types: Sequence[str]
+
+
+def build(
+    proto: onnx.ModelProto,
+    model_path: Path,
+    config: BuildConfig,
+    backend: Backend,
+    progress: Progress,
+    notes: list[str],
+    log: Callable[[str], None] | None = None,
+    io_format: str | None = None,
+) -> Plan:
+    """Parse `proto`, whose external tensors lie beside `model_path`, and build its engine.
+
+    `notes` gets what a user should know of, `log` TensorRT's own messages. `io_format` is how inputs and outputs lie in
+    memory, linear by default. Raises ModelError for what the parser refuses, BackendError when TensorRT fails,
+    Interrupted on Ctrl-C.
+    """
+    trt = backend.trt
+    logger = make_logger(trt, log)
+    library = _load_needed_plugins(proto, model_path, backend, logger)
+    builder = create(lambda: trt.Builder(logger), "a builder", backend, logger)
+    network, parser = parse_network(trt, builder, logger, backend.title, proto, model_path)
+    if io_format is not None:
+        set_io_format(trt, network, io_format)
+    builder_config = builder.create_builder_config()
+    _choose_architecture(builder_config, backend)
+    apply_options(builder_config, config, trt)
+    add_profiles(builder, builder_config, network, config.profiles)
+    if config.embed_plugins and library is not None:
+        builder_config.plugins_to_serialize = [str(library.path)]
+    if config.timing_cache is not None:
+        use_timing_cache(builder_config, config.timing_cache, notes)
+    data = build_serialized(trt, builder, network, builder_config, parser, progress)
+    if data is None:
+        what = f"{backend.title} could not build the engine: {logger.last_error()}"
+        raise BackendError(what, hint=_build_hint(config, logger.last_error(), trt))
+    if config.timing_cache is not None:
+        save_timing_cache(builder_config, config.timing_cache, notes)
+    inputs = [_describe(network.get_input(index)) for index in range(network.num_inputs)]
+    outputs = [_describe(network.get_output(index)) for index in range(network.num_outputs)]
+    return Plan(memoryview(data), inputs, outputs, library, _types(network))
+
+
+def _load_needed_plugins(
+    proto: onnx.ModelProto, model_path: Path, backend: Backend, logger: Any
+) -> PluginLibrary | None:
+    plugin_ops = walking.plugin_op_names(proto.graph)
+    if plugin_ops and not backend.supports_plugins:  # RTX's parser would end the process
+        what = f"holds {', '.join(sorted(plugin_ops))} of the domain {DOMAIN}, and no functions that say what they are"
+        raise ModelError(what, where=str(model_path), hint="build from the model as it was before the rewrite")
+    return load_plugins(backend.trt, logger) if plugin_ops else None
+
+
+def _choose_architecture(builder_config: Any, backend: Backend) -> None:
+    if backend.key == "tensorrt-rtx":
+        builder_config.num_compute_capabilities = 1
+        name = backend.arch.upper().replace("_", "")
+        builder_config.set_compute_capability(getattr(backend.trt.ComputeCapability, name), 0)
+
+
+def _types(network: Any) -> list[str]:
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    return sorted({layer.get_output(index).dtype.name for layer in layers for index in range(layer.num_outputs)})
+
+
+def _describe(tensor: Any) -> dict[str, Any]:
+    return {"name": tensor.name, "dtype": tensor.dtype.name.lower(), "shape": list(tensor.shape)}
+
+
+def _build_hint(config: BuildConfig, error: str, trt: Any) -> str:
+    if "nvinfer_lean" in error:
+        return f"version-compatible engines need the lean runtime; run: pip install tensorrt-lean=={trt.__version__}"
+    larger = "a larger --workspace may help; " if config.workspace_bytes is not None else ""
+    return f"{larger}run again with --verbose to see TensorRT's messages"

@@ -1,0 +1,101 @@
+"""Load engines, and the plugin library first where they need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from trtconv.engine import backends
+from trtconv.engine.backends import ENGINE_MARKS, NO_GPU_HINT, TITLES, Backend, require_driver
+from trtconv.engine.building import Plan
+from trtconv.engine.logger import create, make_logger
+from trtconv.engine.refit import refit
+from trtconv.errors import BackendError, ConfigError, ModelError
+from trtconv.gpu import driver
+from trtconv.installed import install_hint
+from trtconv.manifest import read_manifest
+from trtconv.plugin_loading import load_plugins_for
+
+
+def load_plan(plan: Plan, backend: Backend) -> Any:
+    """Load an engine that has just been built and is not on disk yet; its plugins are loaded already."""
+    logger = make_logger(backend.trt, None)
+    runtime = create(lambda: backend.trt.Runtime(logger), "a runtime", backend, logger)
+    if backend.key == "tensorrt":
+        runtime.engine_host_code_allowed = True  # a version-compatible engine brings a runtime of its own
+    return create(lambda: runtime.deserialize_cuda_engine(plan.data), "the engine", backend, logger)
+
+
+def load_engine(
+    path: str | Path, *, allow_embedded_code: bool = False, log: Callable[[str], None] | None = None
+) -> Any:
+    """Load an engine, and the plugin library first where it is needed; return TensorRT's ICudaEngine.
+
+    An engine that embeds its plugins runs code of the file itself: `allow_embedded_code` says that you trust it. Raises
+    ConfigError when there is no such file, ModelError when it is no engine, BackendError when the package, the GPU or
+    the plugin library that it needs is missing.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError("no such file", where=str(path)) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    key = ENGINE_MARKS.get(data[:4])
+    if key is None:
+        raise ModelError("is not a TensorRT engine", where=str(path))
+    trt = backends.import_backend(key)
+    if trt is None:
+        raise BackendError(f"needs {TITLES[key]}, which is not installed", where=str(path), hint=install_hint(key))
+    manifest = read_manifest(path) or {}
+    _require_whole(path, len(data), manifest)
+    logger = make_logger(trt, log)
+    no_plugins = None
+    if key == "tensorrt":
+        gpu = driver.find_gpu()
+        if gpu is None:  # TensorRT 10.6 would end the process
+            raise BackendError("needs a GPU, and no CUDA device answers", where=str(path), hint=NO_GPU_HINT)
+        require_driver(f"{TITLES[key]} {trt.__version__}", gpu)
+        if not allow_embedded_code:
+            no_plugins = load_plugins_for(manifest, trt, logger)
+    runtime = trt.Runtime(logger)
+    if allow_embedded_code:
+        runtime.engine_host_code_allowed = True
+    engine = runtime.deserialize_cuda_engine(data)
+    if engine is None:
+        what = f"{TITLES[key]} {trt.__version__} cannot load it: {logger.first_error()}"
+        hint = f"if it holds plugins of trtconv: {no_plugins}" if no_plugins else _mismatch(manifest, trt)
+        raise BackendError(what, where=str(path), hint=hint)
+    return engine
+
+
+def load_refitted(path: Path, proto: onnx.ModelProto, model_path: Path) -> Any:
+    """Load an engine and give it the weights of `proto`, the model as it was prepared for the build."""
+    engine = load_engine(path)
+    trt = backends.import_backend("tensorrt")
+    refit(engine, proto, model_path, trt, make_logger(trt, None))
+    return engine
+
+
+def _require_whole(path: Path, num_bytes: int, manifest: dict[str, Any]) -> None:
+    expected = manifest.get("engine", {}).get("bytes", num_bytes)
+    if num_bytes != expected:
+        what = f"has {num_bytes} bytes, {expected} were written: the file is damaged, or its manifest is another's"
+        raise ModelError(what, where=str(path), hint="copy engine and manifest again, or build again")
+
+
+def _mismatch(manifest: dict[str, Any], trt: Any) -> str:
+    """Return the likeliest reason for which an engine does not load, as a hint."""
+    built_with = manifest.get("backend_version")
+    if built_with and built_with != trt.__version__:
+        return f"it was built with version {built_with}, here is {trt.__version__}: build it again"
+    built_for, gpu = manifest.get("gpu_arch"), driver.find_gpu()
+    if gpu is None:
+        return f"no CUDA device answers; {NO_GPU_HINT}"
+    if built_for and gpu.arch != built_for:
+        return f"it was built for {built_for}, this GPU is {gpu.arch} ({gpu.name}): build it again"
+    return "build it again: it is damaged, or from another version or GPU"
