@@ -17,10 +17,10 @@ import onnx.parser
 
 from tests.engine_files import DATA, H100, MANIFEST, write_engine
 from tests.fake_engine import FakeEngine
-from trtconv import plugin_library
 from trtconv.engine import loading
 from trtconv.inspection import ModelInspection, engine_inspection, inspect_engine, inspect_model, model_inspection
 from trtconv.inspection.op_support import BackendCheck
+from trtconv.plugins import library as plugin_library
 
 FOLDER = Path(__file__).parent / "data" / "inspect"
 ENGINE_FOLDER = Path(__file__).parent / "data" / "inspect_engine"

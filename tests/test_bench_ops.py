@@ -23,7 +23,7 @@ from trtconv.errors import BackendError, ConfigError
 from trtconv.gpu import device as gpu_device
 from trtconv.gpu import timing
 from trtconv.gpu.timing import MAX_LAUNCHES, MIN_GRAPH_MS, NUM_REPLAYS
-from trtconv.plugin_library import PluginLibrary
+from trtconv.plugins.library import PluginLibrary
 
 MICROSECONDS = {"kernel": 10.0, "copy": 8.0, "native": 25.0, "plugin": 12.0}
 L2_BYTES = 40_000  # LARGE moves 64000

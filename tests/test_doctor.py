@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.documented_json import assert_documented
-from trtconv import doctor, plugin_library
+from trtconv import doctor
 from trtconv.doctor import BackendState, Diagnosis, LibraryState, findings
 from trtconv.doctor.library_binary import LibraryBinary, read_binary
 from trtconv.doctor.probing import ProbeResult, run_probes
@@ -19,6 +19,7 @@ from trtconv.engine import backends
 from trtconv.errors import BackendError
 from trtconv.gpu import driver
 from trtconv.gpu.driver import Gpu
+from trtconv.plugins import library as plugin_library
 
 H100 = Gpu("NVIDIA H100", "sm_90", "13.0")
 PACKAGES = {"trtconv": "0.1.0", "onnx": "1", "onnx-graphsurgeon": "1", "onnxruntime": "1", "polygraphy": "1"}

@@ -12,13 +12,13 @@ from tests.documented_json import assert_documented
 from tests.engine_files import DATA, H100, MANIFEST, engine_bytes, write_engine
 from tests.fake_engine import FakeEngine
 from tests.inspection_cases import ENGINE_FOLDER, WIDTHS, loaded_engine_text
-from trtconv import plugin_library
 from trtconv.engine import loading
 from trtconv.engine.inspector_json import Layer, LayerTensor, parse_engine_information, short_format, split_format
 from trtconv.engine.live_engine import ProfileRange, read_engine
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.inspection import diff, engine_inspection, inspect, inspect_engine
 from trtconv.inspection.inspected_file import parse_header
+from trtconv.plugins import library as plugin_library
 
 FORMS = ("inspector_10", "inspector_11")
 

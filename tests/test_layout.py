@@ -108,7 +108,7 @@ def test_each_foreign_library_has_its_door(library: str) -> None:
 def test_only_the_door_names_a_tensorrt_module() -> None:
     """importlib can import what no import statement shows. doctor.probe is a program of its own, which may crash."""
     users = {module for module in MODULES if "import_module" in MODULES[module].read_text()}
-    assert users <= {"engine.backends", "plugins", "__init__", "doctor.probe"}
+    assert users <= {"engine.backends", "__init__", "doctor.probe"}
 
 
 def test_imports_go_down() -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from tests.command_line import write_model
-from trtconv import BuildConfig, build, load_engine, plugin_library
-from trtconv.engine import backends, building
+from trtconv import BuildConfig, build, load_engine
+from trtconv.engine import backends
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.gpu import driver
 from trtconv.gpu.driver import Gpu
+from trtconv.plugins import library as plugin_library
 
 H100 = Gpu("NVIDIA H100", "sm_90", "13.0")
 RTX_4090 = Gpu("NVIDIA RTX 4090", "sm_89", "13.0")

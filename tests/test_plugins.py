@@ -21,6 +21,7 @@ from tests.gpu.kernel_library import library_path
 from tests.hand_written import MODULES, Tensor, make_network
 from trtconv import plugins
 from trtconv.errors import BackendError, ConfigError
+from trtconv.plugins.network import _add_constant
 
 pytestmark = pytest.mark.skipif(not library_path().exists(), reason="the plugin library is not built")
 
@@ -242,7 +243,7 @@ def test_constants_in_a_real_network(dtype: str) -> None:
     builder = rtx.Builder(logger)
     network = builder.create_network(0)
     values = np.array([1.5, -2.0, 0.25], dtype=CONSTANT_TYPES[dtype])
-    tensor = plugins._add_constant(network, rtx, values, getattr(rtx.DataType, dtype), "norm.scale")
+    tensor = _add_constant(network, rtx, values, getattr(rtx.DataType, dtype), "norm.scale")
     assert (list(tensor.shape), tensor.dtype.name) == ([3], dtype)
     assert network.get_layer(0).name == "norm.scale"
     tensor.name = "y"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from trtconv import plugin_library
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, VERSION
+from trtconv.plugins import library as plugin_library
 
 COMMON = (
     "ILogger.Severity.INTERNAL_ERROR",

@@ -14,7 +14,7 @@ import pytest
 
 from tests.command_line import environment
 from tests.gpu.needs import TENSORRT_ON_GPU
-from trtconv import plugin_library
+from trtconv.plugins import library as plugin_library
 
 pytestmark = TENSORRT_ON_GPU
 

@@ -18,7 +18,8 @@ import pytest
 
 from tests.gpu.needs import HAS_TENSORRT_AND_GPU, NEEDED
 from tests.references import instance_norm_reference, reflect_pad_reference, worst_excess
-from trtconv import load_engine, plugin_library, plugins
+from trtconv import load_engine, plugins
+from trtconv.plugins import library as plugin_library
 
 pytest.importorskip("torch", reason="the tests put their tensors on the GPU with torch")
 if not HAS_TENSORRT_AND_GPU:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from test_kernel_sources import KERNELS
 
-from trtconv import plugin_library
+from trtconv.plugins import library as plugin_library
 
 PACKAGES = ("nvidia-cuda-cuobjdump", "nvidia-cuda-nvdisasm")
 TOOLKIT = "/usr/local/cuda/bin"

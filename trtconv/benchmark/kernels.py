@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from trtconv import plugin_library
 from trtconv.benchmark.cases import DTYPES, EPSILON, LAYOUTS, Case
 from trtconv.errors import BackendError
+from trtconv.plugins import library as plugin_library
 
 NORM_DTYPES = {"fp32": 0, "fp16": 1, "bf16": 2}  # TRTCONV_FLOAT32 and so on
 _ERROR_TYPE = -2  # TRTCONV_ERROR_TYPE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from trtconv import plugin_library
 from trtconv.config import BuildConfig
 from trtconv.doctor.diagnosis import BackendState, Diagnosis, Finding, LibraryState
 from trtconv.doctor.findings import find_problems
@@ -14,7 +13,8 @@ from trtconv.gpu.driver import Gpu, find_gpu
 from trtconv.installed import installed_versions
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, VERSION
-from trtconv.plugin_library import PluginLibrary
+from trtconv.plugins import library as plugin_library
+from trtconv.plugins.library import PluginLibrary
 
 __all__ = ["BackendState", "Diagnosis", "Finding", "LibraryState", "examine"]
 

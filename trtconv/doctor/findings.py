@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from trtconv.doctor.diagnosis import BackendState, Finding, LibraryState
 from trtconv.gpu.driver import Gpu
 from trtconv.installed import install_hint
-from trtconv.plugin_library import ENVIRONMENT_VARIABLE
+from trtconv.plugins.library import ENVIRONMENT_VARIABLE
 
 REQUIRED_PACKAGES = ("onnx", "onnx-graphsurgeon", "onnxruntime")
 REQUIRED_SYMBOLS = ("getCreators", "setLoggerFinder")

@@ -19,8 +19,8 @@ from trtconv.engine.timing_cache import save_timing_cache, use_timing_cache
 from trtconv.errors import BackendError, ModelError
 from trtconv.model import walking
 from trtconv.ops.custom_op import DOMAIN
-from trtconv.plugin_library import PluginLibrary
-from trtconv.plugin_loading import load_plugins
+from trtconv.plugins.library import PluginLibrary
+from trtconv.plugins.loading import load_plugins
 from trtconv.progress import Progress
 
 

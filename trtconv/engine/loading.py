@@ -17,7 +17,7 @@ from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.gpu import driver
 from trtconv.installed import install_hint
 from trtconv.manifest import read_manifest
-from trtconv.plugin_loading import load_plugins_for
+from trtconv.plugins.loading import load_plugins_for
 
 
 def load_plan(plan: Plan, backend: Backend) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trtconv import files, plugin_library
+from trtconv import files
 from trtconv.decisions import Decision
 from trtconv.engine import backends, loading
 from trtconv.engine.inspector_json import Layer, dtype_name
@@ -18,6 +18,7 @@ from trtconv.inspection.engine_rendering import render_engine
 from trtconv.inspection.inspected_file import EngineHeader, FileIdentity, identify, read_header
 from trtconv.installed import backend_version
 from trtconv.manifest import read_manifest
+from trtconv.plugins import library as plugin_library
 from trtconv.reports.tables import DEFAULT_WIDTH
 from trtconv.shapes import ShapeRange
 

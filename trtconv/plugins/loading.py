@@ -6,11 +6,11 @@ import ctypes
 from pathlib import Path
 from typing import Any
 
-from trtconv import plugin_library
 from trtconv.errors import BackendError
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, VERSION
-from trtconv.plugin_library import PluginLibrary
+from trtconv.plugins import library as plugin_library
+from trtconv.plugins.library import PluginLibrary
 
 
 def load_plugins_for(manifest: dict[str, Any], trt: Any, logger: Any) -> str | None:

@@ -38,7 +38,7 @@ def searched_paths() -> list[Path]:
     from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
     if from_environment:
         return [Path(from_environment)]
-    return [Path(__file__).resolve().parent / "lib" / FILE_NAME]
+    return [Path(__file__).resolve().parents[1] / "lib" / FILE_NAME]
 
 
 def find() -> PluginLibrary:

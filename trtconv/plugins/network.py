@@ -26,7 +26,7 @@ from trtconv.errors import BackendError, ConfigError
 from trtconv.ops.custom_op import DOMAIN, MAX_RANK, VERSION, AttributeValue, CustomOp, Operand
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
-from trtconv.plugin_loading import load_plugins
+from trtconv.plugins.loading import load_plugins
 
 # TensorRT's names of the types that the table of the ops states as ONNX's, and numpy's of those for constants.
 _TYPE_NAMES: Mapping[int, str] = {
