@@ -12,7 +12,7 @@ from pathlib import Path
 
 from models.fetch import fetch
 from trtconv.comparison import compare, random_inputs
-from trtconv.tolerances import TOLERANCE
+from trtconv.comparison.tolerance import TOLERANCE
 
 MODEL = "basic_pitch_nmp"
 INPUT, SHAPE = "serving_default_input_2:0", (1, 43844, 1)  # two seconds of audio at 22050 Hz

@@ -16,7 +16,8 @@ from models.make_models import make
 from tests.command_line import contents, run
 from tests.comparison_models import write_network
 from tests.onnx_engine import FakeTensorRT
-from trtconv import BuildConfig, CompareConfig, bisection
+from trtconv import BuildConfig, CompareConfig
+from trtconv.comparison import bisection
 from trtconv.errors import AccuracyError, BackendError, ConfigError
 from trtconv.manifest import manifest_path, read_manifest
 from trtconv.shapes import parse_profiles
@@ -195,7 +196,7 @@ def test_a_precision_is_kept_in_the_bisection(
     assert onnx.TensorProto.FLOAT16 in types[0].values()
     content = read_manifest(engine)
     assert content is not None
-    config = trtconv.convert.config_as_built(content)
+    config = trtconv.manifest.config_as_built(content)
     assert (config.precision, config.tf32, config.opt_level, config.ops) == ("fp16", False, 2, "native")
 
 

@@ -20,7 +20,7 @@ from tests.equivalence import seeded_inputs
 from tests.test_make_models import SMALL
 from tests.test_real_models import RUNS_NOWHERE, feeds_for, fetched_models, given_models
 from trtconv.comparison import compare
-from trtconv.tolerances import TOLERANCE
+from trtconv.comparison.tolerance import TOLERANCE
 
 RealModel = tuple[str, Path, tuple[int, int]]
 

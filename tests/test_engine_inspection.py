@@ -14,11 +14,12 @@ from tests.fake_engine import FakeEngine
 from tests.inspection_cases import ENGINE_FOLDER, WIDTHS, loaded_engine_text
 from trtconv.engine import loading
 from trtconv.engine.inspector_json import Layer, LayerTensor, parse_engine_information, short_format, split_format
-from trtconv.engine.live_engine import ProfileRange, read_engine
+from trtconv.engine.live_engine import read_engine
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.inspection import diff, engine_inspection, inspect, inspect_engine
 from trtconv.inspection.inspected_file import parse_header
 from trtconv.plugins import library as plugin_library
+from trtconv.shapes import ShapeRange
 
 FORMS = ("inspector_10", "inspector_11")
 
@@ -122,10 +123,10 @@ def test_formats_are_asked_for_with_the_usual_shapes() -> None:
     assert [tensor.name for tensor in live.tensors] == ["image", "sizes", "y"]
     image, sizes, y = live.tensors
     assert image.profiles == [
-        ProfileRange([1, 3, 64, 64], [1, 3, 64, 64], [4, 3, 64, 64]),
-        ProfileRange([1, 3, 64, 64], [2, 3, 64, 64], [4, 3, 64, 64]),
+        ShapeRange((1, 3, 64, 64), (1, 3, 64, 64), (4, 3, 64, 64)),
+        ShapeRange((1, 3, 64, 64), (2, 3, 64, 64), (4, 3, 64, 64)),
     ]
-    assert sizes.profiles[0] == ProfileRange([1, 1], [2, 2], [8, 8], is_values=True)
+    assert sizes.profiles[0] == ShapeRange((1, 1), (2, 2), (8, 8), kind="values")
     assert (y.direction, y.dtype, y.format, y.profiles) == ("output", "float16", "HWC8", [])
     assert live.device_memory_bytes == 3 << 20
 
@@ -170,7 +171,7 @@ def test_without_a_gpu_file_and_manifest_tell_what_they_can(tmp_path: Path, with
         ("sizes", "int64"),
         ("y", "float16"),
     ]
-    assert inspection.tensors[0].profiles == [ProfileRange((1, 3, 64, 64), (1, 3, 64, 64), (4, 3, 64, 64))]
+    assert inspection.tensors[0].profiles == [ShapeRange((1, 3, 64, 64), (1, 3, 64, 64), (4, 3, 64, 64))]
     text = inspection.render(100)
     assert "layers, formats and memory need a loaded engine" in text
     assert "pads is only known at run time" in text
@@ -319,7 +320,7 @@ def test_a_real_engine_without_a_gpu(rtx_engine: Path, without_gpu: None) -> Non
     assert inspection.backend == "tensorrt-rtx"
     assert inspection.matches[0].matches
     assert inspection.warnings == []
-    assert inspection.tensors[0].profiles == [ProfileRange((1, 4), (2, 4), (8, 4))]
+    assert inspection.tensors[0].profiles == [ShapeRange((1, 4), (2, 4), (8, 4))]
     assert inspection.plugins is None
 
 

@@ -18,7 +18,7 @@ from tests.inspection_cases import case_paths, expected_outputs, inspect_case, o
 from trtconv import rewrite
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.inspection import diff, inspect, inspect_model, op_support
-from trtconv.inspection.model_inspection import NodeInspection
+from trtconv.inspection.model_report import NodeInspection
 from trtconv.reports.tables import NO_BREAK, Column, Facts, Table, render, shorten_middle
 
 MODELS = os.environ.get("TRTCONV_TEST_MODELS")

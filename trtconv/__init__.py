@@ -12,11 +12,11 @@ from typing import Any
 
 _EXPORTS = {
     "BuildConfig": "config",
-    "CompareConfig": "accuracy",
+    "CompareConfig": "comparison.comparing",
     "ShapeRange": "shapes",
     "TrtconvError": "errors",
     "build": "convert",
-    "compare": "accuracy",
+    "compare": "comparison.comparing",
     "rewrite": "convert",
     "dry_run": "convert",
     "load_engine": "engine.loading",

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
 import onnx
 
-from trtconv import decisions, files, manifest, shapes, verification
+from trtconv import files, manifest, shapes
+from trtconv.comparison import verification
 from trtconv.config import BuildConfig
-from trtconv.decisions import Decision
 from trtconv.engine import backends, building, loading
 from trtconv.engine.backends import Backend
 from trtconv.engine.builder_options import require_options
@@ -23,17 +22,13 @@ from trtconv.engine.building import Plan
 from trtconv.engine.live_engine import read_engine
 from trtconv.engine.precision_check import require_precision
 from trtconv.errors import ConfigError
-from trtconv.inputs.input_files import read_feeds
-from trtconv.model import checking, external_data, model_io, walking
+from trtconv.model import external_data, model_io, walking
 from trtconv.model.functions import without_functions
 from trtconv.model.model_io import Model
-from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext
-from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
-from trtconv.precision.calibration import Arrays, make_feeds
+from trtconv.preparation import native_reason_of, prepare, prepare_as_built, run_and_check
 from trtconv.progress import NoProgress, Progress
 from trtconv.reports.build_report import BuildReport, RewriteReport
-from trtconv.shapes import ShapeRange
 
 
 def build(
@@ -58,13 +53,13 @@ def build(
     backend, notes = backends.select_backend(config)
     if config.verify:
         verification.require_verifiable(backend)
-    native_reason = _native_reason(config, supports_plugins=backend.supports_plugins)
+    native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
     model = model_io.load(model_path, inline_plugins=native_reason is not None)
     for path in written:
         files.require_writable(path, inputs=_data_files(model))
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
-    rewritten, report = _prepare(model, config, native_reason)
+    rewritten, report = prepare(model, config, native_reason)
     start = time.monotonic()
     plan = building.build(rewritten, model_path, config, backend, progress, notes, log)
     seconds = time.monotonic() - start
@@ -85,11 +80,11 @@ def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> Rewrit
     files.require_readable(model_path)
     if config.backend != "auto":
         require_options(config, config.backend)
-    native_reason = _native_reason(config, supports_plugins=config.backend != "tensorrt-rtx")
+    native_reason = native_reason_of(config, supports_plugins=config.backend != "tensorrt-rtx")
     model = model_io.load(model_path, inline_plugins=native_reason is not None)
     if config.profiles:
         shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
-    return _prepare(model, config, native_reason)[1]
+    return prepare(model, config, native_reason)[1]
 
 
 def refit_engine(engine_path: str | Path, model_path: str | Path) -> Any:
@@ -107,44 +102,6 @@ def refit_engine(engine_path: str | Path, model_path: str | Path) -> Any:
     return loading.load_refitted(engine_path, proto, model_path)
 
 
-def prepare_as_built(
-    model_path: Path, content: Mapping[str, Any], feeds: Sequence[Arrays] = ()
-) -> tuple[onnx.ModelProto, list[KeptNode]]:
-    """Return a model prepared as a manifest says, and its nodes that stay fp32.
-
-    `feeds` stand for the calibration of the build, whose inputs no manifest holds: what stayed fp32 stays so.
-    """
-    options = content["options"]
-    model = model_io.load(model_path, inline_plugins=options["ops"] == "native")
-    chosen = {entry["node"]: entry["reason"] for entry in content["decisions"] if entry["became"] is None}
-    proto, _ = _rewrite(model, PassContext(model.opset, model_path.parent, chosen_native=chosen))
-    if options["precision"] is None:
-        return proto, []
-    kept = [entry["node"] for entry in content["kept_fp32"]]
-    return convert_precision(
-        proto, model_path, PrecisionOptions(options["precision"], kept, options["io_types"]), feeds
-    )
-
-
-def config_as_built(content: Mapping[str, Any]) -> BuildConfig:
-    """Return the options that a manifest names, for an engine that holds its weights and is not written to a file."""
-    options, is_rtx = content["options"], content["backend"] == "tensorrt-rtx"
-    return BuildConfig(
-        profiles=[{name: ShapeRange.parse(text) for name, text in each.items()} for each in content["profiles"]],
-        backend=content["backend"],
-        gpu_arch=content["gpu_arch"] if is_rtx else None,
-        workspace_bytes=options["workspace_bytes"],
-        opt_level=options["opt_level"],
-        tf32=options["tf32"],
-        ops=None if is_rtx else options["ops"],
-        precision=options["precision"],
-        io_types=options["io_types"],
-        version_compatible=options["version_compatible"],
-        hardware_compatible=options["hardware_compatible"],
-        refittable=options["refittable"],
-    )
-
-
 def rewrite(
     model_path: str | Path, output: str | Path, *, keep_native: Sequence[str] = (), functions: bool = True
 ) -> RewriteReport:
@@ -159,7 +116,7 @@ def rewrite(
     files.require_writable(output, inputs=(model_path,))
     model = model_io.load(model_path)
     files.require_writable(output, inputs=_data_files(model))
-    rewritten, report = _rewrite(model, PassContext(model.opset, model_path.parent, keep_native))
+    rewritten, report = run_and_check(model, PassContext(model.opset, model_path.parent, keep_native))
     del model  # one of 2 GB leaves room for the bytes of the written one
     if not functions:
         rewritten = without_functions(rewritten)
@@ -179,33 +136,6 @@ def _data_files(model: Model) -> tuple[Path, ...]:
     return tuple(folder / location for location in external_data.data_locations(model.proto, folder))
 
 
-def _native_reason(config: BuildConfig, supports_plugins: bool) -> str | None:
-    """Return why every operator stays native, or None when plugins are to be used."""
-    if not supports_plugins:
-        return "TensorRT-RTX supports no plugins"
-    return "asked for by --ops native" if config.ops == "native" else None
-
-
-def _prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tuple[onnx.ModelProto, RewriteReport]:
-    """Do to the model what `config` asks for, and write or obey the decision file."""
-    path = config.decisions
-    is_given = path is not None and path.exists()
-    wanted = decisions.read(path) if path is not None and is_given else {}
-    chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
-    context = PassContext(model.opset, model.path.parent, config.keep_native, native_reason, chosen)
-    proto, report = _rewrite(model, context)
-    if path is not None and is_given:
-        decisions.require_obeyed(path, wanted, report.decisions)
-    elif path is not None:
-        decisions.write(path, model.path, report.decisions)
-    if config.precision is None:
-        return proto, report
-    options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
-    proto, kept = convert_precision(proto, model.path, options, _calibration_feeds(proto, config))
-    kept_fp32 = tuple(Decision(node.address, node.op, "fp32", node.reason) for node in kept)
-    return proto, RewriteReport(**(vars(report) | {"precision": config.precision, "kept_fp32": kept_fp32}))
-
-
 def _check_engine(
     plan: Plan, backend: Backend, model: Model, rewritten: onnx.ModelProto, config: BuildConfig, progress: Progress
 ) -> dict[str, Any] | None:
@@ -216,26 +146,6 @@ def _check_engine(
     if not config.verify:
         return None
     return verification.verify(model, loading.load_plan(plan, backend), config, progress).summary()
-
-
-def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict[str, npt.NDArray[Any]]]:
-    """Return the input sets to judge fp16 by: the user's, or made ones of the first profile's usual shapes."""
-    if config.precision != "fp16":
-        return []
-    if not config.calibration:
-        profile = config.profiles[0] if config.profiles else {}
-        return make_feeds(proto, {name: shape.opt for name, shape in profile.items() if shape.kind == "shape"})
-    return read_feeds(config.calibration, walking.describe_inputs(proto).keys())
-
-
-def _rewrite(model: Model, context: PassContext) -> tuple[onnx.ModelProto, RewriteReport]:
-    """Run the passes and check what they made."""
-    num_nodes = sum(1 for _ in walking.walk_nodes(model.proto.graph))
-    run_passes(model.graph, context)
-    proto = model_io.to_proto(model)
-    warning = checking.check(proto, model.proto)
-    warnings = () if warning is None else (warning,)
-    return proto, RewriteReport(model.path, model.opset, num_nodes, tuple(context.decisions), warnings)
 
 
 def _manifest(

@@ -16,8 +16,8 @@ from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.gpu.networks import Network
 from trtconv import BuildConfig, build, refit_engine
 from trtconv.comparison import compare
+from trtconv.comparison.tolerance import TOLERANCE
 from trtconv.errors import BackendError
-from trtconv.tolerances import TOLERANCE
 
 pytestmark = TENSORRT_ON_GPU
 

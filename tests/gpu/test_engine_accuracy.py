@@ -19,8 +19,8 @@ from tests.gpu.results import record
 from tests.gpu.test_engines import OPT_LEVEL_VARIABLE
 from trtconv import BuildConfig, ShapeRange, build
 from trtconv.comparison import compare
+from trtconv.comparison.tolerance import TOLERANCE
 from trtconv.errors import TrtconvError
-from trtconv.tolerances import TOLERANCE
 
 pytestmark = TENSORRT_ON_GPU
 

@@ -12,10 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.gpu.needs import TENSORRT_ON_GPU
 from trtconv import BuildConfig, build
 from trtconv.comparison import compare
+from trtconv.comparison.tolerance import TOLERANCE
 from trtconv.engine.live_engine import read_engine
 from trtconv.engine.loading import load_engine
 from trtconv.inputs.made_inputs import random_inputs
-from trtconv.tolerances import TOLERANCE
 
 pytestmark = TENSORRT_ON_GPU
 

@@ -15,8 +15,8 @@ from tests.gpu.networks import MODELS_VARIABLE, MORE_NETWORKS, NETWORKS, Network
 from tests.gpu.results import record
 from trtconv import BuildConfig, ShapeRange, build
 from trtconv.comparison import compare
+from trtconv.comparison.tolerance import TOLERANCE
 from trtconv.errors import TrtconvError
-from trtconv.tolerances import TOLERANCE
 
 pytestmark = TENSORRT_ON_GPU
 

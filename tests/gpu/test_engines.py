@@ -15,8 +15,8 @@ from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.gpu.networks import MODELS_VARIABLE, NETWORKS, Network
 from trtconv import BuildConfig, ShapeRange, build
 from trtconv.comparison import ComparisonReport, compare
+from trtconv.comparison.tolerance import TOLERANCE
 from trtconv.engine.loading import load_engine
-from trtconv.tolerances import TOLERANCE
 
 pytestmark = TENSORRT_ON_GPU
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from trtconv.benchmark.cases import EPSILON, Case, Values
+from trtconv.comparison.tolerance import TOLERANCE
 from trtconv.ops.instance_norm import instance_norm_reference
 from trtconv.ops.reflect_pad import reflect_pad_reference
-from trtconv.tolerances import TOLERANCE
 
 Array = npt.NDArray[Any]
 Part = tuple[int, slice]  # the channels of one image of the batch

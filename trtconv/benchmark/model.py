@@ -13,6 +13,7 @@ from trtconv import comparison, convert, files
 from trtconv.benchmark.model_report import BuiltVariant, ModelReport
 from trtconv.comparison.default_precision import built_precision
 from trtconv.comparison.runners import require_polygraphy
+from trtconv.comparison.tolerance import TOLERANCE
 from trtconv.config import BuildConfig, Ops
 from trtconv.engine import backends, loading
 from trtconv.engine.engine_runner import EngineRunner
@@ -22,7 +23,6 @@ from trtconv.gpu.timing import Enqueue, time_side_by_side
 from trtconv.inputs.made_inputs import Arrays, InputSet, input_specs, make_inputs, shape_choices
 from trtconv.model import model_io
 from trtconv.progress import NoProgress, Progress
-from trtconv.tolerances import TOLERANCE
 
 VARIANTS: tuple[Ops, ...] = ("native", "plugin")
 _NUM_INPUT_SETS = 2

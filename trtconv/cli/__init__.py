@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from trtconv.cli import bench, build, commands, compare
+from trtconv.cli import bench, build, compare, doctor, inspect, plugins, rewrite
 from trtconv.cli.console import leave, open_standard_streams
 from trtconv.errors import BackendError, ConfigError, Interrupted, TrtconvError
 
@@ -40,10 +40,10 @@ _COMMANDS = (
     build.build,
     compare.compare,
     bench.bench,
-    commands.rewrite,
-    commands.plugins,
-    commands.inspect,
-    commands.doctor,
+    rewrite.rewrite,
+    plugins.plugins,
+    inspect.inspect,
+    doctor.doctor,
 )
 for _command in _COMMANDS:
     cli.add_command(_command)

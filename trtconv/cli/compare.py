@@ -58,13 +58,13 @@ def compare(
     Example:
       trtconv compare model.onnx model.engine
     """
-    from trtconv import accuracy
+    from trtconv.comparison import comparing
     from trtconv.comparison.tolerance import parse_tolerances
     from trtconv.inputs.input_files import ImageRange
     from trtconv.reports import tables
     from trtconv.shapes import parse_profiles
 
-    config = accuracy.CompareConfig(
+    config = comparing.CompareConfig(
         profiles=parse_profiles(shapes),
         tolerance=parse_tolerances(tolerance, "--tolerance"),
         atol=parse_tolerances(atol, "--atol"),
@@ -73,6 +73,6 @@ def compare(
         **options,
     )
     with shown_progress(quiet=as_json or quiet, plain=False, label="comparing") as progress:
-        report = accuracy.compare(reference, candidate, config, progress=progress)
+        report = comparing.compare(reference, candidate, config, progress=progress)
     print_report(report, as_json, quiet=quiet, **tables.style_for(sys.stdout))
     return 0 if report.passed else 1

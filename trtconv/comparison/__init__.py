@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trtconv.comparison.measuring import OutputComparison
 from trtconv.comparison.report import Bisection, ComparisonReport
-from trtconv.comparison.running import compare
+from trtconv.comparison.running import run_both as compare
 from trtconv.comparison.tolerance import Tolerance, Tolerances
 from trtconv.inputs.made_inputs import random_inputs
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from trtconv.engine import loading
 from trtconv.engine.backends import ENGINE_MARKS
-from trtconv.engine.engine_profiles import choose_profile
+from trtconv.engine.live_engine import choose_profile
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.inputs.made_inputs import Arrays
 from trtconv.model.onnx_session import open_file

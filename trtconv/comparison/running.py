@@ -22,7 +22,7 @@ _PHASE = "Comparing input sets"
 _TICK_SECONDS = 0.1
 
 
-def compare(
+def run_both(
     reference: Any,
     candidate: Any,
     feeds: Sequence[Arrays],

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from trtconv.engine.inspector_json import EngineInformation, dtype_name, parse_engine_information, short_format
-
-
-@dataclass(frozen=True)
-class ProfileRange:
-    """The shapes of an input in one optimisation profile, or the values of a shape tensor."""
-
-    min: Sequence[int]
-    opt: Sequence[int]
-    max: Sequence[int]
-    is_values: bool = False
+from trtconv.errors import ConfigError
+from trtconv.shapes import Kind, Profile, ShapeRange, format_dims
 
 
 @dataclass(frozen=True)
@@ -30,7 +25,7 @@ class EngineTensor:
     dtype: str
     shape: Sequence[int]
     format: str | None = None
-    profiles: Sequence[ProfileRange] = ()
+    profiles: Sequence[ShapeRange] = ()
 
 
 @dataclass(frozen=True)
@@ -69,14 +64,13 @@ def _tensor(engine: Any, name: str) -> EngineTensor:
     )
 
 
-def _range(engine: Any, name: str, profile: int) -> ProfileRange:
-    if engine.is_shape_inference_io(name):
-        values = engine.get_tensor_profile_values(profile, name)
-        if values:
-            low, usual, high = (list(each) for each in values)
-            return ProfileRange(low, usual, high, is_values=True)
-    low, usual, high = (list(shape) for shape in engine.get_tensor_profile_shape(name, profile))
-    return ProfileRange(low, usual, high)
+def _range(engine: Any, name: str, profile: int) -> ShapeRange:
+    """Return the shapes of an input in a profile, or the values where it is a shape tensor."""
+    values = engine.get_tensor_profile_values(profile, name) if engine.is_shape_inference_io(name) else None
+    kind: Kind = "values" if values else "shape"
+    points = values or engine.get_tensor_profile_shape(name, profile)
+    low, usual, high = (tuple(int(each) for each in point) for point in points)
+    return ShapeRange(low, usual, high, kind)
 
 
 def _information(trt: Any, engine: Any, tensors: Sequence[EngineTensor]) -> EngineInformation:
@@ -95,6 +89,43 @@ def _context(trt: Any, engine: Any, tensors: Sequence[EngineTensor]) -> Any:
     """Return an execution context without device memory, its input shapes set."""
     context = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
     for tensor in tensors:
-        if tensor.profiles and -1 in tensor.shape and not tensor.profiles[0].is_values:
+        if tensor.profiles and -1 in tensor.shape and tensor.profiles[0].kind == "shape":
             context.set_input_shape(tensor.name, tuple(tensor.profiles[0].opt))
     return context
+
+
+def read_profiles(engine: Any) -> list[Profile]:
+    """Return what each profile says of the inputs that have a choice: dynamic shapes, values of shape tensors."""
+    return [_read_profile(engine, index) for index in range(engine.num_optimization_profiles)]
+
+
+def choose_profile(engine: Any, feed: Mapping[str, npt.NDArray[Any]], title: str) -> int:
+    """Return the first profile that holds these inputs; raise ConfigError where none does."""
+    profiles = read_profiles(engine)
+    for name, values in feed.items():
+        dims = tuple(engine.get_tensor_shape(name))
+        if len(dims) != values.ndim or any(-1 != dim != size for dim, size in zip(dims, values.shape, strict=True)):
+            expected = format_dims([None if dim == -1 else dim for dim in dims])
+            raise ConfigError(f"input {name} is {format_dims(values.shape)}, expected {expected}", where=title)
+    for index, profile in enumerate(profiles):
+        if all(_holds(shapes, feed[name]) for name, shapes in profile.items() if name in feed):
+            return index
+    given = ", ".join(f"{name}={format_dims(values.shape)}" for name, values in feed.items())
+    known = "; ".join(", ".join(f"{name}={shapes}" for name, shapes in profile.items()) for profile in profiles)
+    raise ConfigError(f"no profile of the engine holds {given}", where=title, hint=f"its profiles are: {known}")
+
+
+def _read_profile(engine: Any, index: int) -> dict[str, ShapeRange]:
+    names = [engine.get_tensor_name(position) for position in range(engine.num_io_tensors)]
+    inputs = [name for name in names if engine.get_tensor_mode(name).name == "INPUT"]
+    is_dynamic = {name: -1 in tuple(engine.get_tensor_shape(name)) for name in inputs}
+    asked = [name for name in inputs if is_dynamic[name] or engine.is_shape_inference_io(name)]
+    ranges = {name: _range(engine, name, index) for name in asked}
+    return {name: given for name, given in ranges.items() if is_dynamic[name] or given.kind == "values"}
+
+
+def _holds(shapes: ShapeRange, values: npt.NDArray[Any]) -> bool:
+    given = values.shape if shapes.kind == "shape" else tuple(np.ravel(values).tolist())
+    if len(given) != len(shapes.opt):
+        return False
+    return all(low <= each <= high for low, each, high in zip(shapes.min, given, shapes.max, strict=True))

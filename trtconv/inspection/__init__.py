@@ -9,9 +9,11 @@ from trtconv import files
 from trtconv.config import BackendName
 from trtconv.errors import ConfigError
 from trtconv.inspection.differences import Change, Difference, Inspection, diff
-from trtconv.inspection.engine_inspection import EngineInspection, inspect_engine
+from trtconv.inspection.engine_inspection import inspect_engine
+from trtconv.inspection.engine_report import EngineInspection
 from trtconv.inspection.inspected_file import read_header
-from trtconv.inspection.model_inspection import ModelInspection, inspect_model
+from trtconv.inspection.model_inspection import inspect_model
+from trtconv.inspection.model_report import ModelInspection
 
 __all__ = [
     "Change",

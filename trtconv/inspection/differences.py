@@ -8,13 +8,11 @@ from typing import Any
 
 from trtconv.decisions import Decision
 from trtconv.engine.inspector_json import Layer
-from trtconv.engine.live_engine import ProfileRange
 from trtconv.errors import ConfigError
-from trtconv.inspection.engine_inspection import EngineInspection
-from trtconv.inspection.model_inspection import ModelInspection
-from trtconv.inspection.model_rendering import outcome
+from trtconv.inspection.engine_report import EngineInspection
+from trtconv.inspection.model_report import ModelInspection, outcome
 from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Column, Facts, Table, render
-from trtconv.shapes import format_dims
+from trtconv.shapes import ShapeRange, format_dims
 
 Inspection = ModelInspection | EngineInspection
 # What is compared: {(section, item): value}, in the order in which it is told.
@@ -124,7 +122,7 @@ def _unused(items: Mapping[tuple[str, str], str], section: str, name: str) -> st
     return candidate
 
 
-def _range_text(given: ProfileRange) -> str:
+def _range_text(given: ShapeRange) -> str:
     return ":".join("x".join(map(str, sizes)) for sizes in (given.min, given.opt, given.max))
 
 

@@ -2,77 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from trtconv import files
 from trtconv.decisions import Decision
 from trtconv.engine import backends, loading
-from trtconv.engine.inspector_json import Layer, dtype_name
-from trtconv.engine.live_engine import EngineTensor, LiveEngine, ProfileRange, read_engine
+from trtconv.engine.inspector_json import dtype_name
+from trtconv.engine.live_engine import EngineTensor, LiveEngine, read_engine
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.gpu.driver import find_gpu
-from trtconv.inspection.engine_rendering import render_engine
+from trtconv.inspection.engine_report import EngineInspection, Match, PluginNeed
 from trtconv.inspection.inspected_file import EngineHeader, FileIdentity, identify, read_header
 from trtconv.installed import backend_version
 from trtconv.manifest import read_manifest
 from trtconv.plugins import library as plugin_library
-from trtconv.reports.tables import DEFAULT_WIDTH
 from trtconv.shapes import ShapeRange
-
-
-@dataclass(frozen=True)
-class Match:
-    """Something that the engine was built with, and what is here; `matches` is None where one of them is unknown."""
-
-    what: str
-    built_with: str | None
-    here: str | None
-    matches: bool | None
-
-
-@dataclass(frozen=True)
-class PluginNeed:
-    """One plugin library that the engine needs, and whether this one is here."""
-
-    plugins: Sequence[str]
-    file: str | None
-    is_found: bool
-    detail: str
-
-
-@dataclass(frozen=True)
-class EngineInspection:
-    """The result of `inspect_engine`. `layers` and `device_memory_bytes` are None where the engine was not loaded."""
-
-    file: FileIdentity
-    backend: str
-    version: str | None
-    manifest: Mapping[str, Any] | None
-    tensors: Sequence[EngineTensor]
-    num_profiles: int | None
-    layers: Sequence[Layer] | None
-    device_memory_bytes: int | None
-    matches: Sequence[Match]
-    plugins: PluginNeed | None
-    decisions: Sequence[Decision]
-    warnings: Sequence[str]
-    not_loaded_because: str | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the inspection in the types of JSON, as docs/inspect.md describes it."""
-        document = {"kind": "engine", **asdict(self), "is_loaded": self.not_loaded_because is None}
-        if self.layers is not None:
-            document["layers"] = [
-                asdict(layer) | {"precision": layer.precision, "formats": layer.formats} for layer in self.layers
-            ]
-        return document
-
-    def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
-        """Return the inspection as text for a terminal of this width."""
-        return render_engine(self, width, color)
 
 
 def inspect_engine(path: str | Path) -> EngineInspection:
@@ -143,9 +89,8 @@ def _tensors_of(manifest: Mapping[str, Any]) -> list[EngineTensor]:
     for direction in ("input", "output"):
         for entry in manifest.get(f"{direction}s", []):
             given = [profile[entry["name"]] for profile in profiles if entry["name"] in profile]
-            ranges = [ProfileRange(each.min, each.opt, each.max, each.kind == "values") for each in given]
             tensors.append(
-                EngineTensor(entry["name"], direction, dtype_name(entry["dtype"]), entry["shape"], None, ranges)
+                EngineTensor(entry["name"], direction, dtype_name(entry["dtype"]), entry["shape"], None, given)
             )
     return tensors
 

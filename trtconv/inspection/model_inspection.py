@@ -6,9 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx
 import onnx_graphsurgeon as gs
@@ -17,84 +15,19 @@ from trtconv import files
 from trtconv.config import BackendName
 from trtconv.decisions import Decision
 from trtconv.errors import ModelError
-from trtconv.inspection.inspected_file import FileIdentity, identify
-from trtconv.inspection.model_rendering import render_model
-from trtconv.inspection.op_support import BackendCheck, Problem, check_backend, external_files, onnx_problems
-from trtconv.inspection.parameter_sources import Parameter, read_parameters
+from trtconv.inspection.inspected_file import identify
+from trtconv.inspection.model_report import ModelInspection, NodeInspection, Tensor
+from trtconv.inspection.op_support import Problem, check_backend, external_files, onnx_problems
+from trtconv.inspection.parameter_sources import read_parameters
 from trtconv.model import model_io, walking
 from trtconv.model.model_io import Model
 from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext, Site, is_onnx, walk
 from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
-from trtconv.reports.tables import DEFAULT_WIDTH
-from trtconv.reports.text import jsonable
 
 _ONNX_OPS = ("InstanceNormalization", "Pad")
 _MADE_UP_DIM = re.compile(r"unk__\d+")
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """An input or output; `shape` is None when not even the rank is known, a dimension None when it has no name."""
-
-    name: str
-    dtype: str | None
-    shape: Sequence[Dim] | None
-
-
-@dataclass(frozen=True)
-class NodeInspection:
-    """One InstanceNormalization, Pad or custom op: its data input X, its parameters, what it would become and why.
-
-    `became` is None for a node that stays native, and where nothing was decided since the pass met an error.
-    """
-
-    node: str
-    op: str
-    dtype: str | None
-    shape: Sequence[Dim] | None
-    parameters: Sequence[Parameter]
-    is_decided: bool
-    became: str | None
-    reason: str
-
-    @property
-    def rank(self) -> int | None:
-        """The number of dimensions of X, as far as the model tells."""
-        return None if self.shape is None else len(self.shape)
-
-
-@dataclass(frozen=True)
-class ModelInspection:
-    """The result of `inspect_model`. `functions` maps a local function, before it was inlined, to its node count."""
-
-    file: FileIdentity
-    producer: str
-    ir_version: int
-    opsets: dict[str, int]
-    inputs: Sequence[Tensor]
-    outputs: Sequence[Tensor]
-    num_weights: int
-    weight_bytes: int
-    external_files: dict[str, int]
-    functions: dict[str, int]
-    ops: dict[str, int]
-    nodes: Sequence[NodeInspection]
-    problems: Sequence[Problem]
-    backend: BackendCheck
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the inspection in the types of JSON, as docs/inspect.md describes it."""
-        document = {"kind": "model", **asdict(self)}
-        document["num_nodes"] = sum(self.ops.values())
-        document["nodes"] = [asdict(node) | {"rank": node.rank} for node in self.nodes]
-        del document["backend"]["problems"]  # they are among the others
-        return jsonable(document)  # type: ignore[no-any-return]
-
-    def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
-        """Return the inspection as text for a terminal of this width."""
-        return render_model(self, width, color)
 
 
 def inspect_model(

@@ -17,10 +17,10 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from trtconv import convert, files
+from trtconv import files, manifest, preparation
 from trtconv.comparison.measuring import OutputComparison
 from trtconv.comparison.report import Bisection
-from trtconv.comparison.running import compare
+from trtconv.comparison.running import run_both
 from trtconv.comparison.tolerance import Tolerance, Tolerances
 from trtconv.engine import backends, building, loading
 from trtconv.errors import ConfigError
@@ -77,9 +77,9 @@ def bisect_engine(
         what = "there is no manifest, which says how the engine was built"
         raise ConfigError(what, where=str(manifest_path(candidate)), hint="build the engine with trtconv")
     model_path = _model_of(content, candidate, reference)
-    config = convert.config_as_built(content)
+    config = manifest.config_as_built(content)
     backend, notes = backends.select_backend(config)
-    proto, kept = convert.prepare_as_built(model_path, content, [inputs.feed])
+    proto, kept = preparation.prepare_as_built(model_path, content, [inputs.feed])
 
     def build(tapped: onnx.ModelProto) -> Any:
         plan = building.build(tapped, model_path, config, backend, progress or NoProgress(), notes)
@@ -103,7 +103,7 @@ def find(
     num_compared = 0
     for batch in _batches(tensors):
         first, second = (side.run(_with_taps(side.proto, batch)) for side in (reference, candidate))
-        report = compare(first, second, [inputs.feed], Tolerances(tolerance), labels=[inputs.label], progress=progress)
+        report = run_both(first, second, [inputs.feed], Tolerances(tolerance), labels=[inputs.label], progress=progress)
         compared = {output.name: output for output in report.outputs}
         for index, tensor in enumerate(batch):
             found = OutputComparison(**(vars(compared[f"{_TAP}{index}"]) | {"name": tensor.name}))

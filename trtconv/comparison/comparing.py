@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trtconv import bisection, files
+from trtconv import files
+from trtconv.comparison import bisection
 from trtconv.comparison import plot as plotting
 from trtconv.comparison.default_precision import engine_precision, model_precision
 from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import is_engine_file, load, require_polygraphy
-from trtconv.comparison.running import compare as run_comparison
-from trtconv.comparison.tolerance import Tolerance, Tolerances
-from trtconv.engine.engine_profiles import read_profiles
+from trtconv.comparison.running import run_both
+from trtconv.comparison.tolerance import TOLERANCE, Tolerance, Tolerances
+from trtconv.engine.live_engine import read_profiles
 from trtconv.errors import ConfigError
 from trtconv.inputs.input_files import ImageRange, read_inputs
 from trtconv.inputs.made_inputs import DEFAULT_SETS, Generator, InputSet, input_specs, make_inputs, shape_choices
@@ -23,7 +24,6 @@ from trtconv.model.exact_norms import exact_reference
 from trtconv.model.model_io import Model
 from trtconv.progress import Progress
 from trtconv.shapes import Profile
-from trtconv.tolerances import TOLERANCE
 
 GENERATORS: tuple[Generator, ...] = ("random", "adversarial")
 
@@ -85,7 +85,7 @@ def compare(
     tolerances = Tolerances(Tolerance(of_max=TOLERANCE[precision]), config.tolerance, config.atol, config.rtol)
     profiles = config.profiles or (read_profiles(loaded.engine) if loaded is not None else ())
     sets = _input_sets(model, config, [each for each in profiles if each], precision)
-    report = run_comparison(
+    report = run_both(
         reference if loaded is None else exact_reference(model.proto, reference),
         candidate if loaded is None else loaded,
         [each.feed for each in sets],

@@ -1,20 +1,86 @@
-"""The text of a model's inspection."""
+"""What `trtconv inspect` says of a model: the record, its JSON and its text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from trtconv.inspection.parameter_sources import SOURCE_TEXTS
-from trtconv.reports.tables import NO_BREAK, Column, Facts, Table, render
-from trtconv.reports.text import format_size
+from trtconv.inspection.inspected_file import FileIdentity
+from trtconv.inspection.op_support import BackendCheck, Problem
+from trtconv.inspection.parameter_sources import SOURCE_TEXTS, Parameter
+from trtconv.ops.custom_op import Dim
+from trtconv.reports.tables import DEFAULT_WIDTH, NO_BREAK, Column, Facts, Table, render
+from trtconv.reports.text import format_size, jsonable
 from trtconv.shapes import format_dims
 
-if TYPE_CHECKING:
-    from trtconv.inspection.model_inspection import ModelInspection, NodeInspection, Tensor
-    from trtconv.inspection.op_support import Problem
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output; `shape` is None when not even the rank is known, a dimension None when it has no name."""
+
+    name: str
+    dtype: str | None
+    shape: Sequence[Dim] | None
+
+
+@dataclass(frozen=True)
+class NodeInspection:
+    """One InstanceNormalization, Pad or custom op: its data input X, its parameters, what it would become and why.
+
+    `became` is None for a node that stays native, and where nothing was decided since the pass met an error.
+    """
+
+    node: str
+    op: str
+    dtype: str | None
+    shape: Sequence[Dim] | None
+    parameters: Sequence[Parameter]
+    is_decided: bool
+    became: str | None
+    reason: str
+
+    @property
+    def rank(self) -> int | None:
+        """The number of dimensions of X, as far as the model tells."""
+        return None if self.shape is None else len(self.shape)
+
+
+@dataclass(frozen=True)
+class ModelInspection:
+    """The result of `inspect_model`. `functions` maps a local function, before it was inlined, to its node count."""
+
+    file: FileIdentity
+    producer: str
+    ir_version: int
+    opsets: dict[str, int]
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor]
+    num_weights: int
+    weight_bytes: int
+    external_files: dict[str, int]
+    functions: dict[str, int]
+    ops: dict[str, int]
+    nodes: Sequence[NodeInspection]
+    problems: Sequence[Problem]
+    backend: BackendCheck
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the inspection in the types of JSON, as docs/inspect.md describes it."""
+        document = {"kind": "model", **asdict(self)}
+        document["num_nodes"] = sum(self.ops.values())
+        document["nodes"] = [asdict(node) | {"rank": node.rank} for node in self.nodes]
+        del document["backend"]["problems"]  # they are among the others
+        return jsonable(document)  # type: ignore[no-any-return]
+
+    def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+        """Return the inspection as text for a terminal of this width."""
+        return render_model(self, width, color)
+
 
 _MAX_NAMED_NODES = 4
+
+
 _SHA_DIGITS = 12
 
 

@@ -1,22 +1,77 @@
-"""The text of an engine's inspection."""
+"""What `trtconv inspect` says of an engine: the record, its JSON and its text."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from trtconv.decisions import Decision
-from trtconv.inspection.model_rendering import outcome
+from trtconv.engine.inspector_json import Layer
+from trtconv.engine.live_engine import EngineTensor
+from trtconv.inspection.inspected_file import FileIdentity
+from trtconv.inspection.model_report import outcome
 from trtconv.reports.build_report import describe_precision
-from trtconv.reports.tables import Column, Facts, Table, render
+from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render
 from trtconv.reports.text import format_size
-from trtconv.shapes import format_dims
+from trtconv.shapes import ShapeRange, format_dims
 
-if TYPE_CHECKING:
-    from trtconv.engine.inspector_json import Layer
-    from trtconv.engine.live_engine import EngineTensor, ProfileRange
-    from trtconv.inspection.engine_inspection import EngineInspection, Match
+
+@dataclass(frozen=True)
+class Match:
+    """Something that the engine was built with, and what is here; `matches` is None where one of them is unknown."""
+
+    what: str
+    built_with: str | None
+    here: str | None
+    matches: bool | None
+
+
+@dataclass(frozen=True)
+class PluginNeed:
+    """One plugin library that the engine needs, and whether this one is here."""
+
+    plugins: Sequence[str]
+    file: str | None
+    is_found: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class EngineInspection:
+    """The result of `inspect_engine`. `layers` and `device_memory_bytes` are None where the engine was not loaded."""
+
+    file: FileIdentity
+    backend: str
+    version: str | None
+    manifest: Mapping[str, Any] | None
+    tensors: Sequence[EngineTensor]
+    num_profiles: int | None
+    layers: Sequence[Layer] | None
+    device_memory_bytes: int | None
+    matches: Sequence[Match]
+    plugins: PluginNeed | None
+    decisions: Sequence[Decision]
+    warnings: Sequence[str]
+    not_loaded_because: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the inspection in the types of JSON, as docs/inspect.md describes it."""
+        document = {"kind": "engine", **asdict(self), "is_loaded": self.not_loaded_because is None}
+        for tensor in document["tensors"]:
+            for given in tensor["profiles"]:
+                given["is_values"] = given.pop("kind") == "values"
+        if self.layers is not None:
+            document["layers"] = [
+                asdict(layer) | {"precision": layer.precision, "formats": layer.formats} for layer in self.layers
+            ]
+        return document
+
+    def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+        """Return the inspection as text for a terminal of this width."""
+        return render_engine(self, width, color)
+
 
 _SHA_DIGITS = 12
 
@@ -120,6 +175,6 @@ def _dims(tensor: EngineTensor) -> list[int | None]:
     return [None if dim < 0 else dim for dim in tensor.shape]
 
 
-def _range_end(given: ProfileRange, sizes: Sequence[int]) -> str:
+def _range_end(given: ShapeRange, sizes: Sequence[int]) -> str:
     """Return a shape, or the values of a shape tensor in brackets."""
-    return "[" + ",".join(map(str, sizes)) + "]" if given.is_values else format_dims(sizes)
+    return "[" + ",".join(map(str, sizes)) + "]" if given.kind == "values" else format_dims(sizes)

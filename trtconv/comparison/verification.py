@@ -7,7 +7,8 @@ from typing import Any
 from trtconv.comparison.default_precision import built_precision
 from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import require_polygraphy
-from trtconv.comparison.running import compare
+from trtconv.comparison.running import run_both
+from trtconv.comparison.tolerance import TOLERANCE
 from trtconv.config import BuildConfig
 from trtconv.engine.backends import Backend
 from trtconv.errors import AccuracyError, BackendError
@@ -16,7 +17,6 @@ from trtconv.inputs.made_inputs import DEFAULT_SETS, input_specs, make_inputs, s
 from trtconv.model.exact_norms import exact_reference
 from trtconv.model.model_io import Model
 from trtconv.progress import Progress
-from trtconv.tolerances import TOLERANCE
 
 
 def require_verifiable(backend: Backend) -> None:
@@ -42,7 +42,7 @@ def verify(model: Model, loaded: Any, config: BuildConfig, progress: Progress) -
         sets = make_inputs(specs, choices, num_sets=DEFAULT_SETS)
     feeds, labels = [each.feed for each in sets], [each.label for each in sets]
     reference = exact_reference(model.proto, model.path)
-    report = compare(reference, loaded, feeds, TOLERANCE[precision], labels=labels, progress=progress)
+    report = run_both(reference, loaded, feeds, TOLERANCE[precision], labels=labels, progress=progress)
     if not report.passed:
         worst = report.worst
         error = worst.problem or f"max|error| is {worst.relative_error:.2g} of max|y|, allowed {worst.tolerance}"

@@ -1,0 +1,38 @@
+"""`trtconv inspect`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trtconv.cli.console import print_report
+from trtconv.cli.options import common_options, keep_native_option
+
+
+@click.command()
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE")
+@click.option("--diff", is_flag=True, help="Hold two models, or two engines, against each other.")
+@click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
+              help="Whose parser checks a model's ops.")  # fmt: skip
+@keep_native_option
+@common_options
+def inspect(
+    files: tuple[Path, ...], diff: bool, backend: Any, keep_native: tuple[str, ...], as_json: bool, debug: bool
+) -> None:
+    """Show what is in a model or an engine.
+
+    Of a model: what would become of each InstanceNormalization and Pad, and why. Of an engine: what it needs, and its
+    layers where a GPU is at hand. It writes nothing.
+
+    \b
+    Example:
+      trtconv inspect model.onnx
+    """
+    from trtconv import inspection
+    from trtconv.reports import tables
+
+    report = inspection.inspect_files(files, compare=diff, keep_native=keep_native, backend=backend)
+    print_report(report, as_json, **tables.style_for(sys.stdout))

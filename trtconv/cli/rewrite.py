@@ -1,0 +1,43 @@
+"""`trtconv rewrite`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trtconv.cli.console import print_report
+from trtconv.cli.options import FILE, common_options, keep_native_option, quiet_option
+
+
+@click.command()
+@click.argument("model", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="File of the rewritten model.")
+@keep_native_option
+@click.option("--no-functions", is_flag=True, help="Leave the ONNX functions out, for TensorRT's parsers before 10.7.")
+@click.option("-v", "--verbose", is_flag=True, help="Name every node.")
+@quiet_option
+@common_options
+def rewrite(
+    model: Path,
+    output: Path,
+    keep_native: tuple[str, ...],
+    no_functions: bool,
+    verbose: bool,
+    quiet: bool,
+    as_json: bool,
+    debug: bool,
+) -> None:
+    """Rewrite a MODEL for the plugins, without a build.
+
+    The result still runs in ONNX Runtime: it carries an ONNX function for each custom op. TensorRT's parsers before
+    10.7, trtexec's among them, prefer those functions to the plugins.
+
+    \b
+    Example:
+      trtconv rewrite model.onnx -o rewritten.onnx
+    """
+    from trtconv import convert
+
+    report = convert.rewrite(model, output, keep_native=keep_native, functions=not no_functions)
+    print_report(report, as_json, quiet=quiet, verbose=verbose)

@@ -1,0 +1,88 @@
+"""From a model as it was read to the model that TensorRT gets: passes, decisions, precision; and the same as built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import onnx
+
+from trtconv import decisions
+from trtconv.config import BuildConfig
+from trtconv.decisions import Decision
+from trtconv.inputs.input_files import read_feeds
+from trtconv.model import checking, model_io, walking
+from trtconv.model.model_io import Model
+from trtconv.passes import run_passes
+from trtconv.passes.base import PassContext
+from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
+from trtconv.precision.calibration import Arrays, make_feeds
+from trtconv.reports.build_report import RewriteReport
+
+
+def prepare_as_built(
+    model_path: Path, content: Mapping[str, Any], feeds: Sequence[Arrays] = ()
+) -> tuple[onnx.ModelProto, list[KeptNode]]:
+    """Return a model prepared as a manifest says, and its nodes that stay fp32.
+
+    `feeds` stand for the calibration of the build, whose inputs no manifest holds: what stayed fp32 stays so.
+    """
+    options = content["options"]
+    model = model_io.load(model_path, inline_plugins=options["ops"] == "native")
+    chosen = {entry["node"]: entry["reason"] for entry in content["decisions"] if entry["became"] is None}
+    proto, _ = run_and_check(model, PassContext(model.opset, model_path.parent, chosen_native=chosen))
+    if options["precision"] is None:
+        return proto, []
+    kept = [entry["node"] for entry in content["kept_fp32"]]
+    return convert_precision(
+        proto, model_path, PrecisionOptions(options["precision"], kept, options["io_types"]), feeds
+    )
+
+
+def native_reason_of(config: BuildConfig, supports_plugins: bool) -> str | None:
+    """Return why every operator stays native, or None when plugins are to be used."""
+    if not supports_plugins:
+        return "TensorRT-RTX supports no plugins"
+    return "asked for by --ops native" if config.ops == "native" else None
+
+
+def prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tuple[onnx.ModelProto, RewriteReport]:
+    """Do to the model what `config` asks for, and write or obey the decision file."""
+    path = config.decisions
+    is_given = path is not None and path.exists()
+    wanted = decisions.read(path) if path is not None and is_given else {}
+    chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
+    context = PassContext(model.opset, model.path.parent, config.keep_native, native_reason, chosen)
+    proto, report = run_and_check(model, context)
+    if path is not None and is_given:
+        decisions.require_obeyed(path, wanted, report.decisions)
+    elif path is not None:
+        decisions.write(path, model.path, report.decisions)
+    if config.precision is None:
+        return proto, report
+    options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
+    proto, kept = convert_precision(proto, model.path, options, _calibration_feeds(proto, config))
+    kept_fp32 = tuple(Decision(node.address, node.op, "fp32", node.reason) for node in kept)
+    return proto, RewriteReport(**(vars(report) | {"precision": config.precision, "kept_fp32": kept_fp32}))
+
+
+def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict[str, npt.NDArray[Any]]]:
+    """Return the input sets to judge fp16 by: the user's, or made ones of the first profile's usual shapes."""
+    if config.precision != "fp16":
+        return []
+    if not config.calibration:
+        profile = config.profiles[0] if config.profiles else {}
+        return make_feeds(proto, {name: shape.opt for name, shape in profile.items() if shape.kind == "shape"})
+    return read_feeds(config.calibration, walking.describe_inputs(proto).keys())
+
+
+def run_and_check(model: Model, context: PassContext) -> tuple[onnx.ModelProto, RewriteReport]:
+    """Run the passes and check what they made."""
+    num_nodes = sum(1 for _ in walking.walk_nodes(model.proto.graph))
+    run_passes(model.graph, context)
+    proto = model_io.to_proto(model)
+    warning = checking.check(proto, model.proto)
+    warnings = () if warning is None else (warning,)
+    return proto, RewriteReport(model.path, model.opset, num_nodes, tuple(context.decisions), warnings)
