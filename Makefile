@@ -42,7 +42,7 @@ bench: $(INSTALLED)
 
 # Part of `make test` and `make test-gpu`; tests that need a GPU skip where there is none.
 accuracy: $(INSTALLED)
-	$(BIN)/python -m pytest tests/test_compare_models.py tests/plugins/test_host_every_case.py \
+	$(BIN)/python -m pytest tests/comparison/test_compare_models.py tests/plugins/test_host_every_case.py \
 		tests/gpu/test_compare.py tests/gpu/test_engine_accuracy.py $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
@@ -57,8 +57,8 @@ format: $(INSTALLED)
 	$(BIN)/clang-format -i $(CPP) $(EXAMPLES_CPP)
 
 golden: $(INSTALLED)
-	$(BIN)/python -m tests.golden
-	$(BIN)/python -m tests.inspection_cases
+	$(BIN)/python -m tests.support.golden
+	$(BIN)/python -m tests.support.inspection_cases
 
 $(INSTALLED): pyproject.toml CMakeLists.txt $(CPP) $(wildcard build_backend/*.py plugins_cuda/cmake/* plugins_cuda/CMakeLists.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

@@ -14,7 +14,7 @@ import pytest
 from onnx import numpy_helper
 
 import trtconv
-from tests.command_line import OPSET_17, contents, write_model
+from tests.support.command_line import OPSET_17, contents, write_model
 from trtconv import BuildConfig, ShapeRange, files
 from trtconv.errors import ConfigError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import contents
+from tests.support.command_line import contents
 from trtconv import files
 from trtconv.errors import BackendError, ConfigError, TrtconvError
 

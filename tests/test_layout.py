@@ -16,8 +16,8 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "trtconv"
 MAX_LINES = 350
 
-# The files, or all files of the packages, that may import a library; engine.py alone also imports the two TensorRT
-# modules by name.
+# The files, or all files of the packages, that may import a library; engine/backends.py alone also imports the two
+# TensorRT modules by name.
 DOORS = {
     "tensorrt": {"engine", "plugins"},
     "tensorrt_rtx": {"engine", "plugins"},
@@ -29,30 +29,21 @@ DOORS = {
     "PIL": {"inputs.input_files"},
     "onnxruntime": {"passes.constant_values", "model.onnx_session"},
 }
-# From the command down to what knows nothing of the others. A file imports from its own row or a lower one.
+# From the command down to what knows nothing of the others. A module imports from lower rows, or from its own room.
 LAYERS = (
     {"__main__"},
     {"cli"},
-    {"accuracy"},
-    {"bisection"},
-    {"convert", "benchmark", "inspection", "doctor"},
-    {"verification"},
+    {"benchmark", "inspection", "doctor"},
+    {"convert"},
     {"comparison"},
-    {"passes", "engine", "plugins", "model"},
-    {
-        "ops",
-        "plugin_library",
-        "config",
-        "errors",
-        "shapes",
-        "decisions",
-        "reports",
-        "progress",
-        "files",
-        "gpu",
-        "manifest",
-    },
+    {"preparation"},
+    {"engine"},
+    {"passes", "precision", "plugins", "inputs", "reports", "manifest"},
+    {"model", "decisions", "config"},
+    {"ops", "gpu", "shapes", "files"},
+    {"errors", "progress", "installed"},
 )
+ROOT = "__init__"  # the package itself: its public names are imported when they are first used
 
 
 def module_files() -> dict[str, Path]:
@@ -68,8 +59,8 @@ MODULES = module_files()
 
 
 def imports(module: str) -> Iterator[str]:
-    """Yield what a module imports when it runs, wherever in it; of `from a import b` both `a` and `a.b`."""
-    for node in walk_running_code(ast.parse(MODULES[module].read_text())):
+    """Yield what a module imports, wherever in it, for types too; of `from a import b` both `a` and `a.b`."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -79,24 +70,15 @@ def imports(module: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def walk_running_code(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield every node but what stands under `if TYPE_CHECKING:`."""
-    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-        return
-    yield node
-    for child in ast.iter_child_nodes(node):
-        yield from walk_running_code(child)
-
-
 def own_imports(module: str) -> set[str]:
     """Return which modules a module imports, its own package aside: `from trtconv.doctor import probe` means probe."""
     names = {name.removeprefix("trtconv.") for name in imports(module) if name.startswith("trtconv.")}
     return {name for name in names if name in MODULES and not f"{module}.".startswith(f"{name}.")}
 
 
-def layer_of(module: str) -> int | None:
-    top = module.split(".")[0]
-    return next((index for index, layer in enumerate(LAYERS) if top in layer), None)
+def layer_of(module: str) -> int:
+    room = module.split(".")[0]
+    return next(index for index, layer in enumerate(LAYERS) if room in layer)
 
 
 @pytest.mark.parametrize("library", DOORS)
@@ -111,13 +93,16 @@ def test_only_the_door_names_a_tensorrt_module() -> None:
     assert users <= {"engine.backends", "__init__", "doctor.probe"}
 
 
-def test_imports_go_down() -> None:
-    for module in MODULES:
-        own = layer_of(module)
-        for imported in own_imports(module):
-            below = layer_of(imported)
-            if own is not None and below is not None:
-                assert own <= below, f"{module} imports {imported}"
+def test_every_module_has_its_layer() -> None:
+    rooms = {module.split(".")[0] for module in MODULES} - {ROOT}
+    assert sorted(rooms) == sorted(room for layer in LAYERS for room in layer)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {ROOT}))
+def test_imports_go_down(module: str) -> None:
+    for imported in own_imports(module):
+        is_same_room = imported.split(".")[0] == module.split(".")[0]
+        assert is_same_room or layer_of(module) < layer_of(imported), f"{module} imports {imported}"
 
 
 def test_imports_have_no_cycle() -> None:

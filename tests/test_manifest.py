@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.command_line import write_model
+from tests.support.command_line import write_model
 from trtconv import BuildConfig, build
 from trtconv.manifest import FORMAT, manifest_path, read_manifest
 from trtconv.shapes import parse_shape_option

@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from tests.command_line import run_command
+from tests.support.command_line import run_command
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.equivalence import rewrite_file
+from tests.support.equivalence import rewrite_file
 from trtconv.model.walking import walk_nodes
 
 MAX_SECONDS = 3.0

@@ -9,7 +9,7 @@ from tests.gpu.cuda_torch import torch
 from tests.gpu.kernel_library import FORMAT_LINEAR, KernelLibrary, Tensor, dtype_name
 from tests.gpu.kernel_tensors import POISON, guarded_tensor, guards_are_intact, to_numpy
 from tests.gpu.layouts import from_layout, to_layout
-from tests.references import instance_norm_reference, worst_excess
+from tests.support.references import instance_norm_reference, worst_excess
 
 EPSILON = 1e-5
 

@@ -15,7 +15,7 @@ from polygraphy.backend.trt import TrtRunner
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.plugin_trace import STEP_MARK
+from tests.support.plugin_trace import STEP_MARK
 from trtconv import load_engine, plugins
 
 SHAPES = [(1, 4, 16, 16), (2, 4, 16, 16), (4, 4, 16, 16)]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import COMMAND
 from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.gpu.networks import Network
+from tests.support.command_line import COMMAND
 from trtconv import BuildConfig, build, refit_engine
 from trtconv.comparison import compare
 from trtconv.comparison.tolerance import TOLERANCE

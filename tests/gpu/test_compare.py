@@ -13,11 +13,11 @@ import pytest
 
 import trtconv
 from models.make_models import make
-from tests.command_line import Result, contents, run
-from tests.comparison_models import write_network
-from tests.documented_json import assert_documented
 from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.gpu.test_engines import OPT_LEVEL_VARIABLE
+from tests.support.command_line import Result, contents, run
+from tests.support.comparison_models import write_network
+from tests.support.documented_json import assert_documented
 from trtconv import BuildConfig, CompareConfig
 from trtconv.engine import building
 from trtconv.errors import AccuracyError, BackendError

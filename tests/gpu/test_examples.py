@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import environment
 from tests.gpu.needs import TENSORRT_ON_GPU
+from tests.support.command_line import environment
 from trtconv.plugins import library as plugin_library
 
 pytestmark = TENSORRT_ON_GPU

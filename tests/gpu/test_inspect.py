@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import write_model
-from tests.documented_json import assert_documented
 from tests.gpu.needs import TENSORRT_ON_GPU
+from tests.support.command_line import write_model
+from tests.support.documented_json import assert_documented
 from trtconv import BuildConfig, build, doctor
 from trtconv.inspection import diff, inspect, inspect_engine
 from trtconv.shapes import parse_profiles

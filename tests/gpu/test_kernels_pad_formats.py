@@ -18,7 +18,7 @@ from tests.gpu.kernel_library import (
 )
 from tests.gpu.kernel_tensors import guarded_tensor, guards_are_intact, to_numpy
 from tests.gpu.layouts import CHANNELS, from_layout, to_layout
-from tests.references import reflect_pad_reference
+from tests.support.references import reflect_pad_reference
 
 pytestmark = pytest.mark.gpu
 

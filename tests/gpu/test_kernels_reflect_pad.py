@@ -11,7 +11,7 @@ import pytest
 from tests.gpu.cuda_torch import torch
 from tests.gpu.kernel_library import KernelLibrary, Tensor, padded_shape
 from tests.gpu.kernel_tensors import guarded_tensor, guards_are_intact, to_numpy
-from tests.references import reflect_pad_reference
+from tests.support.references import reflect_pad_reference
 
 pytestmark = pytest.mark.gpu
 

@@ -20,7 +20,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.gpu.needs import TENSORRT_ON_GPU
-from tests.references import InstanceNormReference, instance_norm_reference, worst_excess
+from tests.support.references import InstanceNormReference, instance_norm_reference, worst_excess
 from trtconv import BuildConfig, build, load_engine
 
 pytestmark = TENSORRT_ON_GPU

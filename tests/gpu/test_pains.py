@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests.gpu.needs import HAS_TENSORRT_AND_GPU, NEEDED
-from tests.references import instance_norm_reference, reflect_pad_reference, worst_excess
+from tests.support.references import instance_norm_reference, reflect_pad_reference, worst_excess
 from trtconv import load_engine, plugins
 from trtconv.plugins import library as plugin_library
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.gpu.needs import TENSORRT_ON_GPU
-from tests.plugin_trace import VARIABLE, document, documented, normalised, trace_lines
+from tests.support.plugin_trace import VARIABLE, document, documented, normalised, trace_lines
 from trtconv.gpu.driver import find_gpu
 
 pytestmark = TENSORRT_ON_GPU

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import environment
 from tests.gpu.sanitized_launches import CASES, SHORT
+from tests.support.command_line import environment
 from trtconv.gpu.driver import find_gpu
 
 SANITIZER = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"

@@ -17,7 +17,7 @@ from host_tools import pointer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.references import instance_norm_reference, worst_excess
+from tests.support.references import instance_norm_reference, worst_excess
 
 H100 = (132, 9, 232448)  # multiprocessors, major version, shared bytes of a block
 A100 = (108, 8, 166912)

@@ -27,11 +27,11 @@ from test_host_instance_norm import normalise_on_host
 from test_host_reflect_pad import PAD_SESSION, pad_on_host, pad_planes_on_host
 
 from models.make_models import make
-from tests.equivalence import rewrite, rewrite_file, seeded_inputs
-from tests.golden import Case, case_paths, read_case
-from tests.references import instance_norm_reference, reflect_pad_reference, worst_excess
-from tests.test_make_models import SMALL
-from tests.test_real_models import RUNS_NOWHERE, feeds_for, fetched_models, given_models
+from tests.models.test_make_models import SMALL
+from tests.passes.test_real_models import RUNS_NOWHERE, feeds_for, fetched_models, given_models
+from tests.support.equivalence import rewrite, rewrite_file, seeded_inputs
+from tests.support.golden import Case, case_paths, read_case
+from tests.support.references import instance_norm_reference, reflect_pad_reference, worst_excess
 from trtconv.model import functions
 from trtconv.model.onnx_session import open_session
 from trtconv.ops import CUSTOM_OPS

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 
-from tests.references import instance_norm_reference, worst_excess
+from tests.support.references import instance_norm_reference, worst_excess
 
 FloatArray = npt.NDArray[np.float32]
 

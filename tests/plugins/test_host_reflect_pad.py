@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 
-from tests.references import reflect_pad_reference
+from tests.support.references import reflect_pad_reference
 
 PAD_SESSION = session_of("Pad", {"x": TensorProto.INT32, "pads": TensorProto.INT64}, mode="reflect")
 

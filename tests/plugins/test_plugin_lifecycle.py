@@ -11,7 +11,7 @@ import pytest
 from host_compiler import compile_cpp
 
 from tests.gpu.kernel_library import library_path
-from tests.plugin_trace import DOCUMENT, MARK, VARIABLE, calls_of, document, documented, normalised, trace_lines
+from tests.support.plugin_trace import DOCUMENT, MARK, VARIABLE, calls_of, document, documented, normalised, trace_lines
 
 pytestmark = pytest.mark.skipif(not library_path().exists(), reason="the plugin library is not built")
 

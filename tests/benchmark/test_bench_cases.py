@@ -1,0 +1,66 @@
+"""What `trtconv bench --ops` times: its cases, their values, and the calls into the plugin library."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.bench_fakes import CASES, PAD, SMALL
+from trtconv.benchmark import cases
+from trtconv.benchmark.cases import select_cases
+from trtconv.benchmark.kernels import NORM_DTYPES, Tensors, load_kernels
+from trtconv.errors import BackendError, ConfigError
+
+
+def test_case_names_and_patterns() -> None:
+    everything = select_cases(())
+    assert len({case.name for case in everything}) == len(everything) >= 45
+    assert {case.dtype for case in everything if case.op == "ReflectPad"} == {"fp32", "fp16", "int8"}
+    assert {case.tensorrt_format for case in everything} == {None, "HWC", "HWC8", "DHWC8", "CHW32"}
+    chosen = select_cases(("InstanceNorm/*/fp16/*", "ReflectPad/*+512/int8/*"))
+    assert {case.op for case in chosen} == {"InstanceNorm", "ReflectPad"}
+    assert [case.shape for case in chosen if case.op == "ReflectPad"] == [(1, 256, 44100)]
+    with pytest.raises(ConfigError, match="no case matches 'LayerNorm"):
+        select_cases(("*", "LayerNorm*"))
+
+
+def test_the_real_library_takes_the_calls_as_they_are_made() -> None:
+    """Needs no GPU: an empty tensor enqueues nothing, and wrong arguments are told apart."""
+    try:
+        library, _ = load_kernels()
+    except BackendError:
+        pytest.skip("the plugin library is not compiled")
+    for case in (SMALL, replace(SMALL, dtype="bf16"), PAD):
+        empty = replace(case, shape=(0, *case.shape[1:]))
+        library.bind(empty, Tensors(256, 512, 1024, 2048, 4096))(0)
+        with pytest.raises(BackendError, match="launcher status -3"):
+            library.bind(case, Tensors(0, 0))(0)
+    resident, split = (replace(SMALL, shape=(2, 3, size)) for size in (64, 1 << 22))
+    assert library.workspace_bytes(split) > library.workspace_bytes(resident) == 0
+    assert library.workspace_bytes(PAD) == 0
+
+
+def test_numbers_are_those_of_the_header() -> None:
+    header = (Path(__file__).parents[2] / "plugins_cuda" / "trtconv_kernels.h").read_text()
+    layouts = {name.lower(): int(number) for name, number in re.findall(r"TRTCONV_FORMAT_(\w+) (\d+)", header)}
+    assert layouts
+    assert layouts.items() <= cases.LAYOUTS.items()
+    names = {"FLOAT32": "fp32", "FLOAT16": "fp16", "BFLOAT16": "bf16"}
+    assert {
+        names[name]: int(number) for name, number in re.findall(r"TRTCONV_(B?FLOAT\d+) (\d+)", header)
+    } == NORM_DTYPES
+    assert "#define TRTCONV_ERROR_TYPE (-2)" in header
+
+
+def test_made_values_hide_no_mistake() -> None:
+    for case in CASES:
+        values = cases.make_values(case)
+        assert values.x.shape == case.shape
+        slices = {values.x[n, c].tobytes() for n in range(case.shape[0]) for c in range(case.shape[1])}
+        assert len(slices) == case.shape[0] * case.shape[1], "no two slices are alike"
+        if values.scale is not None:
+            assert abs(float(values.x.astype(np.float64).mean())) > 1, "the mean matters"

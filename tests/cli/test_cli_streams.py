@@ -1,0 +1,114 @@
+"""Interrupts end a build at once and leave no file; closed and full streams harm neither the work nor the exit code."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import onnx
+import pytest
+
+from models import make_models
+from tests.support.command_line import COMMAND, RTX, Result, contents, environment, run_command, write_model
+
+INTERRUPT_SECONDS = 2.0
+
+
+@pytest.fixture(scope="module")
+def slow_build(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The arguments of a build that would take 15 s: TensorRT-RTX needs one second for each profile."""
+    path = tmp_path_factory.mktemp("slow") / "cyclegan.onnx"
+    onnx.save(make_models.make("cyclegan", channels=4, height=24, width=32, dynamic=True), path)
+    shapes = [f"--shape=image=1x3x{size}x{size}:1x3x{size + 8}x{size + 8}:1x3x64x64" for size in range(16, 48, 2)]
+    return ["build", str(path), *RTX, *(word for shape in shapes for word in ("--profile", shape))]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_ends_at_once(tmp_path: Path, slow_build: list[str], number: signal.Signals) -> None:
+    output = tmp_path / "out.engine"
+    output.write_bytes(b"older engine")
+    before = contents(tmp_path)
+    command = [*COMMAND, *slow_build, "-o", str(output), "--json"]
+    process = subprocess.Popen(
+        [*command, "-v"], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Compiler backend is used during engine build" in line:
+            break
+    time.sleep(1)  # now the builder compiles
+    start = time.monotonic()
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    seconds = time.monotonic() - start
+    assert process.returncode == 130
+    assert seconds < INTERRUPT_SECONDS
+    assert stderr.strip().splitlines()[-1] == "error: the build was interrupted, no engine was written"
+    assert '"exit_code": 130' in stdout
+    assert contents(tmp_path) == before
+
+
+def test_an_interrupt_before_the_build_ends_at_once(tmp_path: Path) -> None:
+    write_model(tmp_path, "static")
+    code = "import os, signal, sys, trtconv.engine.backends as e; from trtconv.cli import main\n"
+    code += "e.select_backend = lambda config: os.kill(os.getpid(), signal.SIGINT)\nmain(sys.argv[1:])"
+    command = [COMMAND[0], "-c", code, "build", "static.onnx"]
+    result = run_command(command, cwd=tmp_path)
+    assert result.exit_code == 130
+    assert result.error == "interrupted"
+    assert os.listdir(tmp_path) == ["static.onnx"]
+
+
+def shell(folder: Path, line: str) -> Result:
+    """Run a line of bash in which `trtconv` is the command; the exit code is the first program's of a pipe."""
+    function = f'trtconv() {{ {shlex.join(COMMAND)} "$@"; }}'
+    script = f"{function}\n{line}\nexit ${{PIPESTATUS[0]}}"
+    return run_command(["bash", "-c", script], cwd=folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "exit_code"),
+    [
+        ("trtconv --help | true", 0),
+        ("trtconv build static.onnx --backend tensorrt-rtx | true", 0),
+        ("trtconv build static.onnx --backend tensorrt-rtx --json | true", 0),
+        ("trtconv build static.onnx --backend tensorrt-rtx -v 2>&1 | head -n 1", 0),
+        ("trtconv build static.onnx --backend tensorrt-rtx -v 2>/dev/full", 0),
+        ("trtconv build static.onnx --backend tensorrt-rtx >&- 2>&-", 0),
+        ("trtconv --help >&-", 0),
+        ("trtconv build no_such.onnx 2>&-", 2),
+        ("trtconv build no_such.onnx 2>&1 | true", 2),
+        ("trtconv build no_such.onnx --json | true", 2),
+        ("trtconv build static.onnx --backend tensorrt-rtx >/dev/full", 4),
+    ],
+)
+def test_closed_and_full_streams(tmp_path: Path, line: str, exit_code: int) -> None:
+    write_model(tmp_path, "static")
+    result = shell(tmp_path, line)
+    assert result.exit_code == exit_code
+    assert "Exception ignored" not in result.stderr
+    assert "Traceback" not in result.stderr
+    if "static" in line:
+        assert (tmp_path / "static.engine.json").is_file()
+
+
+def test_a_closed_standard_error_does_not_spill_into_the_document(tmp_path: Path) -> None:
+    result = shell(tmp_path, "trtconv build no_such.onnx --json 2>&-")
+    assert result.document["error"]["exit_code"] == 2
+
+
+def test_what_native_libraries_print_stays_out_of_the_document(tmp_path: Path) -> None:
+    """onnx.checker prints a warning of its experimental operators to standard output."""
+    text = '{ a = ImageScaler<bias=[0.0], scale=1.0>(x)  y = Pad<mode="reflect", pads=[0,0,1,1,0,0,1,1]>(a) }'
+    model = onnx.parser.parse_model(
+        f'<ir_version: 3, opset_import: ["": 7]> g (float[1,1,8,8] x) => (float[1,1,10,10] y) {text}'
+    )
+    onnx.save(model, tmp_path / "old.onnx")
+    result = shell(tmp_path, "trtconv rewrite old.onnx -o new.onnx --json")
+    assert result.exit_code == 0, result.stderr
+    assert result.document["num_rewritten"] == 1
+    assert "experimental" in result.stderr

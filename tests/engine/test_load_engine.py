@@ -1,0 +1,226 @@
+"""Loading an engine: what is wrong with the file, the package, the GPU or the library is said, and nothing crashes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.support.command_line import write_model
+from trtconv import BuildConfig, build, load_engine
+from trtconv.engine import backends
+from trtconv.errors import BackendError, ConfigError, ModelError
+from trtconv.gpu import driver
+from trtconv.gpu.driver import Gpu
+from trtconv.plugins import library as plugin_library
+
+H100 = Gpu("NVIDIA H100", "sm_90", "13.0")
+RTX_4090 = Gpu("NVIDIA RTX 4090", "sm_89", "13.0")
+
+
+class FakeTensorRT:
+    """Stands for the package `tensorrt`, which does not work without a GPU; its runtime loads `loads`."""
+
+    __version__ = "10.6.0"
+
+    class ILogger:
+        Severity = SimpleNamespace(ERROR="error", INTERNAL_ERROR="internal", VERBOSE="verbose")
+
+    def __init__(self, loads: Any) -> None:
+        self.loads = loads
+        self.libraries: list[str] = []
+
+    def Runtime(self, logger: Any) -> Any:  # noqa: N802 - TensorRT's name
+        if self.loads is None:
+            logger.log("error", "the cause\n  of it")
+            logger.log("error", "its consequence")
+        return SimpleNamespace(deserialize_cuda_engine=lambda data: self.loads)
+
+    def get_plugin_registry(self) -> Any:
+        def load_library(path: str) -> object:
+            self.libraries.append(path)
+            return object()
+
+        return SimpleNamespace(get_creator=lambda *args: None, load_library=load_library)
+
+
+@pytest.fixture
+def tensorrt(monkeypatch: pytest.MonkeyPatch) -> FakeTensorRT:
+    """An installed TensorRT beside an H100."""
+    fake = FakeTensorRT(loads="the engine")
+    monkeypatch.setattr(backends, "import_backend", lambda key: fake)
+    monkeypatch.setattr(driver, "find_gpu", lambda: H100)
+    monkeypatch.setattr(backends, "_is_installed", lambda distribution: distribution == "tensorrt_cu12_bindings")
+    return fake
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    """What looks like a plan of TensorRT, without a manifest."""
+    path = tmp_path / "model.engine"
+    path.write_bytes(b"ftrt" + bytes(100))
+    return path
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "plugins.so"
+    path.write_bytes(b"library")
+    monkeypatch.setenv(plugin_library.ENVIRONMENT_VARIABLE, str(path))
+    return path
+
+
+def write_manifest(plan: Path, text: str) -> None:
+    plan.with_name(plan.name + ".json").write_text(text)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load_engine(tmp_path / "no.engine")
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load_engine(tmp_path)
+
+
+def test_no_engine(tmp_path: Path) -> None:
+    for content in (b"", b"ftr", b"<html>"):
+        path = tmp_path / "x.engine"
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match="is not a TensorRT engine"):
+            load_engine(path)
+
+
+def test_a_package_that_is_not_installed(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "import_backend", lambda key: None)
+    with pytest.raises(BackendError, match="needs TensorRT, which is not installed") as caught:
+        load_engine(plan)
+    assert "pip install 'trtconv[tensorrt]'" in (caught.value.hint or "")
+
+
+def test_no_gpu_is_told_before_tensorrt_crashes(
+    plan: Path, tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "find_gpu", lambda: None)
+    with pytest.raises(BackendError, match="no CUDA device answers"):
+        load_engine(plan)
+
+
+def test_a_driver_that_is_too_old_is_told_before_tensorrt_crashes(
+    plan: Path, tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "find_gpu", lambda: Gpu("NVIDIA V100", "sm_70", "11.8"))
+    with pytest.raises(BackendError, match=r"needs a driver for CUDA 12, the driver here runs CUDA 11.8"):
+        load_engine(plan)
+    with pytest.raises(BackendError, match="needs a driver for CUDA 12"):
+        backends.select_backend(BuildConfig(backend="tensorrt"))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "is_loaded"),
+    [
+        (None, True),
+        ('{"plugins": [], "made by": "another program"}', True),
+        ('{"trtconv": "0.1", "plugins": []}', False),
+        ('{"trtconv": "0.1", "plugins": ["trtconv::ReflectPad version 1"]}', True),
+        ("?", True),
+    ],
+)
+def test_the_plugin_library_is_loaded_where_it_is_needed(
+    plan: Path, tensorrt: FakeTensorRT, library: Path, manifest: str | None, is_loaded: bool
+) -> None:
+    if manifest is not None:
+        write_manifest(plan, manifest)
+    assert load_engine(plan) == "the engine"
+    assert tensorrt.libraries == ([str(library)] if is_loaded else [])
+
+
+def test_a_missing_library_is_an_error_only_where_it_is_needed(
+    plan: Path, tensorrt: FakeTensorRT, library: Path
+) -> None:
+    library.unlink()
+    assert load_engine(plan) == "the engine"
+    write_manifest(plan, '{"trtconv": "0.1", "plugins": ["trtconv::ReflectPad version 1"]}')
+    with pytest.raises(BackendError, match=r"plugin library was not found; searched: .*plugins.so"):
+        load_engine(plan)
+
+
+def test_an_engine_without_a_manifest_tells_where_the_library_was_searched(
+    plan: Path, tensorrt: FakeTensorRT, library: Path
+) -> None:
+    library.unlink()
+    tensorrt.loads = None
+    with pytest.raises(BackendError, match="cannot load it: the cause of it") as caught:
+        load_engine(plan)
+    assert (caught.value.hint or "").startswith("if it holds plugins of trtconv: the plugin library was not found")
+    assert str(library) in (caught.value.hint or "")
+
+
+def test_a_library_that_does_not_load_says_why(
+    plan: Path, tensorrt: FakeTensorRT, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = SimpleNamespace(get_creator=lambda *args: None, load_library=lambda path: None)
+    monkeypatch.setattr(tensorrt, "get_plugin_registry", lambda: registry)
+    write_manifest(plan, '{"trtconv": "0.1", "plugins": ["trtconv::ReflectPad version 1"]}')
+    with pytest.raises(BackendError, match=r"does not load the plugin library: .*(too short|invalid ELF)"):
+        load_engine(plan)
+
+
+def test_a_truncated_engine_is_told_by_its_manifest(plan: Path, tensorrt: FakeTensorRT) -> None:
+    write_manifest(plan, '{"trtconv": "0.1", "plugins": [], "engine": {"bytes": 2000}}')
+    with pytest.raises(ModelError, match="has 104 bytes, 2000 were written"):
+        load_engine(plan)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "gpu", "hint"),
+    [
+        (
+            '{"trtconv": "0.1", "plugins": [], "backend_version": "10.9.0"}',
+            H100,
+            "built with version 10.9.0, here is 10.6.0",
+        ),
+        ('{"trtconv": "0.1", "plugins": [], "gpu_arch": "sm_89"}', H100, "built for sm_89, this GPU is sm_90"),
+        ('{"trtconv": "0.1", "plugins": [], "gpu_arch": "sm_89"}', RTX_4090, "build it again"),
+    ],
+)
+def test_an_engine_that_does_not_load_says_why(
+    plan: Path, tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch, manifest: str, gpu: Gpu, hint: str
+) -> None:
+    monkeypatch.setattr(driver, "find_gpu", lambda: gpu)
+    tensorrt.loads = None
+    write_manifest(plan, manifest)
+    with pytest.raises(BackendError, match=r"TensorRT 10.6.0 cannot load it: the cause of it$") as caught:
+        load_engine(plan)
+    assert hint in (caught.value.hint or "")
+
+
+def test_an_rtx_engine_without_a_gpu_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    if driver.find_gpu() is not None:
+        pytest.skip("there is a GPU")
+    report = build(write_model(tmp_path, "static"), BuildConfig(backend="tensorrt-rtx"))
+    with pytest.raises(BackendError, match=r"cannot load it: .*CUDA driver") as caught:
+        load_engine(report.engine)
+    assert caught.value.hint == "no CUDA device answers; check: nvidia-smi"
+    report.manifest_path.unlink()
+    report.engine.write_bytes(report.engine.read_bytes()[:-100])
+    with pytest.raises(BackendError, match=r"cannot load it: .*Serialization assertion"):
+        load_engine(report.engine)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "note"), [(H100, "TensorRT-RTX does not run on this GPU (NVIDIA H100, sm_90)"), (RTX_4090, None)]
+)
+def test_rtx_says_when_this_gpu_cannot_run_it(monkeypatch: pytest.MonkeyPatch, gpu: Gpu, note: str | None) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr(driver, "find_gpu", lambda: gpu)
+    backend, notes = backends.select_backend(BuildConfig(backend="tensorrt-rtx"))
+    assert backend.arch == "sm_89"
+    assert [text[: len(note or "")] for text in notes] == ([note] if note else [])
+
+
+def test_options_of_the_other_backend_are_refused(tensorrt: FakeTensorRT) -> None:
+    with pytest.raises(ConfigError, match="only TensorRT-RTX builds for another GPU") as caught:
+        backends.select_backend(BuildConfig(backend="tensorrt", gpu_arch="sm_89"))
+    assert caught.value.where == "--gpu-arch"

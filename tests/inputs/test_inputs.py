@@ -1,0 +1,258 @@
+"""Input sets: made ones fit the model and are seeded, those of users are read or refused by name."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from PIL import Image
+
+from tests.support.command_line import OPSET_17
+from trtconv.errors import ConfigError
+from trtconv.inputs.input_files import ImageRange, read_inputs
+from trtconv.inputs.made_inputs import ADVERSARIAL, InputSet, InputSpec, input_specs, make_inputs, shape_choices
+from trtconv.shapes import parse_profiles
+
+IMAGE = InputSpec("image", np.dtype(np.float32), (2, 3, 40, 60))
+
+
+def model(inputs: str) -> onnx.ModelProto:
+    return onnx.parser.parse_model(f"{OPSET_17} g ({inputs}) => (float[1] y) {{ y = Constant<value_floats=[1.0]>() }}")
+
+
+def make(inputs: str, *shapes: str | None, **options: Any) -> list[InputSet]:
+    proto = model(inputs)
+    all_shapes = options.pop("all_shapes", False)
+    return make_inputs(input_specs(proto), shape_choices(proto, parse_profiles(shapes), all_shapes), **options)
+
+
+def test_random_inputs_have_the_types_of_the_model() -> None:
+    (made,) = make("float16[4,5] a, int64[3] b, bool[8] c, uint8[2,2] d, double e")
+    dtypes = {name: values.dtype.name for name, values in made.feed.items()}
+    assert dtypes == {"a": "float16", "b": "int64", "c": "bool", "d": "uint8", "e": "float64"}
+    assert made.feed["a"].shape == (4, 5)
+    assert np.abs(made.feed["a"]).max() <= 1
+
+
+def test_each_profile_gets_its_sets_and_all_shapes_its_ends() -> None:
+    profiles = ("x=1x2:1x4:3x8", None, "x=5x5")
+    labels = [(made.label, made.feed["x"].shape) for made in make("float[N,M] x", *profiles)]
+    assert labels == [("random 1, profile 1", (1, 4)), ("random 1, profile 2", (5, 5))]
+    everything = make("float[N,M] x", *profiles, all_shapes=True, num_sets=2)
+    assert [made.feed["x"].shape for made in everything] == [*[(1, 4)] * 2, *[(1, 2)] * 2, *[(3, 8)] * 2, *[(5, 5)] * 2]
+    assert everything[2].label == "random 1, profile 1 min shapes"
+    assert len({made.label for made in everything}) == len(everything)
+
+
+def test_the_values_of_a_shape_tensor_are_those_given() -> None:
+    made = make("float[3] x, int64[2] sizes", "sizes=[1,2]:[3,4]:[5,6]", all_shapes=True)
+    assert [each.feed["sizes"].tolist() for each in made] == [[3, 4], [1, 2], [5, 6]]
+    assert made[0].feed["sizes"].dtype == np.int64
+    (scalar,) = make("int64 n", "n=[7]")
+    assert scalar.feed["n"].shape == ()
+    assert scalar.feed["n"] == 7
+    with pytest.raises(ConfigError, match="--shape sizes: 3 values, expected 2"):
+        make("int64[2] sizes", "sizes=[1,2,3]")
+
+
+def test_adversarial_inputs_are_what_they_say() -> None:
+    sets = {made.label: made.feed for made in make("float[2,3,50,50] x, float16[2,3,50,50] h", generator="adversarial")}
+    assert list(sets) == list(ADVERSARIAL)
+    assert abs(sets["large mean"]["x"].mean() - 1e4) < 1
+    assert abs(sets["large mean"]["x"].std() - 1) < 0.1
+    assert abs(sets["large mean"]["h"].astype(float).std() - 30) < 2
+    assert np.ptp(sets["constant channels"]["x"], axis=(2, 3)).max() == 0
+    assert len(np.unique(sets["constant channels"]["x"])) == 6
+    assert set(np.unique(sets["+-512"]["h"])) == {-512, 512}
+    assert np.isfinite(np.square(sets["extremes"]["x"])).all()
+    assert np.abs(sets["extremes"]["x"]).min() == np.float32(1e18)
+    assert np.abs(sets["extremes"]["h"]).min() == np.float16(6e4)
+    num_spikes = np.count_nonzero(sets["sparse spikes"]["x"])
+    assert 1 <= num_spikes <= 15
+    narrow = {made.label: made.feed for made in make("float[9] x", generator="adversarial", narrow=True)}
+    assert np.isfinite(narrow["extremes"]["x"].astype(np.float16)).all()
+
+
+def test_adversarial_inputs_are_seeded_and_serve_every_rank() -> None:
+    for inputs in ("float x", "float[0] x", "float[1] x", "float[2,3] x", "float[1,2,3,4,5] x"):
+        first, again, other = (make(inputs, generator="adversarial", seed=seed) for seed in (1, 1, 2))
+        assert all(one.feed["x"].tobytes() == two.feed["x"].tobytes() for one, two in zip(first, again, strict=True))
+        if first[0].feed["x"].size:
+            assert first[0].feed["x"].tobytes() != other[0].feed["x"].tobytes()
+
+
+def test_whole_numbers_stay_indices_but_bytes_are_pixels() -> None:
+    sets = {made.label: made.feed for made in make("int64[99] i, uint8[99] u", generator="adversarial")}
+    assert set(np.unique(sets["extremes"]["i"])) == {0, 1}
+    assert set(np.unique(sets["extremes"]["u"])) == {0, 255}
+
+
+def test_no_values_are_made_up_for_text() -> None:
+    with pytest.raises(ConfigError, match="input s is of type string, for which no values"):
+        make("string[3] s")
+
+
+# Files. -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A red picture with a green right half, a grey one, and something that is no picture."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[:, :15, 0] = pixels[:, 15:, 1] = 255
+    Image.fromarray(pixels).save(folder / "b.png")
+    Image.fromarray(np.full((10, 10), 51, np.uint8)).save(folder / "a.PNG")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def test_images_become_batches_of_the_inputs_size(photos: Path) -> None:
+    grey, colours = read_inputs([photos], [IMAGE], {}, ImageRange())
+    assert [Path(made.label).name for made in (grey, colours)] == ["a.PNG", "b.png"]
+    values = colours.feed["image"]
+    assert (values.shape, values.dtype) == ((2, 3, 40, 60), np.float32)
+    assert values[1, :, 20, 5].tolist() == [1, 0, 0]
+    assert values[0, :, 20, 55].tolist() == [0, 1, 0]
+    assert np.allclose(grey.feed["image"], 0.2)
+
+
+def test_the_range_of_an_image_is_the_users(photos: Path) -> None:
+    grey = read_inputs([photos], [IMAGE], {}, ImageRange.parse("-1:1"))[0].feed["image"]
+    assert np.allclose(grey, -0.6)
+    assert read_inputs([photos], [IMAGE], {}, ImageRange.parse("0:255"))[1].feed["image"].max() == 255
+
+
+def test_channels_last_bytes_and_grey(photos: Path) -> None:
+    last = InputSpec("image", np.dtype(np.uint8), (1, 8, 6, 3))
+    values = read_inputs([photos], [last], {}, ImageRange())[1].feed["image"]
+    assert (values.shape, values.dtype) == ((1, 8, 6, 3), np.uint8)
+    assert values[0, 4, 0].tolist() == [255, 0, 0]
+    single = InputSpec("image", np.dtype(np.float32), ("N", 1, "H", "W"))
+    values = read_inputs([photos], [single], {"image": (1, 1, 5, 7)}, ImageRange())[0].feed["image"]
+    assert values.shape == (1, 1, 5, 7)
+    assert np.allclose(values, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("specs", "said"),
+    [
+        ([InputSpec("i", np.dtype(np.int64), (1, 3, 8, 8))], "images feed float and uint8 inputs"),
+        ([InputSpec("i", np.dtype(np.float32), (3, 8, 8))], "with 1 or 3 channels"),
+        ([InputSpec("i", np.dtype(np.float32), (1, 4, 8, 8))], "with 1 or 3 channels"),
+        ([InputSpec("i", np.dtype(np.float32), (1, 3, "H", 8))], "what size are the images to have"),
+        ([IMAGE, InputSpec("other", np.dtype(np.float32), (1,))], "images feed a model with one input"),
+    ],
+)
+def test_inputs_that_images_do_not_feed(photos: Path, specs: list[InputSpec], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        read_inputs([photos], specs, {}, ImageRange())
+
+
+def test_an_image_by_itself_is_an_input_set(photos: Path) -> None:
+    alone = read_inputs([photos / "b.png"], [IMAGE])
+    in_folder = read_inputs([photos], [IMAGE])[1:]
+    assert [made.label for made in alone] == [made.label for made in in_folder]
+    assert np.array_equal(alone[0].feed["image"], in_folder[0].feed["image"])
+    with pytest.raises(ConfigError, match=r"no\.png: cannot be read as an image: No such file"):
+        read_inputs([photos / "no.png"], [IMAGE])
+
+
+def test_a_folder_that_is_named_like_an_image_is_none(photos: Path) -> None:
+    (photos / "more.png").mkdir()
+    assert len(read_inputs([photos], [IMAGE])) == 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_pixels_that_eight_bits_do_not_hold_are_refused(tmp_path: Path, dtype: Any) -> None:
+    """Pillow makes 255 of all beyond, and 0 of floats below 1: a picture that is white or black."""
+    path = tmp_path / "deep.tif"
+    Image.fromarray((np.arange(12).reshape(3, 4) * 500).astype(dtype)).save(path)
+    with pytest.raises(ConfigError, match="more than the 8 bits of a byte"):
+        read_inputs([path], [IMAGE])
+
+
+@pytest.mark.parametrize("text", ["5", "0:1:2", "nan:1", "0:inf", ":", ""])
+def test_a_range_is_two_numbers(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected what black and white become"):
+        ImageRange.parse(text)
+
+
+def test_a_folder_without_images_and_a_damaged_one(photos: Path, tmp_path: Path) -> None:
+    (photos / "c.png").write_bytes((photos / "b.png").read_bytes()[:60])
+    with pytest.raises(ConfigError, match=r"c\.png: cannot be read as an image"):
+        read_inputs([photos], [IMAGE], {}, ImageRange())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="holds no images"):
+        read_inputs([tmp_path / "empty"], [IMAGE], {}, ImageRange())
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.zeros((2, 3, 40)), "image is 2x3x40, expected 2x3x40x60"),
+        (np.zeros((2, 3, 40, 61)), "image is 2x3x40x61, expected 2x3x40x60"),
+        (np.zeros((2, 3, 40, 60), np.bool_), "image is of type bool, expected float32"),
+    ],
+)
+def test_arrays_that_do_not_fit(tmp_path: Path, values: Any, said: str) -> None:
+    np.savez(tmp_path / "i.npz", image=values)
+    with pytest.raises(ConfigError, match=said):
+        read_inputs([tmp_path / "i.npz"], [IMAGE], {}, ImageRange())
+
+
+def test_integers_are_cast_only_where_nothing_is_lost(tmp_path: Path) -> None:
+    spec = InputSpec("i", np.dtype(np.int32), (2,))
+    np.save(tmp_path / "i.npy", np.array([1, -5]))
+    (made,) = read_inputs([tmp_path / "i.npy"], [spec], {}, ImageRange())
+    assert made.feed["i"].dtype == np.int32
+    np.save(tmp_path / "i.npy", np.array([1, 1 << 40]))
+    with pytest.raises(ConfigError, match="of type int64, expected int32"):
+        read_inputs([tmp_path / "i.npy"], [spec], {}, ImageRange())
+
+
+def test_damaged_and_missing_files(tmp_path: Path) -> None:
+    for name in ("i.npy", "i.npz"):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            read_inputs([tmp_path / name], [IMAGE], {}, ImageRange())
+        (tmp_path / name).write_bytes(b"\x93NUMPY damaged")
+        with pytest.raises(ConfigError, match=r"is no \.np[yz] file"):
+            read_inputs([tmp_path / name], [IMAGE], {}, ImageRange())
+    np.savez(tmp_path / "i.npz", other=np.zeros(3))
+    with pytest.raises(ConfigError, match="has no array for image; it holds other"):
+        read_inputs([tmp_path / "i.npz"], [IMAGE], {}, ImageRange())
+
+
+def test_a_file_that_is_damaged_anywhere_is_an_error_of_the_file(tmp_path: Path) -> None:
+    """What numpy, zipfile and zlib raise for it is of a dozen kinds."""
+    values = np.random.default_rng(0).random((2, 3, 4, 6), np.float32)
+    spec = InputSpec("image", values.dtype, values.shape)
+    np.save(tmp_path / "plain.npy", values)
+    np.savez(tmp_path / "stored.npz", image=values)
+    np.savez_compressed(tmp_path / "packed.npz", image=values)
+    rng = random.Random(0)
+    for path in sorted(tmp_path.iterdir()):
+        whole, num_refused = path.read_bytes(), 0
+        for _ in range(300):
+            damaged = bytearray(whole)
+            damaged[rng.randrange(min(len(whole), 300))] = rng.randrange(256)
+            path.write_bytes(damaged)
+            try:
+                read_inputs([path], [spec])
+            except ConfigError as error:
+                num_refused += error.where == f"--inputs {path}"
+        assert num_refused > 30, path
+
+
+def test_an_array_too_large_for_memory_is_an_error_of_the_file(tmp_path: Path) -> None:
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**16,)}
+    with (tmp_path / "i.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(ConfigError, match="Unable to allocate"):
+        read_inputs([tmp_path / "i.npy"], [InputSpec("x", np.dtype(np.float64), (3,))])

@@ -1,0 +1,91 @@
+"""Custom ops of a model that somebody edited after its rewrite: refused by name before TensorRT's parser sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import NodeProto, helper
+
+from models.make_models import make
+from tests.support import command_line
+from trtconv import BuildConfig, build, dry_run, rewrite
+from trtconv.errors import ModelError
+from trtconv.model import walking
+from trtconv.ops import problem_of
+
+
+@pytest.fixture(scope="module")
+def rewritten(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
+    folder = tmp_path_factory.mktemp("plugin_nodes")
+    onnx.save(make(network="fast_neural_style", height=64, width=64), folder / "model.onnx")
+    rewrite(folder / "model.onnx", folder / "rewritten.onnx")
+    return onnx.load(folder / "rewritten.onnx")
+
+
+def attribute(node: NodeProto, name: str) -> onnx.AttributeProto:
+    return next(each for each in node.attribute if each.name == name)
+
+
+def rename(old: str, new: str) -> Callable[[NodeProto], object]:
+    return lambda node: setattr(attribute(node, old), "name", new)
+
+
+def set_to(name: str, value: object) -> Callable[[NodeProto], object]:
+    return lambda node: attribute(node, name).CopyFrom(helper.make_attribute(name, value))
+
+
+# the op, what is done to its first node, what is said of it
+EDITS: dict[str, tuple[str, Callable[[NodeProto], object], str]] = {
+    "misspelt": ("InstanceNorm", rename("epsilon", "eps"), "InstanceNorm needs the attribute epsilon, got ['eps',"),
+    "type": ("InstanceNorm", set_to("epsilon", 1), "InstanceNorm.epsilon must be FLOAT, got INT"),
+    "list": ("InstanceNorm", set_to("epsilon", [1e-5, 1e-5]), "InstanceNorm.epsilon must be FLOAT, got FLOATS"),
+    "float pads": ("ReflectPad", set_to("pads", [1.0, 1.0]), "ReflectPad.pads must be INTS, got FLOATS"),
+    "odd pads": ("ReflectPad", set_to("pads", [1, 2, 3]), "ReflectPad.pads must be two values an axis, got 3 values"),
+    "unknown": (
+        "ReflectPad",
+        lambda node: node.attribute.append(helper.make_attribute("mode", "reflect")),
+        "ReflectPad has no attribute mode, only pads, plugin_version, plugin_namespace",
+    ),
+    "version": ("ReflectPad", set_to("plugin_version", "2"), "ReflectPad.plugin_version must be '1', got '2'"),
+    "namespace": ("ReflectPad", set_to("plugin_namespace", ""), "plugin_namespace must be 'trtconv', got ''"),
+    "inputs": ("InstanceNorm", lambda node: node.input.pop(), "InstanceNorm takes the inputs X, scale, bias, got ["),
+    "op": ("InstanceNorm", lambda node: setattr(node, "op_type", "GroupNorm"), "there is no plugin GroupNorm, only"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_node_is_named_with_what_is_wrong(rewritten: onnx.ModelProto, edit: str, tmp_path: Path) -> None:
+    op, change, message = EDITS[edit]
+    edited = onnx.ModelProto()
+    edited.CopyFrom(rewritten)
+    node = next(each for each in edited.graph.node if each.op_type == op)
+    change(node)
+    path = tmp_path / "edited.onnx"
+    onnx.save(edited, path)
+    for refuses in (build, dry_run):
+        with pytest.raises(ModelError) as caught:
+            refuses(path, BuildConfig(output=tmp_path / "model.engine"))
+        assert message in str(caught.value)
+        assert f"node {node.name}: " in str(caught.value)
+    assert not (tmp_path / "model.engine").exists()
+
+
+@pytest.mark.parametrize("opset", [9, 11, 17])
+def test_rewritten_nodes_have_no_problem(opset: int, tmp_path: Path) -> None:
+    onnx.save(make(network="fast_neural_style", height=64, width=64, opset=opset), tmp_path / "model.onnx")
+    rewrite(tmp_path / "model.onnx", tmp_path / "rewritten.onnx")
+    nodes = list(walking.walk_nodes(onnx.load(tmp_path / "rewritten.onnx").graph))
+    problems = [problem_of(node) for node in nodes if node.domain == "trtconv"]
+    assert problems == [None] * 31
+
+
+def test_rewrite_without_functions_writes_the_same_nodes(rewritten: onnx.ModelProto, tmp_path: Path) -> None:
+    onnx.save(make(network="fast_neural_style", height=64, width=64), tmp_path / "model.onnx")
+    command_line.run("rewrite", tmp_path / "model.onnx", "-o", tmp_path / "bare.onnx", "--no-functions")
+    bare = onnx.load(tmp_path / "bare.onnx")
+    assert {function.domain for function in rewritten.functions} == {"trtconv"}
+    assert list(bare.functions) == []
+    assert bare.graph == rewritten.graph

@@ -1,0 +1,51 @@
+"""Every golden case: the expected graph, a truthful count, reasons, a second run without edits, the same numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+from tests.support import golden
+from tests.support.equivalence import assert_same_numbers, rewrite, seeded_inputs
+from trtconv.errors import ModelError
+
+CASES = golden.case_paths()
+# Nothing can run these models, before as after; the case itself says so.
+RUNS_NOWHERE = "othing runs"
+FAILS_IN_REFERENCE = "onnx.reference mixes"
+FAILS_CHECKER = "onnx.checker refuses it"
+
+
+@pytest.fixture(params=CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def case(request: pytest.FixtureRequest) -> golden.Case:
+    return golden.read_case(request.param)
+
+
+def test_rewrite_gives_the_expected_graph(case: golden.Case, tmp_path: Path) -> None:
+    if case.error is not None:
+        with pytest.raises(ModelError) as raised:
+            case.rewrite()
+        assert case.error in str(raised.value)
+        return
+    text = case.path.read_text()
+    rewritten = case.rewrite()
+    assert rewritten.num_edits == case.num_edits
+    assert len(rewritten.decisions) == case.num_edits + len(case.native)
+    for reason, expected in zip(rewritten.reasons, case.native, strict=True):
+        assert expected in reason
+    expected_text = case.expected_text or golden.to_text(case.model)
+    assert golden.to_text(rewritten.proto) == golden.normalised(expected_text)
+    assert (rewritten.warning is None) == (FAILS_CHECKER not in text)
+
+    again = rewrite(rewritten.proto, tmp_path, case.keep_native)
+    assert again.num_edits == 0
+    assert again.proto.SerializeToString(deterministic=True) == rewritten.proto.SerializeToString(deterministic=True)
+
+    if RUNS_NOWHERE in text or FAILS_CHECKER in text:
+        return
+    if case.path.stem != "already_rewritten":
+        onnx.checker.check_model(rewritten.proto, full_check=True)
+        feeds = seeded_inputs(case.model, case.feeds)
+        assert_same_numbers(case.model, rewritten.proto, feeds, by_references=FAILS_IN_REFERENCE not in text)
