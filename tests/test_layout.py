@@ -41,7 +41,7 @@ LAYERS = (
     {"passes", "precision", "plugins", "inputs", "reports", "manifest"},
     {"model", "decisions", "config"},
     {"ops", "gpu", "shapes", "files"},
-    {"errors", "progress", "installed"},
+    {"element_types", "errors", "progress", "installed"},
 )
 ROOT = "__init__"  # the package itself: its public names are imported when they are first used
 

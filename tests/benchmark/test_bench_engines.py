@@ -18,11 +18,11 @@ from onnx.reference import ReferenceEvaluator
 
 from tests.support.bench_fakes import STREAM, FakeDevice, array_at
 from trtconv.benchmark import one_op_engines
-from trtconv.benchmark.cases import EPSILON, Case, make_values, select_cases
+from trtconv.benchmark.cases import Case, make_values, select_cases
 from trtconv.benchmark.one_op_engines import build_engines, one_op_model
 from trtconv.engine.engine_runner import EngineRunner
 from trtconv.errors import BackendError
-from trtconv.ops.instance_norm import instance_norm_reference
+from trtconv.ops.instance_norm import DEFAULT_EPSILON, instance_norm_reference
 from trtconv.ops.reflect_pad import reflect_pad_reference
 from trtconv.progress import NoProgress
 
@@ -40,7 +40,7 @@ def test_the_model_of_one_operator_computes_it(case: Case) -> None:
     if values.scale is None or values.bias is None:
         assert np.array_equal(y, reflect_pad_reference(values.x, case.pads))
     else:
-        assert np.allclose(y, instance_norm_reference(values.x, values.scale, values.bias, EPSILON), atol=1e-5)
+        assert np.allclose(y, instance_norm_reference(values.x, values.scale, values.bias, DEFAULT_EPSILON), atol=1e-5)
 
 
 def test_every_case_has_its_models() -> None:

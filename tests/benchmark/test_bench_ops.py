@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from tests.support.bench_fakes import CASES, LARGE, PAD, SMALL, FakeDevice, FakeEngine, FakeLibrary
-from trtconv.benchmark import cases, ops
+from trtconv.benchmark import cases, kernels, ops
 from trtconv.benchmark.cases import Case
-from trtconv.benchmark.kernels import KernelLibrary
 from trtconv.benchmark.one_op_engines import BuiltEngine
 from trtconv.benchmark.ops import OpsOptions, bench_ops
 from trtconv.benchmark.ops_report import OpsReport
@@ -23,6 +22,7 @@ from trtconv.errors import BackendError, ConfigError
 from trtconv.gpu import device as gpu_device
 from trtconv.gpu import timing
 from trtconv.gpu.timing import MAX_LAUNCHES, MIN_GRAPH_MS, NUM_REPLAYS
+from trtconv.plugins.kernels import KernelLibrary
 from trtconv.plugins.library import PluginLibrary
 
 MICROSECONDS = {"kernel": 10.0, "copy": 8.0, "native": 25.0, "plugin": 12.0}
@@ -64,7 +64,7 @@ class Rig:
                 for address, array in ((scale, values.scale), (bias, values.bias)):
                     if array is not None:
                         library.device.upload(address, array)
-                launch = KernelLibrary(library).bind(case, ops.Tensors(x, y, scale, bias, workspace))
+                launch = kernels.bind(KernelLibrary(library), case, ops.Tensors(x, y, scale, bias, workspace))
                 launch(library.device.stream)
 
         return FakeEngine(self.device, kind, work)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.gpu.kernel_library import KernelLibrary
+from tests.gpu.kernel_library import TorchKernels
 
 
 @pytest.fixture(scope="module")
-def kernels() -> KernelLibrary:
-    return KernelLibrary()
+def kernels() -> TorchKernels:
+    return TorchKernels()

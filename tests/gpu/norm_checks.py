@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from tests.gpu.cuda_torch import torch
-from tests.gpu.kernel_library import FORMAT_LINEAR, KernelLibrary, Tensor, dtype_name
+from tests.gpu.kernel_library import FORMAT_LINEAR, Tensor, TorchKernels, dtype_name
 from tests.gpu.kernel_tensors import POISON, guarded_tensor, guards_are_intact, to_numpy
 from tests.gpu.layouts import from_layout, to_layout
 from tests.support.references import instance_norm_reference, worst_excess
@@ -21,14 +21,14 @@ def parameters(channels: int, dtype: torch.dtype, bias_size: float = 1.0) -> tup
     return scale, bias * bias_size
 
 
-def workspace_for(kernels: KernelLibrary, shape: Sequence[int], format_: int = FORMAT_LINEAR) -> Tensor:
+def workspace_for(kernels: TorchKernels, shape: Sequence[int], format_: int = FORMAT_LINEAR) -> Tensor:
     """Return poisoned scratch memory."""
-    count = kernels.workspace_bytes(shape[0], shape[1], math.prod(shape[2:]), format_)
+    count = kernels.workspace_bytes(shape, format_)
     return torch.full((count,), POISON, dtype=torch.uint8, device="cuda")
 
 
 def normalise(
-    kernels: KernelLibrary,
+    kernels: TorchKernels,
     x: Tensor,
     scale: Tensor,
     bias: Tensor,

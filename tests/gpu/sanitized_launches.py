@@ -12,9 +12,11 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from trtconv.benchmark import kernels
 from trtconv.benchmark.cases import Case, make_values, pack
-from trtconv.benchmark.kernels import KernelLibrary, Tensors, load_kernels
+from trtconv.benchmark.kernels import Tensors
 from trtconv.gpu import device as gpu_device
+from trtconv.plugins.kernels import KernelLibrary, load_kernels
 
 SHORT = "--short"
 
@@ -57,7 +59,7 @@ def main() -> None:
     missing = 16 if SHORT in sys.argv[1:] else 0
     for case in CASES:
         with ExitStack() as until:
-            library.bind(case, allocate(device, library, case, missing, until))(device.stream)
+            kernels.bind(library, case, allocate(device, library, case, missing, until))(device.stream)
             device.synchronize()
         print(case.name, flush=True)
     print(f"launched {len(CASES)}")
@@ -71,7 +73,7 @@ def allocate(device: gpu_device.Device, library: KernelLibrary, case: Case, miss
         for array in (pack(case, values.x), values.scale, values.bias)
     )
     y = device.allocate(case.output_bytes - missing, until)
-    workspace_bytes = library.workspace_bytes(case)
+    workspace_bytes = kernels.workspace_bytes(library, case)
     workspace = device.allocate(workspace_bytes, until) if workspace_bytes else 0
     return Tensors(x, y, scale, bias, workspace)
 

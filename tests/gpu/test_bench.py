@@ -11,7 +11,7 @@ import pytest
 
 from tests.gpu.networks import NETWORKS
 from trtconv import BuildConfig
-from trtconv.benchmark.kernels import KernelLibrary
+from trtconv.benchmark import kernels
 from trtconv.benchmark.ops import OpsOptions, bench_ops
 from trtconv.gpu import device as gpu_device
 from trtconv.gpu.driver import find_gpu
@@ -93,7 +93,7 @@ def test_every_kernel_is_right_and_timed() -> None:
 
 
 def test_a_kernel_that_does_nothing_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(KernelLibrary, "bind", lambda self, case, tensors: lambda stream: None)
+    monkeypatch.setattr(kernels, "bind", lambda library, case, tensors: lambda stream: None)
     report = bench_ops(OpsOptions(patterns=SMALL_CASES, native=False))
     assert report.exit_code == 1
     assert {result.status for result in report.results} == {"wrong"}

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tests.gpu.cuda_torch import torch
-from tests.gpu.kernel_library import DTYPES, KernelLibrary, Tensor
+from tests.gpu.kernel_library import DTYPES, Tensor, TorchKernels
 from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST as CHANNELS_LAST
 from tests.gpu.layouts import CHANNELS, from_layout, to_layout
 from tests.gpu.norm_checks import EPSILON, assert_normalised, normalise, parameters, workspace_for
@@ -22,7 +22,7 @@ PIXELS = sorted(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("pixels", PIXELS)
-def test_instance_norm_of_all_sizes(kernels: KernelLibrary, pixels: int, dtype: str) -> None:
+def test_instance_norm_of_all_sizes(kernels: TorchKernels, pixels: int, dtype: str) -> None:
     type_ = getattr(torch, dtype)
     for batch, channels in ((1, 20), (3, 5), (2, 70)):
         x = torch.randn(batch, channels, pixels, device="cuda").to(type_)
@@ -34,7 +34,7 @@ def test_instance_norm_of_all_sizes(kernels: KernelLibrary, pixels: int, dtype: 
 @pytest.mark.parametrize("channels", CHANNELS)
 @pytest.mark.parametrize("sizes", [(1, 7), (17, 19), (5, 17, 19), (131, 257)])
 def test_instance_norm_of_all_channels(
-    kernels: KernelLibrary, sizes: tuple[int, ...], channels: int, dtype: str
+    kernels: TorchKernels, sizes: tuple[int, ...], channels: int, dtype: str
 ) -> None:
     type_ = getattr(torch, dtype)
     x = torch.randn(2, channels, *sizes, device="cuda").to(type_)
@@ -43,7 +43,7 @@ def test_instance_norm_of_all_channels(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_instance_norm_of_columns_in_turn_with_few_blocks_each(kernels: KernelLibrary, dtype: str) -> None:
+def test_instance_norm_of_columns_in_turn_with_few_blocks_each(kernels: TorchKernels, dtype: str) -> None:
     type_ = getattr(torch, dtype)
     x = torch.randn(60, 90, 8352, device="cuda").to(type_)
     scale, bias = parameters(90, type_)
@@ -53,7 +53,7 @@ def test_instance_norm_of_columns_in_turn_with_few_blocks_each(kernels: KernelLi
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_border_of_an_image_costs_no_digits(kernels: KernelLibrary, dtype: str) -> None:
+def test_border_of_an_image_costs_no_digits(kernels: TorchKernels, dtype: str) -> None:
     type_ = getattr(torch, dtype)
     x = torch.randn(1, 5, 512, 512, device="cuda") + 100
     x[..., 0] = 0
@@ -99,7 +99,7 @@ ADVERSARIAL = [
 @pytest.mark.parametrize("pixels", [31, 1024, 30000, 300007])
 @pytest.mark.parametrize(("dtype", "name"), ADVERSARIAL)
 def test_instance_norm_of_adversarial_values(
-    kernels: KernelLibrary, dtype: str, name: str, pixels: int, bias_size: float
+    kernels: TorchKernels, dtype: str, name: str, pixels: int, bias_size: float
 ) -> None:
     type_ = getattr(torch, dtype)
     x = adversarial(name, type_, pixels)
@@ -108,7 +108,7 @@ def test_instance_norm_of_adversarial_values(
         assert_normalised(x, scale, bias, normalise(kernels, x, scale, bias, CHANNELS_LAST, epsilon=epsilon), epsilon)
 
 
-def test_instance_norm_of_more_columns_than_one_grid_holds(kernels: KernelLibrary) -> None:
+def test_instance_norm_of_more_columns_than_one_grid_holds(kernels: TorchKernels) -> None:
     x = torch.randn((1 << 20) + 5, 9, 2, device="cuda", dtype=torch.float16)
     scale, bias = parameters(9, torch.float16)
     y = normalise(kernels, x, scale, bias, CHANNELS_LAST)
@@ -116,7 +116,7 @@ def test_instance_norm_of_more_columns_than_one_grid_holds(kernels: KernelLibrar
         assert_normalised(x[part], scale, bias, y[part])
 
 
-def test_instance_norm_of_more_than_2_31_elements(kernels: KernelLibrary) -> None:
+def test_instance_norm_of_more_than_2_31_elements(kernels: TorchKernels) -> None:
     shape = (2, 20, (1 << 26) + 77)  # 24 channels in memory
     stored = torch.randn(shape[0], shape[2], 24, device="cuda", dtype=torch.float16).add_(3)
     scale, bias = parameters(20, torch.float16)
@@ -141,7 +141,7 @@ def test_instance_norm_of_more_than_2_31_elements(kernels: KernelLibrary) -> Non
         (27, 96, 8352),  # streamed in turn, few blocks a column
     ],
 )
-def test_instance_norm_repeats_bit_for_bit(kernels: KernelLibrary, shape: tuple[int, ...]) -> None:
+def test_instance_norm_repeats_bit_for_bit(kernels: TorchKernels, shape: tuple[int, ...]) -> None:
     x = torch.randn(*shape, device="cuda", dtype=torch.float16)
     scale, bias = parameters(shape[1], torch.float16)
     stored = to_layout(x, CHANNELS_LAST, math.nan)
@@ -169,7 +169,7 @@ def test_instance_norm_repeats_bit_for_bit(kernels: KernelLibrary, shape: tuple[
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 900), (1, 256, 4096), (1, 2, 200000)])
-def test_instance_norm_in_a_cuda_graph(kernels: KernelLibrary, shape: tuple[int, ...]) -> None:
+def test_instance_norm_in_a_cuda_graph(kernels: TorchKernels, shape: tuple[int, ...]) -> None:
     x = torch.randn(*shape, device="cuda")
     scale, bias = parameters(shape[1], torch.float32)
     stored = to_layout(x, CHANNELS_LAST, math.nan)

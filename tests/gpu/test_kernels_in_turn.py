@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.gpu.cuda_torch import torch
-from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, FORMAT_LINEAR, KernelLibrary, Tensor, padded_shape
+from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, FORMAT_LINEAR, Tensor, TorchKernels, padded_shape
 from tests.gpu.layouts import to_layout
 from tests.gpu.norm_checks import EPSILON, parameters, workspace_for
 
@@ -33,7 +33,7 @@ SHAPES = {
 class Chain:
     """Pad, norm, norm, pad: each reads what the one before it wrote, and both norms use one workspace."""
 
-    kernels: KernelLibrary
+    kernels: TorchKernels
     shape: Sequence[int]
     format: int
     x: Tensor
@@ -43,7 +43,7 @@ class Chain:
     workspace: Tensor
 
     @classmethod
-    def of(cls, kernels: KernelLibrary, shape: Sequence[int], format_: int) -> Chain:
+    def of(cls, kernels: TorchKernels, shape: Sequence[int], format_: int) -> Chain:
         def stored(sizes: Sequence[int]) -> Tensor:
             return to_layout(torch.zeros(*sizes, dtype=torch.float16, device="cuda"), format_, 0)
 
@@ -86,7 +86,7 @@ class Chain:
 @pytest.mark.parametrize("format_", [FORMAT_LINEAR, FORMAT_CHANNELS_LAST], ids=["linear", "channels_last"])
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_chain_gives_what_its_kernels_give_one_by_one(name: str, format_: int) -> None:
-    chain = Chain.of(KernelLibrary(), SHAPES[name], format_)
+    chain = Chain.of(TorchKernels(), SHAPES[name], format_)
     chain.launch(torch.cuda.current_stream().cuda_stream, waits=True)  # kernels are loaded at their first launch
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

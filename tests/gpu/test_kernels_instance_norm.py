@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tests.gpu.cuda_torch import torch
-from tests.gpu.kernel_library import DTYPES, FORMAT_CHANNELS_LAST, FORMAT_LINEAR, KernelLibrary, Tensor
+from tests.gpu.kernel_library import DTYPES, FORMAT_CHANNELS_LAST, FORMAT_LINEAR, Tensor, TorchKernels
 from tests.gpu.kernel_tensors import guarded_tensor, guards_are_intact
 from tests.gpu.norm_checks import EPSILON, assert_normalised, normalise, parameters, workspace_for
 
@@ -23,7 +23,7 @@ SLICE_SIZES = sorted(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("slice_size", SLICE_SIZES)
-def test_instance_norm_of_all_sizes(kernels: KernelLibrary, slice_size: int, dtype: str) -> None:
+def test_instance_norm_of_all_sizes(kernels: TorchKernels, slice_size: int, dtype: str) -> None:
     type_ = getattr(torch, dtype)
     scale, bias = parameters(3, type_)
     for batch in (1, 5):
@@ -33,7 +33,7 @@ def test_instance_norm_of_all_sizes(kernels: KernelLibrary, slice_size: int, dty
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(2, 8, 7), (1, 64, 56, 56), (3, 5, 17, 19, 23), (1, 300, 1), (1, 1, 1080, 1920)])
-def test_instance_norm_of_all_ranks(kernels: KernelLibrary, shape: tuple[int, ...], dtype: str) -> None:
+def test_instance_norm_of_all_ranks(kernels: TorchKernels, shape: tuple[int, ...], dtype: str) -> None:
     type_ = getattr(torch, dtype)
     x = torch.randn(*shape, device="cuda").to(type_)
     scale, bias = parameters(shape[1], type_)
@@ -42,7 +42,7 @@ def test_instance_norm_of_all_ranks(kernels: KernelLibrary, shape: tuple[int, ..
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("slice_size", [5, 999, 4099, 50001])
-def test_instance_norm_of_all_alignments(kernels: KernelLibrary, slice_size: int, dtype: str) -> None:
+def test_instance_norm_of_all_alignments(kernels: TorchKernels, slice_size: int, dtype: str) -> None:
     type_ = getattr(torch, dtype)
     scale, bias = parameters(2, type_)
     values = torch.randn(1, 2, slice_size, device="cuda").to(type_)
@@ -56,7 +56,7 @@ def test_instance_norm_of_all_alignments(kernels: KernelLibrary, slice_size: int
 # Slices shared by several blocks, more of them than are at work at once; with and without single elements at the ends.
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(3, 100, 70001), (2, 50, 65536), (2, 40, 300000), (1, 5, 2000003), (1, 3, 20000000)])
-def test_instance_norm_of_slices_in_turn(kernels: KernelLibrary, shape: tuple[int, ...], dtype: str) -> None:
+def test_instance_norm_of_slices_in_turn(kernels: TorchKernels, shape: tuple[int, ...], dtype: str) -> None:
     type_ = getattr(torch, dtype)
     x = torch.randn(*shape, device="cuda").to(type_)
     scale, bias = parameters(shape[1], type_)
@@ -100,7 +100,7 @@ ADVERSARIAL = [
 @pytest.mark.parametrize("slice_size", [31, 1024, 30000, 65536, 70001, 300007])
 @pytest.mark.parametrize(("dtype", "name"), ADVERSARIAL)
 def test_instance_norm_of_adversarial_values(
-    kernels: KernelLibrary, dtype: str, name: str, slice_size: int, bias_size: float
+    kernels: TorchKernels, dtype: str, name: str, slice_size: int, bias_size: float
 ) -> None:
     type_ = getattr(torch, dtype)
     x = adversarial(name, type_, slice_size)
@@ -118,7 +118,7 @@ BOTH_LAYOUTS = pytest.mark.parametrize(
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("slice_size", [1, 5, 1000, 20011, 100003])
 def test_constant_slice_gives_exactly_the_bias(
-    kernels: KernelLibrary, slice_size: int, dtype: str, format_: int
+    kernels: TorchKernels, slice_size: int, dtype: str, format_: int
 ) -> None:
     type_ = getattr(torch, dtype)
     scale, bias = parameters(11, type_)
@@ -133,7 +133,7 @@ def test_constant_slice_gives_exactly_the_bias(
 @pytest.mark.parametrize("special", [math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize("slice_size", [20, 1500, 90000])
 def test_infinity_and_nan_spoil_only_their_slice(
-    kernels: KernelLibrary, slice_size: int, special: float, dtype: str, format_: int
+    kernels: TorchKernels, slice_size: int, special: float, dtype: str, format_: int
 ) -> None:
     type_ = getattr(torch, dtype)
     x = torch.randn(2, 3, slice_size, device="cuda").to(type_)
@@ -148,19 +148,19 @@ def test_infinity_and_nan_spoil_only_their_slice(
 
 @BOTH_LAYOUTS
 @pytest.mark.parametrize("shape", [(0, 3, 8), (2, 0, 8), (2, 3, 0)])
-def test_empty_instance_norm_launches_nothing(kernels: KernelLibrary, shape: tuple[int, ...], format_: int) -> None:
+def test_empty_instance_norm_launches_nothing(kernels: TorchKernels, shape: tuple[int, ...], format_: int) -> None:
     scale, bias = parameters(max(shape[1], 1), torch.float32)
     normalise(kernels, torch.empty(*shape, device="cuda"), scale, bias, format_)
 
 
-def test_instance_norm_of_more_than_65535_slices(kernels: KernelLibrary) -> None:
+def test_instance_norm_of_more_than_65535_slices(kernels: TorchKernels) -> None:
     for dtype, slice_size in ((torch.float16, 3), (torch.float32, 40)):
         x = torch.randn(70001, 3, slice_size, device="cuda").to(dtype)
         scale, bias = parameters(3, dtype)
         assert_normalised(x, scale, bias, normalise(kernels, x, scale, bias))
 
 
-def test_instance_norm_of_more_slices_than_one_grid_holds(kernels: KernelLibrary) -> None:
+def test_instance_norm_of_more_slices_than_one_grid_holds(kernels: TorchKernels) -> None:
     x = torch.randn(2, (1 << 24) + 7, 3, device="cuda", dtype=torch.float16)  # 32 of these slices share a block
     scale, bias = parameters(x.shape[1], torch.float16)
     y = normalise(kernels, x, scale, bias)
@@ -169,7 +169,7 @@ def test_instance_norm_of_more_slices_than_one_grid_holds(kernels: KernelLibrary
 
 
 @pytest.mark.parametrize("shape", [(1, 1, (1 << 31) + 77), (3, 1 << 16, 11003)], ids=["one slice", "many slices"])
-def test_instance_norm_of_more_than_2_31_elements(kernels: KernelLibrary, shape: tuple[int, ...]) -> None:
+def test_instance_norm_of_more_than_2_31_elements(kernels: TorchKernels, shape: tuple[int, ...]) -> None:
     x = torch.randn(*shape, device="cuda", dtype=torch.float16).add_(3)
     scale, bias = parameters(shape[1], torch.float16)
     y = normalise(kernels, x, scale, bias)
@@ -184,7 +184,7 @@ def test_instance_norm_of_more_than_2_31_elements(kernels: KernelLibrary, shape:
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 500000), (4, 16, 1000), (2, 2, 30000)])
-def test_instance_norm_repeats_bit_for_bit(kernels: KernelLibrary, shape: tuple[int, ...]) -> None:
+def test_instance_norm_repeats_bit_for_bit(kernels: TorchKernels, shape: tuple[int, ...]) -> None:
     x = torch.randn(*shape, device="cuda")
     scale, bias = parameters(shape[1], torch.float32)
     first = normalise(kernels, x, scale, bias)
@@ -203,7 +203,7 @@ def test_instance_norm_repeats_bit_for_bit(kernels: KernelLibrary, shape: tuple[
     assert torch.allclose(alone, first[:1, :1], rtol=1e-5, atol=1e-5)
 
 
-def test_instance_norm_in_a_cuda_graph(kernels: KernelLibrary) -> None:
+def test_instance_norm_in_a_cuda_graph(kernels: TorchKernels) -> None:
     for shape in ((2, 4, 900), (1, 2, 200000)):
         x = torch.randn(*shape, device="cuda")
         scale, bias = parameters(shape[1], torch.float32)

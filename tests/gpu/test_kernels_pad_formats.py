@@ -12,8 +12,8 @@ from tests.gpu.kernel_library import (
     FORMAT_CHANNELS_LAST,
     FORMAT_CHW4,
     FORMAT_CHW32,
-    KernelLibrary,
     Tensor,
+    TorchKernels,
     padded_shape,
 )
 from tests.gpu.kernel_tensors import guarded_tensor, guards_are_intact, to_numpy
@@ -30,7 +30,7 @@ def counting(shape: Sequence[int], dtype: str) -> Tensor:
     return (numbers % modulus + 1).to(getattr(torch, dtype)).view(*shape)
 
 
-def pad(kernels: KernelLibrary, x: Tensor, pads: Sequence[int], format_: int) -> Tensor:
+def pad(kernels: TorchKernels, x: Tensor, pads: Sequence[int], format_: int) -> Tensor:
     """Return ReflectPad(x), computed in that format, after checking all that was written."""
     filling = math.nan if x.dtype.is_floating_point else 0
     stored = to_layout(x, format_, filling)
@@ -71,14 +71,14 @@ PAD_FORMATS = [
 @pytest.mark.parametrize("channels", CHANNELS)
 @pytest.mark.parametrize(("sizes", "pads"), PAD_CASES)
 def test_reflect_pad(
-    kernels: KernelLibrary, sizes: tuple[int, ...], pads: tuple[int, ...], channels: int, dtype: str, format_: int
+    kernels: TorchKernels, sizes: tuple[int, ...], pads: tuple[int, ...], channels: int, dtype: str, format_: int
 ) -> None:
     x = counting((2, channels, *sizes), dtype)
     y = pad(kernels, x, pads, format_)
     assert (to_numpy(y) == reflect_pad_reference(to_numpy(x), pads)).all()
 
 
-def test_reflect_pad_of_more_than_2_31_elements(kernels: KernelLibrary) -> None:
+def test_reflect_pad_of_more_than_2_31_elements(kernels: TorchKernels) -> None:
     shape, pads = (1, 9, 1 << 15, 8200), spatial(1, 2, 2, 1)  # 4.3e9 elements in memory
     x = torch.empty(1, 1 << 15, 8200, 16, dtype=torch.float16, device="cuda")
     x.view(torch.uint8).random_(0, 100)
@@ -90,7 +90,7 @@ def test_reflect_pad_of_more_than_2_31_elements(kernels: KernelLibrary) -> None:
     assert (y[..., 9:] == 0).all()
 
 
-def test_reflect_pad_in_a_cuda_graph(kernels: KernelLibrary) -> None:
+def test_reflect_pad_in_a_cuda_graph(kernels: TorchKernels) -> None:
     pads = spatial(3, 3, 3, 3)
     x = torch.randn(1, 64, 100, 101, device="cuda", dtype=torch.float16)
     stored = to_layout(x, FORMAT_CHANNELS_LAST, 0)

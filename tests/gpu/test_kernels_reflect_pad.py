@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.gpu.cuda_torch import torch
-from tests.gpu.kernel_library import KernelLibrary, Tensor, padded_shape
+from tests.gpu.kernel_library import Tensor, TorchKernels, padded_shape
 from tests.gpu.kernel_tensors import guarded_tensor, guards_are_intact, to_numpy
 from tests.support.references import reflect_pad_reference
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.gpu
 PAD_DTYPES = ("uint8", "bool", "float16", "bfloat16", "int32", "float32", "int64")
 
 
-def pad(kernels: KernelLibrary, x: Tensor, pads: Sequence[int], misalignment: int = 0) -> Tensor:
+def pad(kernels: TorchKernels, x: Tensor, pads: Sequence[int], misalignment: int = 0) -> Tensor:
     """Return ReflectPad(x) after checking that nothing beside it was written."""
     y, buffer = guarded_tensor(padded_shape(x.shape, pads), x.dtype, misalignment)
     kernels.reflect_pad(x, y, pads)
@@ -62,7 +62,7 @@ PAD_CASES = [
 
 @pytest.mark.parametrize("dtype", PAD_DTYPES)
 @pytest.mark.parametrize(("shape", "pads"), PAD_CASES)
-def test_reflect_pad(kernels: KernelLibrary, shape: tuple[int, ...], pads: tuple[int, ...], dtype: str) -> None:
+def test_reflect_pad(kernels: TorchKernels, shape: tuple[int, ...], pads: tuple[int, ...], dtype: str) -> None:
     x = counting(shape, dtype)
     assert_padded(x, pads, pad(kernels, x, pads))
 
@@ -73,7 +73,7 @@ def test_reflect_pad(kernels: KernelLibrary, shape: tuple[int, ...], pads: tuple
     [(5, width) for width in (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 255, 256, 257, 4095, 4096, 4097)]
     + [((1 << 20) // width + 1, width) for width in (1023, 1024, 1025, 4095, 4096, 4097)],  # long rows, by vectors
 )
-def test_reflect_pad_of_all_widths_and_alignments(kernels: KernelLibrary, rows: int, width: int, dtype: str) -> None:
+def test_reflect_pad_of_all_widths_and_alignments(kernels: TorchKernels, rows: int, width: int, dtype: str) -> None:
     values = counting((rows, width), dtype)
     reach = min(width - 1, 9)
     for pads in ((0, reach, 0, reach), (1, 0, 2, reach), (0, reach, 3, 0), (0, 0, 0, 0)):
@@ -84,7 +84,7 @@ def test_reflect_pad_of_all_widths_and_alignments(kernels: KernelLibrary, rows: 
             assert guards_are_intact(x, buffer)
 
 
-def test_reflect_pad_reads_nothing_outside_its_input(kernels: KernelLibrary) -> None:
+def test_reflect_pad_reads_nothing_outside_its_input(kernels: TorchKernels) -> None:
     # A tensor of its own allocation, for compute-sanitizer: whole vectors at its borders would reach beyond it.
     for count in (1, 3, 15, 16, 17, 250):
         x = torch.arange(count, dtype=torch.uint8, device="cuda")
@@ -92,14 +92,14 @@ def test_reflect_pad_reads_nothing_outside_its_input(kernels: KernelLibrary) -> 
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 8), (2, 0, 8)])
-def test_empty_reflect_pad_launches_nothing(kernels: KernelLibrary, shape: tuple[int, ...]) -> None:
+def test_empty_reflect_pad_launches_nothing(kernels: TorchKernels, shape: tuple[int, ...]) -> None:
     pad(kernels, torch.empty(*shape, device="cuda"), (0, 0, 2, 0, 0, 2))
 
 
 # Large and with long rows: by vectors, which know the rank.
 @pytest.mark.parametrize("dtype", PAD_DTYPES)
 @pytest.mark.parametrize("shape", [(3, 300, 1201), (3, 5, 70, 1201)])
-def test_reflect_pad_of_large_images_and_volumes(kernels: KernelLibrary, shape: tuple[int, ...], dtype: str) -> None:
+def test_reflect_pad_of_large_images_and_volumes(kernels: TorchKernels, shape: tuple[int, ...], dtype: str) -> None:
     pads = (0, *range(3, 2 + len(shape))) * 2
     x = counting(shape, dtype)
     assert x.numel() >= 1 << 20
@@ -107,7 +107,7 @@ def test_reflect_pad_of_large_images_and_volumes(kernels: KernelLibrary, shape: 
 
 
 @pytest.mark.parametrize("count", [70001, 300001])  # a thread pads four: more than 65535 of those, too
-def test_reflect_pad_of_more_than_65535_planes(kernels: KernelLibrary, count: int) -> None:
+def test_reflect_pad_of_more_than_65535_planes(kernels: TorchKernels, count: int) -> None:
     x = counting((count, 2, 3, 3), "float32")
     pads = (0, 0, 1, 2, 0, 0, 2, 1)
     assert_padded(x, pads, pad(kernels, x, pads))
@@ -115,7 +115,7 @@ def test_reflect_pad_of_more_than_65535_planes(kernels: KernelLibrary, count: in
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "int64"])
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 9])
-def test_reflect_pad_of_few_and_many_planes(kernels: KernelLibrary, count: int, dtype: str) -> None:
+def test_reflect_pad_of_few_and_many_planes(kernels: TorchKernels, count: int, dtype: str) -> None:
     for shape in ((count, 7, 11), (count, 300, 71), (count, 4, 5, 6)):
         pads = (0,) + (2,) * (len(shape) - 1)
         x = counting(shape, dtype)
@@ -123,7 +123,7 @@ def test_reflect_pad_of_few_and_many_planes(kernels: KernelLibrary, count: int, 
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16"])
-def test_reflect_pad_of_more_than_2_31_elements(kernels: KernelLibrary, dtype: str) -> None:
+def test_reflect_pad_of_more_than_2_31_elements(kernels: TorchKernels, dtype: str) -> None:
     shape, pads = (3, 1 << 15, 22003), (0, 2, 5, 0, 3, 7)
     x = torch.empty(*shape, dtype=getattr(torch, dtype), device="cuda")
     x.view(torch.uint8).random_(0, 100)
@@ -136,7 +136,7 @@ def test_reflect_pad_of_more_than_2_31_elements(kernels: KernelLibrary, dtype: s
     assert torch.equal(y[:, -3:, 5:-7], x[:, -4:-1].flip(1))
 
 
-def test_reflect_pad_in_a_cuda_graph_and_on_two_streams(kernels: KernelLibrary) -> None:
+def test_reflect_pad_in_a_cuda_graph_and_on_two_streams(kernels: TorchKernels) -> None:
     pads = (0, 3, 3, 0, 3, 3)
     x = torch.randn(8, 100, 101, device="cuda")
     y = torch.empty(padded_shape(x.shape, pads), device="cuda")

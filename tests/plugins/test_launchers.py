@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, KernelLibrary, library_path
+from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, TorchKernels, library_path
 
 SHAPE, TYPE, POINTER, WORKSPACE = -1, -2, -3, -4
 
@@ -109,16 +109,16 @@ def test_reflect_pad_checks_its_arguments(
 
 
 def test_workspace_is_asked_for_by_large_slices_only(library: ctypes.CDLL) -> None:
-    kernels = KernelLibrary()
-    assert kernels.workspace_bytes(16, 512, 32 * 32) == 0
-    assert kernels.workspace_bytes(1, 32, 1080 * 1920) > 0
-    assert kernels.workspace_bytes(8, 64, 512 * 512) < 1 << 16
-    assert kernels.workspace_bytes(16, 512, 16 * 16, FORMAT_CHANNELS_LAST) == 0
-    assert 0 < kernels.workspace_bytes(1, 32, 1080 * 1920, FORMAT_CHANNELS_LAST) <= 1 << 21
+    kernels = TorchKernels()
+    assert kernels.workspace_bytes((16, 512, 32 * 32)) == 0
+    assert kernels.workspace_bytes((1, 32, 1080 * 1920)) > 0
+    assert kernels.workspace_bytes((8, 64, 512 * 512)) < 1 << 16
+    assert kernels.workspace_bytes((16, 512, 16 * 16), FORMAT_CHANNELS_LAST) == 0
+    assert 0 < kernels.workspace_bytes((1, 32, 1080 * 1920), FORMAT_CHANNELS_LAST) <= 1 << 21
 
 
 def test_version_is_that_of_the_project(library: ctypes.CDLL) -> None:
-    major, minor, patch = KernelLibrary().version().split(".")[:3]
+    major, minor, patch = TorchKernels().version().split(".")[:3]
     assert major.isdigit()
     assert minor.isdigit()
     assert patch

@@ -7,24 +7,19 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, cast
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from trtconv.element_types import BY_SHORT, ElementType
 from trtconv.errors import ConfigError
+from trtconv.ops import CUSTOM_OPS
+from trtconv.ops.custom_op import AttributeValue, CustomOp
+from trtconv.ops.instance_norm import DEFAULT_EPSILON, INSTANCE_NORM
+from trtconv.ops.reflect_pad import REFLECT_PAD
 
 Array = npt.NDArray[Any]
-Op = Literal["InstanceNorm", "ReflectPad"]
-
-DTYPES: dict[str, npt.DTypeLike] = {
-    "fp32": np.float32,
-    "fp16": np.float16,
-    "bf16": ml_dtypes.bfloat16,
-    "int8": np.int8,
-}
-EPSILON = 1e-5
 
 NORM_SHAPES = (
     (1, 64, 256, 256),
@@ -43,8 +38,6 @@ PADS = (
     ((8, 64, 512, 512), 3),
     ((1, 256, 44100), 512),
 )
-# How x and y lie in memory, as trtconv_kernels.h has it: the number of each layout, and how many channels lie together.
-LAYOUTS = {"linear": 0, "channels_last": 1, "chw4": 2, "chw32": 3}
 _VECTOR_BYTES = 16
 
 _MAX_RANDOM_VALUES = 16777213  # a prime: repeated to fill a tensor, it makes no two slices alike
@@ -52,9 +45,12 @@ _MAX_RANDOM_VALUES = 16777213  # a prime: repeated to fill a tensor, it makes no
 
 @dataclass(frozen=True)
 class Case:
-    """One operator on one tensor. `pad` is what ReflectPad adds on each side of every spatial axis."""
+    """One custom op, by its name, on one tensor. `pad` is what a pad adds on each side of every spatial axis.
 
-    op: Op
+    `format` is one of plugins.kernels.LAYOUTS.
+    """
+
+    op: str
     shape: tuple[int, ...]
     dtype: str
     pad: int = 0
@@ -67,6 +63,26 @@ class Case:
         return "/".join([self.op, f"{sizes}+{self.pad}" if self.pad else sizes, self.dtype, self.format])
 
     @property
+    def element_type(self) -> ElementType:
+        """The type of its elements."""
+        return BY_SHORT[self.dtype]
+
+    @property
+    def row(self) -> CustomOp:
+        """The op's row in the table of the custom ops."""
+        return CUSTOM_OPS[self.op]
+
+    @property
+    def is_norm(self) -> bool:
+        """Whether the op is a norm, which has parameters, and not a pad."""
+        return self.row.kind == "norm"
+
+    @property
+    def attributes(self) -> dict[str, AttributeValue]:
+        """The op's attributes, an epsilon rounded as a model and a kernel hold it."""
+        return {"epsilon": float(np.float32(DEFAULT_EPSILON))} if self.is_norm else {"pads": self.pads}
+
+    @property
     def pads(self) -> list[int]:
         """The pads in ONNX order."""
         return ([0, 0] + [self.pad] * (len(self.shape) - 2)) * 2
@@ -74,27 +90,27 @@ class Case:
     @property
     def output_shape(self) -> tuple[int, ...]:
         """The shape of the result."""
-        return (*self.shape[:2], *(size + 2 * self.pad for size in self.shape[2:]))
+        return self._output_dims(self.shape)
 
     @property
     def input_bytes(self) -> int:
         """Bytes that have to be read at least once, those that fill up vectors of channels included."""
-        return self._stored_bytes(self.shape)
+        return self._num_bytes(self._stored_dims)
 
     @property
     def output_bytes(self) -> int:
         """Bytes that have to be written."""
-        return self._stored_bytes(self.output_shape)
+        return self._num_bytes(self._output_dims(self._stored_dims))
 
     @property
     def num_bytes(self) -> int:
         """What memory has to move."""
-        return self.input_bytes + self.output_bytes
+        return self.row.bytes_moved(self._stored_dims, self.element_type.num_bytes(1), self.attributes)
 
     @property
     def lanes(self) -> int:
         """How many neighbouring channels lie together; their number is rounded up to a multiple of it."""
-        vector = _VECTOR_BYTES // np.dtype(DTYPES[self.dtype]).itemsize
+        vector = _VECTOR_BYTES // self.element_type.num_bytes(1)
         return {"linear": 1, "channels_last": vector, "chw4": 4, "chw32": 32}[self.format]
 
     @property
@@ -105,26 +121,33 @@ class Case:
             return f"{depth}HWC{self.lanes if self.lanes > 4 else ''}"
         return None if self.format == "linear" else f"C{depth}HW{self.lanes}"
 
-    def _stored_bytes(self, shape: Sequence[int]) -> int:
-        channels = -(-shape[1] // self.lanes) * self.lanes
-        return shape[0] * channels * math.prod(shape[2:]) * np.dtype(DTYPES[self.dtype]).itemsize
+    @property
+    def _stored_dims(self) -> tuple[int, ...]:
+        """The sizes with the channels that fill up vectors."""
+        return (self.shape[0], -(-self.shape[1] // self.lanes) * self.lanes, *self.shape[2:])
+
+    def _output_dims(self, dims: Sequence[int]) -> tuple[int, ...]:
+        return tuple(cast("list[int]", self.row.output_dims(dims, self.attributes)))
+
+    def _num_bytes(self, dims: Sequence[int]) -> int:
+        return self.element_type.num_bytes(math.prod(dims))
 
 
 def all_cases() -> Iterator[Case]:
     """Yield every case, in the order of the report."""
     for dtype in ("fp32", "fp16", "bf16"):
         for shape in (*NORM_SHAPES, *SMALL_NORM_SHAPES):
-            yield Case("InstanceNorm", shape, dtype)
+            yield Case(INSTANCE_NORM.name, shape, dtype)
     for dtype in ("fp32", "fp16", "int8"):
         for shape, pad in PADS:
-            yield Case("ReflectPad", shape, dtype, pad)
+            yield Case(REFLECT_PAD.name, shape, dtype, pad)
     for shape in (*NORM_SHAPES, *SMALL_NORM_SHAPES):  # what TensorRT's convolutions in 16 bits produce
         if len(shape) > 3:
-            yield Case("InstanceNorm", shape, "fp16", 0, "channels_last")
+            yield Case(INSTANCE_NORM.name, shape, "fp16", 0, "channels_last")
     for dtype, format_ in (("fp32", "channels_last"), ("fp16", "channels_last"), ("int8", "chw32")):
         for shape, pad in PADS:
             if len(shape) > 3 and (dtype != "fp32" or shape[1] % 4 == 0):  # TensorRT has no HWC of 3 channels
-                yield Case("ReflectPad", shape, dtype, pad, format_)
+                yield Case(REFLECT_PAD.name, shape, dtype, pad, format_)
 
 
 def select_cases(patterns: Sequence[str]) -> list[Case]:
@@ -154,12 +177,10 @@ def make_values(case: Case) -> Values:
 
 
 def make_parameters(case: Case) -> dict[str, Array]:
-    """Return seeded scale and bias of an InstanceNorm; a pad has none."""
-    if case.op == "ReflectPad":
-        return {}
-    rng = np.random.default_rng(1)
-    scale, bias = rng.normal(size=(2, case.shape[1])).astype(DTYPES[case.dtype])
-    return {"scale": scale, "bias": bias}
+    """Return seeded scale and bias of a norm; a pad has none."""
+    names = case.row.inputs[1:]
+    values = np.random.default_rng(1).normal(size=(len(names), case.shape[1]))
+    return dict(zip(names, values.astype(case.element_type.dtype), strict=True))
 
 
 def pack(case: Case, values: Array) -> Array:
@@ -176,7 +197,7 @@ def pack(case: Case, values: Array) -> Array:
 def unpack(case: Case, stored: Array) -> Array:
     """Return [N, C, D1..Dk] of an output that is a row of bytes in the case's format."""
     shape = case.output_shape
-    elements = stored.view(DTYPES[case.dtype])
+    elements = stored.view(case.element_type.dtype)
     if case.format == "linear":
         return elements.reshape(shape)
     channels = -(-shape[1] // case.lanes) * case.lanes
@@ -190,4 +211,4 @@ def _random_values(dtype: str, count: int) -> Array:
     rng = np.random.default_rng(0)
     if dtype == "int8":
         return rng.integers(-128, 128, count, dtype=np.int8)
-    return (rng.standard_normal(count, dtype=np.float32) * 2 + 3).astype(DTYPES[dtype])
+    return (rng.standard_normal(count, dtype=np.float32) * 2 + 3).astype(BY_SHORT[dtype].dtype)

@@ -11,10 +11,9 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from trtconv.benchmark.cases import EPSILON, Case, Values
+from trtconv import element_types
+from trtconv.benchmark.cases import Case, Values
 from trtconv.comparison.tolerance import TOLERANCE
-from trtconv.ops.instance_norm import instance_norm_reference
-from trtconv.ops.reflect_pad import reflect_pad_reference
 
 Array = npt.NDArray[Any]
 Part = tuple[int, slice]  # the channels of one image of the batch
@@ -26,7 +25,7 @@ _ELEMENTS_PER_PART = 1 << 20
 def worst_kernel_error(case: Case, values: Values, y: Array) -> float:
     """Return max(|error| / bound): at most 1 for a right result; 0 or infinite for a pad, which copies.
 
-    The bound of an InstanceNorm is half a unit in the last place and 2e-6 of its terms.
+    The bound of a norm is half a unit in the last place and 2e-6 of its terms.
     """
     return _worst(case, values, y, _kernel_excess)
 
@@ -44,21 +43,20 @@ def _kernel_excess(y: Array, expected: Array, bias: Array) -> Array:
 
 
 def _network_excess(y: Array, expected: Array, bias: Array) -> Array:
-    kind = {4: "fp32", 2: "bf16" if y.dtype == ml_dtypes.bfloat16 else "fp16"}[y.dtype.itemsize]
-    return np.asarray(np.abs(y.astype(np.float64) - expected) / (TOLERANCE[kind] * np.abs(expected).max()))
+    tolerance = TOLERANCE[element_types.of_dtype(y.dtype).short]
+    return np.asarray(np.abs(y.astype(np.float64) - expected) / (tolerance * np.abs(expected).max()))
 
 
 def _worst(case: Case, values: Values, y: Array, excess: Callable[[Array, Array, Array], Array]) -> float:
     def check(part: Part) -> float:
         own_x, own_y = values.x[part][None], y[part][None]
-        if values.scale is None or values.bias is None:
-            expected = reflect_pad_reference(own_x, case.pads)
+        parameters = [each[part[1]] for each in (values.scale, values.bias) if each is not None]
+        expected = case.row.reference(own_x, *parameters, **case.attributes)
+        if not case.is_norm:
             return 0.0 if expected.tobytes() == own_y.tobytes() else np.inf
-        scale, bias = values.scale[part[1]], values.bias[part[1]]
-        reference = instance_norm_reference(own_x, scale, bias, float(np.float32(EPSILON)))
-        channel_bias = bias.astype(np.float64).reshape(1, -1, *(1,) * (own_x.ndim - 2))
+        channel_bias = parameters[1].astype(np.float64).reshape(1, -1, *(1,) * (own_x.ndim - 2))
         with np.errstate(invalid="ignore", over="ignore"):
-            ratio = float(excess(own_y, reference, channel_bias).max())
+            ratio = float(excess(own_y, expected, channel_bias).max())
         return ratio if np.isfinite(ratio) else np.inf
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

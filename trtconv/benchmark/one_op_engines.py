@@ -17,11 +17,10 @@ from typing import Any, Literal
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from trtconv.benchmark.cases import EPSILON, Case, make_parameters
+from trtconv.benchmark.cases import Case, make_parameters
 from trtconv.config import BackendName
+from trtconv.model import functions
 from trtconv.ops.custom_op import DOMAIN, VERSION, attributes_for
-from trtconv.ops.instance_norm import INSTANCE_NORM
-from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.progress import Progress
 
 Kind = Literal["native", "plugin"]
@@ -30,12 +29,6 @@ KINDS: tuple[Kind, ...] = ("native", "plugin")
 
 PHASE = "building engines of one operator"
 WORKER = "trtconv.engine.engine_worker"
-_ELEMENT_TYPES = {
-    "fp32": TensorProto.FLOAT,
-    "fp16": TensorProto.FLOAT16,
-    "bf16": TensorProto.BFLOAT16,
-    "int8": TensorProto.INT8,
-}
 _TICK_SECONDS = 0.1
 
 
@@ -48,27 +41,22 @@ class BuiltEngine:
 
 
 def one_op_model(case: Case, kind: Kind) -> onnx.ModelProto:
-    """Return the operator alone, x in, y out: as exporters write it, or as the custom op that becomes our plugin."""
-    element_type = _ELEMENT_TYPES[case.dtype]
-    opset = 22 if case.dtype == "bf16" else 17  # the first with an InstanceNormalization of bfloat16
-    is_norm = case.op == "InstanceNorm"
-    values: dict[str, Any] = {"epsilon": EPSILON} if is_norm else {"pads": case.pads}
-    if kind == "plugin":
-        op = INSTANCE_NORM if is_norm else REFLECT_PAD
-        inputs = ["x", *op.inputs[1:]]
-        node = helper.make_node(op.name, inputs, ["y"], domain=DOMAIN, **attributes_for(op, values, opset))
-    elif is_norm:
-        node = helper.make_node("InstanceNormalization", ["x", "scale", "bias"], ["y"], **values)
-    else:
-        node = helper.make_node("Pad", ["x", "pads"], ["y"], mode="reflect")
+    """Return the operator alone, x in, y out: the custom op that becomes our plugin, or what it means in ONNX's ops."""
+    element_type = case.element_type.onnx
+    opset = 22 if case.dtype == "bf16" else 17  # the first with norms of bfloat16
+    inputs = ["x", *case.row.inputs[1:]]
+    attributes = attributes_for(case.row, case.attributes, opset)
+    node = helper.make_node(case.op, inputs, ["y"], domain=DOMAIN, **attributes)
     constants = [_tensor(name, array, element_type) for name, array in make_parameters(case).items()]
-    if "pads" in node.input:
-        constants.append(helper.make_tensor("pads", TensorProto.INT64, [len(case.pads)], case.pads))
     x = helper.make_tensor_value_info("x", element_type, case.shape)
     y = helper.make_tensor_value_info("y", element_type, case.output_shape)
     graph = helper.make_graph([node], "one_op", [x], [y], constants)
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, VERSION)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    if kind == "plugin":
+        return model
+    functions.attach_functions(model)
+    return functions.inline_functions(model, Path(case.name), inline_plugins=True)
 
 
 def build_engines(

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trtconv.benchmark import checking
+from trtconv.benchmark import checking, kernels
 from trtconv.benchmark.cases import Case, Values, make_values, pack, select_cases, unpack
-from trtconv.benchmark.kernels import KernelLibrary, NotOfferedError, Tensors, load_kernels
+from trtconv.benchmark.kernels import NotOfferedError, Tensors
 from trtconv.benchmark.one_op_engines import KINDS, BuiltEngine, Kind, build_engines
 from trtconv.benchmark.ops_report import CaseResult, OpsReport
 from trtconv.config import BuildConfig
@@ -26,6 +26,7 @@ from trtconv.errors import BackendError, ConfigError, TrtconvError
 from trtconv.gpu import device as gpu_device
 from trtconv.gpu.device import Device, OutOfMemoryError
 from trtconv.gpu.timing import Enqueue, host_microseconds, time_side_by_side
+from trtconv.plugins.kernels import KernelLibrary, load_kernels
 from trtconv.progress import NoProgress, Progress
 
 Array = npt.NDArray[Any]
@@ -144,7 +145,7 @@ def _check_and_time(bench: _Bench, case: Case, sets: Sequence[Tensors], fits_l2:
         for address, array in ((tensors.x, x), (tensors.scale, values.scale), (tensors.bias, values.bias)):
             if array is not None:
                 device.upload(address, array)
-    launches = [bench.library.bind(case, tensors) for tensors in sets]
+    launches = [kernels.bind(bench.library, case, tensors) for tensors in sets]
 
     def kernel(index: int, stream: int) -> None:
         launches[index](stream)
@@ -161,7 +162,7 @@ def _check_and_time(bench: _Bench, case: Case, sets: Sequence[Tensors], fits_l2:
             except BackendError as problem:
                 problems[kind] = problem.what
     timings = time_side_by_side(device, variants, len(sets))
-    idle = bench.library.bind(replace(case, shape=(0, *case.shape[1:])), sets[0])  # enqueues nothing
+    idle = kernels.bind(bench.library, replace(case, shape=(0, *case.shape[1:])), sets[0])  # enqueues nothing
     call_us = host_microseconds(device, lambda index, stream: idle(stream))
     host_us = max(host_microseconds(device, kernel) - call_us, 0.0)
     return CaseResult(case, fits_l2, "timed", None, error, len(sets), timings, host_us, problems)
@@ -205,13 +206,13 @@ def _engine_variant(
 
 def _allocate(bench: _Bench, case: Case, until: ExitStack) -> Tensors:
     """Return memory for one launch, and for a copy of as many bytes as the launch moves."""
-    parameter_bytes = case.shape[1] * 4 if case.op == "InstanceNorm" else 0
+    parameter_bytes = case.shape[1] * 4 if case.is_norm else 0
     sizes = (
         max(case.input_bytes, case.num_bytes // 2),
         max(case.output_bytes, case.num_bytes // 2),
         parameter_bytes,
         parameter_bytes,
-        bench.library.workspace_bytes(case),
+        kernels.workspace_bytes(bench.library, case),
     )
     return Tensors(*(bench.device.allocate(size, until) for size in sizes))
 

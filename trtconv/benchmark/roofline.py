@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trtconv.benchmark.ops_report import CaseResult, OpsReport
+from trtconv.ops import CUSTOM_OPS
 
 SUFFIXES = (".png", ".svg")
 _MARKERS = {"fp32": "o", "fp16": "s", "bf16": "D", "int8": "^"}
-_COLORS = {  # by operator, and whether the format is the linear one
-    ("InstanceNorm", True): "tab:blue",
-    ("InstanceNorm", False): "tab:cyan",
-    ("ReflectPad", True): "tab:orange",
-    ("ReflectPad", False): "tab:olive",
+_COLORS = {  # by the kind of an op, and whether the format is the linear one
+    ("norm", True): "tab:blue",
+    ("norm", False): "tab:cyan",
+    ("pad", True): "tab:orange",
+    ("pad", False): "tab:olive",
 }
 
 
@@ -27,7 +28,11 @@ def draw(report: OpsReport, suffix: str) -> bytes:
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     axes = figure.add_subplot()
     for (op, dtype, format_), results in report.groups():
-        style = {"color": _COLORS[op, format_ == "linear"], "marker": _MARKERS[dtype], "linestyle": "none"}
+        style = {
+            "color": _COLORS[CUSTOM_OPS[op].kind, format_ == "linear"],
+            "marker": _MARKERS[dtype],
+            "linestyle": "none",
+        }
         label = f"{op} {dtype}" if format_ == "linear" else f"{op} {dtype} {format_}"
         _draw_group(axes, label, [each for each in results if each.status == "timed"], style)
     by_size = sorted(timed, key=lambda result: result.case.num_bytes)

@@ -22,6 +22,7 @@ from trtconv.comparison.measuring import OutputComparison
 from trtconv.comparison.report import Bisection
 from trtconv.comparison.running import run_both
 from trtconv.comparison.tolerance import Tolerance, Tolerances
+from trtconv.element_types import ELEMENT_TYPES
 from trtconv.engine import backends, building, loading
 from trtconv.errors import ConfigError
 from trtconv.inputs.made_inputs import Arrays, InputSet
@@ -36,7 +37,7 @@ from trtconv.progress import NoProgress, Progress
 
 MAX_BATCH_BYTES = 1 << 30  # of the reference's tensors; comparing takes several times as much
 _TAP = "trtconv_tap_"
-_FLOATS = {TensorProto.FLOAT: 4, TensorProto.FLOAT16: 2, TensorProto.BFLOAT16: 2, TensorProto.DOUBLE: 8}
+_FLOATS = frozenset(each.onnx for each in ELEMENT_TYPES if each.is_float)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import onnx
-from onnx import TensorProto
 
 from trtconv.config import BuildConfig
-
-_HALF_TYPES = {TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
+from trtconv.element_types import BFLOAT16, FLOAT16
 
 
 def engine_precision(content: Mapping[str, Any] | None, model: onnx.ModelProto) -> tuple[str, str]:
@@ -43,4 +41,4 @@ def _half_type(model: onnx.ModelProto) -> str | None:
     values = (*model.graph.input, *model.graph.output, *model.graph.value_info)
     types = {tensor.data_type for tensor in model.graph.initializer}
     types |= {value.type.tensor_type.elem_type for value in values}
-    return next((name for elem_type, name in _HALF_TYPES.items() if elem_type in types), None)
+    return next((each.short for each in (FLOAT16, BFLOAT16) if each.onnx in types), None)

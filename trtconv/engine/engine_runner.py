@@ -8,26 +8,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from trtconv.element_types import BY_TENSORRT
 from trtconv.errors import BackendError
 from trtconv.gpu.device import Device
 
 Array = npt.NDArray[Any]
-
-# TensorRT's names of types whose bytes numpy can hold.
-_NUMPY_TYPES: dict[str, npt.DTypeLike] = {
-    "FLOAT": np.float32,
-    "HALF": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-    "INT8": np.int8,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-}
 
 
 class EngineRunner:
@@ -110,17 +98,18 @@ class EngineRunner:
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         return [name for name in names if self._engine.get_tensor_mode(name).name == mode]
 
-    def _dtype(self, name: str) -> npt.DTypeLike:
+    def _dtype(self, name: str) -> np.dtype[Any]:
         type_name = self._engine.get_tensor_dtype(name).name
-        if type_name not in _NUMPY_TYPES:
+        found = BY_TENSORRT.get(type_name)
+        if found is None or found.array is None:
             raise BackendError(f"{name} is of the type {type_name}, which cannot be fed", where=self._title)
-        return _NUMPY_TYPES[type_name]
+        return found.dtype
 
     def _output_bytes(self, name: str) -> int:
         """Return what an output takes; of one whose shape depends on values, the most that TensorRT knows of."""
         shape = tuple(self._context.get_tensor_shape(name))
         if all(size >= 0 for size in shape):
-            return int(math.prod(shape) * np.dtype(self._dtype(name)).itemsize)
+            return int(math.prod(shape) * self._dtype(name).itemsize)
         most = int(self._context.get_max_output_size(name))
         if most <= 0:
             raise BackendError(f"TensorRT does not know how large the output {name} can get", where=self._title)

@@ -13,26 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trtconv.element_types import BY_ENGINE_WORD
 from trtconv.errors import BackendError
 
-_DTYPES = {
-    "fp32": "float32",
-    "float": "float32",
-    "float32": "float32",
-    "fp16": "float16",
-    "half": "float16",
-    "float16": "float16",
-    "bf16": "bfloat16",
-    "bfloat16": "bfloat16",
-    "fp8": "float8",
-    "fp4": "float4",
-    "int4": "int4",
-    "int8": "int8",
-    "uint8": "uint8",
-    "int32": "int32",
-    "int64": "int64",
-    "bool": "bool",
-}
 _NOT_TOLD = "N/A"  # "N/A due to dynamic shapes": the inspector was given no execution context
 _CHANNELS_LAST = re.compile(
     r"channel(?: major|-last) \w+ format(?! where (?:channel ==|column))(?:.*?\b(?:channel|C) % (\d+) ==)?",
@@ -106,8 +89,8 @@ def split_format(text: str) -> tuple[str | None, str | None]:
     """Split 10.x's sentence on a tensor into format and type: "Row major linear FP16 format" -> LINEAR, float16."""
     if text.startswith(_NOT_TOLD):
         return None, None
-    dtype = next((found for word in re.findall(r"\w+", text) if (found := _DTYPES.get(word.lower()))), None)
-    return short_format(text), dtype
+    dtype = next((found for word in re.findall(r"\w+", text) if (found := BY_ENGINE_WORD.get(word.lower()))), None)
+    return short_format(text), None if dtype is None else dtype.engine_name
 
 
 def short_format(text: str) -> str | None:
@@ -121,7 +104,7 @@ def short_format(text: str) -> str | None:
         return f"{depth}HWC{channels_last[1] or ''}"
     if vectorised := _VECTORISED.search(text):
         return f"C{depth}HW{_VECTOR_WIDTHS.get(vectorised[1].lower(), vectorised[1])}"
-    return None if text.lower() in _DTYPES or text.startswith(_NOT_TOLD) else text
+    return None if text.lower() in BY_ENGINE_WORD or text.startswith(_NOT_TOLD) else text
 
 
 def _layer(entry: Any) -> Layer:
@@ -139,7 +122,8 @@ def _layer(entry: Any) -> Layer:
 
 def dtype_name(word: str) -> str:
     """Return numpy's name of a type that TensorRT names in its own way; an unknown word in lower case."""
-    return _DTYPES.get(word.lower(), word.lower())
+    found = BY_ENGINE_WORD.get(word.lower())
+    return word.lower() if found is None else found.engine_name
 
 
 def _tensors(entries: Any) -> list[LayerTensor]:

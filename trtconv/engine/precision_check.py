@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import onnx
-from onnx import helper
 
 from trtconv.config import Precision
+from trtconv.element_types import BY_ONNX, BY_SHORT
 from trtconv.engine.inspector_json import dtype_name
 from trtconv.engine.live_engine import LiveEngine
 from trtconv.errors import BackendError
-
-_NAMES: Mapping[Precision, str] = {"fp16": "float16", "bf16": "bfloat16"}
 
 
 def require_precision(
@@ -23,7 +21,7 @@ def require_precision(
     `network_types` are the types of TensorRT's network, strongly typed as the engine will be; `live` is None where no
     GPU can load the engine. Inputs and outputs must have the types of `proto`.
     """
-    wanted = _NAMES[precision]
+    wanted = BY_SHORT[precision].engine_name
     if wanted not in {dtype_name(name) for name in network_types}:
         raise BackendError(f"asked for {precision}, but TensorRT's network has only {', '.join(network_types)}")
     if live is None:
@@ -42,7 +40,7 @@ def require_precision(
 
 def _io_types(proto: onnx.ModelProto) -> dict[str, str]:
     return {
-        value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+        value.name: BY_ONNX[value.type.tensor_type.elem_type].engine_name
         for value in (*proto.graph.input, *proto.graph.output)
         if value.type.HasField("tensor_type")
     }

@@ -14,6 +14,7 @@ import onnx_graphsurgeon as gs
 from trtconv import files
 from trtconv.config import BackendName
 from trtconv.decisions import Decision
+from trtconv.element_types import BY_ONNX
 from trtconv.errors import ModelError
 from trtconv.inspection.inspected_file import identify
 from trtconv.inspection.model_report import ModelInspection, NodeInspection, Tensor
@@ -176,11 +177,8 @@ def _weights(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 
 def _num_bytes(tensor: onnx.TensorProto) -> int:
-    try:
-        item_size = int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
-    except (KeyError, TypeError):
-        return 0
-    return int(math.prod(tensor.dims)) * item_size
+    found = BY_ONNX.get(tensor.data_type)
+    return 0 if found is None else found.num_bytes(math.prod(tensor.dims))
 
 
 def _functions(path: Path) -> dict[str, int]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import onnx_graphsurgeon as gs
-from onnx import TensorProto
 from onnx_graphsurgeon.exporters.onnx_exporter import dtype_to_onnx
 
+from trtconv import element_types
 from trtconv.errors import ModelError
 from trtconv.ops.custom_op import DOMAIN, AttributeValue, CustomOp, Dim, Operand, attributes_for
 from trtconv.passes.base import Site
-
-_LONG_NAMES = {"float": "float32", "double": "float64"}
 
 
 def become_plugin(
@@ -61,8 +59,7 @@ def operand_of(tensor: gs.Tensor) -> Operand:
 
 def describe_dtype(dtype: int) -> str:
     """Return the name of an ONNX element type as people write it: float32, int32."""
-    name = str(TensorProto.DataType.Name(dtype)).lower()
-    return _LONG_NAMES.get(name, name)
+    return element_types.name_of(dtype)
 
 
 def set_type(tensor: gs.Tensor, dtype: int | None, shape: Sequence[Dim] | None) -> None:

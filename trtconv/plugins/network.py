@@ -17,28 +17,15 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-from onnx import TensorProto
 
+from trtconv.element_types import BY_ONNX, BY_TENSORRT
 from trtconv.errors import BackendError, ConfigError
 from trtconv.ops.custom_op import DOMAIN, MAX_RANK, VERSION, AttributeValue, CustomOp, Operand
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.plugins.loading import load_plugins
-
-# TensorRT's names of the types that the table of the ops states as ONNX's, and numpy's of those for constants.
-_TYPE_NAMES: Mapping[int, str] = {
-    TensorProto.FLOAT: "FLOAT",
-    TensorProto.FLOAT16: "HALF",
-    TensorProto.BFLOAT16: "BF16",
-    TensorProto.INT64: "INT64",
-    TensorProto.INT32: "INT32",
-    TensorProto.INT8: "INT8",
-    TensorProto.BOOL: "BOOL",
-}
-_CONSTANT_TYPES = {"FLOAT": np.float32, "HALF": np.float16, "BF16": ml_dtypes.bfloat16}
 
 # What a plugin's field is made of: the values' type, and TensorRT's name for it.
 _FIELD_TYPES: Mapping[type, tuple[type, str]] = {float: (np.float32, "FLOAT32"), list: (np.int32, "INT32")}
@@ -119,7 +106,7 @@ def _require_tensor(trt: Any, op: CustomOp, x: Any, where: str) -> list[int]:
     """Return the sizes of `x`, -1 for each that is known only at run time; refuse what the op does not take."""
     if not isinstance(x, trt.ITensor):
         raise ConfigError(f"x must be TensorRT's ITensor, got {type(x).__name__}", where=where)
-    names = [_TYPE_NAMES[each] for each in sorted(op.dtypes)]
+    names = [str(BY_ONNX[each].tensorrt) for each in sorted(op.dtypes)]
     if x.dtype.name not in names:
         raise ConfigError(f"x must be of type {' or '.join(names)}, got {x.dtype.name}", where=where)
     try:
@@ -150,7 +137,7 @@ def _array(role: str, values: Any, type_name: str, where: str) -> npt.NDArray[An
     except (TypeError, ValueError):
         raise ConfigError(f"{role} must be numbers or TensorRT's ITensor, got {values!r}", where=where) from None
     with np.errstate(over="ignore"):
-        array: npt.NDArray[Any] = given.astype(_CONSTANT_TYPES[type_name], order="C")
+        array: npt.NDArray[Any] = given.astype(BY_TENSORRT[type_name].dtype, order="C")
     if not np.array_equal(np.isfinite(array.astype(np.float64)), np.isfinite(given)):
         raise ConfigError(f"{role} holds values beyond the range of {type_name}, the type of x", where=where)
     return array

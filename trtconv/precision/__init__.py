@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from trtconv.config import Precision
+from trtconv.element_types import BFLOAT16, FLOAT16, FLOAT32
 from trtconv.errors import ConfigError, ModelError
 from trtconv.model import checking
 from trtconv.model.addresses import is_meant, list_addresses
@@ -29,13 +30,12 @@ from trtconv.precision.rules import (
     reasons_by_value,
     sensitive_arguments,
 )
-from trtconv.precision.tensor_types import FLOAT
 from trtconv.precision.type_conversion import Typing
 
 IoType = Literal["keep", "fp32", "fp16", "bf16"]
 ALL_TENSORS = "*"
 
-_ELEM_TYPES: Mapping[str, int] = {"fp32": FLOAT, "fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+_ELEM_TYPES: Mapping[str, int] = {each.short: each.onnx for each in (FLOAT32, FLOAT16, BFLOAT16)}
 _QUANTISERS = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul"})
 
 

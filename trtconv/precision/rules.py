@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from onnx import TensorProto
 
+from trtconv.element_types import BY_ONNX
 from trtconv.model.walking import branches
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.precision.calibration import Range
@@ -142,7 +143,7 @@ def sensitive_arguments(graph: FloatGraph) -> Iterator[tuple[int, str]]:
 
 def _unsupported(graph: FloatGraph, index: int, elem_type: int) -> str | None:
     node = graph.nodes[index]
-    type_name = "fp16" if elem_type == TensorProto.FLOAT16 else "bf16"
+    type_name = BY_ONNX[elem_type].short
     if any(branches(node)):
         return "its branches are not looked into"
     if not is_onnx(node) and node.domain != DOMAIN:

@@ -9,21 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from trtconv.element_types import BY_ONNX
 from trtconv.model.walking import branches
 from trtconv.precision.float_graph import TYPED_BY_ATTRIBUTE, FloatGraph, captured_names
 from trtconv.precision.tensor_types import FLOAT, is_onnx
-
-NUMPY_DTYPES: Mapping[int, np.dtype[Any]] = {
-    TensorProto.FLOAT16: np.dtype(np.float16),
-    TensorProto.BFLOAT16: np.dtype(ml_dtypes.bfloat16),
-}
-_SUFFIXES: Mapping[int, str] = {FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
 
 # Converted constants are kept inside the model, which protobuf limits to 2 GiB; external ones beyond this are cast.
 _MAX_EMBEDDED_BYTES = 1 << 30
@@ -161,7 +155,7 @@ class Typing:
 
     def _convert(self, values: npt.NDArray[Any], name: str, source: TensorProto) -> TensorProto:
         with np.errstate(over="ignore", under="ignore"):
-            data = values.astype(NUMPY_DTYPES[self._low_type]).tobytes()
+            data = values.astype(BY_ONNX[self._low_type].dtype).tobytes()
         converted = helper.make_tensor(name, self._low_type, source.dims, data, raw=True)
         converted.doc_string = source.doc_string
         return converted
@@ -189,7 +183,7 @@ class Typing:
         self._proto.graph.node.extend(nodes)
 
     def _new_name(self, name: str, elem_type: int) -> str:
-        base = f"{name}_{_SUFFIXES[elem_type]}"
+        base = f"{name}_{BY_ONNX[elem_type].short}"
         new_name, count = base, 0
         while new_name in self._used_names:
             count += 1
@@ -204,7 +198,7 @@ def _set_output_type(node: onnx.NodeProto, elem_type: int) -> None:
         if attribute.name == "to":
             attribute.i = elem_type
         elif attribute.name == "value":
-            values = onnx.numpy_helper.to_array(attribute.t).astype(NUMPY_DTYPES[elem_type])
+            values = onnx.numpy_helper.to_array(attribute.t).astype(BY_ONNX[elem_type].dtype)
             attribute.t.CopyFrom(helper.make_tensor("", elem_type, attribute.t.dims, values.tobytes(), raw=True))
     if not node.attribute:  # ConstantOfShape gives float32 zeros by default
         zero = helper.make_tensor("", elem_type, [1], bytes(2), raw=True)

@@ -1,0 +1,120 @@
+"""Call the plugin library's C launchers, which plugins_cuda/trtconv_kernels.h declares, on device addresses."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trtconv.element_types import ElementType
+from trtconv.errors import BackendError
+from trtconv.plugins import library as plugin_library
+
+# How tensors lie in memory: the numbers of trtconv_kernels.h.
+LAYOUTS: Mapping[str, int] = {"linear": 0, "channels_last": 1, "chw4": 2, "chw32": 3}
+_ERROR_TYPE = -2  # TRTCONV_ERROR_TYPE
+
+Launch = Callable[[int], None]  # of a stream
+
+
+class KernelError(BackendError):
+    """A launcher returned a status other than 0: positive for a CUDA error, negative for a wrong argument."""
+
+    def __init__(self, status: int) -> None:
+        kind = "CUDA error" if status > 0 else "launcher status"
+        super().__init__(f"the kernel could not be launched: {kind} {status}")
+        self.status = status
+
+    @property
+    def is_not_offered(self) -> bool:
+        """Whether the library has no kernel for such a type or layout."""
+        return self.status == _ERROR_TYPE
+
+
+class KernelLibrary:
+    """The launchers of libtrtconv_plugins.so.
+
+    `bind_*` return launch(stream), its arguments converted once so that little but the launch itself takes time; it
+    raises KernelError. Tensors are device addresses; shapes are [N, C, D1..Dk], however the tensors lie in memory.
+    """
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+        library.trtconv_instance_norm_workspace_bytes.restype = ctypes.c_size_t
+
+    def version(self) -> str:
+        """Return the version of trtconv that the library was built from."""
+        self._library.trtconv_plugin_library_version.restype = ctypes.c_char_p
+        return str(self._library.trtconv_plugin_library_version().decode())
+
+    def workspace_bytes(self, shape: Sequence[int], layout: int = LAYOUTS["linear"]) -> int:
+        """Return how much scratch memory an InstanceNorm needs."""
+        return int(self._library.trtconv_instance_norm_workspace_bytes(*_norm_sizes(shape), ctypes.c_int32(layout)))
+
+    def bind_instance_norm(
+        self,
+        x: int,
+        scale: int,
+        bias: int,
+        y: int,
+        *,
+        shape: Sequence[int],
+        element_type: ElementType,
+        epsilon: float,
+        layout: int,
+        workspace: int,
+        workspace_bytes: int,
+    ) -> Launch:
+        """Bind y = InstanceNorm(x, scale, bias)."""
+        kernel = -1 if element_type.kernel is None else element_type.kernel  # the launcher refuses it
+        arguments = [
+            *map(ctypes.c_void_p, (x, scale, bias, y)),
+            *_norm_sizes(shape),
+            ctypes.c_float(epsilon),
+            ctypes.c_int32(kernel),
+            ctypes.c_int32(layout),
+            ctypes.c_void_p(workspace),
+            ctypes.c_size_t(workspace_bytes),
+        ]
+        return _bound(self._library.trtconv_instance_norm, arguments, None)
+
+    def bind_reflect_pad(
+        self, x: int, y: int, *, shape: Sequence[int], pads: Sequence[int], element_bytes: int, layout: int
+    ) -> Launch:
+        """Bind y = ReflectPad(x); `pads` in ONNX order."""
+        sizes, both = (np.array(values, dtype=np.int64) for values in (shape, pads))
+        arguments = [
+            ctypes.c_void_p(x),
+            ctypes.c_void_p(y),
+            ctypes.c_int32(len(sizes)),
+            ctypes.c_void_p(sizes.ctypes.data),
+            ctypes.c_void_p(both.ctypes.data),
+            ctypes.c_int32(element_bytes),
+            ctypes.c_int32(layout),
+        ]
+        return _bound(self._library.trtconv_reflect_pad, arguments, (sizes, both))
+
+
+def load_kernels() -> tuple[KernelLibrary, plugin_library.PluginLibrary]:
+    """Return the launchers, and the description of the library that they are of."""
+    described = plugin_library.find()
+    try:
+        return KernelLibrary(ctypes.CDLL(str(described.path))), described
+    except (OSError, AttributeError) as error:
+        raise BackendError(f"is no plugin library of this version: {error}", where=str(described.path)) from error
+
+
+def _norm_sizes(shape: Sequence[int]) -> list[ctypes.c_int64]:
+    return [ctypes.c_int64(size) for size in (*shape[:2], math.prod(shape[2:]))]
+
+
+def _bound(launcher: Any, arguments: Sequence[Any], keep: Any) -> Launch:
+    def launch(stream: int, keep_alive: Any = keep) -> None:
+        status = launcher(*arguments, ctypes.c_void_p(stream))
+        if status != 0:
+            raise KernelError(status)
+
+    return launch
