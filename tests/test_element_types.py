@@ -29,7 +29,7 @@ def test_every_type_of_onnx_has_its_row() -> None:
     }
 
 
-@pytest.mark.parametrize("column", ["onnx", "name", "short", "tensorrt", "array", "kernel"])
+@pytest.mark.parametrize("column", ["onnx", "name", "short", "tensorrt_name", "array", "kernel"])
 def test_nothing_is_written_twice(column: str) -> None:
     given = [value for each in ELEMENT_TYPES if (value := getattr(each, column)) is not None]
     assert len(set(given)) == len(given)

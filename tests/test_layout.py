@@ -29,6 +29,24 @@ DOORS = {
     "PIL": {"inputs.input_files"},
     "onnxruntime": {"passes.constant_values", "model.onnx_session"},
 }
+# Names that only TensorRT's modules and objects have: whoever uses one depends on TensorRT, imported or not.
+TENSORRT_NAMES = frozenset({"trt", "tensorrt", "tensorrt_rtx"})
+_API_TEXT = """
+    ILogger Builder OnnxParser OnnxParserRefitter Runtime Refitter IProfiler ITensor
+    IProgressMonitor IStreamWriter PluginField PluginFieldCollection
+    create_network create_builder_config create_optimization_profile add_optimization_profile build_serialized_network
+    build_serialized_network_to_stream set_timing_cache create_timing_cache get_timing_cache progress_monitor
+    supports_model_v2 supports_operator num_errors get_error refit_from_bytes refit_cuda_engine
+    deserialize_cuda_engine engine_host_code_allowed create_execution_context create_engine_inspector
+    get_engine_information num_io_tensors num_optimization_profiles get_tensor_mode get_tensor_name get_tensor_shape
+    get_tensor_dtype get_tensor_location get_tensor_format_desc get_tensor_profile_shape get_tensor_profile_values
+    set_input_shape set_tensor_address execute_async_v3 get_max_output_size
+    device_memory_size get_plugin_registry load_library get_creator create_plugin add_plugin_v3
+    num_layers get_layer num_inputs num_outputs get_input get_output allowed_formats plugins_to_serialize
+"""
+TENSORRT_API = frozenset(_API_TEXT.split())
+# doctor/probe.py is a program of its own: TensorRT may crash it, and it knows nothing of the package.
+USERS_OF_TENSORRT = ("engine.", "plugins.", "doctor.probe.")
 # From the command down to what knows nothing of the others. A module imports from lower rows, or from its own room.
 LAYERS = (
     {"__main__"},
@@ -91,6 +109,30 @@ def test_only_the_door_names_a_tensorrt_module() -> None:
     """importlib can import what no import statement shows. doctor.probe is a program of its own, which may crash."""
     users = {module for module in MODULES if "import_module" in MODULES[module].read_text()}
     assert users <= {"engine.backends", "__init__", "doctor.probe"}
+
+
+def names_used(module: str) -> Iterator[str]:
+    """Yield every name, attribute and parameter that a module uses or binds."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
+                yield name
+            case ast.alias(name=name, asname=alias):
+                yield from (name.split(".")[0], alias or "")
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_only_the_doors_use_tensorrt(module: str) -> None:
+    if not f"{module}.".startswith(USERS_OF_TENSORRT):
+        assert set(names_used(module)) & (TENSORRT_NAMES | TENSORRT_API) == set()
+
+
+def test_what_is_taken_for_tensorrt_is_what_its_doors_use() -> None:
+    """A name that nobody uses guards nothing: it may be misspelt."""
+    used = {name for module in MODULES if f"{module}.".startswith(USERS_OF_TENSORRT) for name in names_used(module)}
+    assert TENSORRT_API - used == set()
 
 
 def test_every_module_has_its_layer() -> None:

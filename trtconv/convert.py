@@ -159,7 +159,7 @@ def _manifest(
         "model": {"file": model_path.name, "sha256": model_sha256, "opset": report.opset},
         "engine": {"sha256": hashlib.sha256(plan.data).hexdigest(), "bytes": plan.data.nbytes},
         "backend": backend.key,
-        "backend_version": backend.trt.__version__,
+        "backend_version": backend.version,
         "gpu": backend.gpu.name if backend.gpu else None,
         "gpu_arch": backend.arch,
         "plugin_library": {"file": library.path.name, "sha256": library.sha256} if library else None,

@@ -19,17 +19,17 @@ class ElementType:
     """One element type.
 
     `onnx` is its number in TensorProto, `name` what people read, `short` its name in options and reports on speed,
-    `bits` the size of an element (0: it varies), `tensorrt` its name in TensorRT's DataType. `array` is the attribute
-    of numpy or ml_dtypes, None for a type whose tensors trtconv neither feeds nor computes. `engine_words` are the
-    other names that TensorRT's inspector gives it, in lower case, and `engine_name` how reports on engines call it.
-    `kernel` is its number in trtconv_kernels.h, for the types of which there are norms.
+    `bits` the size of an element (0: it varies), `tensorrt_name` its name in TensorRT's DataType. `array` is the
+    attribute of numpy or ml_dtypes, None for a type whose tensors trtconv neither feeds nor computes. `engine_words`
+    are the other names that TensorRT's inspector gives it, in lower case, and `engine_name` is the name in reports on
+    engines. `kernel` is its number in trtconv_kernels.h, for the types of which there are norms.
     """
 
     onnx: int
     name: str
     bits: int
     short: str = ""
-    tensorrt: str | None = None
+    tensorrt_name: str | None = None
     array: str | None = None
     engine_words: tuple[str, ...] = ()
     engine_name: str = ""
@@ -59,10 +59,10 @@ class ElementType:
 FLOAT32 = ElementType(1, "float32", 32, "fp32", "FLOAT", "float32", ("fp32", "float"), kernel=0)
 FLOAT16 = ElementType(10, "float16", 16, "fp16", "HALF", "float16", ("fp16", "half"), kernel=1)
 BFLOAT16 = ElementType(16, "bfloat16", 16, "bf16", "BF16", "bfloat16", ("bf16",), kernel=2)
-INT8 = ElementType(3, "int8", 8, tensorrt="INT8", array="int8")
-INT32 = ElementType(6, "int32", 32, tensorrt="INT32", array="int32")
-INT64 = ElementType(7, "int64", 64, tensorrt="INT64", array="int64")
-BOOL = ElementType(9, "bool", 8, tensorrt="BOOL", array="bool_")
+INT8 = ElementType(3, "int8", 8, tensorrt_name="INT8", array="int8")
+INT32 = ElementType(6, "int32", 32, tensorrt_name="INT32", array="int32")
+INT64 = ElementType(7, "int64", 64, tensorrt_name="INT64", array="int64")
+BOOL = ElementType(9, "bool", 8, tensorrt_name="BOOL", array="bool_")
 
 ELEMENT_TYPES = (
     FLOAT32,
@@ -72,7 +72,7 @@ ELEMENT_TYPES = (
     INT32,
     INT64,
     BOOL,
-    ElementType(2, "uint8", 8, tensorrt="UINT8", array="uint8"),
+    ElementType(2, "uint8", 8, tensorrt_name="UINT8", array="uint8"),
     ElementType(11, "float64", 64, array="float64"),
     ElementType(4, "uint16", 16, array="uint16"),
     ElementType(5, "int16", 16, array="int16"),
@@ -81,13 +81,13 @@ ELEMENT_TYPES = (
     ElementType(14, "complex64", 64, array="complex64"),
     ElementType(15, "complex128", 128, array="complex128"),
     ElementType(8, "string", 0),
-    ElementType(17, "float8e4m3fn", 8, tensorrt="FP8", engine_words=("fp8",), engine_name="float8"),
+    ElementType(17, "float8e4m3fn", 8, tensorrt_name="FP8", engine_words=("fp8",), engine_name="float8"),
     ElementType(18, "float8e4m3fnuz", 8),
     ElementType(19, "float8e5m2", 8),
     ElementType(20, "float8e5m2fnuz", 8),
-    ElementType(24, "float8e8m0", 8, tensorrt="E8M0", engine_name="e8m0"),
-    ElementType(23, "float4e2m1", 4, tensorrt="FP4", engine_words=("fp4",), engine_name="float4"),
-    ElementType(22, "int4", 4, tensorrt="INT4"),
+    ElementType(24, "float8e8m0", 8, tensorrt_name="E8M0", engine_name="e8m0"),
+    ElementType(23, "float4e2m1", 4, tensorrt_name="FP4", engine_words=("fp4",), engine_name="float4"),
+    ElementType(22, "int4", 4, tensorrt_name="INT4"),
     ElementType(21, "uint4", 4),
     ElementType(26, "int2", 2),
     ElementType(25, "uint2", 2),
@@ -97,7 +97,7 @@ ELEMENT_TYPES = (
 
 BY_ONNX: Mapping[int, ElementType] = {each.onnx: each for each in ELEMENT_TYPES}
 BY_SHORT: Mapping[str, ElementType] = {each.short: each for each in ELEMENT_TYPES}
-BY_TENSORRT: Mapping[str, ElementType] = {each.tensorrt: each for each in ELEMENT_TYPES if each.tensorrt}
+BY_TENSORRT: Mapping[str, ElementType] = {each.tensorrt_name: each for each in ELEMENT_TYPES if each.tensorrt_name}
 # What TensorRT's inspector and its DataType write, in lower case.
 BY_ENGINE_WORD: Mapping[str, ElementType] = {
     word: each for each in BY_TENSORRT.values() for word in (each.engine_name, *each.engine_words)

@@ -85,11 +85,11 @@ def bench_ops(options: OpsOptions | None = None, progress: Progress | None = Non
     device = gpu_device.open_device()
     library, described = load_kernels()
     kinds = [kind for kind, is_wanted in zip(KINDS, (options.native, options.engines), strict=True) if is_wanted]
-    tensorrt, why_no_engines = find_tensorrt() if kinds else (None, None)
+    tensorrt_version, why_no_engines = find_tensorrt() if kinds else (None, None)
     num_jobs = options.num_jobs or _default_jobs(device)
     with tempfile.TemporaryDirectory(prefix="trtconv-bench-") as folder:
         engines: Engines = {}
-        if tensorrt is not None:
+        if tensorrt_version is not None:
             engines = build_engines(cases, kinds, Path(folder), num_jobs, progress)
         bench = _Bench(device, library, engines)
         progress.phase_start(PHASE, None, len(cases))
@@ -105,7 +105,7 @@ def bench_ops(options: OpsOptions | None = None, progress: Progress | None = Non
         "driver_cuda": device.gpu.driver,
         "l2_bytes": device.l2_bytes,
         "trtconv": version("trtconv"),
-        "tensorrt": tensorrt,
+        "tensorrt": tensorrt_version,
         "engines_built_at_once": num_jobs if engines else None,
         "plugin_library_sha256": described.sha256,
     }
@@ -118,7 +118,7 @@ def find_tensorrt() -> tuple[str | None, str | None]:
         backend, _ = backends.select_backend(BuildConfig(backend="tensorrt"))
     except BackendError as error:
         return None, str(error)
-    return str(backend.trt.__version__), None
+    return backend.version, None
 
 
 def _default_jobs(device: Device) -> int:

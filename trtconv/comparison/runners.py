@@ -14,7 +14,7 @@ import numpy as np
 
 from trtconv.engine import loading
 from trtconv.engine.backends import ENGINE_MARKS
-from trtconv.engine.live_engine import choose_profile
+from trtconv.engine.live_engine import choose_profile, is_of_rtx
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.inputs.made_inputs import Arrays
 from trtconv.model.onnx_session import open_file
@@ -87,7 +87,7 @@ class Runner:
         try:
             if self._loaded is not None:
                 profile = choose_profile(self._loaded.engine, given, self._title)
-                if self._loaded.engine.num_optimization_profiles > 1:
+                if profile is not None:
                     self._runner.set_profile(profile)
             return dict(self._runner.infer(given))
         except TrtconvError:
@@ -147,7 +147,7 @@ def _session_runner(model: Any, role: str) -> Any:
 def _engine_runner(engine: Any, role: str) -> Any:
     import polygraphy.config
 
-    is_rtx = type(engine).__module__.startswith("tensorrt_rtx")
+    is_rtx = is_of_rtx(engine)
     if "polygraphy.backend.trt" not in sys.modules:  # it chooses its TensorRT when it is imported
         polygraphy.config.USE_TENSORRT_RTX = is_rtx
     elif is_rtx != polygraphy.config.USE_TENSORRT_RTX:

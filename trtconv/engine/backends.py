@@ -45,9 +45,14 @@ class Backend:
     arch: str
 
     @property
+    def version(self) -> str:
+        """The version of the TensorRT module."""
+        return str(self.trt.__version__)
+
+    @property
     def title(self) -> str:
         """The backend's name and version, for people."""
-        return f"{TITLES[self.key]} {self.trt.__version__}"
+        return f"{TITLES[self.key]} {self.version}"
 
     @property
     def supports_plugins(self) -> bool:

@@ -99,8 +99,16 @@ def read_profiles(engine: Any) -> list[Profile]:
     return [_read_profile(engine, index) for index in range(engine.num_optimization_profiles)]
 
 
-def choose_profile(engine: Any, feed: Mapping[str, npt.NDArray[Any]], title: str) -> int:
-    """Return the first profile that holds these inputs; raise ConfigError where none does."""
+def is_of_rtx(engine: Any) -> bool:
+    """Say whether an engine is TensorRT-RTX's."""
+    return type(engine).__module__.startswith("tensorrt_rtx")
+
+
+def choose_profile(engine: Any, feed: Mapping[str, npt.NDArray[Any]], title: str) -> int | None:
+    """Return the first profile that holds these inputs, None where there is one profile alone, which needs no choice.
+
+    Raises ConfigError where none does.
+    """
     profiles = read_profiles(engine)
     for name, values in feed.items():
         dims = tuple(engine.get_tensor_shape(name))
@@ -109,7 +117,7 @@ def choose_profile(engine: Any, feed: Mapping[str, npt.NDArray[Any]], title: str
             raise ConfigError(f"input {name} is {format_dims(values.shape)}, expected {expected}", where=title)
     for index, profile in enumerate(profiles):
         if all(_holds(shapes, feed[name]) for name, shapes in profile.items() if name in feed):
-            return index
+            return index if len(profiles) > 1 else None
     given = ", ".join(f"{name}={format_dims(values.shape)}" for name, values in feed.items())
     known = "; ".join(", ".join(f"{name}={shapes}" for name, shapes in profile.items()) for profile in profiles)
     raise ConfigError(f"no profile of the engine holds {given}", where=title, hint=f"its profiles are: {known}")

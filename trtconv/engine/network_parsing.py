@@ -1,14 +1,18 @@
-"""Parse a model into TensorRT's network."""
+"""Parse a model into TensorRT's network, or ask the parser what it thinks of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from trtconv.engine.parser_errors import parse_error
-from trtconv.model import functions
+from trtconv.engine.backends import Backend
+from trtconv.engine.logger import create, make_logger
+from trtconv.engine.parser_errors import nodes_by_problem, parse_error
+from trtconv.model import functions, walking
 
 
 def parse_network(
@@ -23,6 +27,34 @@ def parse_network(
     if not parser.parse(functions.without_functions(proto).SerializeToString(), str(model_path)):
         raise parse_error(parser, title, proto, model_path, logger.last_error())
     return network, parser
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """What a parser says of a model: its problems with the addresses of their nodes, and the ops that it lacks.
+
+    It may have stopped at its first problem; the ops are looked up one by one. `is_taken` says that there is none.
+    """
+
+    is_taken: bool
+    problems: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unsupported_ops: frozenset[str] = frozenset()
+
+
+def check_model(backend: Backend, proto: onnx.ModelProto, model_path: Path) -> ModelCheck:
+    """Ask the parser, on a network as a build makes it, whether it takes `proto`; nothing is built."""
+    trt = backend.trt
+    logger = make_logger(trt, None)
+    builder = create(lambda: trt.Builder(logger), "a builder", backend, logger)
+    network = builder.create_network(_network_flags(trt))
+    parser = trt.OnnxParser(network, logger)
+    bare = functions.without_functions(proto)
+    if parser.supports_model_v2(bare.SerializeToString(), str(model_path)):
+        return ModelCheck(True)
+    problems = nodes_by_problem(parser, "the parser", bare)
+    ops = {str(node.op_type) for node in walking.walk_nodes(bare.graph)}
+    unsupported = frozenset(op for op in ops if not parser.supports_operator(op))
+    return ModelCheck(False, problems, unsupported)
 
 
 def set_io_format(trt: Any, network: Any, io_format: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import onnx
 import onnx.defs
@@ -12,7 +11,7 @@ import onnx.defs
 from trtconv.config import BackendName, BuildConfig
 from trtconv.engine import backends
 from trtconv.engine.backends import Backend
-from trtconv.engine.parser_errors import nodes_by_problem
+from trtconv.engine.network_parsing import check_model
 from trtconv.errors import BackendError
 from trtconv.model import external_data, walking
 from trtconv.model.model_io import Model
@@ -97,31 +96,15 @@ def _unknown_to_onnx(op: str, domain: str, opsets: Mapping[str, int]) -> str | N
 
 
 def _parse(backend: Backend, model: Model) -> tuple[Problem, ...]:
-    trt = backend.trt
-    logger = _silent_logger(trt)
-    network = trt.Builder(logger).create_network(0)
-    parser = trt.OnnxParser(network, logger)
-    if parser.supports_model_v2(model.proto.SerializeToString(), str(model.path)):
+    check = check_model(backend, model.proto, model.path)
+    if check.is_taken:
         return ()
-    found = nodes_by_problem(parser, "the parser", model.proto)
-    for site in walk(model.graph, title=""):  # it may have stopped at its first error
-        if not parser.supports_operator(site.node.op):
+    found = {what: list(nodes) for what, nodes in check.problems.items()}
+    for site in walk(model.graph, title=""):
+        if site.node.op in check.unsupported_ops:
             nodes = found.setdefault(f"the parser does not support the op {site.node.op}", [])
             if site.address not in nodes:
                 nodes.append(site.address)
     if not found:
         return (Problem(backend.title, "the parser refuses the model and gives no reason", ()),)
     return tuple(Problem(backend.title, what, tuple(nodes)) for what, nodes in found.items())
-
-
-def _silent_logger(trt: Any) -> Any:
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        """Drops everything: the parser's errors are asked for one by one."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, level: Any, message: str) -> None:
-            pass
-
-    return Logger()

@@ -106,7 +106,7 @@ def _require_tensor(trt: Any, op: CustomOp, x: Any, where: str) -> list[int]:
     """Return the sizes of `x`, -1 for each that is known only at run time; refuse what the op does not take."""
     if not isinstance(x, trt.ITensor):
         raise ConfigError(f"x must be TensorRT's ITensor, got {type(x).__name__}", where=where)
-    names = [str(BY_ONNX[each].tensorrt) for each in sorted(op.dtypes)]
+    names = [str(BY_ONNX[each].tensorrt_name) for each in sorted(op.dtypes)]
     if x.dtype.name not in names:
         raise ConfigError(f"x must be of type {' or '.join(names)}, got {x.dtype.name}", where=where)
     try:

@@ -1,0 +1,52 @@
+"""The parser is asked about a model on the network that a build would give it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import onnx
+import pytest
+
+from trtconv.engine.backends import Backend
+from trtconv.engine.network_parsing import check_model
+
+STRONGLY_TYPED = 1
+MODEL = onnx.parser.parse_model(
+    '<ir_version: 8, opset_import: ["" : 17, "other" : 1]> g (float[2] x) => (y) { z = Relu (x)  y = other.Mine (z) }'
+)
+
+
+class FakeTensorRT:
+    """TensorRT 10's module: its networks are weakly typed unless a flag says otherwise."""
+
+    __version__ = "10.6.0"
+    NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=STRONGLY_TYPED)
+
+    class ILogger:
+        Severity = SimpleNamespace(ERROR=1, INTERNAL_ERROR=0, VERBOSE=4)
+
+    def __init__(self, taken: bool) -> None:
+        self.taken = taken
+        self.flags: list[int] = []
+
+    def Builder(self, logger: Any) -> Any:
+        return SimpleNamespace(create_network=self.flags.append)
+
+    def OnnxParser(self, network: Any, logger: Any) -> Any:
+        return SimpleNamespace(
+            supports_model_v2=lambda data, path: self.taken and path == "model.onnx",
+            supports_operator=lambda op: op != "Mine",
+            num_errors=0,
+        )
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_the_network_is_strongly_typed_as_in_a_build(taken: bool) -> None:
+    trt = FakeTensorRT(taken)
+    check = check_model(Backend("tensorrt", trt, None, "sm_90"), MODEL, Path("model.onnx"))
+    assert trt.flags == [1 << STRONGLY_TYPED]
+    assert check.is_taken is taken
+    assert check.unsupported_ops == (set() if taken else {"Mine"})
+    assert check.problems == {}
