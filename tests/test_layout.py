@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from trtconv.cli import cli
+from trtconv.ops import CUSTOM_OPS
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "trtconv"
@@ -133,6 +134,29 @@ def test_what_is_taken_for_tensorrt_is_what_its_doors_use() -> None:
     """A name that nobody uses guards nothing: it may be misspelt."""
     used = {name for module in MODULES if f"{module}.".startswith(USERS_OF_TENSORRT) for name in names_used(module)}
     assert TENSORRT_API - used == set()
+
+
+def texts_of(module: str) -> Iterator[str]:
+    """Yield every string of a module, parts of f-strings too, but for docstrings, which explain and decide nothing."""
+    tree = ast.parse(MODULES[module].read_text())
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = {id(node.body[0].value) for node in ast.walk(tree)
+                  if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)}  # fmt: skip
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_ops_are_named_in_their_room_alone(module: str) -> None:
+    """Reports, inspection, precision and benchmark ask the table of the ops; a pass names the op that it rewrites."""
+    if f"{module}.".startswith(("ops.", "passes.rewrite_")):
+        return
+    names = {name for op in CUSTOM_OPS.values() for name in (op.name, op.replaces, op.replaces_long)}
+    whole_names = {op.form.op_type for op in CUSTOM_OPS.values()}  # such as Pad, which is part of many words
+    for text in texts_of(module):
+        assert text not in whole_names, module
+        assert not any(name in text for name in names), f"{module}: {text}"
 
 
 def test_every_module_has_its_layer() -> None:

@@ -39,7 +39,7 @@ class BuildConfig:
     """How `trtconv.build` makes an engine. A value of None leaves the choice to the backend.
 
     `profiles` maps input names to shapes, one mapping an optimisation profile. `workspace_bytes` limits TensorRT's
-    scratch memory. `ops` says what InstanceNormalization and Pad(mode=reflect) become; `keep_native` holds glob
+    scratch memory. `ops` says what the operators become that plugins stand for; `keep_native` holds glob
     patterns on node addresses that stay native all the same. `gpu_arch` (such as "sm_89") is TensorRT-RTX's alone.
     `decisions` names a decision file: read where it exists, else written. `precision` changes the types of the network,
     but for nodes that would lose too much and those that `keep_fp32` names; `io_types` those of inputs and outputs, by

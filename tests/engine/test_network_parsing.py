@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import onnx
 import pytest
@@ -28,15 +27,10 @@ class FakeTensorRT:
         Severity = SimpleNamespace(ERROR=1, INTERNAL_ERROR=0, VERBOSE=4)
 
     def __init__(self, taken: bool) -> None:
-        self.taken = taken
         self.flags: list[int] = []
-
-    def Builder(self, logger: Any) -> Any:
-        return SimpleNamespace(create_network=self.flags.append)
-
-    def OnnxParser(self, network: Any, logger: Any) -> Any:
-        return SimpleNamespace(
-            supports_model_v2=lambda data, path: self.taken and path == "model.onnx",
+        self.Builder = lambda logger: SimpleNamespace(create_network=self.flags.append)
+        self.OnnxParser = lambda network, logger: SimpleNamespace(
+            supports_model_v2=lambda data, path: taken and path == "model.onnx",
             supports_operator=lambda op: op != "Mine",
             num_errors=0,
         )

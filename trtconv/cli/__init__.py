@@ -28,7 +28,7 @@ class _DefectError(TrtconvError):
 def cli() -> None:
     """Convert ONNX models into TensorRT engines.
 
-    InstanceNormalization and Pad(mode=reflect) become CUDA plugins where the backend takes them.
+    Norms and reflect padding become CUDA plugins where the backend takes them.
 
     \b
     Example:

@@ -24,7 +24,7 @@ def inspect(
 ) -> None:
     """Show what is in a model or an engine.
 
-    Of a model: what would become of each InstanceNormalization and Pad, and why. Of an engine: what it needs, and its
+    Of a model: what would become of each node that plugins are there for, and why. Of an engine: what it needs, and its
     layers where a GPU is at hand. It writes nothing.
 
     \b

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from trtconv.doctor.diagnosis import BackendState, Finding, LibraryState
 from trtconv.gpu.driver import Gpu
 from trtconv.installed import install_hint
+from trtconv.ops import list_titles
 from trtconv.plugins.library import ENVIRONMENT_VARIABLE
 
 REQUIRED_PACKAGES = ("onnx", "onnx-graphsurgeon", "onnxruntime")
@@ -51,7 +52,7 @@ def _about_backends(gpu: Gpu | None, backends: Sequence[BackendState], auto: str
         what = f"--backend auto takes {auto}, which cannot build here" if auto else "--backend auto finds no backend"
         yield Finding("warning", what, f"use: --backend {usable[0]}")
     if usable == ["tensorrt-rtx"] and gpu is not None:
-        what = "only TensorRT-RTX builds here: InstanceNormalization and Pad(reflect) stay native"
+        what = f"only TensorRT-RTX builds here: {list_titles()} stay native"
         yield Finding("warning", what, "run: pip install 'trtconv[tensorrt]'")
 
 

@@ -12,6 +12,7 @@ from trtconv.engine.inspector_json import Layer
 from trtconv.engine.live_engine import EngineTensor
 from trtconv.inspection.inspected_file import FileIdentity
 from trtconv.inspection.model_report import outcome
+from trtconv.ops import list_titles
 from trtconv.reports.build_report import describe_precision
 from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render
 from trtconv.reports.text import format_size
@@ -137,7 +138,7 @@ def _tables(inspection: EngineInspection) -> list[Table]:
             profiles,
         ),
         Table(
-            "What became of each InstanceNormalization and Pad(reflect), and why",
+            f"What became of each {list_titles()}, and why",
             [Column("op"), Column("became"), Column("why", "text"), Column("nodes", "text")],
             _decisions(inspection.decisions),
         ),

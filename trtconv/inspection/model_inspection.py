@@ -22,12 +22,12 @@ from trtconv.inspection.op_support import Problem, check_backend, external_files
 from trtconv.inspection.parameter_sources import read_parameters
 from trtconv.model import model_io, walking
 from trtconv.model.model_io import Model
+from trtconv.ops import BY_ONNX_OP, other_form
 from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext, Site, is_onnx, walk
 from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
 
-_ONNX_OPS = ("InstanceNormalization", "Pad")
 _MADE_UP_DIM = re.compile(r"unk__\d+")
 
 
@@ -97,22 +97,21 @@ def _not_taken_up(address: str, title: str, problems: Sequence[Problem]) -> tupl
     """Return whether it is decided, what becomes, and why, of a node that no pass took up."""
     if title.startswith(f"{DOMAIN}::"):
         return True, title, "it is a custom op already"
-    if title.startswith("Pad") and title != "Pad(reflect)":
-        return True, None, "the plugin pads by reflection only"
+    if (form := other_form(title)) and form.why_not_others:
+        return True, None, form.why_not_others
     if any(address in problem.nodes for problem in problems):
         return False, None, f"it breaks ONNX's rules: {problems[0].what}"
     return False, None, "the pass stopped at another node"
 
 
 def _is_shown(site: Site) -> bool:
-    return bool(site.node.domain == DOMAIN or (is_onnx(site.node) and site.node.op in _ONNX_OPS))
+    return bool(site.node.domain == DOMAIN or (is_onnx(site.node) and site.node.op in BY_ONNX_OP))
 
 
 def _title(site: Site) -> str:
     """Return what the passes call a node's op, with the mode of a Pad."""
-    if site.node.domain == DOMAIN:
-        return f"{DOMAIN}::{site.node.op}"
-    return f"Pad({site.node.attrs.get('mode', 'constant')})" if site.node.op == "Pad" else str(site.node.op)
+    is_custom = site.node.domain == DOMAIN
+    return f"{DOMAIN}::{site.node.op}" if is_custom else BY_ONNX_OP[site.node.op].form.title(site.node.attrs)
 
 
 def _type_of_x(site: Site) -> tuple[str | None, list[Dim] | None]:

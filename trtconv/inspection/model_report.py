@@ -9,7 +9,8 @@ from typing import Any
 from trtconv.inspection.inspected_file import FileIdentity
 from trtconv.inspection.op_support import BackendCheck, Problem
 from trtconv.inspection.parameter_sources import SOURCE_TEXTS, Parameter
-from trtconv.ops.custom_op import Dim
+from trtconv.ops import CUSTOM_OPS, list_titles, other_form
+from trtconv.ops.custom_op import Dim, OnnxForm
 from trtconv.reports.tables import DEFAULT_WIDTH, NO_BREAK, Column, Facts, Table, render
 from trtconv.reports.text import format_size, jsonable
 from trtconv.shapes import format_dims
@@ -26,7 +27,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class NodeInspection:
-    """One InstanceNormalization, Pad or custom op: its data input X, its parameters, what it would become and why.
+    """One custom op or node that might become one: its data input X, its parameters, what it would become and why.
 
     `became` is None for a node that stays native, and where nothing was decided since the pass met an error.
     """
@@ -123,9 +124,8 @@ def _tables(model: ModelInspection) -> list[Table]:
             _parameters(node),
         )
         for node in model.nodes
-        if not is_other_pad(node)
+        if other_form(node.op) is None
     ]
-    other_pads = [(node.node, node.op, _x(node), _parameters(node)) for node in model.nodes if is_other_pad(node)]
     problems = [(problem.found_by, problem.what, _node_list(problem)) for problem in model.problems]
     return [
         Table(
@@ -134,7 +134,7 @@ def _tables(model: ModelInspection) -> list[Table]:
             tensors,
         ),
         Table(
-            "What becomes of each InstanceNormalization and Pad(reflect), and why",
+            f"What becomes of each {list_titles()}, and why",
             [
                 Column("node", "name"),
                 Column("op"),
@@ -145,11 +145,7 @@ def _tables(model: ModelInspection) -> list[Table]:
             ],
             decided,
         ),
-        Table(
-            "Pads of other modes stay native: the plugin pads by reflection only",
-            [Column("node", "name"), Column("op"), Column("input X"), Column("parameters", "text")],
-            other_pads,
-        ),
+        *(_other_nodes(op.form, model.nodes) for op in CUSTOM_OPS.values() if op.form.others),
         Table(
             "What stands in the way of a build",
             [Column("found by"), Column("what", "text"), Column("nodes", "text")],
@@ -158,21 +154,23 @@ def _tables(model: ModelInspection) -> list[Table]:
     ]
 
 
+def _other_nodes(form: OnnxForm, nodes: Sequence[NodeInspection]) -> Table:
+    """Return the nodes of an operator that no pass looks at."""
+    others = [(node.node, node.op, _x(node), _parameters(node)) for node in nodes if other_form(node.op) is form]
+    columns = [Column("node", "name"), Column("op"), Column("input X"), Column("parameters", "text")]
+    return Table(f"{form.others} stay native: {form.why_not_others}", columns, others)
+
+
 def _histogram(ops: Mapping[str, int]) -> str:
     return ", ".join(f"{count}{NO_BREAK}{op}" for op, count in ops.items())
 
 
 def _summary(nodes: Sequence[NodeInspection]) -> str:
-    outcomes = [node.became is not None for node in nodes if not is_other_pad(node)]
+    outcomes = [node.became is not None for node in nodes if other_form(node.op) is None]
     if not outcomes:
-        return "nothing: no InstanceNormalization and no Pad(reflect) in this model"
-    plugins = f"{sum(outcomes)} of {len(outcomes)} InstanceNormalization and Pad(reflect) nodes become plugins"
+        return f"nothing: no {list_titles('and no')} in this model"
+    plugins = f"{sum(outcomes)} of {len(outcomes)} {list_titles()} nodes become plugins"
     return f"{plugins} with TensorRT; TensorRT-RTX has no plugins, there all stay native"
-
-
-def is_other_pad(node: NodeInspection) -> bool:
-    """Say whether a node is a Pad that no pass looks at."""
-    return node.op.startswith("Pad(") and node.op != "Pad(reflect)"
 
 
 def _x(node: NodeInspection) -> str:

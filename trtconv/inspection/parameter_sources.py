@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import onnx_graphsurgeon as gs
 
+from trtconv.ops import BY_ONNX_OP, CUSTOM_OPS
+from trtconv.ops.custom_op import DOMAIN
 from trtconv.passes.base import NoMatch, Site, is_onnx
 from trtconv.passes.constant_values import read_constants
 from trtconv.passes.graph_edit import given_inputs
@@ -22,19 +24,6 @@ SOURCE_TEXTS: Mapping[Source, str] = {
     "computed": "computed from constants",
     "run_time": "known at run time",
 }
-
-# The inputs that are parameters, by position. Pad has them since opset 11, and attributes of these names before.
-_INPUTS: Mapping[str, Mapping[str, int]] = {
-    "InstanceNormalization": {"scale": 1, "bias": 2},
-    "Pad": {"pads": 1, "constant_value": 2, "axes": 3},
-}
-_ATTRIBUTES: Mapping[str, Sequence[str]] = {
-    "InstanceNormalization": ("epsilon",),
-    "Pad": ("pads", "paddings", "value"),
-    "InstanceNorm": ("epsilon",),
-    "ReflectPad": ("pads",),
-}
-_VALUES_SHOWN = ("pads", "axes", "constant_value")  # a few numbers; scale and bias hold one a channel
 
 
 @dataclass(frozen=True)
@@ -62,20 +51,29 @@ def _read_inputs(sites: Sequence[Site], opset: int, folder: Path) -> dict[int, d
     wanted: dict[int, list[gs.Tensor]] = {}
     for site in sites:
         for name, tensor in _parameter_inputs(site.node):
-            if name in _VALUES_SHOWN or _direct_source(tensor) is None:
+            if _is_shown(site.node, name) or _direct_source(tensor) is None:
                 wanted.setdefault(id(site.graph), []).append(tensor)
     return {graph: read_constants(tensors, opset, folder) for graph, tensors in wanted.items()}
 
 
 def _parameter_inputs(node: gs.Node) -> list[tuple[str, gs.Tensor]]:
     inputs = given_inputs(node)
-    positions = _INPUTS.get(node.op, {}) if is_onnx(node) else {}
+    positions = BY_ONNX_OP[node.op].form.inputs if is_onnx(node) and node.op in BY_ONNX_OP else {}
     pairs = ((name, inputs[index]) for name, index in positions.items() if index < len(inputs))
     return [(name, tensor) for name, tensor in pairs if tensor is not None]
 
 
+def _is_shown(node: gs.Node, name: str) -> bool:
+    """Say whether an input holds a few numbers; scale and bias hold one a channel."""
+    return name in BY_ONNX_OP[node.op].form.small_inputs
+
+
 def _from_attributes(node: gs.Node) -> list[Parameter]:
-    names = _ATTRIBUTES.get(node.op, ())
+    names: Iterable[str] = ()
+    if is_onnx(node) and node.op in BY_ONNX_OP:
+        names = BY_ONNX_OP[node.op].form.attributes
+    elif node.domain == DOMAIN and node.op in CUSTOM_OPS:
+        names = CUSTOM_OPS[node.op].attributes
     return [Parameter(name, "attribute", _plain(node.attrs[name])) for name in names if name in node.attrs]
 
 
@@ -84,7 +82,7 @@ def _from_inputs(site: Site, values: Mapping[str, Any]) -> list[Parameter]:
     for name, tensor in _parameter_inputs(site.node):
         value = values.get(tensor.name)
         source = _direct_source(tensor) or ("run_time" if isinstance(value, NoMatch) else "computed")
-        is_shown = name in _VALUES_SHOWN and not isinstance(value, NoMatch)
+        is_shown = _is_shown(site.node, name) and not isinstance(value, NoMatch)
         parameters.append(Parameter(name, source, _plain(value) if is_shown else None))
     return parameters
 

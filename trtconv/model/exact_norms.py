@@ -21,11 +21,11 @@ from trtconv.model.onnx_session import open_session
 from trtconv.model.shape_inference import with_shapes
 from trtconv.model.walking import branches
 from trtconv.ops.custom_op import DOMAIN
+from trtconv.ops.instance_norm import DEFAULT_EPSILON, INSTANCE_NORM
 
-_NORM, _NUM_INPUTS = "InstanceNormalization", 3
+_NORM, _NUM_INPUTS = INSTANCE_NORM.form.op_type, len(INSTANCE_NORM.inputs)
 _AXES_BECAME_AN_INPUT = 18
 _FIRST_OPSET = 7  # before it, Mul and Add do not broadcast
-_DEFAULT_EPSILON = 1e-5
 
 
 def exact_reference(proto: onnx.ModelProto, path: Path) -> Callable[[], Any]:
@@ -93,7 +93,7 @@ def _norm_nodes(node: onnx.NodeProto, opset: int, elem_type: int) -> Iterator[on
     yield constant("slices", np.array([0, 0, -1], np.int64))
     yield constant("channels", np.array([1, -1, 1], np.int64))
     yield constant("axes", np.array([2], np.int64))
-    yield constant("epsilon", np.array(np.float32(attributes.get("epsilon", _DEFAULT_EPSILON)), np.float64))
+    yield constant("epsilon", np.array(np.float32(attributes.get("epsilon", DEFAULT_EPSILON)), np.float64))
     for what, tensor, shape in (("x", x, "slices"), ("scale", scale, "channels"), ("bias", bias, "channels")):
         yield helper.make_node("Cast", [tensor], [name(f"{what}_wide")], to=TensorProto.DOUBLE)
         yield apply("Reshape", [name(f"{what}_wide"), name(shape)], what)

@@ -55,20 +55,39 @@ class Operand:
 
 
 @dataclass(frozen=True)
+class OnnxForm:
+    """The ONNX operator that a custom op stands for, and where a node of it has its parameters.
+
+    `title` names a node in reports, by its attributes. `inputs` are the positions of the parameters that are inputs,
+    `attributes` the names of those that are attributes in some opset; `small_inputs` hold a few numbers. `others` and
+    `why_not_others` are about nodes of this operator that have another title than the one that is replaced.
+    """
+
+    op_type: str
+    title: Callable[[Mapping[str, Any]], str]
+    inputs: Mapping[str, int]
+    attributes: tuple[str, ...]
+    small_inputs: frozenset[str] = frozenset()
+    others: str | None = None
+    why_not_others: str | None = None
+
+
+@dataclass(frozen=True)
 class CustomOp:
     """One custom op: what its node looks like, what it means, what its plugin takes and moves.
 
-    `replaces` is the title of the ONNX node in reports, `replaces_long` its name in sentences; `kind` is "norm" or
-    "pad". `dtypes` are the ONNX element types of X, `ranks` the ranks that it may have. `misfit` holds the op's rule
-    on its inputs: (inputs, attributes) -> what is wrong, or None; it is asked only where types, ranks and attributes
-    are allowed. `output_dims` is the shape of Y, `bytes_moved` what an ideal kernel reads and writes, in bytes, for
-    (dims of X, bytes of an element, attributes). `reference` is the op in numpy, norms in float64, and `body` writes
-    it in ONNX operators of a given opset.
+    `replaces` is the title of the ONNX node in reports, `replaces_long` its name in sentences, `form` the rest of what
+    is known of it; `kind` is "norm" or "pad". `dtypes` are the ONNX element types of X, `ranks` the ranks that it may
+    have. `misfit` holds the op's rule on its inputs: (inputs, attributes) -> what is wrong, or None; it is asked only
+    where types, ranks and attributes are allowed. `output_dims` is the shape of Y, `bytes_moved` what an ideal kernel
+    reads and writes, in bytes, for (dims of X, bytes of an element, attributes). `reference` is the op in numpy, norms
+    in float64, and `body` writes it in ONNX operators of a given opset.
     """
 
     name: str
     replaces: str
     replaces_long: str
+    form: OnnxForm
     kind: str
     inputs: tuple[str, ...]
     attributes: Mapping[str, Attribute]

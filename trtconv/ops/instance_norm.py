@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from trtconv.ops.custom_op import MAX_RANK, Attribute, Attributes, CustomOp, Dim, Operand, reference_to
+from trtconv.ops.custom_op import MAX_RANK, Attribute, Attributes, CustomOp, Dim, OnnxForm, Operand, reference_to
 
 DEFAULT_EPSILON = 1e-5  # ONNX's own
 
@@ -72,6 +72,12 @@ INSTANCE_NORM = CustomOp(
     name="InstanceNorm",
     replaces="InstanceNormalization",
     replaces_long="InstanceNormalization",
+    form=OnnxForm(
+        op_type="InstanceNormalization",
+        title=lambda attributes: "InstanceNormalization",
+        inputs={"scale": 1, "bias": 2},
+        attributes=("epsilon",),
+    ),
     kind="norm",
     inputs=("X", "scale", "bias"),
     attributes={"epsilon": Attribute(float, _not_negative, default=DEFAULT_EPSILON)},

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from trtconv.ops.custom_op import MAX_RANK, Attribute, Attributes, CustomOp, Dim, Operand, reference_to
+from trtconv.ops.custom_op import MAX_RANK, Attribute, Attributes, CustomOp, Dim, OnnxForm, Operand, reference_to
 
 
 def reflect_pad_reference(x: npt.NDArray[Any], pads: Sequence[int]) -> npt.NDArray[Any]:
@@ -96,6 +96,15 @@ REFLECT_PAD = CustomOp(
     name="ReflectPad",
     replaces="Pad(reflect)",
     replaces_long="Pad(mode=reflect)",
+    form=OnnxForm(
+        op_type="Pad",
+        title=lambda attributes: f"Pad({attributes.get('mode', 'constant')})",
+        inputs={"pads": 1, "constant_value": 2, "axes": 3},  # since opset 11; attributes of these names before
+        attributes=("pads", "paddings", "value"),
+        small_inputs=frozenset({"pads", "constant_value", "axes"}),
+        others="Pads of other modes",
+        why_not_others="the plugin pads by reflection only",
+    ),
     kind="pad",
     inputs=("X",),
     attributes={"pads": Attribute(list, _two_an_axis, tensor_opsets=_PADS_TENSOR_OPSETS)},

@@ -11,6 +11,7 @@ import onnx_graphsurgeon as gs
 from trtconv.decisions import Decision
 from trtconv.errors import ConfigError
 from trtconv.model.addresses import format_address, is_meant, list_addresses
+from trtconv.ops import describe_replaced
 from trtconv.ops.custom_op import DOMAIN, CustomOp
 
 
@@ -82,7 +83,7 @@ class PassContext:
             if pattern not in self._used_patterns:
                 seen = list_addresses(decision.node for decision in self.decisions)
                 raise ConfigError(
-                    f"pattern {pattern!r} matches no InstanceNormalization and no Pad(mode=reflect)",
+                    f"pattern {pattern!r} matches no {describe_replaced('and no')}",
                     where="--keep-native",
                     hint=f"the nodes are: {seen or 'none in this model'}",
                 )

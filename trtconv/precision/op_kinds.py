@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from trtconv.ops import CUSTOM_OPS, names_of_kind
+
 MATRIX_PRODUCTS = frozenset(
     ("Conv", "ConvTranspose", "DeformConv", "MatMul", "Gemm", "Einsum", "LSTM", "GRU", "RNN", "Attention")
 )
-NATIVE_NORMS = frozenset({"InstanceNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization"})
-NORMS = NATIVE_NORMS | {"InstanceNorm", "BatchNormalization"}
+NATIVE_NORMS = frozenset({"LayerNormalization", "GroupNormalization", "RMSNormalization"}) | (
+    names_of_kind("norm") - CUSTOM_OPS.keys()
+)
+NORMS = NATIVE_NORMS | names_of_kind("norm") | {"BatchNormalization"}
 POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Resize", "Upsample"})
 HEAVY = MATRIX_PRODUCTS | NORMS | POOLS | {"Softmax"}
-MOVES = frozenset(
-    {
-        *("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Expand", "Tile", "Slice", "Split"),
-        *("Concat", "Gather", "Pad", "DepthToSpace", "SpaceToDepth", "Dropout", "ReflectPad"),
-    }
-)
+MOVES = names_of_kind("pad") | {
+    *("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Expand", "Tile", "Slice", "Split"),
+    *("Concat", "Gather", "DepthToSpace", "SpaceToDepth", "Dropout"),
+}

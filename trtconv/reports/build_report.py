@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trtconv.decisions import Decision
+from trtconv.ops import describe_replaced
 from trtconv.reports.text import format_size, jsonable, printable
 
 
@@ -92,7 +93,7 @@ def decision_lines(decisions: Iterable[Decision], verbose: bool) -> list[str]:
         key = (decision.op, decision.became, decision.reason)
         groups.setdefault(key, []).append(decision.node)
     if not groups:
-        return [_line("rewritten", "nothing: no InstanceNormalization and no Pad(mode=reflect) in this model")]
+        return [_line("rewritten", f"nothing: no {describe_replaced('and no')} in this model")]
     lines = []
     for (op, became, reason), nodes in groups.items():
         outcome = f"{len(nodes)} {op} -> {became}" if became else f"{len(nodes)} {op}"
