@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnx.parser
 import pytest
-from onnx import NodeProto, helper
+from onnx import NodeProto, helper, numpy_helper
 
 from models.make_models import make
 from tests.support import command_line
 from trtconv import BuildConfig, build, dry_run, rewrite
 from trtconv.errors import ModelError
-from trtconv.model import walking
+from trtconv.model import model_io, walking
 from trtconv.ops import problem_of
 
 
@@ -42,6 +45,9 @@ EDITS: dict[str, tuple[str, Callable[[NodeProto], object], str]] = {
     "misspelt": ("InstanceNorm", rename("epsilon", "eps"), "InstanceNorm needs the attribute epsilon, got ['eps',"),
     "type": ("InstanceNorm", set_to("epsilon", 1), "InstanceNorm.epsilon must be FLOAT, got INT"),
     "list": ("InstanceNorm", set_to("epsilon", [1e-5, 1e-5]), "InstanceNorm.epsilon must be FLOAT, got FLOATS"),
+    "negative": ("InstanceNorm", set_to("epsilon", -1.0), "InstanceNorm.epsilon must be a number not below 0, got -1"),
+    "nan": ("InstanceNorm", set_to("epsilon", math.nan), "InstanceNorm.epsilon must be a number not below 0, got nan"),
+    "infinite": ("InstanceNorm", set_to("epsilon", math.inf), "InstanceNorm.epsilon must be a number not below 0, got"),
     "float pads": ("ReflectPad", set_to("pads", [1.0, 1.0]), "ReflectPad.pads must be INTS, got FLOATS"),
     "odd pads": ("ReflectPad", set_to("pads", [1, 2, 3]), "ReflectPad.pads must be two values an axis, got 3 values"),
     "unknown": (
@@ -71,6 +77,54 @@ def test_an_edited_node_is_named_with_what_is_wrong(rewritten: onnx.ModelProto, 
         assert message in str(caught.value)
         assert f"node {node.name}: " in str(caught.value)
     assert not (tmp_path / "model.engine").exists()
+
+
+# values of scale, what is said of the node
+SCALES: dict[str, tuple[np.ndarray, str]] = {  # type: ignore[type-arg]
+    "length": (np.ones(3, np.float32), "InstanceNorm: scale has shape [3], expected [2]"),
+    "rank": (np.ones((2, 1), np.float32), "InstanceNorm: scale has shape [2, 1], expected [2]"),
+    "type": (np.ones(2, np.float16), "InstanceNorm: scale is of type float16, expected float32, the type of X"),
+}
+REWRITTEN = """
+<ir_version: 8, opset_import: ["" : 17, "trtconv" : 1]>
+g (bool c, float[N,2,8] x, float[2] b) => (float[N,2,8] y) {
+  r = Relu (x)
+  y = If (c) <
+    then_branch = t () => (float[N,2,8] z) {
+      [norm] z = trtconv.InstanceNorm
+        <epsilon: float = 1e-05, plugin_version: string = "1", plugin_namespace: string = "trtconv"> (r, s, b)
+    },
+    else_branch = e () => (float[N,2,8] w) { w = Relu (r) }
+  >
+}
+"""
+
+
+@pytest.mark.parametrize("scale", [*SCALES, None])
+def test_parameters_that_do_not_fit_are_found_in_branches_too(scale: str | None, tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(REWRITTEN)
+    values, message = (np.ones(2, np.float32), "") if scale is None else SCALES[scale]
+    model.graph.initializer.append(numpy_helper.from_array(values, "s"))
+    onnx.save(model, tmp_path / "model.onnx")
+    if scale is None:
+        model_io.load(tmp_path / "model.onnx")
+        return
+    with pytest.raises(ModelError) as caught:
+        model_io.load(tmp_path / "model.onnx")
+    assert f"node norm: {message}" in str(caught.value)
+
+
+def test_pads_that_reach_beyond_their_axis_are_found(tmp_path: Path) -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 17, "trtconv" : 1]>
+    g (float[1,2,8] x) => (float[1,2,N] y) {
+      [pad] y = trtconv.ReflectPad
+        <pads: ints = [0,0,8,0,0,0], plugin_version: string = "1", plugin_namespace: string = "trtconv"> (x)
+    }
+    """
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=r"node pad: ReflectPad: pads .* axis 2 of x has size 8"):
+        model_io.load(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("opset", [9, 11, 17])

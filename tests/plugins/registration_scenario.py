@@ -3,7 +3,7 @@
     registration_scenario.py MODULE STEP...
 
 MODULE is tensorrt or tensorrt_rtx. Steps: dlopen, load_library, deregister, import (happens before the first other step
-if not given), create (tries good and bad fields). Each step prints one JSON line.
+if not given), create (tries good and bad fields), fields (what each creator takes). Each step prints one JSON line.
 """
 
 from __future__ import annotations
@@ -61,15 +61,21 @@ def main(module_name: str, steps: list[str]) -> None:
             registry.deregister_library(handle)
         elif step == "create":
             result = {case: create(trt, registry, *fields) for case, fields in FIELD_CASES.items()}
+        elif step == "fields":
+            result = {creator.name: fields_of(creator) for creator in own(registry)}
         print(json.dumps({"step": step, "creators": own_creators(registry), "result": result}), flush=True)
 
 
 def own_creators(registry: Any) -> list[str]:
-    return sorted(
-        f"{creator.plugin_namespace}::{creator.name} {creator.plugin_version}"
-        for creator in registry.all_creators
-        if creator.name in ("InstanceNorm", "ReflectPad")
-    )
+    return sorted(f"{creator.plugin_namespace}::{creator.name} {creator.plugin_version}" for creator in own(registry))
+
+
+def own(registry: Any) -> list[Any]:
+    return [creator for creator in registry.all_creators if creator.plugin_namespace == "trtconv"]
+
+
+def fields_of(creator: Any) -> dict[str, str]:
+    return {field.name: field.type.name for field in creator.field_names}
 
 
 def create(trt: Any, registry: Any, plugin: str, fields: list[tuple[str, Any, str]]) -> bool:

@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 
 from tests.gpu.kernel_library import library_path
+from trtconv.ops import CUSTOM_OPS
+from trtconv.ops.custom_op import VERSION
+from trtconv.plugins.network import FIELD_TYPES
 
 SCENARIO = Path(__file__).with_name("registration_scenario.py")
-BOTH = ["trtconv::InstanceNorm 1", "trtconv::ReflectPad 1"]
+BOTH = sorted(f"{op.title} {VERSION}" for op in CUSTOM_OPS.values())
 MODULES = [
     pytest.param(name, marks=pytest.mark.skipif(util.find_spec(name) is None, reason=f"{name} is not installed"))
     for name in ("tensorrt_rtx", "tensorrt")
@@ -83,6 +86,15 @@ def test_preloaded_together_with_tensorrt_it_registers() -> None:
     for order in (f"{tensorrt} {library_path()}", f"{library_path()} {tensorrt}"):
         found, _ = run_scenario("tensorrt_rtx", "look", preload=order)
         assert found[0]["creators"] == BOTH
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_creators_take_the_fields_of_the_table(module: str) -> None:
+    """TensorRT's parser hands a plugin the attributes that its creator lists, and no other."""
+    found, _ = run_scenario(module, "load_library", "fields")
+    assert found[-1]["result"] == {
+        op.name: {name: FIELD_TYPES[row.kind][1] for name, row in op.attributes.items()} for op in CUSTOM_OPS.values()
+    }
 
 
 @pytest.mark.parametrize("module", MODULES)

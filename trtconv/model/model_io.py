@@ -13,10 +13,10 @@ from trtconv.errors import ConfigError, ModelError
 from trtconv.model.external_data import require_external_files
 from trtconv.model.functions import attach_functions, inline_functions
 from trtconv.model.graph_bridge import import_graph, write_edits
+from trtconv.model.plugin_nodes import require_plugin_nodes, require_plugin_operands
 from trtconv.model.shape_inference import with_shapes
 from trtconv.model.walking import branches, opset_of, walk_nodes
-from trtconv.ops import problem_of
-from trtconv.ops.custom_op import DOMAIN, MIN_IR_VERSION
+from trtconv.ops.custom_op import MIN_IR_VERSION
 
 _FIRST_IR_WITH_OPSETS = 3
 _MAX_BYTES = (1 << 31) - 1  # protobuf's limit
@@ -49,11 +49,13 @@ def load(path: Path, *, inline_plugins: bool = False) -> Model:
     """
     proto = _parse(path)
     require_external_files(proto, path)
-    _require_plugin_nodes(proto.graph, path)
+    require_plugin_nodes(proto.graph, path)
     proto = inline_functions(proto, path, inline_plugins)
     if not _has_text_names(proto.graph):
         raise ModelError("a name is not UTF-8 text: the file is damaged", where=str(path))
-    return Model(path, proto, _import(with_shapes(proto, path.parent), path))
+    inferred = with_shapes(proto, path.parent)
+    require_plugin_operands(inferred.graph, path)
+    return Model(path, proto, _import(inferred, path))
 
 
 def to_proto(model: Model) -> onnx.ModelProto:
@@ -83,12 +85,6 @@ def to_bytes(proto: onnx.ModelProto, path: Path) -> bytes:
         return data
     what = "with its edits the model is larger than 2 GiB, which no ONNX file can be"
     raise ModelError(what, where=str(path), hint="export the model again, with external data")
-
-
-def _require_plugin_nodes(graph: onnx.GraphProto, path: Path) -> None:
-    for node in walk_nodes(graph):
-        if node.domain == DOMAIN and (problem := problem_of(node)):
-            raise ModelError(f"node {node.name or node.output[0]}: {problem}", where=str(path))
 
 
 def _parse(path: Path) -> onnx.ModelProto:

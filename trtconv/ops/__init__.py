@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx
 
-from trtconv.ops.custom_op import CustomOp, OnnxForm
+from trtconv.ops.custom_op import CustomOp, OnnxForm, Operand
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
 
@@ -37,12 +37,13 @@ def names_of_kind(kind: str) -> frozenset[str]:
     return frozenset(name for op in CUSTOM_OPS.values() if op.kind == kind for name in (op.name, op.form.op_type))
 
 
-def problem_of(node: onnx.NodeProto) -> str | None:
+def problem_of(node: onnx.NodeProto, operands: Sequence[Operand] | None = None) -> str | None:
     """Return why TensorRT could not make a plugin of a node of this domain as it is meant, None where it can.
 
     Whoever edits a rewritten model may misspell an attribute, which TensorRT's parser would drop without a word.
+    `operands` are the node's inputs, where they are known.
     """
     op = CUSTOM_OPS.get(node.op_type)
     if op is None:
         return f"there is no plugin {node.op_type}, only {', '.join(CUSTOM_OPS)}"
-    return op.problem_of_node(node)
+    return op.problem_of_node(node, operands)

@@ -15,6 +15,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from trtconv import element_types
+
 DOMAIN = "trtconv"
 VERSION = 1
 
@@ -77,11 +79,12 @@ class CustomOp:
     """One custom op: what its node looks like, what it means, what its plugin takes and moves.
 
     `replaces` is the title of the ONNX node in reports, `replaces_long` its name in sentences, `form` the rest of what
-    is known of it; `kind` is "norm" or "pad". `dtypes` are the ONNX element types of X, `ranks` the ranks that it may
-    have. `misfit` holds the op's rule on its inputs: (inputs, attributes) -> what is wrong, or None; it is asked only
-    where types, ranks and attributes are allowed. `output_dims` is the shape of Y, `bytes_moved` what an ideal kernel
-    reads and writes, in bytes, for (dims of X, bytes of an element, attributes). `reference` is the op in numpy, norms
-    in float64, and `body` writes it in ONNX operators of a given opset.
+    is known of it; `kind` is "norm" or "pad". `dtypes` are the ONNX element types of X, `no_dtype` is what is said of
+    another before its name, `ranks` are the ranks that X may have. `misfit` holds the op's rule on its inputs: (inputs,
+    attributes) -> what is wrong, or None; it is asked only where types, ranks and attributes are allowed. `output_dims`
+    is the shape of Y, `bytes_moved` what an ideal kernel reads and writes, in bytes, for (dims of X, bytes of an
+    element, attributes). `reference` is the op in numpy, norms in float64, and `body` writes it in ONNX operators of a
+    given opset.
     """
 
     name: str
@@ -92,6 +95,7 @@ class CustomOp:
     inputs: tuple[str, ...]
     attributes: Mapping[str, Attribute]
     dtypes: frozenset[int]
+    no_dtype: str
     ranks: range
     misfit: Callable[[Sequence[Operand], Attributes], str | None]
     output_dims: Callable[[Sequence[Dim], Attributes], list[Dim]]
@@ -109,6 +113,10 @@ class CustomOp:
         problem = self.attributes[name].problem(value)
         return None if problem is None else f"{name} {problem}"
 
+    def problem_of_dtype(self, dtype: int) -> str | None:
+        """Return why a plugin cannot take X in an ONNX element type, None where it can."""
+        return None if dtype in self.dtypes else f"{self.no_dtype} {element_types.name_of(dtype)}"
+
     def problem(self, operands: Sequence[Operand], attributes: Attributes) -> str | None:
         """Return why a plugin cannot compute these inputs with these attributes, None where it can.
 
@@ -117,15 +125,20 @@ class CustomOp:
         for name, value in attributes.items():
             if problem := self.problem_of_attribute(name, value):
                 return problem
-        dims = operands[0].dims
+        dtype, dims = operands[0].dtype, operands[0].dims
+        if dtype is not None and (problem := self.problem_of_dtype(dtype)):
+            return problem
         if dims is not None and len(dims) > MAX_RANK:
             return f"X has rank {len(dims)}, TensorRT takes at most {MAX_RANK}"
         if dims is not None and len(dims) not in self.ranks:
             return f"X has rank {len(dims)}, the plugin takes rank {self.ranks.start} to {self.ranks.stop - 1}"
         return self.misfit(operands, attributes)
 
-    def problem_of_node(self, node: onnx.NodeProto) -> str | None:
-        """Return what is wrong with a node of this op as it is written in a model, None where nothing is."""
+    def problem_of_node(self, node: onnx.NodeProto, operands: Sequence[Operand] | None = None) -> str | None:
+        """Return what is wrong with a node of this op as it is written in a model, None where nothing is.
+
+        `operands` are its inputs, where they are known.
+        """
         if len(node.input) != len(self.inputs) or not all(node.input):
             return f"{self.name} takes the inputs {', '.join(self.inputs)}, got {list(node.input)}"
         given = {attribute.name: attribute for attribute in node.attribute}
@@ -138,14 +151,15 @@ class CustomOp:
         unknown = sorted(map(str, given.keys() - expected.keys() - {f"{name}_tensor" for name in self.attributes}))
         if unknown:
             return f"{self.name} has no attribute {', '.join(unknown)}, only {', '.join(expected)}"
-        for name in self.attributes:
-            value = helper.get_attribute_value(given[name])
-            if problem := self.problem_of_attribute(name, value if isinstance(value, float) else list(value)):
+        values = {name: _value_of(given[name]) for name in self.attributes}
+        for name, value in values.items():
+            if problem := self.problem_of_attribute(name, value):
                 return f"{self.name}.{problem}"
         for name, text in (("plugin_version", str(VERSION)), ("plugin_namespace", DOMAIN)):
             if given[name].s.decode(errors="replace") != text:
                 return f"{self.name}.{name} must be {text!r}, got {given[name].s.decode(errors='replace')!r}"
-        return None
+        problem = None if operands is None else self.problem(operands, values)
+        return None if problem is None else f"{self.name}: {problem}"
 
 
 def attributes_for(op: CustomOp, values: Attributes, opset: int) -> dict[str, Any]:
@@ -188,6 +202,11 @@ def reference_to(name: str, kind: onnx.AttributeProto.AttributeType, of: str | N
 
 def _carried_as_tensors(op: CustomOp, opset: int) -> list[str]:
     return [name for name, row in op.attributes.items() if opset in row.tensor_opsets]
+
+
+def _value_of(attribute: onnx.AttributeProto) -> AttributeValue:
+    value = helper.get_attribute_value(attribute)
+    return value if isinstance(value, float) else list(value)
 
 
 def _kind_name(kind: int) -> str:

@@ -11,9 +11,11 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from trtconv import element_types
 from trtconv.ops.custom_op import MAX_RANK, Attribute, Attributes, CustomOp, Dim, OnnxForm, Operand, reference_to
 
 DEFAULT_EPSILON = 1e-5  # ONNX's own
+_LARGEST_FLOAT = float(np.finfo(np.float32).max)  # a plugin's field holds float32
 
 
 def instance_norm_reference(
@@ -33,7 +35,7 @@ def instance_norm_reference(
 
 
 def _not_negative(value: float) -> str | None:
-    if math.isfinite(value) and value >= 0:
+    if 0 <= value <= _LARGEST_FLOAT:
         return None
     return f"must be a number not below 0, got {value:g}"
 
@@ -49,7 +51,8 @@ def _misfit(operands: Sequence[Operand], attributes: Attributes) -> str | None:
             if len(operand.dims) != 1 or (is_known and length != channels):
                 return f"{role} has shape {list(operand.dims)}, expected [{'C' if channels is None else channels}]"
         if operand.dtype is not None and x.dtype is not None and operand.dtype != x.dtype:
-            return f"{role} is not of the type of X"
+            given, expected = (element_types.name_of(dtype) for dtype in (operand.dtype, x.dtype))
+            return f"{role} is of type {given}, expected {expected}, the type of X"
     return None
 
 
@@ -82,6 +85,7 @@ INSTANCE_NORM = CustomOp(
     inputs=("X", "scale", "bias"),
     attributes={"epsilon": Attribute(float, _not_negative, default=DEFAULT_EPSILON)},
     dtypes=frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}),
+    no_dtype="the plugin has no kernel for",
     ranks=range(3, MAX_RANK + 1),
     misfit=_misfit,
     output_dims=_output_dims,

@@ -119,6 +119,7 @@ REFLECT_PAD = CustomOp(
             TensorProto.BOOL,
         }
     ),
+    no_dtype="TensorRT gives plugins no tensors of",
     ranks=range(1, MAX_RANK + 1),
     misfit=_misfit,
     output_dims=_output_dims,

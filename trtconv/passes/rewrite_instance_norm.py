@@ -62,8 +62,8 @@ def _match(site: Site) -> _Match | NoMatch:
     dtype = next((found for tensor in (x, scale, bias, site.node.outputs[0]) if (found := dtype_of(tensor))), None)
     if dtype is None:
         return NoMatch("its type is unknown: shape inference did not reach it")
-    if dtype not in INSTANCE_NORM.dtypes:
-        return NoMatch(f"the plugin has no kernel for {describe_dtype(dtype)}")
+    if problem := INSTANCE_NORM.problem_of_dtype(dtype):
+        return NoMatch(problem)
     epsilon = site.node.attrs.get("epsilon", INSTANCE_NORM.attributes["epsilon"].default)
     if not isinstance(epsilon, float):
         raise ModelError(f"epsilon is {epsilon!r}, expected a float", where=site.address)

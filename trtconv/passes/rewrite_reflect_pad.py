@@ -19,7 +19,6 @@ from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.constant_values import Value, read_constants
 from trtconv.passes.graph_edit import (
     become_plugin,
-    describe_dtype,
     dtype_of,
     given_inputs,
     require_x,
@@ -76,8 +75,8 @@ def _read_parameters(sites: Sequence[Site], context: PassContext) -> dict[int, d
 def _match(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch:
     x = require_x(site)
     dtype, shape = dtype_of(x), shape_of(x)
-    if dtype is not None and dtype not in REFLECT_PAD.dtypes:
-        return NoMatch(f"TensorRT gives plugins no tensors of {describe_dtype(dtype)}")
+    if dtype is not None and (problem := REFLECT_PAD.problem_of_dtype(dtype)):
+        return NoMatch(problem)
     found = _find_pads(site, values, opset)
     if isinstance(found, NoMatch):
         return found

@@ -22,13 +22,13 @@ import numpy.typing as npt
 
 from trtconv.element_types import BY_ONNX, BY_TENSORRT
 from trtconv.errors import BackendError, ConfigError
-from trtconv.ops.custom_op import DOMAIN, MAX_RANK, VERSION, AttributeValue, CustomOp, Operand
+from trtconv.ops.custom_op import DOMAIN, VERSION, AttributeValue, CustomOp, Operand
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.plugins.loading import load_plugins
 
 # What a plugin's field is made of: the values' type, and TensorRT's name for it.
-_FIELD_TYPES: Mapping[type, tuple[type, str]] = {float: (np.float32, "FLOAT32"), list: (np.int32, "INT32")}
+FIELD_TYPES: Mapping[type, tuple[type, str]] = {float: (np.float32, "FLOAT32"), list: (np.int32, "INT32")}
 _UNKNOWN = -1
 
 
@@ -49,19 +49,19 @@ def add_instance_norm(
     """
     where = name or INSTANCE_NORM.name
     trt = _module_of(network, where)
-    dims = _require_tensor(trt, INSTANCE_NORM, x, where)
-    if len(dims) not in INSTANCE_NORM.ranks:
-        limit = "or more, [N, C, D1..Dk]" if len(dims) <= MAX_RANK else f"to {MAX_RANK}"
-        raise ConfigError(f"x must have rank {INSTANCE_NORM.ranks.start} {limit}, got {dims}", where=where)
-    _require_allowed(INSTANCE_NORM.problem_of_attribute("epsilon", epsilon), where)
-    parameters = {
-        role: _per_channel(trt, role, values, x, dims, where) for role, values in (("scale", scale), ("bias", bias))
-    }
+    known = {"x": _require_tensor(trt, INSTANCE_NORM, x, where)}
+    given: dict[str, Any] = {}
+    for role, values in (("scale", scale), ("bias", bias)):
+        is_tensor = isinstance(values, trt.ITensor)
+        given[role] = values if is_tensor else _array(role, values, x.dtype.name, where)
+        known[role] = _operand(role, values, where) if is_tensor else Operand(known["x"].dtype, given[role].shape)
+    attributes = {"epsilon": float(epsilon)}
+    _require_allowed(INSTANCE_NORM.problem(list(known.values()), attributes), where)
     inputs = [x]
-    for role, values in parameters.items():
+    for role, values in given.items():
         is_tensor = isinstance(values, trt.ITensor)
         inputs.append(values if is_tensor else _add_constant(network, trt, values, x.dtype, name and f"{name}.{role}"))
-    return _add_plugin(network, trt, INSTANCE_NORM, inputs, {"epsilon": float(epsilon)}, name)
+    return _add_plugin(network, trt, INSTANCE_NORM, inputs, attributes, name)
 
 
 def add_reflect_pad(network: Any, x: Any, pads: Sequence[int], *, name: str | None = None) -> Any:
@@ -74,15 +74,10 @@ def add_reflect_pad(network: Any, x: Any, pads: Sequence[int], *, name: str | No
     """
     where = name or REFLECT_PAD.name
     trt = _module_of(network, where)
-    dims = _require_tensor(trt, REFLECT_PAD, x, where)
-    values = _integers(pads, where)
-    if len(dims) not in REFLECT_PAD.ranks:
-        raise ConfigError(f"x must have rank {REFLECT_PAD.ranks.start} to {MAX_RANK}, got {dims}", where=where)
-    if len(values) != 2 * len(dims):
-        raise ConfigError(f"pads must be {2 * len(dims)} values for x of shape {dims}, got {values}", where=where)
-    known = [None if size == _UNKNOWN else size for size in dims]
-    _require_allowed(REFLECT_PAD.problem([Operand(None, known)], {"pads": values}), where)
-    return _add_plugin(network, trt, REFLECT_PAD, [x], {"pads": values}, name)
+    known = _require_tensor(trt, REFLECT_PAD, x, where)
+    attributes = {"pads": _integers(pads, where)}
+    _require_allowed(REFLECT_PAD.problem([known], attributes), where)
+    return _add_plugin(network, trt, REFLECT_PAD, [x], attributes, name)
 
 
 def _require_allowed(problem: str | None, where: str) -> None:
@@ -102,33 +97,25 @@ def _module_of(network: Any, where: str) -> Any:
     return trt
 
 
-def _require_tensor(trt: Any, op: CustomOp, x: Any, where: str) -> list[int]:
-    """Return the sizes of `x`, -1 for each that is known only at run time; refuse what the op does not take."""
+def _require_tensor(trt: Any, op: CustomOp, x: Any, where: str) -> Operand:
+    """Return what is known of `x`; refuse what the op does not take."""
     if not isinstance(x, trt.ITensor):
         raise ConfigError(f"x must be TensorRT's ITensor, got {type(x).__name__}", where=where)
     names = [str(BY_ONNX[each].tensorrt_name) for each in sorted(op.dtypes)]
     if x.dtype.name not in names:
         raise ConfigError(f"x must be of type {' or '.join(names)}, got {x.dtype.name}", where=where)
+    return _operand("x", x, where)
+
+
+def _operand(role: str, tensor: Any, where: str) -> Operand:
+    """Return what is known of a tensor: not the sizes that TensorRT gives as -1, for they come at run time."""
     try:
-        return list(x.shape)
+        dims = [None if size == _UNKNOWN else int(size) for size in tensor.shape]
     except ValueError:  # TensorRT gives a tensor no rank when it refused a layer before it
-        what = "the shape of x is not known: TensorRT refused a layer before it"
+        what = f"the shape of {role} is not known: TensorRT refused a layer before it"
         raise ConfigError(what, where=where, hint="look into TensorRT's log") from None
-
-
-def _per_channel(trt: Any, role: str, values: Any, x: Any, dims: list[int], where: str) -> Any:
-    """Return `values` as they are if they are a tensor, else as an array of the type of `x`; refuse a misfit."""
-    is_tensor = isinstance(values, trt.ITensor)
-    if not is_tensor:
-        values = _array(role, values, x.dtype.name, where)
-    shape, channels = list(values.shape), dims[1]
-    if len(shape) != 1 or (_UNKNOWN not in (shape[0], channels) and shape[0] != channels):
-        count = "C" if channels == _UNKNOWN else channels
-        raise ConfigError(f"{role} must have shape [{count}] for x of shape {dims}, got {shape}", where=where)
-    if is_tensor and values.dtype != x.dtype:
-        what = f"{role} must be of the type of x, {x.dtype.name}, got {values.dtype.name}"
-        raise ConfigError(what, where=where, hint="add_cast changes the type of a tensor")
-    return values
+    found = BY_TENSORRT.get(tensor.dtype.name)
+    return Operand(None if found is None else found.onnx, dims)
 
 
 def _array(role: str, values: Any, type_name: str, where: str) -> npt.NDArray[Any]:
@@ -184,5 +171,5 @@ def _add_plugin(
 
 
 def _field(trt: Any, name: str, kind: type, value: AttributeValue) -> Any:
-    dtype, type_name = _FIELD_TYPES[kind]
+    dtype, type_name = FIELD_TYPES[kind]
     return trt.PluginField(name, np.atleast_1d(np.array(value, dtype=dtype)), getattr(trt.PluginFieldType, type_name))

@@ -1,0 +1,58 @@
+"""Check the custom ops of a model that is read: somebody may have edited it since its rewrite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import onnx
+
+from trtconv.errors import ModelError
+from trtconv.model.walking import branches, walk_nodes
+from trtconv.ops import problem_of
+from trtconv.ops.custom_op import DOMAIN, Dim, Operand
+
+_UNKNOWN = Operand(None, None)
+
+
+def require_plugin_nodes(graph: onnx.GraphProto, path: Path) -> None:
+    """Raise ModelError for a custom op whose inputs' number or attributes are not as its plugin wants them."""
+    for node in walk_nodes(graph):
+        if node.domain == DOMAIN:
+            _require(node, problem_of(node), path)
+
+
+def require_plugin_operands(graph: onnx.GraphProto, path: Path, outer: Mapping[str, Operand] | None = None) -> None:
+    """Raise ModelError for a custom op whose inputs do not fit together, as far as `graph` declares types and shapes.
+
+    `outer` holds the tensors that a branch sees.
+    """
+    known = {**(outer or {}), **_declared(graph)}
+    for node in graph.node:
+        if node.domain == DOMAIN:
+            _require(node, problem_of(node, [known.get(name, _UNKNOWN) for name in node.input]), path)
+        for branch in branches(node):
+            require_plugin_operands(branch, path, known)
+
+
+def _require(node: onnx.NodeProto, problem: str | None, path: Path) -> None:
+    if problem is not None:
+        raise ModelError(f"node {node.name or node.output[0]}: {problem}", where=str(path))
+
+
+def _declared(graph: onnx.GraphProto) -> dict[str, Operand]:
+    """Return what a graph itself says of its tensors; one that it makes without saying more hides an outer one."""
+    known = {name: _UNKNOWN for node in graph.node for name in node.output}
+    values: Iterable[onnx.ValueInfoProto] = (*graph.input, *graph.value_info, *graph.output)
+    known |= {value.name: _operand(value) for value in values}
+    return known | {each.name: Operand(each.data_type, list(each.dims)) for each in graph.initializer}
+
+
+def _operand(value: onnx.ValueInfoProto) -> Operand:
+    kind = value.type.tensor_type
+    dims = [_dim(dim) for dim in kind.shape.dim] if kind.HasField("shape") else None
+    return Operand(kind.elem_type or None, dims)
+
+
+def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
+    return int(dim.dim_value) if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or None
