@@ -159,6 +159,13 @@ def test_ops_are_named_in_their_room_alone(module: str) -> None:
         assert not any(name in text for name in names), f"{module}: {text}"
 
 
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {"element_types"}))
+def test_element_types_have_one_table(module: str) -> None:
+    """Who writes these names keeps a table of its own. In words, fp16 and bf16 are options and rows of tolerances."""
+    assert {"FLOAT", "HALF", "BF16", "float16", "bfloat16"} & set(texts_of(module)) == set()
+    assert "bfloat16" not in names_used(module)
+
+
 def test_every_module_has_its_layer() -> None:
     rooms = {module.split(".")[0] for module in MODULES} - {ROOT}
     assert sorted(rooms) == sorted(room for layer in LAYERS for room in layer)

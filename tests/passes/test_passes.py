@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import onnx
+import onnx.parser
 import pytest
 
 from tests.support import golden
@@ -21,6 +23,20 @@ FAILS_CHECKER = "onnx.checker refuses it"
 @pytest.fixture(params=CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def case(request: pytest.FixtureRequest) -> golden.Case:
     return golden.read_case(request.param)
+
+
+@pytest.mark.parametrize("epsilon", [math.nan, math.inf, -math.inf, -1e-30])
+def test_an_epsilon_that_is_no_number_from_0_on_stays_native(epsilon: float, tmp_path: Path) -> None:
+    """ONNX's text format has no such numbers."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[1,2,3] x, float[2] s) => (float[1,2,3] y) '
+        "{ y = InstanceNormalization <epsilon = 0.5> (x, s, s) }"
+    )
+    model.graph.node[0].attribute[0].f = epsilon
+    rewritten = rewrite(model, tmp_path)
+    assert rewritten.num_edits == 0
+    assert rewritten.reasons == [f"epsilon must be a number not below 0, got {epsilon:g}"]
+    assert list(rewritten.proto.functions) == []
 
 
 def test_rewrite_gives_the_expected_graph(case: golden.Case, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, TorchKernels, library_path
+from trtconv.plugins.kernels import KernelError
 
 SHAPE, TYPE, POINTER, WORKSPACE = -1, -2, -3, -4
 
@@ -115,6 +118,34 @@ def test_workspace_is_asked_for_by_large_slices_only(library: ctypes.CDLL) -> No
     assert kernels.workspace_bytes((8, 64, 512 * 512)) < 1 << 16
     assert kernels.workspace_bytes((16, 512, 16 * 16), FORMAT_CHANNELS_LAST) == 0
     assert 0 < kernels.workspace_bytes((1, 32, 1080 * 1920), FORMAT_CHANNELS_LAST) <= 1 << 21
+
+
+def fake_tensor(address: int, *shape: int, dtype: str = "float32") -> Any:
+    """A torch tensor on paper."""
+    return SimpleNamespace(
+        shape=shape,
+        dtype=f"torch.{dtype}",
+        data_ptr=lambda: address,
+        element_size=lambda: 2 if dtype == "float16" else 4,
+        numel=lambda: math.prod(shape),
+    )
+
+
+def test_what_the_gpu_tests_call_reaches_the_launchers(library: ctypes.CDLL) -> None:
+    """An empty tensor enqueues nothing; wrong arguments come back as a status."""
+    kernels = TorchKernels()
+    scale, workspace = fake_tensor(512, 2), fake_tensor(2048, 64)
+    kernels.instance_norm(fake_tensor(256, 0, 2, 9), scale, scale, fake_tensor(1024, 0, 2, 9), 1e-5, workspace)
+    kernels.reflect_pad(fake_tensor(256, 0, 2, 9), fake_tensor(1024, 0, 2, 11), [0, 0, 1, 0, 0, 1])
+    x, y = (fake_tensor(address, 1, 2, 9, dtype="float16") for address in (256, 1025))
+    with pytest.raises(KernelError) as norm_error:
+        kernels.instance_norm(x, scale, scale, y, 1e-5)
+    with pytest.raises(KernelError) as pad_error:
+        kernels.reflect_pad(x, y, [0, 0, 9, 0, 0, 1])
+    assert (norm_error.value.status, pad_error.value.status) == (POINTER, SHAPE)
+    with pytest.raises(KernelError) as type_error:
+        kernels.instance_norm(fake_tensor(256, 1, 2, 9, dtype="int32"), scale, scale, y, 1e-5)
+    assert type_error.value.is_not_offered
 
 
 def test_version_is_that_of_the_project(library: ctypes.CDLL) -> None:
