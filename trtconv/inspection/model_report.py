@@ -9,7 +9,7 @@ from typing import Any
 from trtconv.inspection.inspected_file import FileIdentity
 from trtconv.inspection.op_support import BackendCheck, Problem
 from trtconv.inspection.parameter_sources import SOURCE_TEXTS, Parameter
-from trtconv.ops import CUSTOM_OPS, list_titles, other_form
+from trtconv.ops import BY_ONNX_OP, list_titles, other_form
 from trtconv.ops.custom_op import Dim, OnnxForm
 from trtconv.reports.tables import DEFAULT_WIDTH, NO_BREAK, Column, Facts, Table, render
 from trtconv.reports.text import format_size, jsonable
@@ -145,7 +145,7 @@ def _tables(model: ModelInspection) -> list[Table]:
             ],
             decided,
         ),
-        *(_other_nodes(op.form, model.nodes) for op in CUSTOM_OPS.values() if op.form.others),
+        *(_other_nodes(op.form, model.nodes) for op in BY_ONNX_OP.values() if op.form.others),
         Table(
             "What stands in the way of a build",
             [Column("found by"), Column("what", "text"), Column("nodes", "text")],

@@ -13,23 +13,25 @@ from trtconv.ops.reflect_pad import REFLECT_PAD
 CUSTOM_OPS: Mapping[str, CustomOp] = {op.name: op for op in (INSTANCE_NORM, REFLECT_PAD)}
 
 
-BY_ONNX_OP: Mapping[str, CustomOp] = {op.form.op_type: op for op in CUSTOM_OPS.values()}
+# Several rows may stand for one operator, the first of them for nodes of which nothing more is known.
+BY_ONNX_OP: Mapping[str, CustomOp] = {op.form.op_type: op for op in reversed(tuple(CUSTOM_OPS.values()))}
 
 
 def describe_replaced(conjunction: str = "and") -> str:
     """Return the ONNX operators that the custom ops stand for, as a sentence lists them."""
-    return f" {conjunction} ".join(op.replaces_long for op in CUSTOM_OPS.values())
+    return f" {conjunction} ".join(dict.fromkeys(op.replaces_long for op in CUSTOM_OPS.values()))
 
 
 def list_titles(conjunction: str = "and") -> str:
     """Return the same operators by their titles in reports, which are shorter."""
-    return f" {conjunction} ".join(op.replaces for op in CUSTOM_OPS.values())
+    return f" {conjunction} ".join(dict.fromkeys(op.replaces for op in CUSTOM_OPS.values()))
 
 
 def other_form(title: str) -> OnnxForm | None:
     """Return the operator of an ONNX node by its title, where no pass looks at nodes of this title: a constant Pad."""
     op = BY_ONNX_OP.get(title.partition("(")[0])
-    return None if op is None or title == op.replaces else op.form
+    is_looked_at = any(title == each.replaces for each in CUSTOM_OPS.values())
+    return None if op is None or is_looked_at else op.form
 
 
 def names_of_kind(kind: str) -> frozenset[str]:
