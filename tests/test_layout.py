@@ -57,9 +57,10 @@ LAYERS = (
     {"comparison"},
     {"preparation"},
     {"engine"},
-    {"passes", "precision", "plugins", "inputs", "reports", "manifest"},
+    {"passes", "precision", "plugins", "inputs", "reports"},
+    {"manifest"},
     {"model", "decisions", "config"},
-    {"ops", "gpu", "shapes", "files"},
+    {"ops", "gpu", "shapes", "files", "records"},
     {"element_types", "errors", "progress", "installed"},
 )
 ROOT = "__init__"  # the package itself: its public names are imported when they are first used

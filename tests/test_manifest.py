@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+import os
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.command_line import write_model
-from trtconv import BuildConfig, build
-from trtconv.manifest import FORMAT, manifest_path, read_manifest
-from trtconv.shapes import parse_shape_option
+from tests.support.engine_files import DATA
+from trtconv import BuildConfig, build, records, refit_engine
+from trtconv.config import EngineOptions, Ops
+from trtconv.decisions import KEPT_FP32, Decision
+from trtconv.errors import ConfigError
+from trtconv.manifest import FORMAT, Manifest, manifest_path, read_manifest, require_manifest
+from trtconv.shapes import ShapeRange, parse_profiles, parse_shape_option
 
-pytest.importorskip("tensorrt_rtx")
+# As trtconv 0.1.0 wrote them: of an fp16 engine with plugins, and of one of TensorRT-RTX.
+MANIFESTS = DATA / "manifests"
+TENSORRT, RTX = MANIFESTS / "0.1.0_tensorrt.json", MANIFESTS / "0.1.0_rtx.json"
 
 # What a reader may rely on, by key; a change of it needs a new FORMAT.
 SCHEMA: dict[str, Any] = {
@@ -67,6 +79,7 @@ def require(value: Any, schema: Any, path: str = "manifest") -> None:
 
 
 def test_the_manifest_tells_the_build(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
     model = write_model(tmp_path, "dynamic")
     profile = dict([parse_shape_option("x=1x3x4x4:1x3x8x8:2x3x16x16")])
     config = BuildConfig(
@@ -80,7 +93,7 @@ def test_the_manifest_tells_the_build(tmp_path: Path) -> None:
     report = build(model, config)
     assert report.manifest_path == tmp_path / "m.plan.json"
     manifest = json.loads(report.manifest_path.read_text())
-    assert manifest == report.manifest
+    assert manifest == report.manifest.to_json()
     require(manifest, SCHEMA)
     plan = report.engine.read_bytes()
     assert manifest["engine"] == {"sha256": hashlib.sha256(plan).hexdigest(), "bytes": len(plan)}
@@ -100,20 +113,244 @@ def test_the_manifest_tells_the_build(tmp_path: Path) -> None:
 
 def test_the_manifest_names_the_model_as_it_was_when_the_build_began(tmp_path: Path) -> None:
     """A long build may outlive its model file."""
+    pytest.importorskip("tensorrt_rtx")
     model = write_model(tmp_path, "static")
     before = hashlib.sha256(model.read_bytes()).hexdigest()
     report = build(
         model, BuildConfig(backend="tensorrt-rtx"), log=lambda message: model.write_bytes(b"another"), progress=None
     )
-    assert report.manifest["model"]["sha256"] == before
+    assert report.manifest.model is not None
+    assert report.manifest.model.sha256 == before
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", '"text"', "\xff", '{"engine": "of another program"}'])
+# Reading: what is no manifest of ours is none; what is ours and damaged is one error. -------------------------------
+
+
+def write_manifest(folder: Path, content: Any) -> Path:
+    """Return an engine's path, with a manifest beside it."""
+    manifest_path(folder / "m.engine").write_text(json.dumps(content))
+    return folder / "m.engine"
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "{", "[]", '"text"', "\xff", '{"engine": "of another program"}', "[" * 100_000]
+)
 def test_a_manifest_that_cannot_be_read_is_none(tmp_path: Path, text: str | None) -> None:
     engine = tmp_path / "m.engine"
     if text is not None:
         manifest_path(engine).write_bytes(text.encode("latin-1"))
     assert read_manifest(engine) is None
+    with pytest.raises(ConfigError, match="which says how it was built|is not JSON") as caught:
+        require_manifest(engine, "how it was built")
+    assert caught.value.where == str(manifest_path(engine))
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_what_is_no_file_is_no_manifest(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    engine = tmp_path / "m.engine"
+    make(manifest_path(engine))
+    assert read_manifest(engine) is None
+    with pytest.raises(ConfigError, match=r"Is a directory|is not a regular file"):
+        require_manifest(engine, "how it was built")
+
+
+def test_a_file_that_is_too_large_is_no_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = write_manifest(tmp_path, {"trtconv": "0.1.0"})
+    assert read_manifest(engine) == Manifest(trtconv="0.1.0")
+    monkeypatch.setattr(records, "MAX_BYTES", 10)
+    assert read_manifest(engine) is None
+
+
+LIST, DEEP = [1], json.loads("[" * 50 + "]" * 50)
+HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
+    "version": ({"trtconv": 1}, "trtconv: got 1, expected text"),
+    "format": ({"format": 2}, "format: got 2, expected 1"),
+    "format as text": ({"format": "1"}, 'format: got "1", expected 1'),
+    "format as truth": ({"format": True}, "format: got true, expected 1"),
+    "model": ({"model": LIST}, "model: got a list, expected an object"),
+    "model without a hash": ({"model": {"file": "a", "opset": 17}}, "model: sha256 is missing"),
+    "opset": ({"model": {"file": "a", "sha256": "", "opset": 17.5}}, "model.opset: got 17.5, expected a whole number"),
+    "size beyond 64 bits": ({"engine": {"bytes": 10**30}}, "engine.bytes: got 1000000000"),
+    "size that is no number": ({"engine": {"bytes": float("nan")}}, "engine.bytes: got NaN, expected a whole number"),
+    "size as truth": ({"engine": {"bytes": False}}, "engine.bytes: got false, expected a whole number"),
+    "backend": ({"backend": "cuda"}, 'backend: got "cuda", expected "tensorrt" or "tensorrt-rtx"'),
+    "plugins as text": ({"plugins": "all"}, 'plugins: got "all", expected a list'),
+    "a plugin": ({"plugins": ["a", None]}, "plugins[1]: got null, expected text"),
+    "options": ({"options": LIST}, "options: got a list, expected an object"),
+    "precision": ({"options": {"precision": "int8"}}, 'options.precision: got "int8", expected "fp16" or "bf16"'),
+    "types": ({"options": {"io_types": {"x": 1}}}, "options.io_types.x: got 1, expected text"),
+    "truth": ({"options": {"refittable": "no"}}, 'options.refittable: got "no", expected true or false'),
+    "shape": ({"profiles": [{"x": "1x"}]}, "profiles[0].x: '1x' is no shape"),
+    "shape as a list": ({"profiles": [{"x": LIST}]}, "profiles[0].x: got a list, expected text"),
+    "tensor": ({"inputs": [{"name": "x", "dtype": "float"}]}, "inputs[0]: shape is missing"),
+    "dimension": ({"outputs": [{"name": "x", "dtype": "float", "shape": ["N"]}]}, "outputs[0].shape[0]: got"),
+    "decision": ({"decisions": [{"node": "a", "op": "Pad"}]}, "decisions[0]: became is missing"),
+    "figures": (
+        {"kept_fp32": [{"node": "a", "op": "Exp", "became": "fp32", "reason": "", "figures": {"x": DEEP}}]},
+        "is nested too deeply",
+    ),
+    "endless figure": (
+        {"kept_fp32": [{"node": "a", "op": "Exp", "became": "fp32", "figures": {"x": float("inf")}}]},
+        "kept_fp32[0].figures.x: got Infinity, expected a finite number",
+    ),
+    "verified": ({"verified": True}, "verified: got true, expected an object"),
+    "text of any length": ({"gpu": 1, "backend": "x" * 10**6}, 'backend: got "xxxx'),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_damaged_manifest_is_one_clear_error(tmp_path: Path, case: str) -> None:
+    changes, message = HOSTILE[case]
+    engine = write_manifest(tmp_path, json.loads(TENSORRT.read_text()) | changes)
+    for read in (read_manifest, lambda path: require_manifest(path, "how it was built")):
+        with pytest.raises(ConfigError) as caught:
+            read(engine)
+        assert message in caught.value.what
+        assert len(caught.value.what) < 300
+        assert caught.value.where == str(manifest_path(engine))
+        assert caught.value.hint
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield every object or list inside `value`, with each key or index of it."""
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield value, key
+        yield from places(value[key])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(derandomize=True, max_examples=300)
+@given(st.data(), JSON)
+def test_whatever_a_manifest_holds_it_is_read_or_refused(data: st.DataObject, value: Any) -> None:
+    content = copy.deepcopy(json.loads(data.draw(st.sampled_from([TENSORRT, RTX])).read_text()))
+    holder, key = data.draw(st.sampled_from(list(places(content))))
+    holder[key] = value
+    try:
+        manifest = Manifest.from_json(json.loads(json.dumps(content)))
+        assert Manifest.from_json(json.loads(manifest.to_text())) == manifest
+        manifest.config()
+    except ConfigError as error:
+        assert len(error.what) < 400
+
+
+@pytest.mark.parametrize("missing", ["model", "options", "decisions", "kept_fp32"])
+def test_a_refit_needs_all_of_a_manifest(tmp_path: Path, missing: str) -> None:
+    content = json.loads(TENSORRT.read_text())
+    del content[missing]
+    with pytest.raises(ConfigError, match=f"lacks {missing}, and so does not say how the model was prepared"):
+        refit_engine(write_manifest(tmp_path, content), tmp_path / "model.onnx")
+
+
+def test_what_a_later_version_adds_is_ignored(tmp_path: Path) -> None:
+    content = json.loads(RTX.read_text())
+    later = content | {"signed_by": ["x"], "options": content["options"] | {"sparsity": True}}
+    assert read_manifest(write_manifest(tmp_path, later)) == Manifest.from_json(content)
+
+
+# Manifests of 0.1.0, and the way back to a config. ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [TENSORRT, RTX], ids=["tensorrt", "rtx"])
+def test_a_manifest_of_0_1_0_is_read_and_written_as_it_was(path: Path) -> None:
+    content = json.loads(path.read_text())
+    require(content, SCHEMA)
+    assert Manifest.from_json(content).to_text() == path.read_text()
+
+
+def test_the_fields_of_a_manifest_of_0_1_0() -> None:
+    manifest = Manifest.from_json(json.loads(TENSORRT.read_text()))
+    assert manifest.model is not None
+    assert (manifest.model.file, manifest.model.opset) == ("style.onnx", 17)
+    assert (manifest.backend, manifest.gpu_arch, manifest.engine.bytes) == ("tensorrt", "sm_90", 82543)
+    assert manifest.plugin_library is not None
+    assert manifest.plugin_library.sha256 == "9f" * 32
+    assert (manifest.options.precision, manifest.options.tf32, manifest.options.ops) == ("fp16", False, "plugin")
+    assert manifest.inputs[0].shape == (1, 3, 24, 32)
+    assert [decision.became for decision in manifest.decisions].count(None) == 1
+    assert {decision.became for decision in manifest.kept_fp32} == {KEPT_FP32}
+    assert manifest.verified is not None
+    assert manifest.verified.tolerance == "0.02 max|y|"
+
+
+def test_the_config_of_a_manifest_of_0_1_0() -> None:
+    expected = BuildConfig(
+        profiles=parse_profiles(["x=1x3x4x4:1x3x8x8:2x3x16x16", None, "x=4x3x8x8"]),
+        backend="tensorrt-rtx",
+        gpu_arch="sm_89",
+        tf32=False,
+        precision="fp16",
+    )
+    assert Manifest.from_json(json.loads(RTX.read_text())).config() == expected
+
+
+def test_options_that_do_not_fit_together_are_refused() -> None:
+    content = json.loads(RTX.read_text())
+    content["options"] |= {"opt_level": 9}
+    with pytest.raises(ConfigError, match="options do not fit together: --opt-level: optimisation level 9 is out of"):
+        Manifest.from_json(content).config()
+
+
+def test_what_is_not_finite_comes_back() -> None:
+    content = json.loads(TENSORRT.read_text())
+    content["verified"]["max_abs_error"] = "inf"
+    manifest = Manifest.from_json(content)
+    assert manifest.verified is not None
+    assert manifest.verified.max_abs_error == float("inf")
+    assert manifest.to_json() == content
+
+
+SHAPES = st.lists(st.integers(0, 2**40), max_size=4).map(lambda dims: ShapeRange(*(tuple(dims),) * 3))
+NAMES = st.text(max_size=8)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> BuildConfig:
+    """Every build that full TensorRT can be asked for."""
+    precision = draw(st.sampled_from([None, "fp16", "bf16"]))
+    ops: Ops | None = draw(st.sampled_from([None, "plugin", "native"]))
+    flags = {name: draw(st.booleans()) for name in ("version_compatible", "hardware_compatible")}
+    if precision is None:
+        flags |= {name: draw(st.booleans()) for name in ("refittable", "strip_weights")}
+    return BuildConfig(
+        profiles=tuple(draw(st.lists(st.dictionaries(NAMES, SHAPES, max_size=3), max_size=3))),
+        backend="tensorrt",
+        workspace_bytes=draw(st.none() | st.integers(1, 2**62)),
+        opt_level=draw(st.none() | st.integers(0, 5)),
+        tf32=draw(st.none() | st.booleans()),
+        ops=ops,
+        precision=precision,
+        io_types={}
+        if precision is None
+        else draw(st.dictionaries(NAMES, st.sampled_from(["fp16", "keep"]), max_size=3)),
+        embed_plugins=ops != "native" and draw(st.booleans()),
+        **flags,
+    )
+
+
+@settings(derandomize=True)
+@given(configs(), st.lists(st.builds(Decision, NAMES, NAMES, st.none() | NAMES, NAMES, st.dictionaries(NAMES, JSON))))
+def test_a_config_comes_back_as_it_was_built(config: BuildConfig, decisions: list[Decision]) -> None:
+    manifest = Manifest(
+        trtconv="1", backend="tensorrt", options=config.recorded(), profiles=config.profiles, decisions=decisions
+    )
+    back = Manifest.from_json(json.loads(manifest.to_text()))
+    assert [decision.node for decision in back.decisions] == [decision.node for decision in decisions]
+    assert back.options == config.recorded()
+    version_compatible = config.version_compatible or config.embed_plugins
+    expected = replace(config, strip_weights=False, embed_plugins=False, version_compatible=version_compatible)
+    assert back.config() == expected
+    assert back.to_json() == manifest.to_json()
+
+
+def test_every_recorded_option_is_in_the_json_in_its_order() -> None:
+    assert list(json.loads(RTX.read_text())["options"]) == [each.name for each in fields(EngineOptions)]
+    assert list(json.loads(RTX.read_text())) == [each.name for each in fields(Manifest)]
 
 
 def test_the_format_is_known() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from trtconv.decisions import Decision
+from trtconv.manifest import Manifest
 from trtconv.reports.build_report import BuildReport, RewriteReport, decision_lines
 from trtconv.reports.text import format_size
 
@@ -30,7 +31,9 @@ def build_report(tmp_path: Path) -> BuildReport:
     engine.write_bytes(b"0" * 2048)
     manifest_path = tmp_path / "m.engine.json"
     rewrite = rewrite_report(tmp_path, pads(1), warnings=("it is odd",))
-    return BuildReport(rewrite, engine, manifest_path, {"format": 1}, "TensorRT 10.6 for a GPU", ("so it is",), 1.23456)
+    return BuildReport(
+        rewrite, engine, manifest_path, Manifest(trtconv="0.1.0"), "TensorRT 10.6 for a GPU", ("so it is",), 1.23456
+    )
 
 
 def test_nodes_of_one_outcome_share_a_line() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 from trtconv.errors import ConfigError
 from trtconv.shapes import Profile
@@ -34,8 +34,28 @@ _SIZE_UNITS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """The options that shape the engine itself. A manifest holds each of them, and an engine is built anew with them.
+
+    A new option of this kind needs a default: manifests written before it do not hold it.
+    """
+
+    workspace_bytes: int | None = None
+    opt_level: int | None = None
+    tf32: bool | None = None
+    ops: Ops | None = None
+    precision: Precision | None = None
+    io_types: Mapping[str, str] = field(default_factory=dict)
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+    refittable: bool = False
+    strip_weights: bool = False
+    embed_plugins: bool = False
+
+
 @dataclass(frozen=True)
-class BuildConfig:
+class BuildConfig(EngineOptions):
     """How `trtconv.build` makes an engine. A value of None leaves the choice to the backend.
 
     `profiles` maps input names to shapes, one mapping an optimisation profile. `workspace_bytes` limits TensorRT's
@@ -54,56 +74,90 @@ class BuildConfig:
     profiles: Sequence[Profile] = ()
     backend: BackendName = "auto"
     gpu_arch: str | None = None
-    workspace_bytes: int | None = None
-    opt_level: int | None = None
-    tf32: bool | None = None
-    ops: Ops | None = None
-    keep_native: Sequence[str] = field(default_factory=tuple)
+    keep_native: Sequence[str] = ()
     decisions: Path | None = None
-    precision: Precision | None = None
-    keep_fp32: Sequence[str] = field(default_factory=tuple)
-    io_types: Mapping[str, str] = field(default_factory=dict)
-    calibration: Sequence[Path] = field(default_factory=tuple)
+    keep_fp32: Sequence[str] = ()
+    calibration: Sequence[Path] = ()
     timing_cache: Path | None = None
-    version_compatible: bool = False
-    hardware_compatible: bool = False
-    refittable: bool = False
-    strip_weights: bool = False
-    embed_plugins: bool = False
     verify: bool = False
 
     def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise ConfigError(f"backend {self.backend!r} is unknown, expected one of {', '.join(BACKENDS)}")
-        if self.opt_level is not None and not 0 <= self.opt_level <= MAX_OPT_LEVEL:
-            raise ConfigError(
-                f"optimisation level {self.opt_level} is out of range, expected 0 to {MAX_OPT_LEVEL}",
-                where="--opt-level",
-            )
-        if self.workspace_bytes is not None and self.workspace_bytes <= 0:
-            raise ConfigError(f"workspace must be positive, got {self.workspace_bytes} bytes", where="--workspace")
-        if self.gpu_arch is not None and not re.fullmatch(r"sm_\d{2,3}", self.gpu_arch):
-            raise ConfigError(f"GPU architecture {self.gpu_arch!r} is not of the form sm_89", where="--gpu-arch")
-        if self.ops not in (None, "plugin", "native"):
-            raise ConfigError(f"ops {self.ops!r} is unknown, expected plugin or native")
-        if self.precision not in (None, "fp16", "bf16"):
-            raise ConfigError(f"precision {self.precision!r} is unknown, expected fp16 or bf16", where="--precision")
-        if self.precision is None and (self.keep_fp32 or self.io_types or self.calibration):
-            raise ConfigError("--keep-fp32, --io-types and --calibration belong to --precision fp16 or bf16")
-        if self.calibration and self.precision != "fp16":
-            raise ConfigError("only fp16 is judged by values: bf16 has the range of fp32", where="--calibration")
-        if self.precision is not None and (self.refittable or self.strip_weights):
-            what = "an engine of another precision cannot be refitted: its weights are no longer the model's"
-            raise ConfigError(what, where="--precision", hint="give --refittable or --strip-weights a model in fp16")
-        if self.verify and self.strip_weights:
-            what = "an engine without weights computes nothing that could be compared"
-            raise ConfigError(what, where="--verify", hint="verify it without --strip-weights first")
-        if self.ops == "native" and self.embed_plugins:
-            raise ConfigError("--embed-plugins has nothing to embed with --ops native")
-        if self.ops == "native" and self.keep_native:
-            raise ConfigError(
-                "--keep-native picks nodes out of --ops plugin; with --ops native all of them stay native"
-            )
+        for rule in _rules(self):
+            if rule.is_broken:
+                raise ConfigError(rule.what, where=rule.where, hint=rule.hint)
+
+    def recorded(self) -> EngineOptions:
+        """Return what a manifest holds of the options; Manifest.config is the way back."""
+        own = {each.name: getattr(self, each.name) for each in fields(EngineOptions)}
+        own["version_compatible"] |= self.embed_plugins
+        return EngineOptions(**own)
+
+
+class _Rule(NamedTuple):
+    """What must not be, and what an error says of it; `where` names the option as the command line spells it."""
+
+    is_broken: bool
+    what: str
+    where: str | None = None
+    hint: str | None = None
+
+
+def _rules(config: BuildConfig) -> tuple[_Rule, ...]:
+    level, size, arch = config.opt_level, config.workspace_bytes, config.gpu_arch
+    is_native = config.ops == "native"
+    return (
+        _Rule(
+            config.backend not in BACKENDS,
+            f"backend {config.backend!r} is unknown, expected one of {', '.join(BACKENDS)}",
+        ),
+        _Rule(
+            level is not None and not 0 <= level <= MAX_OPT_LEVEL,
+            f"optimisation level {level} is out of range, expected 0 to {MAX_OPT_LEVEL}",
+            "--opt-level",
+        ),
+        _Rule(size is not None and size <= 0, f"workspace must be positive, got {size} bytes", "--workspace"),
+        _Rule(
+            arch is not None and not re.fullmatch(r"sm_\d{2,3}", arch),
+            f"GPU architecture {arch!r} is not of the form sm_89",
+            "--gpu-arch",
+        ),
+        _Rule(
+            config.ops not in (None, *get_args(Ops)),
+            f"ops {config.ops!r} is unknown, expected {' or '.join(get_args(Ops))}",
+        ),
+        _Rule(
+            config.precision not in (None, *get_args(Precision)),
+            f"precision {config.precision!r} is unknown, expected {' or '.join(get_args(Precision))}",
+            "--precision",
+        ),
+        _Rule(
+            config.precision is None and bool(config.keep_fp32 or config.io_types or config.calibration),
+            "--keep-fp32, --io-types and --calibration belong to --precision fp16 or bf16",
+        ),
+        _Rule(
+            bool(config.calibration) and config.precision != "fp16",
+            "only fp16 is judged by values: bf16 has the range of fp32",
+            "--calibration",
+        ),
+        _Rule(
+            config.precision is not None and (config.refittable or config.strip_weights),
+            "an engine of another precision cannot be refitted: its weights are no longer the model's",
+            "--precision",
+            "give --refittable or --strip-weights a model in fp16",
+        ),
+        _Rule(
+            config.verify and config.strip_weights,
+            "an engine without weights computes nothing that could be compared",
+            "--verify",
+            "verify it without --strip-weights first",
+        ),
+        _Rule(is_native and config.embed_plugins, "native nodes leave no plugin to embed", "--embed-plugins"),
+        _Rule(
+            is_native and bool(config.keep_native),
+            "picks nodes that stay native; with ops native all of them stay native",
+            "--keep-native",
+        ),
+    )
 
 
 def parse_size(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import onnx
 
-from trtconv import files, manifest, shapes
+from trtconv import files, shapes
 from trtconv.comparison import verification
 from trtconv.config import BuildConfig
 from trtconv.engine import backends, building, loading
@@ -21,7 +22,15 @@ from trtconv.engine.builder_options import require_options
 from trtconv.engine.building import Plan
 from trtconv.engine.live_engine import read_engine
 from trtconv.engine.precision_check import require_precision
-from trtconv.errors import ConfigError
+from trtconv.manifest import (
+    EngineIdentity,
+    LibraryIdentity,
+    Manifest,
+    ModelIdentity,
+    Verified,
+    manifest_path,
+    require_manifest,
+)
 from trtconv.model import external_data, model_io, walking
 from trtconv.model.functions import without_functions
 from trtconv.model.model_io import Model
@@ -46,28 +55,23 @@ def build(
     model_path, config = Path(model_path), config or BuildConfig()
     files.require_readable(model_path)
     output, progress = config.output or model_path.with_suffix(".engine"), progress or NoProgress()
-    manifest_path = manifest.manifest_path(output)
-    written = (output, manifest_path, *([config.timing_cache] if config.timing_cache else []))
-    for path in written:
-        files.require_writable(path, inputs=(model_path,))
     backend, notes = backends.select_backend(config)
     if config.verify:
         verification.require_verifiable(backend)
     native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
     model = model_io.load(model_path, inline_plugins=native_reason is not None)
-    for path in written:
-        files.require_writable(path, inputs=_data_files(model))
+    _require_writable(model, output, manifest_path(output), config.timing_cache)
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     rewritten, report = prepare(model, config, native_reason)
     start = time.monotonic()
     plan = building.build(rewritten, model_path, config, backend, progress, notes, log)
     seconds = time.monotonic() - start
     verified = _check_engine(plan, backend, model, rewritten, config, progress)
-    content = _manifest(model_path, model_sha256, config, backend, plan, report) | {"verified": verified}
-    files.write_atomically({output: plan.data, manifest_path: manifest.to_text(content).encode()})
+    manifest = _manifest(model_sha256, config, backend, plan, report, verified)
+    files.write_atomically({output: plan.data, manifest_path(output): manifest.to_text().encode()})
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
-    return BuildReport(report, output, manifest_path, content, title, notes, seconds)
+    return BuildReport(report, output, manifest_path(output), manifest, title, notes, seconds)
 
 
 def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> RewriteReport:
@@ -94,11 +98,8 @@ def refit_engine(engine_path: str | Path, model_path: str | Path) -> Any:
     and engine do not fit.
     """
     engine_path, model_path = Path(engine_path), Path(model_path)
-    content = manifest.read_manifest(engine_path)
-    if content is None:
-        what = "there is no manifest, which says how the model was prepared"
-        raise ConfigError(what, where=str(manifest.manifest_path(engine_path)), hint="build the engine again")
-    proto, _ = prepare_as_built(model_path, content)
+    manifest = require_manifest(engine_path, "how the model was prepared")
+    proto, _ = prepare_as_built(model_path, manifest)
     return loading.load_refitted(engine_path, proto, model_path)
 
 
@@ -113,9 +114,8 @@ def rewrite(
     """
     model_path, output = Path(model_path), Path(output)
     files.require_readable(model_path)
-    files.require_writable(output, inputs=(model_path,))
     model = model_io.load(model_path)
-    files.require_writable(output, inputs=_data_files(model))
+    _require_writable(model, output)
     rewritten, report = run_and_check(model, PassContext(model.opset, model_path.parent, keep_native))
     del model  # one of 2 GB leaves room for the bytes of the written one
     if not functions:
@@ -130,15 +130,19 @@ def rewrite(
     return RewriteReport(**(vars(report) | {"output": output}))
 
 
-def _data_files(model: Model) -> tuple[Path, ...]:
-    """Return the files that hold the model's external tensors."""
+def _require_writable(model: Model, *outputs: Path | None) -> None:
+    """Raise ConfigError where an output cannot be written, or belongs to the model or its external data."""
     folder = model.path.parent
-    return tuple(folder / location for location in external_data.data_locations(model.proto, folder))
+    data_files = (folder / location for location in external_data.data_locations(model.proto, folder))
+    inputs = (model.path, *data_files)
+    for path in outputs:
+        if path is not None:
+            files.require_writable(path, inputs=inputs)
 
 
 def _check_engine(
     plan: Plan, backend: Backend, model: Model, rewritten: onnx.ModelProto, config: BuildConfig, progress: Progress
-) -> dict[str, Any] | None:
+) -> Verified | None:
     """Raise where an engine is not what was asked for; return how it compares with its model, if that was asked for."""
     if config.precision is not None:
         live = read_engine(loading.load_plan(plan, backend)) if backend.supports_plugins else None
@@ -149,37 +153,30 @@ def _check_engine(
 
 
 def _manifest(
-    model_path: Path, model_sha256: str, config: BuildConfig, backend: Backend, plan: Plan, report: RewriteReport
-) -> dict[str, Any]:
-    library, rewritten = plan.library, report.to_json()
-    return {
-        "format": manifest.FORMAT,
-        "trtconv": version("trtconv"),
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "model": {"file": model_path.name, "sha256": model_sha256, "opset": report.opset},
-        "engine": {"sha256": hashlib.sha256(plan.data).hexdigest(), "bytes": plan.data.nbytes},
-        "backend": backend.key,
-        "backend_version": backend.version,
-        "gpu": backend.gpu.name if backend.gpu else None,
-        "gpu_arch": backend.arch,
-        "plugin_library": {"file": library.path.name, "sha256": library.sha256} if library else None,
-        "plugins": list(library.plugins) if library else [],
-        "options": {
-            "workspace_bytes": config.workspace_bytes,
-            "opt_level": config.opt_level,
-            "tf32": config.tf32,
-            "ops": "plugin" if library else "native",
-            "precision": config.precision,
-            "io_types": dict(config.io_types),
-            "version_compatible": config.version_compatible or config.embed_plugins,
-            "hardware_compatible": config.hardware_compatible,
-            "refittable": config.refittable,
-            "strip_weights": config.strip_weights,
-            "embed_plugins": config.embed_plugins,
-        },
-        "profiles": [{name: str(shape) for name, shape in profile.items()} for profile in config.profiles],
-        "inputs": list(plan.inputs),
-        "outputs": list(plan.outputs),
-        "decisions": rewritten["decisions"],
-        "kept_fp32": rewritten["kept_fp32"],
-    }
+    model_sha256: str,
+    config: BuildConfig,
+    backend: Backend,
+    plan: Plan,
+    report: RewriteReport,
+    verified: Verified | None,
+) -> Manifest:
+    library = plan.library
+    return Manifest(
+        trtconv=version("trtconv"),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        model=ModelIdentity(report.model.name, model_sha256, report.opset),
+        engine=EngineIdentity(hashlib.sha256(plan.data).hexdigest(), plan.data.nbytes),
+        backend=backend.key,
+        backend_version=backend.version,
+        gpu=backend.gpu.name if backend.gpu else None,
+        gpu_arch=backend.arch,
+        plugin_library=LibraryIdentity(library.path.name, library.sha256) if library else None,
+        plugins=library.plugins if library else (),
+        options=replace(config.recorded(), ops="plugin" if library else "native"),
+        profiles=config.profiles,
+        inputs=plan.inputs,
+        outputs=plan.outputs,
+        decisions=report.decisions,
+        kept_fp32=report.kept_fp32,
+        verified=verified,
+    )

@@ -1,4 +1,4 @@
-"""The decision file: what each node becomes, written by one run, edited by hand if need be, and obeyed by the next.
+"""What a conversion decides for each node; and the decision file: written by one run, edited, followed by the next.
 
     {"format": 1, "model": "model.onnx", "decisions": [
         {"node": "/up/Pad", "op": "Pad(reflect)", "became": "trtconv::ReflectPad", "reason": "..."},
@@ -10,38 +10,78 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
+from typing import Any, Final, Literal
 
-from trtconv import files
+from trtconv import files, records
 from trtconv.errors import ConfigError
 
-FORMAT = 1
+FORMAT: Final = 1
+KEPT_FP32 = "fp32"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one node became, and why.
+
+    `node` is its address: the name, else `Op(first output)`, inside branches with the path before it. `became` is what
+    differs from the rest of the network: the custom op that stands for the node now, KEPT_FP32 where a change of
+    precision left it alone, or None for a node that stays as it is. `figures` are the numbers behind the reason.
+    """
+
+    node: str
+    op: str
+    became: str | None
+    reason: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the decision in the types of JSON; without figures there is no such key."""
+        document = records.as_object(self)
+        if not self.figures:
+            del document["figures"]
+        return document
+
+
+@dataclass(frozen=True)
+class DecisionFile:
+    """The content of a decision file."""
+
+    format: Literal[1]
+    decisions: Sequence[Decision]
+    model: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content in the types of JSON, in the order in which people read it."""
+        return {"format": self.format, "model": self.model, "decisions": records.to_json(self.decisions)}
+
+
+def group_decisions(decisions: Iterable[Decision], *by: str) -> list[list[Decision]]:
+    """Return the decisions that agree in all the fields `by` in a list each, in the order of the first of each."""
+    groups: dict[Any, list[Decision]] = {}
+    key_of = attrgetter(*by)
+    for decision in decisions:
+        groups.setdefault(key_of(decision), []).append(decision)
+    return list(groups.values())
 
 
 def read(path: Path) -> dict[str, Decision]:
     """Return the decisions of a file by node address. Raises ConfigError when it is no decision file."""
+    hint = "name a file that is not there, and it is written"
     try:
-        content = json.loads(path.read_text())
-        entries = content["decisions"]
-        if content["format"] != FORMAT:
-            raise ValueError(f"format {content['format']}, expected {FORMAT}")
-        decisions = [
-            Decision(str(entry["node"]), str(entry["op"]), entry["became"], str(entry.get("reason", "")))
-            for entry in entries
-        ]
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    except (ValueError, KeyError, TypeError) as error:
-        what = f"is no decision file: {type(error).__name__}: {error}"
-        raise ConfigError(what, where=str(path), hint="name a file that is not there, and it is written") from None
-    return {decision.node: decision for decision in decisions}
+        content = records.from_json(DecisionFile, records.read_json(path))
+    except ConfigError as error:
+        what = error.what if error.what.startswith("cannot be read") else f"is no decision file: {error.what}"
+        raise ConfigError(what, where=str(path), hint=hint) from None
+    return {decision.node: decision for decision in content.decisions}
 
 
 def write(path: Path, model: Path, decisions: Sequence[Decision]) -> None:
     """Write what was decided for each node of `model`."""
-    document = {"format": FORMAT, "model": model.name, "decisions": [asdict(decision) for decision in decisions]}
+    document = DecisionFile(FORMAT, decisions, model.name).to_json()
     files.write_atomically({path: (json.dumps(document, indent=2) + "\n").encode()})
 
 
@@ -54,17 +94,3 @@ def require_obeyed(path: Path, wanted: Mapping[str, Decision], made: Sequence[De
         if decision.became != by_node[node].became:
             what = f"wants {decision.became} for {node}, which becomes {by_node[node].became or 'nothing'}"
             raise ConfigError(f"{what}: {by_node[node].reason}", where=str(path))
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What one node became, and why.
-
-    `node` is its address: the name, else `Op(first output)`, inside branches with the path before it. `became` names
-    the custom op, or is None for a node that stays as it is.
-    """
-
-    node: str
-    op: str
-    became: str | None
-    reason: str

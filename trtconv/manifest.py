@@ -3,14 +3,127 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
-from trtconv.config import BuildConfig
+from trtconv import records
+from trtconv.config import BuildConfig, EngineOptions
+from trtconv.decisions import Decision
+from trtconv.errors import ConfigError
 from trtconv.shapes import ShapeRange
 
-FORMAT = 1
+FORMAT: Final = 1
+_HINT = "build the engine again, or move its manifest away"
+# Without these nobody can tell how an engine was built.
+_NEEDED = ("model", "backend", "gpu_arch", "options", "profiles", "decisions", "kept_fp32")
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """The model that an engine was built from."""
+
+    file: str
+    sha256: str
+    opset: int
+
+
+@dataclass(frozen=True)
+class EngineIdentity:
+    """The engine that a manifest belongs to."""
+
+    sha256: str | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class LibraryIdentity:
+    """The plugin library that an engine was built with."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class IoTensor:
+    """An input or output of an engine; the type is TensorRT's word for it, -1 a dynamic dimension."""
+
+    name: str
+    dtype: str
+    shape: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """How an engine compared with its model when it was built with `verify`."""
+
+    input_sets: Sequence[str]
+    worst_output: str
+    max_abs_error: float
+    relative_error: float
+    tolerance: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What trtconv knows of an engine that it built. What a manifest leaves out is None or empty.
+
+    `options` are those that shaped the engine: `ops` is what became of the operators, not what was asked for.
+    """
+
+    format: Literal[1] = FORMAT
+    trtconv: str
+    created: str | None = None
+    model: ModelIdentity | None = None
+    engine: EngineIdentity = field(default_factory=EngineIdentity)
+    backend: Literal["tensorrt", "tensorrt-rtx"] | None = None
+    backend_version: str | None = None
+    gpu: str | None = None
+    gpu_arch: str | None = None
+    plugin_library: LibraryIdentity | None = None
+    plugins: Sequence[str] = ()
+    options: EngineOptions = field(default_factory=EngineOptions)
+    profiles: Sequence[Mapping[str, ShapeRange]] = ()
+    inputs: Sequence[IoTensor] = ()
+    outputs: Sequence[IoTensor] = ()
+    decisions: Sequence[Decision] = ()
+    kept_fp32: Sequence[Decision] = ()
+    verified: Verified | None = None
+
+    @classmethod
+    def from_json(cls, content: Any, where: str | None = None) -> Manifest:
+        """Check and read the types of JSON. Raises ConfigError where a value is not what this format holds."""
+        try:
+            return records.from_json(cls, content)
+        except ConfigError as error:
+            raise ConfigError(
+                f"is of another form than this trtconv writes: {error.what}", where=where, hint=_HINT
+            ) from None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest in the types of JSON."""
+        return records.as_object(self)
+
+    def to_text(self) -> str:
+        """Return the manifest as the text of its file."""
+        return json.dumps(self.to_json(), indent=2) + "\n"
+
+    def config(self) -> BuildConfig:
+        """Return the options of the build, for an engine that holds its weights and is not written to a file."""
+        is_rtx = self.backend == "tensorrt-rtx"
+        options = vars(self.options) | {"strip_weights": False, "embed_plugins": False}
+        if is_rtx:
+            options["ops"] = None  # there is nothing to choose
+        try:
+            return BuildConfig(
+                profiles=self.profiles,
+                backend=self.backend or "auto",
+                gpu_arch=self.gpu_arch if is_rtx else None,
+                **options,
+            )
+        except ConfigError as error:
+            raise ConfigError(f"the manifest's options do not fit together: {error}", hint=_HINT) from None
 
 
 def manifest_path(engine_path: Path) -> Path:
@@ -18,34 +131,31 @@ def manifest_path(engine_path: Path) -> Path:
     return engine_path.with_name(engine_path.name + ".json")
 
 
-def read_manifest(engine_path: Path) -> dict[str, Any] | None:
-    """Return an engine's manifest, or None where there is none of trtconv's that can be read."""
+def read_manifest(engine_path: Path) -> Manifest | None:
+    """Return an engine's manifest, or None where there is none: no file, no JSON, or another program's.
+
+    Raises ConfigError for one of trtconv that does not hold what a manifest holds.
+    """
+    path = manifest_path(engine_path)
     try:
-        content = json.loads(manifest_path(engine_path).read_text())
-    except (OSError, ValueError):
+        content = records.read_json(path)
+    except ConfigError:
         return None
-    return content if isinstance(content, dict) and "trtconv" in content else None
+    if not isinstance(content, dict) or "trtconv" not in content:
+        return None
+    return Manifest.from_json(content, str(path))
 
 
-def to_text(manifest: dict[str, Any]) -> str:
-    """Return the manifest as the text of its file."""
-    return json.dumps(manifest, indent=2) + "\n"
-
-
-def config_as_built(content: Mapping[str, Any]) -> BuildConfig:
-    """Return the options that a manifest names, for an engine that holds its weights and is not written to a file."""
-    options, is_rtx = content["options"], content["backend"] == "tensorrt-rtx"
-    return BuildConfig(
-        profiles=[{name: ShapeRange.parse(text) for name, text in each.items()} for each in content["profiles"]],
-        backend=content["backend"],
-        gpu_arch=content["gpu_arch"] if is_rtx else None,
-        workspace_bytes=options["workspace_bytes"],
-        opt_level=options["opt_level"],
-        tf32=options["tf32"],
-        ops=None if is_rtx else options["ops"],
-        precision=options["precision"],
-        io_types=options["io_types"],
-        version_compatible=options["version_compatible"],
-        hardware_compatible=options["hardware_compatible"],
-        refittable=options["refittable"],
-    )
+def require_manifest(engine_path: Path, purpose: str) -> Manifest:
+    """Return an engine's manifest, or raise ConfigError: `purpose` is what it would have said."""
+    path = manifest_path(engine_path)
+    if not path.exists():
+        what = f"there is no manifest, which says {purpose}"
+        raise ConfigError(what, where=str(path), hint="build the engine with trtconv")
+    content = records.read_json(path)
+    if not isinstance(content, dict) or "trtconv" not in content:
+        raise ConfigError(f"is not a manifest of trtconv, which says {purpose}", where=str(path), hint=_HINT)
+    missing = [key for key in _NEEDED if key not in content]
+    if missing:
+        raise ConfigError(f"lacks {', '.join(missing)}, and so does not say {purpose}", where=str(path), hint=_HINT)
+    return Manifest.from_json(content, str(path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ import onnx
 
 from trtconv import decisions
 from trtconv.config import BuildConfig
-from trtconv.decisions import Decision
+from trtconv.decisions import KEPT_FP32, Decision
 from trtconv.inputs.input_files import read_feeds
+from trtconv.manifest import Manifest
 from trtconv.model import checking, model_io, walking
 from trtconv.model.model_io import Model
 from trtconv.passes import run_passes
@@ -23,22 +24,21 @@ from trtconv.reports.build_report import RewriteReport
 
 
 def prepare_as_built(
-    model_path: Path, content: Mapping[str, Any], feeds: Sequence[Arrays] = ()
+    model_path: Path, manifest: Manifest, feeds: Sequence[Arrays] = ()
 ) -> tuple[onnx.ModelProto, list[KeptNode]]:
     """Return a model prepared as a manifest says, and its nodes that stay fp32.
 
     `feeds` stand for the calibration of the build, whose inputs no manifest holds: what stayed fp32 stays so.
     """
-    options = content["options"]
-    model = model_io.load(model_path, inline_plugins=options["ops"] == "native")
-    chosen = {entry["node"]: entry["reason"] for entry in content["decisions"] if entry["became"] is None}
+    options = manifest.options
+    model = model_io.load(model_path, inline_plugins=options.ops == "native")
+    chosen = {decision.node: decision.reason for decision in manifest.decisions if decision.became is None}
     proto, _ = run_and_check(model, PassContext(model.opset, model_path.parent, chosen_native=chosen))
-    if options["precision"] is None:
+    if options.precision is None:
         return proto, []
-    kept = [entry["node"] for entry in content["kept_fp32"]]
-    return convert_precision(
-        proto, model_path, PrecisionOptions(options["precision"], kept, options["io_types"]), feeds
-    )
+    kept = [decision.node for decision in manifest.kept_fp32]
+    wanted = PrecisionOptions(options.precision, kept, options.io_types)  # type: ignore[arg-type]
+    return convert_precision(proto, model_path, wanted, feeds)
 
 
 def native_reason_of(config: BuildConfig, supports_plugins: bool) -> str | None:
@@ -64,7 +64,7 @@ def prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tup
         return proto, report
     options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
     proto, kept = convert_precision(proto, model.path, options, _calibration_feeds(proto, config))
-    kept_fp32 = tuple(Decision(node.address, node.op, "fp32", node.reason) for node in kept)
+    kept_fp32 = tuple(Decision(node.address, node.op, KEPT_FP32, node.reason, node.figures) for node in kept)
     return proto, RewriteReport(**(vars(report) | {"precision": config.precision, "kept_fp32": kept_fp32}))
 
 

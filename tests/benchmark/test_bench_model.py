@@ -18,9 +18,11 @@ from trtconv.benchmark import model
 from trtconv.benchmark.cases import Case
 from trtconv.benchmark.model import bench_model
 from trtconv.benchmark.one_op_engines import one_op_model
+from trtconv.config import EngineOptions
 from trtconv.decisions import Decision
 from trtconv.errors import BackendError, ConfigError
 from trtconv.gpu import device as gpu_device
+from trtconv.manifest import LibraryIdentity, Manifest
 from trtconv.reports.build_report import BuildReport, RewriteReport
 
 MICROSECONDS = {"native": 3000.0, "plugin": 2000.0}
@@ -68,7 +70,12 @@ class Rig:
         onnx.save(proto, engine)
         decisions = [Decision("norm", "InstanceNormalization", "trtconv::InstanceNorm", "")] * self.num_plugins
         rewrite = RewriteReport(path, 17, 1, decisions if config.ops == "plugin" else [])
-        manifest = {"options": {"ops": config.ops}, "backend_version": "10.6.0", "plugin_library": {"sha256": "0"}}
+        manifest = Manifest(
+            trtconv="0.1.0",
+            options=EngineOptions(ops=config.ops),
+            backend_version="10.6.0",
+            plugin_library=LibraryIdentity("plugins.so", sha256="0"),
+        )
         return BuildReport(rewrite, engine, engine, manifest, "TensorRT", [f"a note on {config.ops}"], 1.5)
 
     def load(self, path: Path) -> TimedEngine:

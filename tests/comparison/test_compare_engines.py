@@ -196,7 +196,7 @@ def test_a_precision_is_kept_in_the_bisection(
     assert onnx.TensorProto.FLOAT16 in types[0].values()
     content = read_manifest(engine)
     assert content is not None
-    config = trtconv.manifest.config_as_built(content)
+    config = content.config()
     assert (config.precision, config.tf32, config.opt_level, config.ops) == ("fp16", False, 2, "native")
 
 
@@ -239,7 +239,7 @@ def test_verify_keeps_an_engine_that_is_right(model: Path, tensorrt: FakeTensorR
 
 def test_without_verify_the_manifest_says_nothing_of_it(model: Path, tensorrt: FakeTensorRT) -> None:
     report = trtconv.build(model)
-    assert report.manifest["verified"] is None
+    assert report.manifest.verified is None
     assert "verified" not in report.render()
 
 
@@ -263,15 +263,15 @@ def test_verify_takes_the_inputs_of_the_calibration(
     inputs = model.with_name("inputs.npz")
     np.savez(inputs, x=np.random.default_rng(0).standard_normal((1, 2, 12, 16)).astype(np.float32))
     report = trtconv.build(model, BuildConfig(verify=True, precision="fp16", calibration=[inputs]))
-    assert report.manifest["verified"]["input_sets"] == [str(inputs)]
-    assert report.manifest["verified"]["tolerance"] == "0.02 max|y|"
+    assert report.manifest.to_json()["verified"]["input_sets"] == [str(inputs)]
+    assert report.manifest.to_json()["verified"]["tolerance"] == "0.02 max|y|"
 
 
 def test_verify_runs_every_profile(tmp_path: Path, tensorrt: FakeTensorRT) -> None:
     model = write_network(tmp_path / "model.onnx", batch="N")
     profiles = parse_profiles(["x=1x2x12x16", None, "x=2x2x12x16:3x2x12x16:4x2x12x16"])
     report = trtconv.build(model, BuildConfig(verify=True, profiles=profiles))
-    assert len(report.manifest["verified"]["input_sets"]) == 4
+    assert len(report.manifest.to_json()["verified"]["input_sets"]) == 4
     assert tensorrt.loaded[-1].profiles_used == [0, 0, 1, 1]
 
 

@@ -53,7 +53,7 @@ def test_each_architecture_gives_its_engine(static: Path) -> None:
         plan = report.engine.read_bytes()
         assert accepts(plan)
         assert int.from_bytes(plan[ARCHITECTURE_BITS], "little") == 1 << position
-        assert report.manifest["gpu_arch"] == arch
+        assert report.manifest.gpu_arch == arch
         assert not [note for note in report.notes if "built for" in note], "a chosen architecture needs no note"
 
 
@@ -81,9 +81,12 @@ def test_a_rewritten_model_without_its_functions_is_refused(static: Path, tmp_pa
 def test_several_profiles(dynamic: Path) -> None:
     wide = ["x=1x3x4x64:1x3x8x128:2x3x16x256"]
     one = rtx_build(dynamic, ["x=1x3x4x4:1x3x8x8:1x3x64x64"])
-    assert one.manifest["profiles"] == [{"x": "1x3x4x4:1x3x8x8:1x3x64x64"}]
+    assert one.manifest.to_json()["profiles"] == [{"x": "1x3x4x4:1x3x8x8:1x3x64x64"}]
     two = rtx_build(dynamic, ["x=1x3x4x4:1x3x8x8:1x3x64x64"], wide, output=dynamic.with_suffix(".two"))
-    assert [profile["x"] for profile in two.manifest["profiles"]] == ["1x3x4x4:1x3x8x8:1x3x64x64", wide[0][2:]]
+    assert [profile["x"] for profile in two.manifest.to_json()["profiles"]] == [
+        "1x3x4x4:1x3x8x8:1x3x64x64",
+        wide[0][2:],
+    ]
     assert accepts(two.engine.read_bytes())
     assert two.engine.stat().st_size > 1.5 * one.engine.stat().st_size, "each profile brings its kernels"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,5 +54,5 @@ def write_engine(folder: Path, content: dict[str, Any] | None = None, data: byte
     path = folder / "model.engine"
     path.write_bytes(engine_bytes() if data is None else data)
     if content is not None:
-        manifest.manifest_path(path).write_text(manifest.to_text(content))
+        manifest.manifest_path(path).write_text(json.dumps(content))
     return path

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trtconv import comparison, convert, files
+from trtconv import comparison, convert, files, records
 from trtconv.benchmark.model_report import BuiltVariant, ModelReport
 from trtconv.comparison.default_precision import built_precision
 from trtconv.comparison.runners import require_polygraphy
@@ -62,7 +62,7 @@ def bench_model(
             model=model_path,
             machine=_machine(device, built["plugin"]),
             shapes={name: list(values.shape) for name, values in inputs[0].feed.items()},
-            options=built["plugin"].manifest["options"],
+            options=records.to_json(built["plugin"].manifest.options),
             variants=built,
             comparison=compared,
         )
@@ -109,11 +109,12 @@ def _enqueue(runner: EngineRunner) -> Enqueue:
 
 
 def _machine(device: Device, built: BuiltVariant) -> dict[str, Any]:
+    library = built.manifest.plugin_library
     return {
         "gpu": device.gpu.name,
         "gpu_arch": device.gpu.arch,
         "driver_cuda": device.gpu.driver,
         "trtconv": version("trtconv"),
-        "tensorrt": built.manifest["backend_version"],
-        "plugin_library_sha256": (built.manifest["plugin_library"] or {}).get("sha256"),
+        "tensorrt": built.manifest.backend_version,
+        "plugin_library_sha256": None if library is None else library.sha256,
     }

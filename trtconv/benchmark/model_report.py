@@ -10,6 +10,7 @@ from typing import Any
 from trtconv.comparison.report import ComparisonReport
 from trtconv.errors import TrtconvError
 from trtconv.gpu.timing import Timing
+from trtconv.manifest import Manifest
 from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render
 from trtconv.reports.text import format_size
 
@@ -25,7 +26,7 @@ class BuiltVariant:
     num_bytes: int
     build_seconds: float
     notes: Sequence[str]
-    manifest: Mapping[str, Any] = field(repr=False)
+    manifest: Manifest = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ cannot be given more outputs: one is built anew for each batch, from the same mo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from trtconv import files, manifest, preparation
+from trtconv import files, preparation
 from trtconv.comparison.measuring import OutputComparison
 from trtconv.comparison.report import Bisection
 from trtconv.comparison.running import run_both
@@ -26,7 +26,7 @@ from trtconv.element_types import ELEMENT_TYPES
 from trtconv.engine import backends, building, loading
 from trtconv.errors import ConfigError
 from trtconv.inputs.made_inputs import Arrays, InputSet
-from trtconv.manifest import manifest_path, read_manifest
+from trtconv.manifest import ModelIdentity, require_manifest
 from trtconv.model import model_io
 from trtconv.model.addresses import format_address
 from trtconv.model.exact_norms import exact_reference
@@ -73,21 +73,18 @@ def bisect_engine(
 
     Raises ConfigError where the manifest, or the model that the engine was built from, is not there.
     """
-    content = read_manifest(candidate)
-    if content is None:
-        what = "there is no manifest, which says how the engine was built"
-        raise ConfigError(what, where=str(manifest_path(candidate)), hint="build the engine with trtconv")
-    model_path = _model_of(content, candidate, reference)
-    config = manifest.config_as_built(content)
+    manifest = require_manifest(candidate, "how the engine was built")
+    model_path = _find_model(manifest.model, candidate, reference)
+    config = manifest.config()
     backend, notes = backends.select_backend(config)
-    proto, kept = preparation.prepare_as_built(model_path, content, [inputs.feed])
+    proto, kept = preparation.prepare_as_built(model_path, manifest, [inputs.feed])
 
     def build(tapped: onnx.ModelProto) -> Any:
         plan = building.build(tapped, model_path, config, backend, progress or NoProgress(), notes)
         return loading.load_plan(plan, backend)
 
     how = f"in engines built anew from {model_path.name} with these tensors as outputs, which TensorRT fuses less"
-    num_kept = len(kept) - len(content["kept_fp32"])
+    num_kept = len(kept) - len(manifest.kept_fp32)
     if num_kept:
         how += f"; {abs(num_kept)} nodes {'more' if num_kept > 0 else 'fewer'} stay fp32 than in the engine"
     original = model_io.load(reference).proto
@@ -125,13 +122,16 @@ def _onnx_side(proto: onnx.ModelProto, path: Path) -> Side:
     return Side(proto, path.parent, lambda tapped: partial(open_session, tapped, path.parent))
 
 
-def _model_of(content: Mapping[str, Any], engine_path: Path, reference: Path) -> Path:
+def _find_model(wanted: ModelIdentity | None, engine_path: Path, reference: Path) -> Path:
     """Return the file of the model that an engine was built from: the reference itself, or one beside either."""
-    name, wanted = str(content["model"]["file"]), content["model"]["sha256"]
+    if wanted is None:
+        raise ConfigError("its manifest does not name the model that it was built from", where=str(engine_path))
+    name = wanted.file
     for path in dict.fromkeys((reference, engine_path.parent / name, reference.parent / name)):
-        if path.is_file() and files.sha256(path) == wanted:
+        if path.is_file() and files.sha256(path) == wanted.sha256:
             return path
-    what = f"the engine was built from {name}, which is not here: no file of that name has the sha256 {wanted[:12]}..."
+    sha256 = f"{wanted.sha256[:12]}..."
+    what = f"the engine was built from {name}, which is not here: no file of that name has the sha256 {sha256}"
     raise ConfigError(what, where=str(engine_path), hint="put the model beside the engine, or build the engine again")
 
 

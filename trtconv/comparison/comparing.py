@@ -136,12 +136,10 @@ def _about(candidate: Path, reference: Path, model: Model, is_engine: bool) -> t
     """Return the precision that the candidate is held to, why it is that one, and notes on where an engine is from."""
     if not is_engine:
         return *model_precision(model_io.load(candidate).proto), []
-    content = read_manifest(candidate)
+    manifest = read_manifest(candidate)
     notes = []
-    if content is None:
+    if manifest is None:
         notes.append("there is no manifest beside the engine: trtconv did not build it, or it was moved alone")
-    elif files.sha256(reference) != content["model"]["sha256"]:
-        notes.append(
-            f"by its sha256 the reference is not the {content['model']['file']} that the engine was built from"
-        )
-    return *engine_precision(content, model.proto), notes
+    elif manifest.model is not None and files.sha256(reference) != manifest.model.sha256:
+        notes.append(f"by its sha256 the reference is not the {manifest.model.file} that the engine was built from")
+    return *engine_precision(manifest, model.proto), notes

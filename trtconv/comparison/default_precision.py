@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import onnx
 
-from trtconv.config import BuildConfig
+from trtconv.config import BuildConfig, EngineOptions
 from trtconv.element_types import BFLOAT16, FLOAT16
+from trtconv.manifest import Manifest
 
 
-def engine_precision(content: Mapping[str, Any] | None, model: onnx.ModelProto) -> tuple[str, str]:
+def engine_precision(manifest: Manifest | None, model: onnx.ModelProto) -> tuple[str, str]:
     """Return the row of TOLERANCE for an engine, by its manifest if there is one, and why it is that one."""
     in_model = _half_type(model)
-    options = content["options"] if content is not None else {"precision": None, "tf32": None}
-    if options["precision"] is not None:
-        return options["precision"], f"the engine is {options['precision']}, says its manifest"
+    options = EngineOptions() if manifest is None else manifest.options
+    if options.precision is not None:
+        return options.precision, f"the engine is {options.precision}, says its manifest"
     if in_model is not None:
         return in_model, f"the model is {in_model}"
-    if options["tf32"] is False:
+    if options.tf32 is False:
         return "fp32", "the engine is fp32 without TF32, says its manifest"
-    source = "says its manifest" if content is not None else "which is TensorRT's default: there is no manifest"
+    source = "says its manifest" if manifest is not None else "which is TensorRT's default: there is no manifest"
     return "tf32", f"the engine is fp32 with TF32, {source}"
 
 

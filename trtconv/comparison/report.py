@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from trtconv import records
 from trtconv.comparison.measuring import Element, OutputComparison
+from trtconv.manifest import Verified
 from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Block, Column, Facts, Table, render
-from trtconv.reports.text import jsonable
 
 _NAME = Column("output", "name")
 _FIGURES = (Column(title, "number") for title in ("max|err|", "mean|err|", "of max|y|", "cosine"))
@@ -76,23 +77,20 @@ class ComparisonReport:
         """The output that is furthest out."""
         return max(self.outputs, key=lambda output: (not output.passed, output.relative_error))
 
-    def summary(self) -> dict[str, Any]:
-        """Return what a manifest keeps of a comparison, in the types of JSON."""
+    def summary(self) -> Verified:
+        """Return what a manifest keeps of a comparison."""
         worst = self.worst
-        document: dict[str, Any] = jsonable(
-            {
-                "input_sets": list(self.input_sets),
-                "worst_output": worst.name,
-                "max_abs_error": worst.max_abs_error,
-                "relative_error": worst.relative_error,
-                "tolerance": str(worst.tolerance),
-            }
+        return Verified(
+            input_sets=tuple(self.input_sets),
+            worst_output=worst.name,
+            max_abs_error=worst.max_abs_error,
+            relative_error=worst.relative_error,
+            tolerance=str(worst.tolerance),
         )
-        return document
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in the types of JSON; NaN and infinities become text."""
-        document: dict[str, Any] = jsonable(
+        document: dict[str, Any] = records.to_json(
             {
                 "kind": "comparison",
                 "passed": self.passed,

@@ -17,6 +17,7 @@ from trtconv.engine.monitored_build import build_serialized
 from trtconv.engine.network_parsing import parse_network, set_io_format
 from trtconv.engine.timing_cache import save_timing_cache, use_timing_cache
 from trtconv.errors import BackendError, ModelError
+from trtconv.manifest import IoTensor
 from trtconv.model import walking
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.plugins.library import PluginLibrary
@@ -32,8 +33,8 @@ class Plan:
     """
 
     data: memoryview
-    inputs: Sequence[dict[str, Any]]
-    outputs: Sequence[dict[str, Any]]
+    inputs: Sequence[IoTensor]
+    outputs: Sequence[IoTensor]
     library: PluginLibrary | None
     types: Sequence[str]
 
@@ -102,8 +103,8 @@ def _types(network: Any) -> list[str]:
     return sorted({layer.get_output(index).dtype.name for layer in layers for index in range(layer.num_outputs)})
 
 
-def _describe(tensor: Any) -> dict[str, Any]:
-    return {"name": tensor.name, "dtype": tensor.dtype.name.lower(), "shape": list(tensor.shape)}
+def _describe(tensor: Any) -> IoTensor:
+    return IoTensor(tensor.name, tensor.dtype.name.lower(), tuple(tensor.shape))
 
 
 def _build_hint(config: BuildConfig, error: str, trt: Any) -> str:

@@ -16,7 +16,7 @@ from trtconv.engine.refit import refit
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.gpu import driver
 from trtconv.installed import install_hint
-from trtconv.manifest import read_manifest
+from trtconv.manifest import Manifest, read_manifest
 from trtconv.plugins.loading import load_plugins_for
 
 
@@ -35,8 +35,8 @@ def load_engine(
     """Load an engine, and the plugin library first where it is needed; return TensorRT's ICudaEngine.
 
     An engine that embeds its plugins runs code of the file itself: `allow_embedded_code` says that you trust it. Raises
-    ConfigError when there is no such file, ModelError when it is no engine, BackendError when the package, the GPU or
-    the plugin library that it needs is missing.
+    ConfigError when there is no such file or its manifest is damaged, ModelError when it is no engine, BackendError
+    when the package, the GPU or the plugin library that it needs is missing.
     """
     path = Path(path)
     try:
@@ -51,7 +51,7 @@ def load_engine(
     trt = backends.import_backend(key)
     if trt is None:
         raise BackendError(f"needs {TITLES[key]}, which is not installed", where=str(path), hint=install_hint(key))
-    manifest = read_manifest(path) or {}
+    manifest = read_manifest(path)
     _require_whole(path, len(data), manifest)
     logger = make_logger(trt, log)
     no_plugins = None
@@ -81,19 +81,19 @@ def load_refitted(path: Path, proto: onnx.ModelProto, model_path: Path) -> Any:
     return engine
 
 
-def _require_whole(path: Path, num_bytes: int, manifest: dict[str, Any]) -> None:
-    expected = manifest.get("engine", {}).get("bytes", num_bytes)
-    if num_bytes != expected:
+def _require_whole(path: Path, num_bytes: int, manifest: Manifest | None) -> None:
+    expected = manifest.engine.bytes if manifest is not None else None
+    if expected not in (None, num_bytes):
         what = f"has {num_bytes} bytes, {expected} were written: the file is damaged, or its manifest is another's"
         raise ModelError(what, where=str(path), hint="copy engine and manifest again, or build again")
 
 
-def _mismatch(manifest: dict[str, Any], trt: Any) -> str:
+def _mismatch(manifest: Manifest | None, trt: Any) -> str:
     """Return the likeliest reason for which an engine does not load, as a hint."""
-    built_with = manifest.get("backend_version")
+    built_with = manifest.backend_version if manifest is not None else None
     if built_with and built_with != trt.__version__:
         return f"it was built with version {built_with}, here is {trt.__version__}: build it again"
-    built_for, gpu = manifest.get("gpu_arch"), driver.find_gpu()
+    built_for, gpu = manifest.gpu_arch if manifest is not None else None, driver.find_gpu()
     if gpu is None:
         return f"no CUDA device answers; {NO_GPU_HINT}"
     if built_for and gpu.arch != built_for:

@@ -95,7 +95,7 @@ def _engine_items(engine: EngineInspection) -> _Items:
     items: _Items = {}
     for match in engine.matches:
         items["built with", match.what] = match.built_with or "unknown"
-    for name, value in (engine.manifest or {}).get("options", {}).items():
+    for name, value in ({} if engine.manifest is None else vars(engine.manifest.options)).items():
         items["options", name] = "not set" if value is None else str(value)
     if engine.device_memory_bytes is not None:
         items["memory", "bytes on the GPU"] = str(engine.device_memory_bytes)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from trtconv import files
-from trtconv.decisions import Decision
 from trtconv.engine import backends, loading
 from trtconv.engine.inspector_json import dtype_name
 from trtconv.engine.live_engine import EngineTensor, LiveEngine, read_engine
@@ -16,9 +13,8 @@ from trtconv.gpu.driver import find_gpu
 from trtconv.inspection.engine_report import EngineInspection, Match, PluginNeed
 from trtconv.inspection.inspected_file import EngineHeader, FileIdentity, identify, read_header
 from trtconv.installed import backend_version
-from trtconv.manifest import read_manifest
+from trtconv.manifest import Manifest, read_manifest
 from trtconv.plugins import library as plugin_library
-from trtconv.shapes import ShapeRange
 
 
 def inspect_engine(path: str | Path) -> EngineInspection:
@@ -33,21 +29,21 @@ def inspect_engine(path: str | Path) -> EngineInspection:
     if header is None:
         raise ModelError("is not a TensorRT engine", where=str(path))
     file = identify(path)
-    manifest, tensors, decisions, manifest_warning = _read_manifest(path)
+    manifest, manifest_warnings = _read_manifest(path)
     live, why_not = _load(path)
     return EngineInspection(
         file=file,
         backend=header.backend,
         version=header.version,
         manifest=manifest,
-        tensors=live.tensors if live else tensors,
+        tensors=live.tensors if live else _tensors_of(manifest),
         num_profiles=live.num_profiles if live else _num_profiles(manifest),
         layers=live.information.layers if live else None,
         device_memory_bytes=live.device_memory_bytes if live else None,
-        matches=_matches(header, manifest or {}),
-        plugins=_plugin_need(manifest or {}),
-        decisions=decisions,
-        warnings=[*manifest_warning, *_warnings(header, file, manifest or {})],
+        matches=_matches(header, manifest),
+        plugins=_plugin_need(manifest),
+        decisions=[] if manifest is None else list(manifest.decisions),
+        warnings=[*manifest_warnings, *_warnings(header, file, manifest)],
         not_loaded_because=why_not,
     )
 
@@ -62,52 +58,43 @@ def _load(path: Path) -> tuple[LiveEngine | None, str | None]:
         return None, error.what
 
 
-def _read_manifest(
-    path: Path,
-) -> tuple[Mapping[str, Any] | None, list[EngineTensor], list[Decision], list[str]]:
-    """Return the manifest, the tensors and decisions that it names, and a warning where it is not to be had."""
-    manifest = read_manifest(path)
-    if manifest is None:
-        unknown = "no manifest beside it: what it was built from and for, and its plugins, are unknown"
-        return None, [], [], [unknown]
+def _read_manifest(path: Path) -> tuple[Manifest | None, list[str]]:
+    """Return the manifest, or a warning where it is not to be had."""
     try:
-        decisions = [
-            Decision(entry["node"], entry["op"], entry["became"], entry["reason"])
-            for entry in manifest.get("decisions", [])
-        ]
-        return manifest, _tensors_of(manifest), decisions, []
-    except (AttributeError, KeyError, TypeError, ConfigError) as error:
-        return None, [], [], [f"the manifest beside it is of another form than this trtconv writes: {error}"]
+        manifest = read_manifest(path)
+    except ConfigError as error:
+        return None, [f"the manifest beside it {error.what}"]
+    if manifest is None:
+        return None, ["no manifest beside it: what it was built from and for, and its plugins, are unknown"]
+    return manifest, []
 
 
-def _tensors_of(manifest: Mapping[str, Any]) -> list[EngineTensor]:
+def _tensors_of(manifest: Manifest | None) -> list[EngineTensor]:
     """Return the inputs and outputs that the manifest names."""
-    profiles = [
-        {name: ShapeRange.parse(text) for name, text in profile.items()} for profile in manifest.get("profiles", [])
-    ]
+    if manifest is None:
+        return []
     tensors = []
-    for direction in ("input", "output"):
-        for entry in manifest.get(f"{direction}s", []):
-            given = [profile[entry["name"]] for profile in profiles if entry["name"] in profile]
-            tensors.append(
-                EngineTensor(entry["name"], direction, dtype_name(entry["dtype"]), entry["shape"], None, given)
-            )
+    for direction, named in (("input", manifest.inputs), ("output", manifest.outputs)):
+        for each in named:
+            given = [profile[each.name] for profile in manifest.profiles if each.name in profile]
+            tensors.append(EngineTensor(each.name, direction, dtype_name(each.dtype), each.shape, None, given))
     return tensors
 
 
-def _num_profiles(manifest: Mapping[str, Any] | None) -> int | None:
-    return None if manifest is None else max(len(manifest.get("profiles", [])), 1)
+def _num_profiles(manifest: Manifest | None) -> int | None:
+    return None if manifest is None else max(len(manifest.profiles), 1)
 
 
-def _matches(header: EngineHeader, manifest: Mapping[str, Any]) -> list[Match]:
-    """Hold what the engine was built with against what is here."""
-    built_with = header.version or manifest.get("backend_version")
+def _matches(header: EngineHeader, manifest: Manifest | None) -> list[Match]:
+    """Compare what the engine was built with to what is here."""
+    version, name, built_for = None, None, None
+    if manifest is not None:
+        version, name, built_for = manifest.backend_version, manifest.gpu, manifest.gpu_arch
+    built_with = header.version or version
     installed = backend_version(header.backend)
     is_same = None if built_with is None or installed is None else _release(built_with) == _release(installed)
     gpu = find_gpu()
-    built_for = manifest.get("gpu_arch")
     runs = None if built_for is None or gpu is None else gpu.arch == built_for
-    name = manifest.get("gpu")
     return [
         Match(backends.TITLES[header.backend], built_with, installed, is_same),
         Match(
@@ -124,24 +111,23 @@ def _release(version: str) -> list[str]:
     return version.split(".")[:3]
 
 
-def _plugin_need(manifest: Mapping[str, Any]) -> PluginNeed | None:
-    plugins = manifest.get("plugins")
-    if not plugins:
+def _plugin_need(manifest: Manifest | None) -> PluginNeed | None:
+    if manifest is None or not manifest.plugins:
         return None
-    wanted = manifest.get("plugin_library") or {}
+    plugins, wanted = manifest.plugins, manifest.plugin_library
     try:
         library = plugin_library.find()
     except BackendError as error:
         return PluginNeed(plugins, None, False, error.what)
-    is_same = library.sha256 == wanted.get("sha256")
+    is_same = wanted is not None and library.sha256 == wanted.sha256
     detail = "the one that the engine was built with" if is_same else "another build than the engine was built with"
     return PluginNeed(plugins, str(library.path), True, detail)
 
 
-def _warnings(header: EngineHeader, file: FileIdentity, manifest: Mapping[str, Any]) -> list[str]:
+def _warnings(header: EngineHeader, file: FileIdentity, manifest: Manifest | None) -> list[str]:
     warnings = []
     if header.num_bytes is not None and header.num_bytes != file.bytes:
         warnings.append(f"the file has {file.bytes} bytes, its header says {header.num_bytes}: it is damaged")
-    if manifest.get("engine", {}).get("sha256") not in (None, file.sha256):
+    if manifest is not None and manifest.engine.sha256 not in (None, file.sha256):
         warnings.append("the manifest beside it belongs to another engine: its sha256 differs")
     return warnings

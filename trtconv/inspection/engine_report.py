@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from trtconv.decisions import Decision
+from trtconv import records
+from trtconv.decisions import Decision, group_decisions
 from trtconv.engine.inspector_json import Layer
 from trtconv.engine.live_engine import EngineTensor
 from trtconv.inspection.inspected_file import FileIdentity
 from trtconv.inspection.model_report import outcome
+from trtconv.manifest import Manifest
 from trtconv.ops import list_titles
 from trtconv.reports.build_report import describe_precision
 from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render
@@ -46,7 +48,7 @@ class EngineInspection:
     file: FileIdentity
     backend: str
     version: str | None
-    manifest: Mapping[str, Any] | None
+    manifest: Manifest | None
     tensors: Sequence[EngineTensor]
     num_profiles: int | None
     layers: Sequence[Layer] | None
@@ -60,6 +62,7 @@ class EngineInspection:
     def to_json(self) -> dict[str, Any]:
         """Return the inspection in the types of JSON, as docs/inspect.md describes it."""
         document = {"kind": "engine", **asdict(self), "is_loaded": self.not_loaded_because is None}
+        document |= {name: records.to_json(getattr(self, name)) for name in ("manifest", "decisions")}
         for tensor in document["tensors"]:
             for given in tensor["profiles"]:
                 given["is_values"] = given.pop("kind") == "values"
@@ -86,11 +89,11 @@ def _facts(inspection: EngineInspection) -> Facts:
     file, manifest = inspection.file, inspection.manifest
     items = [("engine", f"{file.path} ({format_size(file.bytes)}, sha256 {file.sha256[:_SHA_DIGITS]})")]
     if manifest is not None:
-        model = manifest.get("model", {})
-        items.append(("made from", f"{model.get('file')} (opset {model.get('opset')}) on {manifest.get('created')}"))
-        precision = manifest.get("options", {}).get("precision")
-        if precision is not None:
-            items.append(("precision", describe_precision(precision, len(manifest.get("kept_fp32", ())))))
+        if manifest.model is not None:
+            model = f"{manifest.model.file} (opset {manifest.model.opset})"
+            items.append(("made from", f"{model} on {manifest.created or 'an unknown day'}"))
+        if manifest.options.precision is not None:
+            items.append(("precision", describe_precision(manifest.options.precision, len(manifest.kept_fp32))))
     items += [("built for" if match.what == "GPU" else "built with", _match(match)) for match in inspection.matches]
     if inspection.plugins is not None:
         found = f"found: {inspection.plugins.file}, " if inspection.plugins.is_found else ""
@@ -148,13 +151,11 @@ def _tables(inspection: EngineInspection) -> list[Table]:
 
 def _decisions(decisions: Sequence[Decision]) -> list[tuple[str, str, str, str]]:
     """Return one row for each outcome and reason: in an engine many nodes share them."""
-    groups: dict[tuple[str, str | None, str], list[str]] = {}
-    for decision in decisions:
-        groups.setdefault((decision.op, decision.became, decision.reason), []).append(decision.node)
-    return [
-        (f"{len(nodes)} {op}", outcome(became), reason, ", ".join(nodes))
-        for (op, became, reason), nodes in groups.items()
-    ]
+    rows = []
+    for group in group_decisions(decisions, "op", "became", "reason"):
+        first, nodes = group[0], ", ".join(decision.node for decision in group)
+        rows.append((f"{len(group)} {first.op}", outcome(first.became), first.reason, nodes))
+    return rows
 
 
 def _layers(inspection: EngineInspection) -> Table:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from trtconv import records
 from trtconv.inspection.inspected_file import FileIdentity
 from trtconv.inspection.op_support import BackendCheck, Problem
 from trtconv.inspection.parameter_sources import SOURCE_TEXTS, Parameter
 from trtconv.ops import BY_ONNX_OP, list_titles, other_form
 from trtconv.ops.custom_op import Dim, OnnxForm
 from trtconv.reports.tables import DEFAULT_WIDTH, NO_BREAK, Column, Facts, Table, render
-from trtconv.reports.text import format_size, jsonable
+from trtconv.reports.text import format_size
 from trtconv.shapes import format_dims
 
 
@@ -72,7 +73,7 @@ class ModelInspection:
         document["num_nodes"] = sum(self.ops.values())
         document["nodes"] = [asdict(node) | {"rank": node.rank} for node in self.nodes]
         del document["backend"]["problems"]  # they are among the others
-        return jsonable(document)  # type: ignore[no-any-return]
+        return records.to_json(document)  # type: ignore[no-any-return]
 
     def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
         """Return the inspection as text for a terminal of this width."""

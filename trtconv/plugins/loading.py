@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from trtconv.errors import BackendError
+from trtconv.manifest import Manifest
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, VERSION
 from trtconv.plugins import library as plugin_library
 from trtconv.plugins.library import PluginLibrary
 
 
-def load_plugins_for(manifest: dict[str, Any], trt: Any, logger: Any) -> str | None:
+def load_plugins_for(manifest: Manifest | None, trt: Any, logger: Any) -> str | None:
     """Load the plugin library for an engine whose manifest names plugins, or may need some: it has no manifest.
 
     Returns why it could not be loaded for an engine without a manifest, which may do without.
     """
-    if manifest.get("plugins"):
+    if manifest is not None and manifest.plugins:
         load_plugins(trt, logger)
-    elif not manifest:
+    elif manifest is None:
         try:
             load_plugins(trt, logger)
         except BackendError as error:

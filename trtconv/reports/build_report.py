@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trtconv.decisions import Decision
+from trtconv import records
+from trtconv.decisions import Decision, group_decisions
+from trtconv.manifest import Manifest, Verified
 from trtconv.ops import describe_replaced
-from trtconv.reports.text import format_size, jsonable, printable
+from trtconv.reports.text import format_size, printable
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,7 @@ class RewriteReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in the types of JSON."""
-        document: dict[str, Any] = jsonable(asdict(self) | {"num_rewritten": self.num_rewritten})
-        return document
+        return records.as_object(self) | {"num_rewritten": self.num_rewritten}
 
     def render(self, verbose: bool = False) -> str:
         """Return the report as lines for a terminal; `verbose` names every node."""
@@ -58,7 +59,7 @@ class BuildReport:
     rewrite: RewriteReport
     engine: Path
     manifest_path: Path
-    manifest: dict[str, Any] = field(repr=False)
+    manifest: Manifest = field(repr=False)
     backend: str
     notes: Sequence[str]
     seconds: float
@@ -71,7 +72,7 @@ class BuildReport:
             "seconds": round(self.seconds, 3),
             "notes": list(self.notes),
             "rewrite": self.rewrite.to_json(),
-            "build": self.manifest,
+            "build": self.manifest.to_json(),
         }
 
     def render(self, verbose: bool = False) -> str:
@@ -81,24 +82,22 @@ class BuildReport:
         size = format_size(self.engine.stat().st_size)
         lines.append(_line("engine", f"{self.engine} ({size}, built in {self.seconds:.1f} s)"))
         lines.append(_line("manifest", str(self.manifest_path)))
-        if verified := self.manifest.get("verified"):
-            lines.append(_line("verified", _describe_verified(verified)))
+        if self.manifest.verified is not None:
+            lines.append(_line("verified", _describe_verified(self.manifest.verified)))
         return "\n".join(lines)
 
 
 def decision_lines(decisions: Iterable[Decision], verbose: bool) -> list[str]:
     """Group decisions of one outcome and reason into one line each, or with `verbose` give every node its line."""
-    groups: dict[tuple[str, str | None, str], list[str]] = {}
-    for decision in decisions:
-        key = (decision.op, decision.became, decision.reason)
-        groups.setdefault(key, []).append(decision.node)
+    groups = group_decisions(decisions, "op", "became", "reason")
     if not groups:
         return [_line("rewritten", f"nothing: no {describe_replaced('and no')} in this model")]
     lines = []
-    for (op, became, reason), nodes in groups.items():
-        outcome = f"{len(nodes)} {op} -> {became}" if became else f"{len(nodes)} {op}"
+    for group in groups:
+        first, nodes = group[0], [decision.node for decision in group]
+        outcome = f"{len(nodes)} {first.op}" + (f" -> {first.became}" if first.became else "")
         shown = _shorten(nodes, verbose)
-        lines.append(_line("rewritten" if became else "native", f"{outcome}: {reason} [{shown}]"))
+        lines.append(_line("rewritten" if first.became else "native", f"{outcome}: {first.reason} [{shown}]"))
     return lines
 
 
@@ -109,17 +108,18 @@ def describe_precision(precision: str, num_kept: int) -> str:
     return f"{precision}, but for {num_kept} node{'s that stay' if num_kept > 1 else ' that stays'} fp32"
 
 
-def _describe_verified(verified: Mapping[str, Any]) -> str:
-    error = f"max|error| {verified['relative_error']:.2g} of max|y| ({verified['tolerance']} allowed)"
-    return f"{len(verified['input_sets'])} input sets, worst output {verified['worst_output']}: {error}"
+def _describe_verified(verified: Verified) -> str:
+    error = f"max|error| {verified.relative_error:.2g} of max|y| ({verified.tolerance} allowed)"
+    return f"{len(verified.input_sets)} input sets, worst output {verified.worst_output}: {error}"
 
 
 def _kept_lines(kept: Sequence[Decision], verbose: bool) -> list[str]:
     """Group the nodes that stay fp32 by their reason."""
-    groups: dict[str, list[str]] = {}
-    for decision in kept:
-        groups.setdefault(decision.reason, []).append(f"{decision.node} ({decision.op})" if verbose else decision.node)
-    return [_line("fp32", f"{len(nodes)}: {reason} [{_shorten(nodes, verbose)}]") for reason, nodes in groups.items()]
+    lines = []
+    for group in group_decisions(kept, "reason"):
+        nodes = [f"{decision.node} ({decision.op})" if verbose else decision.node for decision in group]
+        lines.append(_line("fp32", f"{len(nodes)}: {group[0].reason} [{_shorten(nodes, verbose)}]"))
+    return lines
 
 
 def _shorten(nodes: Sequence[str], verbose: bool) -> str:

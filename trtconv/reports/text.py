@@ -1,11 +1,8 @@
-"""Sizes, names and values as every report writes them."""
+"""Sizes and names as every report writes them."""
 
 from __future__ import annotations
 
-import math
 import unicodedata
-from pathlib import Path
-from typing import Any
 
 
 def format_size(num_bytes: int) -> str:
@@ -23,14 +20,3 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(repr(char)[1:-1] if unicodedata.category(char) == "Cc" else char for char in text)
-
-
-def jsonable(value: Any) -> Any:
-    """Return what a report holds in the types of JSON; NaN and infinities become text."""
-    if isinstance(value, Path) or (isinstance(value, float) and not math.isfinite(value)):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [jsonable(item) for item in value]
-    return value
