@@ -166,6 +166,15 @@ def test_a_library_that_does_not_load_says_why(
         load_engine(plan)
 
 
+@pytest.mark.parametrize("wrong", ['"plugins": 3', '"engine": []', '"engine": {"bytes": "many"}', '"format": 2'])
+def test_a_damaged_manifest_is_said(plan: Path, tensorrt: FakeTensorRT, wrong: str) -> None:
+    write_manifest(plan, f'{{"trtconv": "0.1", {wrong}}}')
+    with pytest.raises(ConfigError, match="is of another form than this trtconv writes") as caught:
+        load_engine(plan)
+    assert caught.value.where == f"{plan}.json"
+    assert "move its manifest away" in (caught.value.hint or "")
+
+
 def test_a_truncated_engine_is_told_by_its_manifest(plan: Path, tensorrt: FakeTensorRT) -> None:
     write_manifest(plan, '{"trtconv": "0.1", "plugins": [], "engine": {"bytes": 2000}}')
     with pytest.raises(ModelError, match="has 104 bytes, 2000 were written"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,26 +50,15 @@ def bench(
     Example:
       trtconv bench model.onnx --precision fp16
     """
-    from trtconv import files
-    from trtconv.benchmark import roofline
-    from trtconv.comparison.plot import require_plot
-    from trtconv.errors import ConfigError
+    from trtconv.benchmark.report_files import ReportFiles
     from trtconv.reports import tables
 
     _require_fitting(model, ops, options)
-    plot = options.pop("plot")
-    if plot is not None:
-        require_plot(plot, roofline.SUFFIXES)
-    for path in filter(None, (out, plot)):
-        files.require_writable(path, inputs=() if model is None else (model,))
-    if out is not None and plot is not None and out.resolve() == plot.resolve():
-        raise ConfigError("is the file of --plot, too", where=f"--out {out}")
+    written = ReportFiles(out, options.pop("plot"))
+    written.require_writable(model)
     with shown_progress(quiet=as_json or quiet, plain=False, label="timing") as progress:
         report = _bench_ops(options, progress) if model is None else _bench_model(model, options, progress)
-    contents = {} if out is None else {out: (json.dumps(report.to_json(), indent=1) + "\n").encode()}
-    if plot is not None:
-        contents[plot] = roofline.draw(report, plot.suffix)
-    files.write_atomically(contents)
+    written.write(report)
     print_report(report, as_json, quiet=quiet, **tables.style_for(sys.stdout))
     return int(report.exit_code)
 

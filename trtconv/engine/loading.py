@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 from trtconv.engine import backends
-from trtconv.engine.backends import ENGINE_MARKS, NO_GPU_HINT, TITLES, Backend, require_driver
+from trtconv.engine.backends import ENGINE_MARKS, NO_GPU_HINT, TITLES, Backend, BackendKey, require_driver
 from trtconv.engine.building import Plan
 from trtconv.engine.logger import create, make_logger
 from trtconv.engine.refit import refit
@@ -39,15 +39,7 @@ def load_engine(
     when the package, the GPU or the plugin library that it needs is missing.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise ConfigError("no such file", where=str(path)) from None
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    key = ENGINE_MARKS.get(data[:4])
-    if key is None:
-        raise ModelError("is not a TensorRT engine", where=str(path))
+    data, key = _read_plan(path)
     trt = backends.import_backend(key)
     if trt is None:
         raise BackendError(f"needs {TITLES[key]}, which is not installed", where=str(path), hint=install_hint(key))
@@ -79,6 +71,20 @@ def load_refitted(path: Path, proto: onnx.ModelProto, model_path: Path) -> Any:
     trt = backends.import_backend("tensorrt")
     refit(engine, proto, model_path, trt, make_logger(trt, None))
     return engine
+
+
+def _read_plan(path: Path) -> tuple[bytes, BackendKey]:
+    """Return the content of an engine's file, and which backend it is for."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError("no such file", where=str(path)) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    key = ENGINE_MARKS.get(data[:4])
+    if key is None:
+        raise ModelError("is not a TensorRT engine", where=str(path))
+    return data, key
 
 
 def _require_whole(path: Path, num_bytes: int, manifest: Manifest | None) -> None:

@@ -1,0 +1,42 @@
+"""The files that `trtconv bench` writes: the JSON document, and the plot of a run with `--ops`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from trtconv import files
+from trtconv.benchmark import roofline
+from trtconv.benchmark.model_report import ModelReport
+from trtconv.benchmark.ops_report import OpsReport
+from trtconv.comparison.plot import require_plot
+from trtconv.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Where a report goes, besides standard output: `out` holds its JSON, `plot` draws it."""
+
+    out: Path | None = None
+    plot: Path | None = None
+
+    def require_writable(self, model: Path | None) -> None:
+        """Raise a TrtconvError, before any long work, where a file could not be written or would be the model."""
+        if self.plot is not None:
+            if model is not None:
+                raise ConfigError("draws kernels, not a model", where="--plot")
+            require_plot(self.plot, roofline.SUFFIXES)
+        for path in filter(None, (self.out, self.plot)):
+            files.require_writable(path, inputs=() if model is None else (model,))
+        if self.out is not None and self.plot is not None and self.out.resolve() == self.plot.resolve():
+            raise ConfigError("is the file of --plot, too", where=f"--out {self.out}")
+
+    def write(self, report: ModelReport | OpsReport) -> None:
+        """Write all files, or none."""
+        contents: dict[Path, bytes] = {}
+        if self.out is not None:
+            contents[self.out] = (json.dumps(report.to_json(), indent=1) + "\n").encode()
+        if self.plot is not None and isinstance(report, OpsReport):
+            contents[self.plot] = roofline.draw(report, self.plot.suffix)
+        files.write_atomically(contents)
