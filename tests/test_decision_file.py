@@ -110,6 +110,14 @@ def test_a_wrong_entry_is_named(model: Path, tmp_path: Path, entry: object, mess
     assert caught.value.where == str(file)
 
 
+def test_a_list_is_no_decision_file(tmp_path: Path) -> None:
+    file = tmp_path / "decisions.json"
+    file.write_text("[]")
+    with pytest.raises(ConfigError) as caught:
+        decision_file.read(file)
+    assert caught.value.what == "is no decision file: the document: got a list, expected an object"
+
+
 def test_a_pipe_and_a_folder_are_no_decision_files(model: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="is not a regular file"):

@@ -180,7 +180,9 @@ def _shown(value: Any) -> str:
 
 
 def _title(place: str) -> str:
-    return place if len(place) <= 2 * _SHOWN_CHARS else f"...{place[-2 * _SHOWN_CHARS :]}" if place else "the document"
+    """Return a place as an error names it: its end, where keys of the file make it long."""
+    shown = place[-2 * _SHOWN_CHARS :] or "the document"
+    return shown if len(place) <= 2 * _SHOWN_CHARS else f"...{shown}"
 
 
 def _join(place: str, key: str) -> str:
