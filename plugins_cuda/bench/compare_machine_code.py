@@ -1,0 +1,85 @@
+"""Compare the machine code of two plugin libraries:  python -m plugins_cuda.bench.compare_machine_code BEFORE AFTER
+
+Kernels are compared as a multiset of instruction streams, each with its encoding, registers and shared memory; names
+and order do not count. Prints what differs, by kernel, and exits 1 if anything does. Needs cuobjdump and nvdisasm.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(.*?)\s*;\s+/\* (0x[0-9a-f]+) \*/$")
+ENCODING = re.compile(r"^\s+/\* (0x[0-9a-f]+) \*/$")  # of the second half: the scheduling
+USAGE = re.compile(r" Function (\S+):\n\s+(.*)")
+IDENTIFIER = re.compile(r"(?<=\D)(\d+)(?=[a-z])")  # of a mangled name: a length, then as many characters
+
+
+class Kernel(NamedTuple):
+    architecture: str
+    usage: str  # registers, stack, shared memory and so on
+    instructions: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.architecture}: {len(self.instructions)} lines, {self.usage}"
+
+
+def main(before: str, after: str) -> int:
+    names: dict[Kernel, str] = {}
+    counts = [count_kernels(Path(path), names) for path in (before, after)]
+    gone, new = counts[0] - counts[1], counts[1] - counts[0]
+    print(f"{sum(counts[0].values())} kernels before, {sum(counts[1].values())} after")
+    by_name: defaultdict[str, list[str]] = defaultdict(list)
+    for sign, differing in (("-", gone), ("+", new)):
+        for kernel in differing.elements():
+            by_name[names[kernel]].append(f"  {sign} {kernel}")
+    for name, lines in sorted(by_name.items()):
+        print(name, *lines, sep="\n")
+    print("machine code differs" if by_name else "machine code is the same")
+    return int(bool(by_name))
+
+
+def count_kernels(library: Path, names: dict[Kernel, str]) -> Counter[Kernel]:
+    """Count the kernels of `library` by their machine code; add to `names` what each is called."""
+    usages = dict(USAGE.findall(run_cuobjdump("-res-usage", library)))
+    counts: Counter[Kernel] = Counter()
+    for part in re.split(r"^arch = ", run_cuobjdump("-sass", library), flags=re.MULTILINE)[1:]:
+        architecture = part.split("\n", 1)[0]
+        for function in part.split("Function : ")[1:]:
+            name, *lines = function.splitlines()
+            kernel = Kernel(architecture, usages.get(name, ""), tuple(instructions(lines)))
+            names[kernel] = short_name(name)
+            counts[kernel] += 1
+    return counts
+
+
+def instructions(lines: list[str]) -> Iterator[str]:
+    """Yield each instruction with its encoding; functions that it calls lose their names."""
+    for line in lines:
+        if match := INSTRUCTION.match(line):
+            yield re.sub(r"`\(.*\)", "`", match[1]) + " " + match[2]
+        elif match := ENCODING.match(line):
+            yield match[1]
+
+
+def short_name(mangled: str) -> str:
+    """Return the function's own name out of a mangled one: the first name that is not the namespace's."""
+    for length in IDENTIFIER.finditer(mangled):
+        name = mangled[length.end() : length.end() + int(length[1])]
+        is_namespace = mangled[length.end() + int(length[1])].isdigit()
+        if not is_namespace:
+            return name
+    return mangled
+
+
+def run_cuobjdump(option: str, library: Path) -> str:
+    return subprocess.run(["cuobjdump", option, str(library)], capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
