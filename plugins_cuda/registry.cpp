@@ -6,10 +6,10 @@
 #include <dlfcn.h>
 
 #include "common/export.h"
-#include "common/log.h"
-#include "common/tensorrt_host.h"
-#include "instance_norm/instance_norm_plugin.h"
+#include "norm/instance_norm_plugin.h"
 #include "reflect_pad/reflect_pad_plugin.h"
+#include "tensorrt_face/log.h"
+#include "tensorrt_face/tensorrt_host.h"
 
 namespace
 {

@@ -1,7 +1,7 @@
 // The InstanceNorm kernels with a launch choice of the caller's, for plugins_cuda/bench/lab_instance_norm.py.
 //   nvcc -std=c++17 -O3 -arch=sm_90 -Iplugins_cuda -shared -Xcompiler -fPIC -o lab.so
 //   plugins_cuda/bench/lab_instance_norm.cu
-#include "instance_norm/instance_norm.cu"
+#include "norm/norm.cu"
 
 namespace
 {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "common/kernel_launch.cuh"
-#include "reflect_pad/reflect_pad_config.h"
+#include "reflect_pad/choice.h"
 
 namespace trtconv
 {

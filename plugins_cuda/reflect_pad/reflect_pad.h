@@ -5,7 +5,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "reflect_pad/reflect_pad_config.h"
+#include "reflect_pad/choice.h"
 
 namespace trtconv
 {

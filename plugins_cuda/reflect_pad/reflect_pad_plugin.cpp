@@ -1,9 +1,9 @@
 #include "reflect_pad/reflect_pad_plugin.h"
 
-#include "common/shapes.h"
-#include "common/tensor_formats.h"
 #include "common/version.h"
 #include "reflect_pad/reflect_pad.h"
+#include "tensorrt_face/shapes.h"
+#include "tensorrt_face/tensor_formats.h"
 
 namespace trtconv
 {

@@ -3,7 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "common/plugin_shell.h"
+#include "tensorrt_face/plugin_shell.h"
 
 namespace trtconv
 {

@@ -2,8 +2,8 @@
 // them, one thread after another.
 #include <vector>
 
-#include "instance_norm/channel_sums.h"
-#include "instance_norm/channels_last_config.h"
+#include "norm/channel_sums.h"
+#include "norm/channels_last/choice.h"
 
 using namespace trtconv;
 

@@ -2,8 +2,8 @@
 // kernels do it, one thread after another. Elements that nobody writes keep what the caller put there.
 #include <vector>
 
-#include "instance_norm/instance_norm_config.h"
-#include "instance_norm/slice_statistics.h"
+#include "norm/linear/choice.h"
+#include "norm/statistics.h"
 
 using namespace trtconv;
 

@@ -1,6 +1,6 @@
 // ReflectPad's own arithmetic, run on the host: launch choice and spatial map, put together as the kernels do it, one
 // thread after another.
-#include "reflect_pad/reflect_pad_config.h"
+#include "reflect_pad/choice.h"
 
 using namespace trtconv;
 

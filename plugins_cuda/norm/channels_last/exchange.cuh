@@ -1,0 +1,214 @@
+// How the blocks of a cooperative grid that share a column find its lines: through device memory, with no barrier.
+//
+// Each block gives its totals to those that finish the channels, a warp a channel, which give the line to each block;
+// where few blocks share a column each finishes all channels. What is given are words of 8 bytes, half of each the
+// round that it belongs to: a word is written at once, so whoever sees the round sees the rest. No block gives totals
+// of a round before it has all lines of the last one, so no word is overwritten before it was taken. Few blocks have no
+// lines to wait for: one may give totals of a round while another still takes those of the last one, but not of the
+// next, so rounds take turns with two memories.
+#pragma once
+
+#include <cooperative_groups.h>
+
+#include "norm/channels_last/sums.cuh"
+
+namespace trtconv
+{
+
+// 8 bytes on their way from one block to another, in two words.
+class alignas(16) TaggedBits
+{
+public:
+    __device__ void give(uint64_t bits, uint32_t round)
+    {
+        uint64_t const tag = uint64_t{round} << 32;
+        asm volatile("st.relaxed.gpu.global.v2.b64 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(this)),
+            "l"(tag | (bits & kLowBits)), "l"(tag | bits >> 32)
+            : "memory");
+    }
+
+    // Returns whether those of this round have come.
+    __device__ bool take(uint64_t& bits, uint32_t round) const
+    {
+        uint64_t low = 0;
+        uint64_t high = 0;
+        asm volatile("ld.relaxed.gpu.global.v2.b64 {%0, %1}, [%2];"
+            : "=l"(low), "=l"(high)
+            : "l"(__cvta_generic_to_global(this))
+            : "memory");
+        bits = (low & kLowBits) | high << 32;
+        return low >> 32 == round && high >> 32 == round;
+    }
+
+private:
+    static constexpr uint64_t kLowBits = 0xffffffffU;
+
+    uint64_t mWords[2];
+};
+
+// Two of them: totals or a line.
+struct TaggedNumbers
+{
+    TaggedBits numbers[2];
+
+    __device__ void give(uint64_t first, uint64_t second, uint32_t round)
+    {
+        numbers[0].give(first, round);
+        numbers[1].give(second, round);
+    }
+
+    __device__ bool take(uint64_t (&taken)[2], uint32_t round) const
+    {
+        bool const hasFirst = numbers[0].take(taken[0], round);
+        return numbers[1].take(taken[1], round) && hasFirst;
+    }
+};
+static_assert(sizeof(TaggedNumbers) == kTaggedNumbersBytes);
+
+template <typename T>
+class GridExchange
+{
+public:
+    // `memory` is that of the grid.
+    __device__ GridExchange(ChannelsLastTensors<T> const& tensors, int32_t columnChannels, int32_t splits,
+        BlockPlace const& place, TaggedNumbers* memory)
+        : mTensors(tensors)
+        , mColumnChannels(columnChannels)
+        , mSplits(splits)
+        , mSplit(place.split)
+        , mTotals(memory + 2 * place.column * splits * columnChannels)
+        , mLines(mTotals + splits * columnChannels)
+    {
+    }
+
+    // Forgets what the memory holds. No block may give before all have.
+    __device__ cooperative_groups::grid_group::arrival_token begin() const
+    {
+        if (threadIdx.x < mColumnChannels)
+        {
+            mTotals[threadIdx.x * mSplits + mSplit].give(0, 0, 0);
+            mLines[threadIdx.x * mSplits + mSplit].give(0, 0, 0);
+        }
+        return cooperative_groups::this_grid().barrier_arrive();
+    }
+
+    // The channel that the calling thread is the first to finish: of that it needs the facts.
+    __device__ int32_t firstChannel() const
+    {
+        return areFew() ? static_cast<int32_t>(threadIdx.x) : mSplit + static_cast<int32_t>(threadIdx.x / 32) * mSplits;
+    }
+
+    // Gives the totals of this block and returns, to the first threads, the lines of one channel each.
+    __device__ SliceMap finish(
+        ChannelTotals const& total, ChannelFacts const& facts, ColumnPart const& part, uint32_t round) const
+    {
+        bool const hasChannel = threadIdx.x < mColumnChannels;
+        if (hasChannel)
+        {
+            totalsAt(threadIdx.x, mSplit, round)
+                ->give(__double_as_longlong(total.values), __double_as_longlong(total.squares), round);
+        }
+        if (areFew())
+        {
+            return hasChannel ? lineOf(takeTotals(threadIdx.x, 0, 1, round), facts, mTensors) : SliceMap{};
+        }
+        finishByWarps(facts, part, round);
+        return hasChannel ? takeLine(threadIdx.x, round) : SliceMap{};
+    }
+
+private:
+    static constexpr int32_t kFewSplits = 8;
+    static constexpr int kAtOnce = 5; // loads of a lane on their way: what the H100's 132 blocks need
+
+    __device__ bool areFew() const { return mSplits <= kFewSplits; }
+
+    __device__ TaggedNumbers* totalsAt(int32_t channel, int32_t split, uint32_t round) const
+    {
+        TaggedNumbers* const totals = areFew() && round % 2 == 0 ? mLines : mTotals;
+        return totals + channel * mSplits + split;
+    }
+
+    __device__ TaggedNumbers* lineAt(int32_t channel, int32_t split) const
+    {
+        return mLines + split * mColumnChannels + channel;
+    }
+
+    __device__ void finishByWarps(ChannelFacts facts, ColumnPart const& part, uint32_t round) const
+    {
+        int32_t const numWarps = static_cast<int32_t>(blockDim.x) / 32;
+        for (int32_t channel = firstChannel(); channel < mColumnChannels; channel += numWarps * mSplits)
+        {
+            if (channel != firstChannel())
+            {
+                facts = ChannelFacts(mTensors, part, channel, mColumnChannels);
+            }
+            ChannelTotals total = takeTotals(channel, static_cast<int32_t>(threadIdx.x % 32), 32, round);
+            __syncwarp();
+            TRTCONV_UNROLL
+            for (int32_t distance = 16; distance > 0; distance /= 2)
+            {
+                total.add(fromLane(total, distance));
+            }
+            giveLine(lineOf(total, facts, mTensors), channel, round);
+        }
+    }
+
+    // Returns a channel's totals over the blocks first, first + stride, ...
+    __device__ ChannelTotals takeTotals(int32_t channel, int32_t first, int32_t stride, uint32_t round) const
+    {
+        ChannelTotals total;
+        for (int32_t begin = first; begin < mSplits; begin += stride * kAtOnce)
+        {
+            uint64_t taken[kAtOnce][2]{}; // zeros add nothing
+            bool isComplete = false;
+            while (!isComplete)
+            {
+                isComplete = true;
+                TRTCONV_UNROLL
+                for (int k = 0; k < kAtOnce; ++k)
+                {
+                    if (begin + stride * k < mSplits)
+                    {
+                        isComplete = totalsAt(channel, begin + stride * k, round)->take(taken[k], round) && isComplete;
+                    }
+                }
+            }
+            TRTCONV_UNROLL
+            for (int k = 0; k < kAtOnce; ++k)
+            {
+                total.add({__longlong_as_double(taken[k][0]), __longlong_as_double(taken[k][1])});
+            }
+        }
+        return total;
+    }
+
+    // Gives a line to all blocks of the column; all lanes of the calling warp have it.
+    __device__ void giveLine(SliceMap const& line, int32_t channel, uint32_t round) const
+    {
+        uint64_t const factor = __float_as_uint(line.factor);
+        for (auto split = static_cast<int32_t>(threadIdx.x % 32); split < mSplits; split += 32)
+        {
+            lineAt(channel, split)
+                ->give(factor << 32 | __float_as_uint(line.mean), __float_as_uint(line.offset), round);
+        }
+    }
+
+    __device__ SliceMap takeLine(int32_t channel, uint32_t round) const
+    {
+        uint64_t taken[2];
+        while (!lineAt(channel, mSplit)->take(taken, round))
+        {
+        }
+        return {__uint_as_float(static_cast<uint32_t>(taken[0])),
+            __uint_as_float(static_cast<uint32_t>(taken[0] >> 32)), __uint_as_float(static_cast<uint32_t>(taken[1]))};
+    }
+
+    ChannelsLastTensors<T> const& mTensors;
+    int32_t mColumnChannels;
+    int32_t mSplits;
+    int32_t mSplit;
+    TaggedNumbers* mTotals; // of each channel, those of each block
+    TaggedNumbers* mLines; // for each block, that of each channel; or totals of every other round
+};
+
+} // namespace trtconv

@@ -1,0 +1,111 @@
+#include "norm/channels_last/launch.h"
+
+#include "common/kernel_launch.cuh"
+#include "norm/channels_last/resident.cuh"
+#include "norm/channels_last/streamed.cuh"
+
+namespace trtconv
+{
+
+namespace
+{
+
+template <typename T>
+class ChannelsLastLauncher
+{
+public:
+    ChannelsLastLauncher(ChannelsLastTensors<T> const& tensors, ChannelsLastConfig const& config,
+        DeviceLimits const& device, void* workspace, cudaStream_t stream)
+        : mTensors(tensors)
+        , mConfig(config)
+        , mDevice(device)
+        , mWorkspace(static_cast<TaggedNumbers*>(workspace))
+        , mStream(stream)
+    {
+    }
+
+    void launch() const
+    {
+        switch (mConfig.method)
+        {
+        case ChannelsLastMethod::kBlock: return launchResident<ChannelsLastMethod::kBlock>();
+        case ChannelsLastMethod::kCluster: return launchResident<ChannelsLastMethod::kCluster>();
+        case ChannelsLastMethod::kGrid: return launchResident<ChannelsLastMethod::kGrid>();
+        case ChannelsLastMethod::kStreamed: return run(normaliseStreamedColumns<T>, mConfig, mWorkspace);
+        }
+    }
+
+private:
+    template <ChannelsLastMethod Method>
+    void launchResident() const
+    {
+        ChannelsLastConfig config = mConfig;
+        for (int64_t firstColumn = 0; firstColumn < config.columns; firstColumn += config.columnsAtOnce)
+        {
+            config.columnsAtOnce = std::min(config.columnsAtOnce, config.columns - firstColumn);
+            run(normaliseResidentColumns<T, Method>, config, firstColumn, mWorkspace);
+        }
+    }
+
+    template <typename Kernel, typename... Arguments>
+    void run(Kernel* kernel, ChannelsLastConfig const& config, Arguments const&... arguments) const
+    {
+        KernelLaunch launch(mDevice, config.blocks(), config.threads, mStream);
+        launch.useSharedBytes(config.slots * kStepBytes);
+        if (config.isCooperative())
+        {
+            launch.useCooperation();
+        }
+        else if (config.splits > 1)
+        {
+            launch.useClusters(config.splits);
+        }
+        launch.run("launch of InstanceNorm, channels-last", kernel, mTensors, config, arguments...);
+    }
+
+    ChannelsLastTensors<T> mTensors;
+    ChannelsLastConfig mConfig;
+    DeviceLimits mDevice;
+    TaggedNumbers* mWorkspace;
+    cudaStream_t mStream;
+};
+
+} // namespace
+
+void prepareInstanceNormChannelsLast(DeviceLimits const& device)
+{
+    auto const allowShared = [&](auto* kernel)
+    {
+        checkCuda(cudaFuncSetAttribute(
+                      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, columns::numSlots(device) * kStepBytes),
+            "cudaFuncSetAttribute");
+    };
+    allowShared(normaliseStreamedColumns<float>);
+    allowShared(normaliseStreamedColumns<__half>);
+    allowShared(normaliseStreamedColumns<__nv_bfloat16>);
+}
+
+void launchInstanceNormChannelsLast(
+    InstanceNormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
+{
+    if (arguments.numSlices == 0 || arguments.sliceSize == 0)
+    {
+        return;
+    }
+    dispatchElementType(arguments.type,
+        [&](auto tag)
+        {
+            using T = typename decltype(tag)::Type;
+            int64_t const vectorsPerPixel = ceilDivide(arguments.channels, kVectorChannels<T>);
+            ChannelsLastTensors<T> const tensors{static_cast<ChannelVector<T> const*>(arguments.input),
+                static_cast<T const*>(arguments.scale), static_cast<T const*>(arguments.bias),
+                static_cast<ChannelVector<T>*>(arguments.output), arguments.channels, arguments.sliceSize,
+                vectorsPerPixel, 1.0 / static_cast<double>(arguments.sliceSize), arguments.epsilon};
+            ChannelsLastShape const shape{
+                arguments.numSlices / arguments.channels, arguments.sliceSize, vectorsPerPixel};
+            ChannelsLastConfig const config = chooseChannelsLastConfig(shape, device);
+            ChannelsLastLauncher<T>(tensors, config, device, arguments.workspace, stream).launch();
+        });
+}
+
+} // namespace trtconv

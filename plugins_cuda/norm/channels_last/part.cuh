@@ -1,0 +1,238 @@
+// What a block and a thread of channels-last InstanceNorm work on. A thread owns one vector of neighbouring channels at
+// many pixels.
+#pragma once
+
+#include <type_traits>
+
+#include "common/element_type.cuh"
+#include "norm/channel_sums.h"
+#include "norm/channels_last/choice.h"
+
+namespace trtconv
+{
+
+template <typename T>
+constexpr int kVectorChannels = 16 / sizeof(T);
+
+template <typename T>
+using ChannelVector = Vector<T, kVectorChannels<T>>;
+
+template <typename T>
+using VectorSums =
+    ChannelSums<std::conditional_t<std::is_same_v<T, __half>, AnchoredPairs, CompensatedSum>>[kVectorChannels<T>];
+
+constexpr int kMaxColumnChannels = kMaxColumnLanes * kVectorChannels<__half>;
+
+// The tensors of one launch, typed.
+template <typename T>
+struct ChannelsLastTensors
+{
+    ChannelVector<T> const* __restrict__ input;
+    T const* __restrict__ scale;
+    T const* __restrict__ bias;
+    ChannelVector<T>* __restrict__ output;
+    int64_t channels;
+    int64_t pixels; // of an image
+    int64_t vectorsPerPixel;
+    double inversePixels;
+    float epsilon;
+};
+
+// Returns the channels of a vector. The compiler does not get to know them: it would convert a whole tile to float
+// ahead, and have no registers for it.
+template <typename T>
+__device__ ChannelVector<T> unpacked(uint4 words)
+{
+    asm volatile("" : "+r"(words.x), "+r"(words.y), "+r"(words.z), "+r"(words.w));
+    return reinterpret_cast<ChannelVector<T> const&>(words);
+}
+
+// Which column of those at once a block works on, and which part of it.
+struct BlockPlace
+{
+    int32_t column;
+    int32_t split;
+
+    __device__ explicit BlockPlace(ChannelsLastConfig const& config)
+        : column(static_cast<int32_t>(blockIdx.x / static_cast<uint32_t>(config.splits)))
+        , split(static_cast<int32_t>(blockIdx.x) - column * config.splits)
+    {
+    }
+};
+
+// What a block works on: a run of pixels of a column. And of it, what a thread works on: the vectors first, first +
+// stride, ... There is nothing of a column beyond the last.
+struct ColumnPart
+{
+    int64_t imageBegin; // vector that the image begins with
+    int64_t columnBegin; // vector of a pixel that the column begins with
+    int64_t vector; // of a pixel that this thread owns
+    int64_t first;
+    int64_t stride;
+    int32_t rows; // pixels that the block takes at once
+    int32_t pixelsLeft; // from this thread's first on: it has a vector for each `rows` of them
+
+    template <typename T>
+    __device__ ColumnPart(
+        ChannelsLastTensors<T> const& tensors, ChannelsLastConfig const& config, int64_t anyColumn, int32_t split)
+    {
+        bool const exists = anyColumn < config.columns;
+        int64_t const column = exists ? anyColumn : 0;
+        int32_t const lanesShift = __ffs(config.lanes) - 1;
+        int64_t const columnsPerImage = (tensors.vectorsPerPixel + config.lanes - 1) >> lanesShift;
+        int64_t const image = tensors.vectorsPerPixel <= config.lanes ? column : column / columnsPerImage;
+        int64_t const firstPixel = split * config.pixelsPerSplit;
+        int64_t const endPixel = min(firstPixel + config.pixelsPerSplit, tensors.pixels);
+        int64_t const pixel = firstPixel + (threadIdx.x >> lanesShift);
+
+        imageBegin = image * tensors.pixels * tensors.vectorsPerPixel;
+        columnBegin = (column - image * columnsPerImage) << lanesShift;
+        vector = columnBegin + (threadIdx.x & (config.lanes - 1));
+        first = imageBegin + pixel * tensors.vectorsPerPixel + vector;
+        rows = static_cast<int32_t>(blockDim.x >> lanesShift);
+        stride = tensors.vectorsPerPixel * rows;
+        pixelsLeft = exists && vector < tensors.vectorsPerPixel ? static_cast<int32_t>(endPixel - pixel) : 0;
+    }
+};
+
+template <typename T>
+__device__ void addVector(VectorSums<T>& sums, uint4 words)
+{
+    ChannelVector<T> const vector = unpacked<T>(words);
+    TRTCONV_UNROLL
+    for (int i = 0; i < kVectorChannels<T>; ++i)
+    {
+        sums[i].add(toFloat(vector.elements[i]));
+    }
+}
+
+template <typename T>
+__device__ void addVectors(VectorSums<T>& sums, uint4 firstWords, uint4 secondWords)
+{
+    if constexpr (sizeof(T) > 2)
+    {
+        addVector<T>(sums, firstWords);
+        addVector<T>(sums, secondWords);
+    }
+    else
+    {
+        ChannelVector<T> const first = unpacked<T>(firstWords);
+        ChannelVector<T> const second = unpacked<T>(secondWords);
+        TRTCONV_UNROLL
+        for (int i = 0; i < kVectorChannels<T>; ++i)
+        {
+            sums[i].addPair(toFloat(first.elements[i]), toFloat(second.elements[i]));
+        }
+    }
+}
+
+// Adds the vectors vectorAt(k), k in [0, NumVectors), of which there is one for each `rows` of the pixels left.
+template <typename T, int NumVectors, typename VectorAt>
+__device__ void addVectorsLeft(VectorSums<T>& sums, int32_t rows, int32_t pixelsLeft, VectorAt const& vectorAt)
+{
+    TRTCONV_UNROLL
+    for (int k = 0; k < NumVectors; k += 2)
+    {
+        if ((k + 1) * rows < pixelsLeft)
+        {
+            addVectors<T>(sums, vectorAt(k), vectorAt(k + 1));
+        }
+        else if (k * rows < pixelsLeft)
+        {
+            addVector<T>(sums, vectorAt(k));
+        }
+    }
+}
+
+// How a thread writes its vectors.
+template <typename T>
+struct VectorMap
+{
+    struct alignas(16) Lines // read as whole vectors
+    {
+        SliceMap ofChannel[kVectorChannels<T>];
+    };
+
+    Lines lines;
+    uint4 mask; // of the channels; what lies behind them becomes zero
+
+    __device__ void store(uint4 words, ChannelVector<T>* target) const
+    {
+        ChannelVector<T> vector = unpacked<T>(words);
+        TRTCONV_UNROLL
+        for (int i = 0; i < kVectorChannels<T>; ++i)
+        {
+            vector.elements[i] = fromFloat<T>(lines.ofChannel[i](toFloat(vector.elements[i])));
+        }
+        auto const& mapped = reinterpret_cast<uint4 const&>(vector);
+        __stcs(reinterpret_cast<uint4*>(target),
+            make_uint4(mapped.x & mask.x, mapped.y & mask.y, mapped.z & mask.z, mapped.w & mask.w));
+    }
+};
+
+// Returns a word whose bits below `numBits` are set.
+__device__ inline uint32_t lowBits(int64_t numBits)
+{
+    return numBits >= 32 ? 0xffffffffU : numBits <= 0 ? 0U : (1U << numBits) - 1U;
+}
+
+struct ColumnLines
+{
+    alignas(16) SliceMap ofChannel[kMaxColumnChannels];
+};
+
+// Gives all threads the lines of their vectors; the first threads have one each.
+template <typename T>
+__device__ VectorMap<T> shareLines(SliceMap const& line, ColumnLines& shared, ChannelsLastTensors<T> const& tensors,
+    ColumnPart const& part, int32_t columnChannels)
+{
+    if (threadIdx.x < columnChannels)
+    {
+        shared.ofChannel[threadIdx.x] = line;
+    }
+    __syncthreads();
+    auto const* const vectors = reinterpret_cast<typename VectorMap<T>::Lines const*>(shared.ofChannel);
+    int64_t const numBits = (tensors.channels - part.vector * kVectorChannels<T>)*int64_t{sizeof(T) * 8};
+    return {vectors[part.vector - part.columnBegin],
+        make_uint4(lowBits(numBits), lowBits(numBits - 32), lowBits(numBits - 64), lowBits(numBits - 96))};
+}
+
+// A thread's vectors, in registers.
+template <typename T>
+class PixelTile
+{
+public:
+    __device__ void load(ColumnPart const& part, ChannelVector<T> const* __restrict__ tensor)
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < kTilePixels; ++k)
+        {
+            if (k * part.rows < part.pixelsLeft)
+            {
+                mVectors[k] = reinterpret_cast<uint4 const&>(tensor[part.first + k * part.stride]);
+            }
+        }
+    }
+
+    __device__ void addTo(VectorSums<T>& sums, ColumnPart const& part) const
+    {
+        addVectorsLeft<T, kTilePixels>(sums, part.rows, part.pixelsLeft, [&](int k) { return mVectors[k]; });
+    }
+
+    __device__ void store(VectorMap<T> const& map, ColumnPart const& part, ChannelVector<T>* __restrict__ tensor) const
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < kTilePixels; ++k)
+        {
+            if (k * part.rows < part.pixelsLeft)
+            {
+                map.store(mVectors[k], tensor + part.first + k * part.stride);
+            }
+        }
+    }
+
+private:
+    uint4 mVectors[kTilePixels];
+};
+
+} // namespace trtconv

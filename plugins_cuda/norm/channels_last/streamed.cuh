@@ -1,0 +1,279 @@
+// Columns that do not fit registers: a cooperative grid takes some at once and streams them through shared memory.
+//
+// A thread's vectors lie in steps of a few. It asks for them ahead, adds them up as they come, and at the end of a
+// column still has the last of them in its slots of shared memory. It stores those when it has the column's lines,
+// while the first ones come a second time, the last of these first, as the cache may still hold them. After them come
+// the steps of the next column, which it adds up in turn with the last ones that it stores. So slots are filled and
+// freed in the same order, and no thread ever waits for another within a column.
+#pragma once
+
+#include <utility>
+
+#include "norm/channels_last/exchange.cuh"
+#include "norm/channels_last/step_copies.cuh"
+
+namespace trtconv
+{
+
+// Which of a thread's slots is next.
+class SlotCursor
+{
+public:
+    __device__ SlotCursor(uint4* slots, int32_t numSlots)
+        : mSlots(slots)
+        , mNumSlots(numSlots)
+    {
+    }
+
+    __device__ uint4* next()
+    {
+        uint4* const slot = mSlots + mIndex * (kStreamedThreads * kStepVectors);
+        mIndex = mIndex + 1 == mNumSlots ? 0 : mIndex + 1;
+        ++mNumTaken;
+        return slot;
+    }
+
+    __device__ void skip(int32_t count)
+    {
+        mIndex = (mIndex + count) % mNumSlots;
+        mNumTaken += static_cast<uint32_t>(count);
+    }
+
+    // Returns how many slots were taken after the one that is next here.
+    __device__ uint32_t numTakenAfter(SlotCursor const& other) const { return other.mNumTaken - mNumTaken - 1; }
+
+private:
+    uint4* mSlots;
+    int32_t mNumSlots;
+    int32_t mIndex = 0;
+    uint32_t mNumTaken = 0;
+};
+
+// A thread's way over its steps of a column: on to the last, and then back over the repeated ones.
+template <typename Vector>
+class StepWalk
+{
+public:
+    __device__ StepWalk(Vector* tensor, ColumnPart const& part, int32_t firstStep)
+        : mVectors(tensor + part.first)
+        , mStride(part.stride)
+        , mRows(part.rows)
+        , mPixelsLeft(part.pixelsLeft)
+    {
+        move(firstStep);
+    }
+
+    __device__ void next(ChannelsLastConfig const& config)
+    {
+        bool const isOn = !mIsBack && mStep + 1 < config.steps;
+        int32_t const turnedBack = mIsBack ? mStep - 1 : config.repeats - 1;
+        mIsBack = !isOn;
+        move(isOn ? 1 : turnedBack - mStep);
+    }
+
+    // Calls body(k, address) for each vector of the step.
+    template <typename Body>
+    __device__ void forEachVector(Body const& body) const
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < kStepVectors; ++k)
+        {
+            if (k * mRows < mPixelsLeft)
+            {
+                body(k, mVectors + k * mStride);
+            }
+        }
+    }
+
+private:
+    __device__ void move(int32_t numSteps)
+    {
+        mStep += numSteps;
+        mVectors += numSteps * kStepVectors * mStride;
+        mPixelsLeft -= numSteps * kStepVectors * mRows;
+    }
+
+    Vector* mVectors;
+    int64_t mStride;
+    int32_t mRows;
+    int32_t mPixelsLeft;
+    int32_t mStep = 0;
+    bool mIsBack = false;
+};
+
+// Asks for a thread's steps, column after column.
+template <typename T>
+class StepLoader
+{
+public:
+    __device__ StepLoader(ChannelsLastTensors<T> const& tensors, ChannelsLastConfig const& config, SlotCursor slots,
+        BlockPlace const& place)
+        : mTensors(tensors)
+        , mConfig(config)
+        , mSlots(slots)
+        , mPolicies(config.repeats > 0)
+        , mColumn(place.column)
+        , mSplit(place.split)
+        , mWalk(tensors.input, ColumnPart(tensors, config, place.column, place.split), 0)
+    {
+    }
+
+    __device__ SlotCursor const& slots() const { return mSlots; }
+
+    __device__ void next()
+    {
+        uint4* const slot = mSlots.next();
+        uint64_t const policy = mIndex < mConfig.repeats ? mPolicies.normal : mPolicies.lastUse;
+        mWalk.forEachVector([&](int k, ChannelVector<T> const* source)
+            { copyVector(slot + k * kStreamedThreads, reinterpret_cast<uint4 const*>(source), policy); });
+        endStepOfCopies();
+        mWalk.next(mConfig);
+        if (++mIndex == mConfig.steps + mConfig.repeats)
+        {
+            mIndex = 0;
+            mColumn += mConfig.columnsAtOnce;
+            mWalk = {mTensors.input, ColumnPart(mTensors, mConfig, mColumn, mSplit), 0};
+        }
+    }
+
+private:
+    ChannelsLastTensors<T> const& mTensors;
+    ChannelsLastConfig const& mConfig;
+    SlotCursor mSlots;
+    CachePolicies mPolicies;
+    int64_t mColumn;
+    int32_t mSplit;
+    StepWalk<ChannelVector<T> const> mWalk;
+    int32_t mIndex = 0; // of the column's steps, repeated ones too
+};
+
+// What a thread does with its columns.
+template <typename T>
+class ColumnStream
+{
+public:
+    __device__ ColumnStream(
+        ChannelsLastTensors<T> const& tensors, ChannelsLastConfig const& config, BlockPlace const& place, uint4* slots)
+        : mTensors(tensors)
+        , mConfig(config)
+        , mToAdd(slots, config.slots)
+        , mToStore(mToAdd)
+        , mLoader(tensors, config, mToAdd, place)
+        , mStored(tensors.output, ColumnPart(tensors, config, place.column, place.split), 0)
+    {
+    }
+
+    __device__ void fillSlots()
+    {
+        for (int32_t i = 0; i < mConfig.slots; ++i)
+        {
+            mLoader.next();
+        }
+    }
+
+    // Stores the column before, if `stores`, and adds up the vectors of `part`, if `adds`.
+    __device__ void pass(bool stores, VectorMap<T> const& map, bool adds, ColumnPart const& part, VectorSums<T>& sums)
+    {
+        int32_t numFreed = 0; // slots that are free, but not the next to be used
+        int32_t const numTurns = mConfig.steps + (adds ? mConfig.repeats : 0);
+        for (int32_t turn = stores ? 0 : mConfig.repeats; turn < numTurns; ++turn)
+        {
+            bool const storesNow = stores && turn < mConfig.steps;
+            if (storesNow)
+            {
+                storeStep(map);
+                mLoader.next();
+            }
+            int32_t const step = turn - mConfig.repeats;
+            if (adds && step >= 0)
+            {
+                addStep(sums, part.rows, part.pixelsLeft - step * kStepVectors * part.rows);
+                numFreed += step < mConfig.repeats ? 1 : 0; // others are stored first
+                if ((step + 1) % (kPixelsPerFlush / kStepVectors) == 0)
+                {
+                    flush<T>(sums);
+                }
+            }
+            for (; numFreed > 0 && (!storesNow || turn == mConfig.steps - 1); --numFreed)
+            {
+                mLoader.next();
+            }
+        }
+    }
+
+    // Turns to the column that comes after `part`, which is now to be stored.
+    __device__ void turnFrom(ColumnPart const& part)
+    {
+        mToAdd.skip(mConfig.repeats);
+        mToStore.skip(mConfig.repeats);
+        mStored = {mTensors.output, part, mConfig.repeats};
+    }
+
+private:
+    __device__ void addStep(VectorSums<T>& sums, int32_t rows, int32_t pixelsLeft)
+    {
+        waitForCopies(mToAdd.numTakenAfter(mLoader.slots()));
+        uint4 const* const slot = mToAdd.next();
+        addVectorsLeft<T, kStepVectors>(sums, rows, pixelsLeft, [&](int k) { return slot[k * kStreamedThreads]; });
+    }
+
+    __device__ void storeStep(VectorMap<T> const& map)
+    {
+        waitForCopies(mToStore.numTakenAfter(mLoader.slots()));
+        uint4 const* const slot = mToStore.next();
+        mStored.forEachVector([&](int k, ChannelVector<T>* target) { map.store(slot[k * kStreamedThreads], target); });
+        mStored.next(mConfig);
+    }
+
+    ChannelsLastTensors<T> const& mTensors;
+    ChannelsLastConfig const& mConfig;
+    SlotCursor mToAdd;
+    SlotCursor mToStore;
+    StepLoader<T> mLoader;
+    StepWalk<ChannelVector<T>> mStored;
+};
+
+template <typename T>
+__global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedColumns(
+    __grid_constant__ ChannelsLastTensors<T> const tensors, __grid_constant__ ChannelsLastConfig const config,
+    TaggedNumbers* memory)
+{
+    extern __shared__ uint4 slots[];
+    __shared__ WarpTotals<kStreamedThreads / 32> warpTotals;
+    __shared__ ColumnLines columnLines;
+    static_assert(sizeof(warpTotals) + sizeof(columnLines) <= kStreamedStaticBytes);
+    BlockPlace const place(config);
+    int32_t const columnChannels = config.lanes * kVectorChannels<T>;
+    GridExchange<T> const exchange(tensors, columnChannels, config.splits, place, memory);
+    ColumnStream<T> stream(tensors, config, place, slots + threadIdx.x);
+    waitForEarlierWork();
+    auto cleared = exchange.begin();
+    stream.fillSlots();
+
+    VectorMap<T> map{};
+    int64_t column = place.column;
+    for (uint32_t round = 0;; ++round, column += config.columnsAtOnce)
+    {
+        bool const adds = column - place.column < config.columns; // alike for all blocks
+        ColumnPart const part(tensors, config, column, place.split);
+        VectorSums<T> sums;
+        beginSums(sums, tensors, part);
+        stream.pass(round > 0, map, adds, part, sums);
+        if (!adds)
+        {
+            break;
+        }
+        flush<T>(sums);
+        stream.turnFrom(part);
+        ChannelFacts const facts(tensors, part, exchange.firstChannel(), columnChannels);
+        ChannelTotals const total = sumOverBlock<T>(sums, config.lanes, warpTotals);
+        if (round == 0)
+        {
+            cooperative_groups::this_grid().barrier_wait(std::move(cleared));
+        }
+        SliceMap const line = exchange.finish(total, facts, part, round + 1);
+        map = shareLines(line, columnLines, tensors, part, columnChannels);
+    }
+}
+
+} // namespace trtconv

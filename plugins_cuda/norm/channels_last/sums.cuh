@@ -1,0 +1,218 @@
+// How the sums of channels-last InstanceNorm come together: of a thread, a warp, a block, and a cluster.
+#pragma once
+
+#include "common/hopper.cuh"
+#include "common/kernel_launch.cuh"
+#include "norm/channels_last/part.cuh"
+
+namespace trtconv
+{
+
+template <typename T>
+__device__ void flush(VectorSums<T>& sums)
+{
+    TRTCONV_UNROLL
+    for (int i = 0; i < kVectorChannels<T>; ++i)
+    {
+        sums[i].flush();
+    }
+}
+
+// Returns where the samples of an image's pixels are.
+template <typename T>
+__device__ ChannelVector<T> const* samplesOf(
+    ChannelsLastTensors<T> const& tensors, ColumnPart const& part, int32_t sample)
+{
+    return tensors.input + part.imageBegin + sampleIndex(sample, tensors.pixels) * tensors.vectorsPerPixel;
+}
+
+// Begins the sums of this thread's channels.
+template <typename T>
+__device__ void beginSums(VectorSums<T>& sums, ChannelsLastTensors<T> const& tensors, ColumnPart const& part)
+{
+    ChannelVector<T> samples[kNumSamples]{};
+    TRTCONV_UNROLL
+    for (int sample = 0; sample < kNumSamples; ++sample)
+    {
+        if (part.pixelsLeft > 0)
+        {
+            samples[sample] = samplesOf(tensors, part, sample)[part.vector];
+        }
+    }
+    TRTCONV_UNROLL
+    for (int i = 0; i < kVectorChannels<T>; ++i)
+    {
+        float const values[kNumSamples]{
+            toFloat(samples[0].elements[i]), toFloat(samples[1].elements[i]), toFloat(samples[2].elements[i])};
+        sums[i] = std::decay_t<decltype(sums[i])>(median(values));
+    }
+}
+
+// What a thread needs to know of a channel of its column to finish it; to be loaded early.
+struct ChannelFacts
+{
+    float center;
+    float scale;
+    float bias;
+    bool isChannel; // there may be less in the last vector, and less vectors in the last column
+
+    template <typename T>
+    __device__ ChannelFacts(
+        ChannelsLastTensors<T> const& tensors, ColumnPart const& part, int32_t channelOfColumn, int32_t columnChannels)
+        : center(0.0F)
+        , scale(0.0F)
+        , bias(0.0F)
+    {
+        int64_t const channel = part.columnBegin * kVectorChannels<T> + channelOfColumn;
+        isChannel = channelOfColumn < columnChannels && channel < tensors.channels;
+        if (isChannel)
+        {
+            float values[kNumSamples];
+            TRTCONV_UNROLL
+            for (int sample = 0; sample < kNumSamples; ++sample)
+            {
+                values[sample] = toFloat(reinterpret_cast<T const*>(samplesOf(tensors, part, sample))[channel]);
+            }
+            center = median(values);
+            scale = toFloat(tensors.scale[channel]);
+            bias = toFloat(tensors.bias[channel]);
+        }
+    }
+};
+
+template <typename T>
+__device__ SliceMap lineOf(
+    ChannelTotals const& totals, ChannelFacts const& facts, ChannelsLastTensors<T> const& tensors)
+{
+    return facts.isChannel ? finishChannel(totals, static_cast<double>(tensors.pixels), tensors.inversePixels,
+                                 facts.center, tensors.epsilon, facts.scale, facts.bias)
+                           : SliceMap{};
+}
+
+__device__ inline ChannelTotals fromLane(ChannelTotals const& totals, int32_t distance)
+{
+    return {
+        __shfl_xor_sync(0xffffffffU, totals.values, distance), __shfl_xor_sync(0xffffffffU, totals.squares, distance)};
+}
+
+// Adds up the totals of the lanes of a warp that own the same vector, and writes them, channel by channel. At each step
+// two lanes divide the channels that they still have between them.
+template <int Size>
+__device__ void writeSumsOfWarp(ChannelTotals (&totals)[Size], int32_t lanes, ChannelTotals* result)
+{
+    int32_t const lane = threadIdx.x % 32;
+    int32_t channel = lane % lanes * Size;
+    int32_t numHeld = Size;
+    bool isFirst = true; // of the lanes that end with the same
+    TRTCONV_UNROLL
+    for (int step = 0; step < 5; ++step)
+    {
+        int32_t const distance = 16 >> step;
+        constexpr int kNone = 0;
+        int const half = Size >> (step + 1); // a constant, as the loop is written out
+        if (distance >= lanes)
+        {
+            bool const isUpper = (lane & distance) != 0;
+            if (half > kNone)
+            {
+                TRTCONV_UNROLL
+                for (int i = 0; i < half; ++i)
+                {
+                    ChannelTotals const given = isUpper ? totals[i] : totals[i + half];
+                    totals[i] = isUpper ? totals[i + half] : totals[i];
+                    totals[i].add(fromLane(given, distance));
+                }
+                channel += isUpper ? half : 0;
+                numHeld = half;
+            }
+            else
+            {
+                totals[0].add(fromLane(totals[0], distance));
+                isFirst = isFirst && !isUpper;
+            }
+        }
+    }
+    TRTCONV_UNROLL
+    for (int i = 0; i < Size; ++i)
+    {
+        if (i < numHeld && isFirst)
+        {
+            result[channel + i] = totals[i];
+        }
+    }
+}
+
+template <int NumWarps>
+using WarpTotals = ChannelTotals[NumWarps][kMaxColumnChannels];
+
+// Returns, to the first threads of the block, the totals over all of its threads of one channel each.
+template <typename T, int NumWarps>
+__device__ ChannelTotals sumOverBlock(VectorSums<T> const& sums, int32_t lanes, WarpTotals<NumWarps>& shared)
+{
+    ChannelTotals totals[kVectorChannels<T>];
+    TRTCONV_UNROLL
+    for (int i = 0; i < kVectorChannels<T>; ++i)
+    {
+        totals[i] = sums[i].totals();
+    }
+    writeSumsOfWarp(totals, lanes, shared[threadIdx.x / 32]);
+    __syncthreads();
+    ChannelTotals total;
+    if (threadIdx.x < lanes * kVectorChannels<T>)
+    {
+#pragma unroll 4
+        for (int32_t warp = 0; warp < blockDim.x / 32; ++warp)
+        {
+            total.add(shared[warp][threadIdx.x]);
+        }
+    }
+    return total;
+}
+
+// Gives each block of a cluster the totals of the others: all write theirs into the shared memory of all.
+class ClusterExchange
+{
+public:
+    // To be called early by all threads: none writes before all blocks have.
+    __device__ void begin(int32_t splits, int32_t columnChannels)
+    {
+#if __CUDA_ARCH__ >= 900
+        if (threadIdx.x == 0)
+        {
+            mArrival.initialise(1);
+            mArrival.arriveAndExpect(splits * columnChannels * static_cast<int32_t>(sizeof(ChannelTotals)));
+            publishBarriers();
+        }
+        arriveAtCluster();
+#endif
+    }
+
+    // Returns, to the first threads of each block, the totals over all blocks of one channel each.
+    __device__ ChannelTotals sum(ChannelTotals const& own, int32_t split, int32_t splits, int32_t columnChannels)
+    {
+        ChannelTotals total;
+#if __CUDA_ARCH__ >= 900
+        waitForCluster();
+        if (threadIdx.x < columnChannels)
+        {
+            for (int32_t rank = 0; rank < splits; ++rank)
+            {
+                auto* const target = reinterpret_cast<double2*>(&mTotals[split][threadIdx.x]);
+                storeAsync(target, {own.values, own.squares}, mArrival, rank);
+            }
+            mArrival.wait(0);
+            for (int32_t rank = 0; rank < splits; ++rank)
+            {
+                total.add(mTotals[rank][threadIdx.x]);
+            }
+        }
+#endif
+        return total;
+    }
+
+private:
+    AsyncBarrier mArrival;
+    ChannelTotals mTotals[kMaxClusterBlocks][kMaxColumnChannels];
+};
+
+} // namespace trtconv

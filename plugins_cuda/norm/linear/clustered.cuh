@@ -1,0 +1,257 @@
+// Slices in the shared memory or the registers of a cluster of two blocks: one kernel, which reads each once. For sm_90
+// and later.
+#pragma once
+
+#include <cuda_pipeline_primitives.h>
+
+#include "common/hopper.cuh"
+#include "common/kernel_launch.cuh"
+#include "norm/linear/sums.cuh"
+#include "norm/linear/tensors.cuh"
+
+namespace trtconv
+{
+
+struct ClusterShared
+{
+    AsyncBarrier summed;
+    SliceSums warpSums[kClusterBlocks * kClusterThreads / kWarpSize]; // of all blocks
+};
+static_assert(sizeof(ClusterShared) <= kClusterStaticBytes);
+
+// The part of a slice that one block holds, in shared memory. Thread i has vectors i, i + kClusterThreads, ..., for
+// itself alone: it asks for some ahead and sums them up as they come, so that only the last are waited for.
+template <typename T, int VectorSize>
+class SharedPart
+{
+public:
+    using Element = T;
+    static constexpr int kVectorSize = VectorSize;
+
+    __device__ static SliceSpan spanOf(InstanceNormTensors<T> const& tensors, int64_t slice)
+    {
+        return tensors.template span<VectorSize>(slice);
+    }
+
+    __device__ SharedPart(
+        InstanceNormTensors<T> const& tensors, SliceSpan const& span, T* held, uint32_t rank, int32_t vectorsPerBlock)
+        : mHeld(held)
+        , mFirstElement(span.bodyBegin + int64_t{rank} * vectorsPerBlock * VectorSize)
+        , mNumVectors(static_cast<int32_t>(
+              max(min(span.numVectors - int64_t{rank} * vectorsPerBlock, int64_t{vectorsPerBlock}), int64_t{0})))
+        , mInput(tensors.input + mFirstElement)
+        , mOutput(tensors.output + mFirstElement)
+    {
+    }
+
+    __device__ void request() const
+    {
+        TRTCONV_UNROLL
+        for (int stage = 0; stage < kClusterStagesAhead; ++stage)
+        {
+            requestStage(stage);
+        }
+    }
+
+    // Sums up the vectors of this thread, after request.
+    __device__ SliceSums sum(float shift) const
+    {
+        SliceSums sums;
+        for (int32_t stage = 0; stage * kClusterThreads < mNumVectors; stage += SumTile::kNumVectors)
+        {
+            SumTile tile;
+            TileSum<T> total;
+            TRTCONV_UNROLL
+            for (int k = 0; k < SumTile::kNumVectors; ++k)
+            {
+                __pipeline_wait_prior(kClusterStagesAhead - 1);
+                int32_t const index = indexIn(stage + k);
+                tile.vectors[k] = {};
+                if (index < mNumVectors)
+                {
+                    tile.vectors[k] = loadVector<VectorSize>(mHeld + index * VectorSize);
+                }
+                requestStage(stage + k + kClusterStagesAhead);
+                tile.addVector(k, total);
+                total.addUpHere();
+            }
+            int32_t const left = mNumVectors - indexIn(stage);
+            sums.add(left > (SumTile::kNumVectors - 1) * kClusterThreads
+                    ? tile.sumsAround(total, shift)
+                    : tile.sumsAround(total, left <= 0 ? 0 : (left + kClusterThreads - 1) / kClusterThreads, shift));
+        }
+        return sums;
+    }
+
+    __device__ void map(SliceMap const& map) const
+    {
+#pragma unroll 4
+        for (int32_t index = indexIn(0); index < mNumVectors; index += kClusterThreads)
+        {
+            storeMapped(mOutput + index * VectorSize, loadVector<VectorSize>(mHeld + index * VectorSize), map);
+        }
+    }
+
+private:
+    using SumTile = Tile<T, VectorSize, kMaxTileSize / VectorSize>;
+
+    __device__ static int32_t indexIn(int32_t stage)
+    {
+        return stage * kClusterThreads + static_cast<int32_t>(threadIdx.x);
+    }
+
+    // Beyond the last there is nothing to ask for, but it counts.
+    __device__ void requestStage(int32_t stage) const
+    {
+        int32_t const index = indexIn(stage);
+        if (index < mNumVectors)
+        {
+            __pipeline_memcpy_async(mHeld + index * VectorSize, mInput + index * VectorSize, kVectorBytes);
+        }
+        __pipeline_commit();
+    }
+
+    T* mHeld;
+    int64_t mFirstElement;
+    int32_t mNumVectors;
+    T const* mInput;
+    T* mOutput;
+};
+
+// The same in registers, of slices without edges: each thread has that many full tiles.
+template <typename T, int VectorSize, int NumTiles>
+class RegisterPart
+{
+public:
+    using Element = T;
+    static constexpr int kVectorSize = VectorSize;
+
+    __device__ static SliceSpan spanOf(InstanceNormTensors<T> const& tensors, int64_t slice)
+    {
+        return wholeSliceSpan(slice * tensors.sliceSize, kClusterBlocks * kNumVectors * kClusterThreads);
+    }
+
+    __device__ RegisterPart(InstanceNormTensors<T> const& tensors, SliceSpan const& span, T* /*held*/, uint32_t rank,
+        int32_t /*vectorsPerBlock*/)
+    {
+        int64_t const element = span.begin + (rank * kNumVectors * kClusterThreads + threadIdx.x) * VectorSize;
+        mInput = tensors.input + element;
+        mOutput = tensors.output + element;
+    }
+
+    __device__ void request()
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < kNumVectors; ++k)
+        {
+            mTiles[k / TileType::kNumVectors].vectors[k % TileType::kNumVectors] =
+                loadVector<VectorSize>(mInput + k * kClusterThreads * VectorSize);
+        }
+    }
+
+    __device__ SliceSums sum(float shift) const
+    {
+        SliceSums sums;
+        TRTCONV_UNROLL
+        for (TileType const& tile : mTiles)
+        {
+            TileSum<T> total;
+            TRTCONV_UNROLL
+            for (int k = 0; k < TileType::kNumVectors; ++k)
+            {
+                tile.addVector(k, total);
+                total.addUpHere();
+            }
+            sums.add(tile.sumsAround(total, shift));
+        }
+        return sums;
+    }
+
+    __device__ void map(SliceMap const& map) const
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < kNumVectors; ++k)
+        {
+            storeMapped(mOutput + k * kClusterThreads * VectorSize,
+                mTiles[k / TileType::kNumVectors].vectors[k % TileType::kNumVectors], map);
+        }
+    }
+
+private:
+    using TileType = Tile<T, VectorSize, kMaxTileSize / VectorSize>;
+
+    static constexpr int kNumVectors = NumTiles * TileType::kNumVectors;
+
+    TileType mTiles[NumTiles];
+    T const* mInput;
+    T* mOutput;
+};
+
+// Gives every thread of the cluster the sum over all of its threads: each warp tells its sums to all blocks.
+__device__ inline SliceSums sumOverCluster(SliceSums const& sums, ClusterShared& shared, uint32_t rank)
+{
+    constexpr uint32_t kWarps = kClusterThreads / kWarpSize;
+    SliceSums const ofWarp = sumOverWarp(sums);
+    SliceSums& target = shared.warpSums[rank * kWarps + threadIdx.x / kWarpSize];
+    uint32_t const block = threadIdx.x % kWarpSize;
+    if (block < kClusterBlocks)
+    {
+        storeAsync(&target.deviations, ofWarp.deviations, shared.summed, block);
+        storeAsync(&target.squares, ofWarp.squares, shared.summed, block);
+    }
+    shared.summed.wait(0);
+    return sumOfWarps(shared.warpSums, kClusterBlocks * kWarps);
+}
+
+// `Part` is a SharedPart or a RegisterPart.
+template <typename Part>
+__global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
+    __grid_constant__ InstanceNormTensors<typename Part::Element> const tensors, int32_t vectorsPerBlock)
+{
+#if __CUDA_ARCH__ >= 900
+    using T = typename Part::Element;
+    extern __shared__ __align__(128) char held[];
+    __shared__ ClusterShared shared;
+    if (threadIdx.x == 0)
+    {
+        shared.summed.initialise(1);
+        publishBarriers();
+    }
+    __syncwarp();
+    arriveAtCluster();
+    uint32_t const rank = blockIdx.x % kClusterBlocks;
+    int64_t const slice = blockIdx.x / kClusterBlocks;
+    SliceSpan const span = Part::spanOf(tensors, slice);
+    Part part(tensors, span, reinterpret_cast<T*>(held), rank, vectorsPerBlock);
+    auto const thread = static_cast<int32_t>(threadIdx.x);
+    bool const hasEdge = rank == 0 && thread < span.numEdges;
+    int64_t const edgeElement = hasEdge ? span.edge(thread, Part::kVectorSize) : 0;
+    int64_t const channel = tensors.channelOf(slice);
+    waitForCluster(); // before any copy is under way: it would wait for that too
+    if (threadIdx.x == 0)
+    {
+        shared.summed.arriveAndExpect(sizeof(shared.warpSums)); // some may have come by now: that is counted too
+    }
+    waitForEarlierWork();
+    part.request();
+    T const edge = hasEdge ? tensors.input[edgeElement] : T{};
+    float const shift = tensors.shiftOf(span);
+    T const scale = tensors.scale[channel];
+    T const bias = tensors.bias[channel];
+
+    SliceSums sums = part.sum(shift);
+    if (hasEdge)
+    {
+        sums.add(sumsOfElement(toFloat(edge), shift));
+    }
+    sums = sumOverCluster(sums, shared, rank);
+    SliceMap const map = tensors.mapOf(sums, shift, toFloat(scale), toFloat(bias));
+    part.map(map);
+    if (hasEdge)
+    {
+        tensors.output[edgeElement] = fromFloat<T>(map(toFloat(edge)));
+    }
+#endif
+}
+
+} // namespace trtconv

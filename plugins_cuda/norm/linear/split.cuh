@@ -1,0 +1,147 @@
+// Slices too large to be held: two kernels, which both read the tensor. Several blocks share a slice.
+#pragma once
+
+#include "common/kernel_launch.cuh"
+#include "norm/linear/sums.cuh"
+#include "norm/linear/tensors.cuh"
+
+namespace trtconv
+{
+
+// The part of a slice that one block works on.
+template <typename T, int VectorSize>
+struct SlicePart
+{
+    static constexpr int32_t kTileVectors = splitTileVectors(VectorSize);
+    static constexpr int32_t kStep = kSplitThreads * kTileVectors;
+
+    SliceSpan span;
+    int64_t slice;
+    int64_t firstVector;
+    int64_t endVector;
+    int32_t edge; // of this thread; the first part of a slice has them all
+
+    __device__ SlicePart(
+        InstanceNormTensors<T> const& tensors, int64_t part, int32_t blocksPerSlice, int64_t vectorsPerBlock)
+        : span(tensors.template span<VectorSize>(part / blocksPerSlice))
+        , slice(part / blocksPerSlice)
+        , firstVector(part % blocksPerSlice * vectorsPerBlock)
+        , endVector(min(firstVector + vectorsPerBlock, span.numVectors))
+        , edge(part % blocksPerSlice == 0 && threadIdx.x < span.numEdges ? static_cast<int32_t>(threadIdx.x) : -1)
+    {
+    }
+
+    // Vectors of this thread from `first` on.
+    __device__ int32_t numValid(int64_t first) const
+    {
+        return static_cast<int32_t>(
+            min((endVector - first + kSplitThreads - 1) / kSplitThreads, int64_t{kTileVectors}));
+    }
+
+    __device__ Tile<T, VectorSize, kTileVectors> load(T const* __restrict__ input, int64_t first) const
+    {
+        Tile<T, VectorSize, kTileVectors> tile;
+        TRTCONV_UNROLL
+        for (int k = 0; k < kTileVectors; ++k)
+        {
+            int64_t const index = first + k * kSplitThreads;
+            tile.vectors[k] = {};
+            if (index < endVector)
+            {
+                tile.vectors[k] = loadVector<VectorSize>(input + span.bodyBegin + index * VectorSize);
+            }
+        }
+        return tile;
+    }
+};
+
+// First kernel: partialSums[slice * blocksPerSlice + part of the slice].
+template <typename T, int VectorSize>
+__global__ __launch_bounds__(kSplitThreads) void sumSliceParts(InstanceNormTensors<T> tensors,
+    SliceSums* __restrict__ partialSums, int32_t blocksPerSlice, int64_t vectorsPerBlock)
+{
+    using Part = SlicePart<T, VectorSize>;
+    __shared__ SliceSums warpSums[kSplitThreads / kWarpSize];
+    int64_t const numParts = tensors.numSlices * blocksPerSlice;
+    waitForEarlierWork();
+    for (int64_t index = blockIdx.x; index < numParts; index += gridDim.x)
+    {
+        Part const part(tensors, index, blocksPerSlice, vectorsPerBlock);
+        float const shift = tensors.shiftOf(part.span);
+        SliceSums sums;
+        if (part.edge >= 0)
+        {
+            sums.add(sumsOfElement(toFloat(tensors.input[part.span.edge(part.edge, VectorSize)]), shift));
+        }
+        for (int64_t first = part.firstVector + threadIdx.x; first < part.endVector; first += Part::kStep)
+        {
+            auto const tile = part.load(tensors.input, first);
+            int32_t const numValid = part.numValid(first);
+            sums.add(numValid == Part::kTileVectors ? tile.sums(shift) : tile.sums(numValid, shift));
+        }
+        leaveSumOfWarp(sums, warpSums);
+        __syncthreads();
+        if (threadIdx.x < kWarpSize)
+        {
+            sums = sumOfWarps(warpSums, kSplitThreads / kWarpSize);
+            if (threadIdx.x == 0)
+            {
+                partialSums[index] = sums;
+            }
+        }
+        __syncthreads(); // before the next part's sums
+    }
+}
+
+// Second kernel. It begins where the first one ended: that part of the tensor is still in the L2 cache.
+template <typename T, int VectorSize>
+__global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(InstanceNormTensors<T> tensors,
+    SliceSums const* __restrict__ partialSums, int32_t blocksPerSlice, int64_t vectorsPerBlock)
+{
+    using Part = SlicePart<T, VectorSize>;
+    __shared__ SliceMap sharedMap;
+    int64_t const numParts = tensors.numSlices * blocksPerSlice;
+    waitForEarlierWork();
+    for (int64_t index = numParts - 1 - blockIdx.x; index >= 0; index -= gridDim.x)
+    {
+        Part const part(tensors, index, blocksPerSlice, vectorsPerBlock);
+        __syncthreads(); // the previous part's map has been read
+        if (threadIdx.x < kWarpSize)
+        {
+            SliceSums sums;
+            for (int32_t other = threadIdx.x; other < blocksPerSlice; other += kWarpSize)
+            {
+                sums.add(partialSums[part.slice * blocksPerSlice + other]);
+            }
+            sums = sumOverWarp(sums);
+            if (threadIdx.x == 0)
+            {
+                int64_t const channel = tensors.channelOf(part.slice);
+                sharedMap = tensors.mapOf(
+                    sums, tensors.shiftOf(part.span), toFloat(tensors.scale[channel]), toFloat(tensors.bias[channel]));
+            }
+        }
+        __syncthreads();
+        SliceMap const map = sharedMap;
+        if (part.edge >= 0)
+        {
+            int64_t const element = part.span.edge(part.edge, VectorSize);
+            tensors.output[element] = fromFloat<T>(map(toFloat(tensors.input[element])));
+        }
+        for (int64_t first = part.firstVector + threadIdx.x; first < part.endVector; first += Part::kStep)
+        {
+            auto const tile = part.load(tensors.input, first);
+            TRTCONV_UNROLL
+            for (int k = 0; k < Part::kTileVectors; ++k)
+            {
+                int64_t const vector = first + k * kSplitThreads;
+                if (vector < part.endVector)
+                {
+                    storeMapped(tensors.output + part.span.bodyBegin + vector * VectorSize, tile.vectors[k], map);
+                }
+            }
+        }
+    }
+}
+
+} // namespace trtconv

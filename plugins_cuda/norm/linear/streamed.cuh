@@ -1,0 +1,324 @@
+// Slices in the shared memory of several blocks: one kernel, which reads each once. For sm_90 and later.
+//
+// A slice belongs to a group of blocks, each of which holds one part of it in a ring of stages. The warps of a block
+// have four tasks, and hand slices to each other:
+//   load      one thread asks for stages, as far ahead as there is room
+//   sum       up a part, stage by stage as they come
+//   exchange  the sums within the group: through device memory
+//   map       the part to its result, and give its stages free
+// So the next slices come in and are summed up while the last one still goes out.
+#pragma once
+
+#include <cooperative_groups.h>
+
+#include "common/kernel_launch.cuh"
+#include "norm/linear/stage_loader.cuh"
+#include "norm/linear/sums.cuh"
+
+namespace trtconv
+{
+
+// What the tasks hand to each other; two of each, for slices in turn.
+struct StreamShared
+{
+    StageRing ring;
+    AsyncBarrier summed[2];
+    AsyncBarrier sumsTaken[2];
+    AsyncBarrier mapReady[2];
+    AsyncBarrier mapTaken[2];
+    SliceSums warpSums[2][kSumThreads / kWarpSize];
+    SliceMap maps[2];
+
+    __device__ void initialise(int32_t numStages)
+    {
+        ring.initialise(numStages);
+        for (int32_t i = 0; i < 2; ++i)
+        {
+            summed[i].initialise(kSumThreads);
+            sumsTaken[i].initialise(kWarpSize);
+            mapReady[i].initialise(kWarpSize);
+            mapTaken[i].initialise(kMapThreads);
+        }
+        publishBarriers();
+    }
+};
+static_assert(sizeof(StreamShared) <= kStreamStaticBytes);
+
+// The how-manieth slice of its group, and which of two it uses.
+struct Round
+{
+    uint32_t number = 0;
+
+    __device__ uint32_t which() const { return number & 1U; }
+    __device__ uint32_t parity() const { return number >> 1 & 1U; }
+
+    __device__ void waitFor(AsyncBarrier* barriers) const { barriers[which()].wait(parity()); }
+
+    // Waits until what was handed over two rounds ago has been taken.
+    __device__ void waitForSpace(AsyncBarrier* barriers) const
+    {
+        if (number >= 2)
+        {
+            barriers[which()].wait(parity() ^ 1U);
+        }
+    }
+
+    // Says so. Each thread does for itself, which costs no time; one that spoke for its warp, compute-sanitizer's
+    // racecheck could not follow.
+    __device__ void tell(AsyncBarrier* barriers) const { barriers[which()].arrive(); }
+};
+
+// Gives a warp the sum over the blocks of a group. Two sums for each block are enough: none writes its sum of slice n +
+// 2 before it has seen all sums of slice n + 1, which are written by blocks that have seen those of slice n.
+__device__ inline SliceSums exchangeInGroup(
+    SliceSums const& own, StreamLayout const& layout, int32_t group, int32_t rank, Round round)
+{
+    auto const lane = static_cast<int32_t>(threadIdx.x % kWarpSize);
+    SliceSums* const sums = layout.partialSums + (group * 2 + round.which()) * layout.blocksPerSlice;
+    uint32_t* const counter = layout.counters + group;
+    if (lane == 0)
+    {
+        sums[rank] = own;
+        addReleased(counter, 1);
+        uint32_t const awaited = layout.blocksPerSlice * (round.number + 1);
+        while (static_cast<int32_t>(loadAcquired(counter) - awaited) < 0)
+        {
+        }
+    }
+    __syncwarp();
+    SliceSums total;
+    for (int32_t other = lane; other < layout.blocksPerSlice; other += kWarpSize)
+    {
+        auto const* const source = reinterpret_cast<double2 const*>(sums + other);
+        double2 const values = __ldcg(source);
+        total.add({values.x, values.y});
+    }
+    return sumOverWarp(total);
+}
+
+template <typename T, int VectorSize>
+__device__ void mapStage(char const* stage, T* __restrict__ target, int32_t numVectors, SliceMap const& map)
+{
+    int32_t const first = threadIdx.x - kSumThreads;
+    auto const* const elements = reinterpret_cast<T const*>(stage);
+    TRTCONV_UNROLL
+    for (int k = 0; k < kStageVectors / kMapThreads; ++k)
+    {
+        int32_t const index = first + k * kMapThreads;
+        if (index < numVectors)
+        {
+            storeMapped(target + index * VectorSize, loadVector<VectorSize>(elements + index * VectorSize), map);
+        }
+    }
+}
+
+// The tasks of one block, each over all slices of its group.
+template <typename T, int VectorSize>
+class StreamTasks
+{
+public:
+    __device__ StreamTasks(InstanceNormTensors<T> const& tensors, StreamLayout const& layout, char const* stages,
+        StreamShared& shared, int32_t group, int32_t rank)
+        : mTensors(tensors)
+        , mLayout(layout)
+        , mStages(stages)
+        , mShared(shared)
+        , mGroup(group)
+        , mRank(rank)
+    {
+    }
+
+    __device__ void sum()
+    {
+        forEachSlice(
+            [&](StreamPart const& part, int64_t, Round round)
+            {
+                float const shift = mTensors.shiftOf(part.span);
+                SliceSums sums;
+                if (mRank == 0 && threadIdx.x < part.span.numEdges)
+                {
+                    sums = sumsOfElement(toFloat(mTensors.input[part.span.edge(threadIdx.x, VectorSize)]), shift);
+                }
+                for (int32_t stage = 0; stage < part.numStages(); stage += SumTile::kNumStages)
+                {
+                    sums.add(sumStages(part.numVectors - stage * kStageVectors, shift));
+                }
+                round.waitForSpace(mShared.sumsTaken);
+                leaveSumOfWarp(sums, mShared.warpSums[round.which()]);
+                round.tell(mShared.summed);
+            });
+    }
+
+    __device__ void exchange()
+    {
+        forEachSlice(
+            [&](StreamPart const& part, int64_t slice, Round round)
+            {
+                float const shift = mTensors.shiftOf(part.span);
+                int64_t const channel = mTensors.channelOf(slice);
+                float const scale = toFloat(mTensors.scale[channel]);
+                float const bias = toFloat(mTensors.bias[channel]);
+                round.waitFor(mShared.summed);
+                SliceSums sums = sumOfWarps(mShared.warpSums[round.which()], kSumThreads / kWarpSize);
+                round.tell(mShared.sumsTaken);
+                if (mLayout.blocksPerSlice > 1)
+                {
+                    sums = exchangeInGroup(sums, mLayout, mGroup, mRank, round);
+                }
+                SliceMap const map = mTensors.mapOf(sums, shift, scale, bias);
+                round.waitForSpace(mShared.mapTaken);
+                if (threadIdx.x % kWarpSize == 0)
+                {
+                    mShared.maps[round.which()] = map;
+                }
+                round.tell(mShared.mapReady);
+            });
+    }
+
+    __device__ void map()
+    {
+        forEachSlice(
+            [&](StreamPart const& part, int64_t, Round round)
+            {
+                round.waitFor(mShared.mapReady);
+                SliceMap const map = mShared.maps[round.which()];
+                round.tell(mShared.mapTaken);
+                int32_t const thread = threadIdx.x - kSumThreads;
+                if (mRank == 0 && thread < part.span.numEdges)
+                {
+                    int64_t const element = part.span.edge(thread, VectorSize);
+                    mTensors.output[element] = fromFloat<T>(map(toFloat(mTensors.input[element])));
+                }
+                T* target = mTensors.output + part.span.bodyBegin + part.firstVector * VectorSize;
+                for (int32_t stage = 0; stage < part.numStages(); ++stage)
+                {
+                    mapStage<T, VectorSize>(waitForStage(), target, part.vectorsOfStage(stage), map);
+                    target += kStageVectors * VectorSize;
+                    mShared.ring.emptied[mCursor.slot].arrive();
+                    mCursor.advance();
+                }
+            });
+    }
+
+private:
+    // What a thread sums up at once: its vectors of several stages.
+    struct SumTile : Tile<T, VectorSize, kSumTileSize / VectorSize>
+    {
+        static constexpr int32_t kNumStages = kSumTileSize / VectorSize * kSumThreads / kStageVectors;
+    };
+
+    // Sums up the next stages, of which `numVectors` vectors are left; thread i has i, i + kSumThreads, ...
+    __device__ SliceSums sumStages(int32_t numVectors, float shift)
+    {
+        SumTile tile;
+        TileSum<T> total;
+        TRTCONV_UNROLL
+        for (int k = 0; k < tile.kNumVectors; ++k)
+        {
+            constexpr int32_t kPerStage = kStageVectors / kSumThreads;
+            tile.vectors[k] = {};
+            if (k * kSumThreads < numVectors)
+            {
+                char const* const stage = k % kPerStage == 0 ? waitForStage() : currentStage();
+                int32_t const index = threadIdx.x + k % kPerStage * kSumThreads;
+                if (index + k / kPerStage * kStageVectors < numVectors)
+                {
+                    tile.vectors[k] = loadVector<VectorSize>(reinterpret_cast<T const*>(stage) + index * VectorSize);
+                }
+                if ((k + 1) % kPerStage == 0 || (k + 1) * kSumThreads >= numVectors)
+                {
+                    mCursor.advance();
+                }
+            }
+            tile.addVector(k, total);
+        }
+        if (numVectors >= tile.kNumVectors * kSumThreads)
+        {
+            return tile.sumsAround(total, shift);
+        }
+        auto const left = numVectors - static_cast<int32_t>(threadIdx.x);
+        return tile.sumsAround(total, left <= 0 ? 0 : (left + kSumThreads - 1) / kSumThreads, shift);
+    }
+
+    template <typename Body>
+    __device__ void forEachSlice(Body const& body)
+    {
+        mCursor = {mLayout.numStages};
+        Round round;
+        for (int64_t slice = mGroup; slice < mTensors.numSlices; slice += mLayout.numGroups, ++round.number)
+        {
+            body(StreamPart::of<VectorSize>(mTensors, slice, mLayout, mRank), slice, round);
+        }
+    }
+
+    __device__ char const* waitForStage() const
+    {
+        mShared.ring.filled[mCursor.slot].wait(mCursor.parity);
+        return currentStage();
+    }
+
+    __device__ char const* currentStage() const { return mStages + mCursor.slot * kStageBytes; }
+
+    InstanceNormTensors<T> const& mTensors;
+    StreamLayout const& mLayout;
+    char const* mStages;
+    StreamShared& mShared;
+    int32_t mGroup;
+    int32_t mRank;
+    StageCursor mCursor{};
+};
+
+// A launch of groups of several blocks is cooperative.
+template <typename T, int VectorSize>
+__global__ __launch_bounds__(kStreamThreads, 1) void normaliseStreamedSlices(
+    __grid_constant__ InstanceNormTensors<T> const tensors, __grid_constant__ StreamLayout const layout)
+{
+#if __CUDA_ARCH__ >= 900
+    extern __shared__ __align__(128) char stages[];
+    __shared__ StreamShared shared;
+    int32_t const group = blockIdx.x / layout.blocksPerSlice;
+    int32_t const rank = blockIdx.x % layout.blocksPerSlice;
+    bool const isLoader = threadIdx.x == kSumThreads + kMapThreads;
+    StageLoader<T, VectorSize> loader(tensors, layout, shared.ring, stages, group, rank);
+    if (isLoader)
+    {
+        shared.initialise(layout.numStages);
+    }
+    waitForEarlierWork();
+    if (isLoader)
+    {
+        loader.fillRing(); // before all wait for each other
+    }
+    if (layout.blocksPerSlice > 1)
+    {
+        if (rank == 0 && threadIdx.x == 0)
+        {
+            layout.counters[group] = 0;
+        }
+        cooperative_groups::this_grid().sync();
+    }
+    else
+    {
+        __syncthreads();
+    }
+    StreamTasks<T, VectorSize> tasks(tensors, layout, stages, shared, group, rank);
+    if (threadIdx.x < kSumThreads)
+    {
+        tasks.sum();
+    }
+    else if (threadIdx.x < kSumThreads + kMapThreads)
+    {
+        tasks.map();
+    }
+    else if (isLoader)
+    {
+        loader.loadTheRest();
+    }
+    else if (threadIdx.x >= kSumThreads + kMapThreads + kWarpSize)
+    {
+        tasks.exchange();
+    }
+#endif
+}
+
+} // namespace trtconv

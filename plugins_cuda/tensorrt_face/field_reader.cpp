@@ -1,0 +1,124 @@
+#include "tensorrt_face/field_reader.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "common/plugin_error.h"
+
+namespace trtconv
+{
+
+namespace
+{
+
+using nvinfer1::PluginField;
+using nvinfer1::PluginFieldType;
+
+char const* nameOf(PluginFieldType type)
+{
+    switch (type)
+    {
+    case PluginFieldType::kFLOAT16: return "float16";
+    case PluginFieldType::kFLOAT32: return "float32";
+    case PluginFieldType::kFLOAT64: return "float64";
+    case PluginFieldType::kINT8: return "int8";
+    case PluginFieldType::kINT16: return "int16";
+    case PluginFieldType::kINT32: return "int32";
+    case PluginFieldType::kCHAR: return "char";
+    case PluginFieldType::kDIMS: return "dims";
+    case PluginFieldType::kUNKNOWN: return "unknown type";
+    case PluginFieldType::kBF16: return "bfloat16";
+    case PluginFieldType::kINT64: return "int64";
+    case PluginFieldType::kFP8: return "float8";
+    case PluginFieldType::kINT4: return "int4";
+    }
+    return "unlisted type";
+}
+
+constexpr char const* kOneFloat = "float32 x 1";
+constexpr char const* kIntegers = "int32 or int64";
+
+std::string describe(PluginField const& field)
+{
+    return text(nameOf(field.type), " x ", field.length);
+}
+
+} // namespace
+
+FieldReader::FieldReader(nvinfer1::PluginFieldCollection const* given)
+{
+    int32_t const count = given == nullptr ? 0 : given->nbFields;
+    for (int32_t i = 0; i < count; ++i)
+    {
+        PluginField const& field = given->fields[i];
+        require(field.name != nullptr, "field ", i, " has no name");
+        bool const isRepeated = std::any_of(mEntries.begin(), mEntries.end(),
+            [&](Entry const& entry) { return std::string_view(entry.field.name) == field.name; });
+        require(!isRepeated, "field \"", field.name, "\" is given twice");
+        mEntries.push_back({field, false});
+    }
+}
+
+float FieldReader::getFloat(std::string_view name)
+{
+    PluginField const& field = take(name, kOneFloat);
+    require(field.type == PluginFieldType::kFLOAT32 && field.length == 1, "field \"", name, "\": expected ", kOneFloat,
+        ", given ", describe(field));
+    return *static_cast<float const*>(field.data);
+}
+
+std::vector<int32_t> FieldReader::getIntegers(std::string_view name)
+{
+    PluginField const& field = take(name, kIntegers);
+    bool const isInt64 = field.type == PluginFieldType::kINT64;
+    require((isInt64 || field.type == PluginFieldType::kINT32) && field.length >= 0, "field \"", name, "\": expected ",
+        kIntegers, ", given ", describe(field));
+    std::vector<int32_t> values;
+    for (int32_t i = 0; i < field.length; ++i)
+    {
+        int64_t const value =
+            isInt64 ? static_cast<int64_t const*>(field.data)[i] : static_cast<int32_t const*>(field.data)[i];
+        require(value >= std::numeric_limits<int32_t>::min() && value <= std::numeric_limits<int32_t>::max(),
+            "field \"", name, "\": expected values of 32 bits, given ", value);
+        values.push_back(static_cast<int32_t>(value));
+    }
+    return values;
+}
+
+void FieldReader::rejectUnread() const
+{
+    for (Entry const& entry : mEntries)
+    {
+        require(entry.isRead, "unknown field \"", entry.field.name, "\", given ", describe(entry.field),
+            "; expected fields: ", names(true));
+    }
+}
+
+PluginField const& FieldReader::take(std::string_view name, char const* expected)
+{
+    for (Entry& entry : mEntries)
+    {
+        if (entry.field.name == name)
+        {
+            require(entry.field.data != nullptr || entry.field.length == 0, "field \"", name, "\" has no data");
+            entry.isRead = true;
+            return entry.field;
+        }
+    }
+    throw PluginError(text("field \"", name, "\" is missing, expected ", expected, "; given fields: ", names(false)));
+}
+
+std::string FieldReader::names(bool onlyRead) const
+{
+    std::string result;
+    for (Entry const& entry : mEntries)
+    {
+        if (entry.isRead || !onlyRead)
+        {
+            result += (result.empty() ? "" : ", ") + std::string(entry.field.name);
+        }
+    }
+    return result.empty() ? "none" : result;
+}
+
+} // namespace trtconv
