@@ -54,7 +54,7 @@ bool isKnownFormat(int32_t format)
 
 int32_t alignmentIn(int32_t format, int32_t elementBytes)
 {
-    return format == TRTCONV_FORMAT_LINEAR ? elementBytes : kLayoutVectorBytes;
+    return format == TRTCONV_FORMAT_LINEAR ? elementBytes : kVectorBytes;
 }
 
 } // namespace
@@ -83,7 +83,7 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
         return TRTCONV_ERROR_POINTER;
     }
     size_t const neededBytes = trtconv_instance_norm_workspace_bytes(batch, channels, slice_size, format);
-    if (workspace_bytes < neededBytes || (neededBytes != 0 && !isAligned(workspace, kPartialBytes)))
+    if (workspace_bytes < neededBytes || (neededBytes != 0 && !isAligned(workspace, linear::kPartialBytes)))
     {
         return TRTCONV_ERROR_WORKSPACE;
     }
@@ -91,7 +91,8 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
         [&]
         {
             static auto& prepared = *new OncePerDevice<DeviceLimits>(prepareInstanceNorm);
-            auto const launch = format == TRTCONV_FORMAT_LINEAR ? launchInstanceNorm : launchInstanceNormChannelsLast;
+            auto const launch =
+                format == TRTCONV_FORMAT_LINEAR ? launchInstanceNorm : channels_last::launchInstanceNormChannelsLast;
             launch({input, scale, bias, output, workspace, batch * channels, channels, slice_size, epsilon, type},
                 prepared.get(), static_cast<cudaStream_t>(stream));
         });
@@ -100,8 +101,8 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
 TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(
     int64_t batch, int64_t channels, int64_t slice_size, int32_t format)
 {
-    int64_t const numBytes = format == TRTCONV_FORMAT_LINEAR ? instanceNormWorkspaceBytes(batch * channels, slice_size)
-                                                             : channelsLastWorkspaceBytes(slice_size);
+    int64_t const numBytes = format == TRTCONV_FORMAT_LINEAR ? linear::workspaceBytes(batch * channels, slice_size)
+                                                             : channels_last::workspaceBytes(slice_size);
     return static_cast<size_t>(numBytes);
 }
 

@@ -54,18 +54,18 @@ extern "C" int lab_instance_norm(void const* input, void const* scale, void cons
             [&](auto tag)
             {
                 using T = typename decltype(tag)::Type;
-                SliceShape const shape = sliceShape<T>(arguments);
+                linear::SliceShape const shape = linear::sliceShape<T>(arguments);
                 if (choice[0] < 0)
                 {
-                    InstanceNormConfig const own = chooseInstanceNormConfig(shape, device);
+                    linear::Config const own = linear::chooseConfig(shape, device);
                     int64_t const values[]{static_cast<int64_t>(own.method), own.threads, own.lanesPerSlice,
                         own.vectorsPerLane, own.blocksPerSlice, own.vectorsPerBlock, own.blocks};
                     std::copy(std::begin(values), std::end(values), choice);
                 }
-                InstanceNormConfig const config{static_cast<InstanceNormMethod>(choice[0]),
-                    static_cast<int32_t>(choice[1]), static_cast<int32_t>(choice[2]), static_cast<int32_t>(choice[3]),
-                    static_cast<int32_t>(choice[4]), choice[5], choice[6]};
-                launchAs<T>(arguments, shape, device, config, static_cast<cudaStream_t>(stream));
+                linear::Config const config{static_cast<linear::Method>(choice[0]), static_cast<int32_t>(choice[1]),
+                    static_cast<int32_t>(choice[2]), static_cast<int32_t>(choice[3]), static_cast<int32_t>(choice[4]),
+                    choice[5], choice[6]};
+                linear::launchAs<T>(arguments, shape, device, config, static_cast<cudaStream_t>(stream));
             });
     }
     catch (CudaError const& error)

@@ -16,4 +16,6 @@ struct DeviceLimits
     int32_t driverVersion = 0; // of CUDA: 12030 for 12.3
 };
 
+constexpr DeviceLimits kH100{132, 9, 232448}; // launch choices are fitted to it
+
 } // namespace trtconv

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "common/lanes.h"
+
 namespace trtconv
 {
 
@@ -14,14 +16,12 @@ enum class Layout : int32_t // values are part of trtconv_kernels.h
     kBlocksOf32 = 3, // [N, C / 32 rounded up, D1..Dk, 32]
 };
 
-constexpr int32_t kLayoutVectorBytes = 16;
-
 // Neighbouring channels that lie together: 1 in a linear tensor.
 constexpr int32_t channelLanes(Layout layout, int32_t elementBytes)
 {
     switch (layout)
     {
-    case Layout::kChannelsLast: return kLayoutVectorBytes / elementBytes;
+    case Layout::kChannelsLast: return kVectorBytes / elementBytes;
     case Layout::kBlocksOf4: return 4;
     case Layout::kBlocksOf32: return 32;
     default: return 1;

@@ -84,8 +84,8 @@ size_t InstanceNormPlugin::workspaceBytes(nvinfer1::DynamicPluginTensorDesc cons
 {
     nvinfer1::Dims const& largest = inputs[0].max;
     bool const isLinear = inputs[0].desc.format == nvinfer1::TensorFormat::kLINEAR;
-    int64_t const numBytes = isLinear ? instanceNormWorkspaceBytes(countSlices(largest), sliceSize(largest))
-                                      : channelsLastWorkspaceBytes(sliceSize(largest));
+    int64_t const numBytes = isLinear ? linear::workspaceBytes(countSlices(largest), sliceSize(largest))
+                                      : channels_last::workspaceBytes(sliceSize(largest));
     return static_cast<size_t>(numBytes);
 }
 
@@ -94,7 +94,7 @@ void InstanceNormPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, voi
 {
     nvinfer1::Dims const& dims = inputDesc[0].dims;
     bool const isLinear = inputDesc[0].format == nvinfer1::TensorFormat::kLINEAR;
-    auto const launchIn = isLinear ? launchInstanceNorm : launchInstanceNormChannelsLast;
+    auto const launchIn = isLinear ? launchInstanceNorm : channels_last::launchInstanceNormChannelsLast;
     launchIn({inputs[0], inputs[1], inputs[2], output, workspace, countSlices(dims), dims.d[1], sliceSize(dims),
                  mEpsilon, elementTypeOf(inputDesc[0].type)},
         mDevice, stream);

@@ -11,11 +11,11 @@ DeviceLimits prepareInstanceNorm()
     DeviceLimits const device = compiledDeviceLimits();
     if (device.majorVersion >= kHopperMajorVersion)
     {
-        allowSharedBytes<float>(device);
-        allowSharedBytes<__half>(device);
-        allowSharedBytes<__nv_bfloat16>(device);
+        linear::allowSharedBytes<float>(device);
+        linear::allowSharedBytes<__half>(device);
+        linear::allowSharedBytes<__nv_bfloat16>(device);
     }
-    prepareInstanceNormChannelsLast(device);
+    channels_last::prepareInstanceNormChannelsLast(device);
     return device;
 }
 
@@ -29,8 +29,8 @@ void launchInstanceNorm(InstanceNormArguments const& arguments, DeviceLimits con
         [&](auto tag)
         {
             using T = typename decltype(tag)::Type;
-            SliceShape const shape = sliceShape<T>(arguments);
-            launchAs<T>(arguments, shape, device, chooseInstanceNormConfig(shape, device), stream);
+            linear::SliceShape const shape = linear::sliceShape<T>(arguments);
+            linear::launchAs<T>(arguments, shape, device, linear::chooseConfig(shape, device), stream);
         });
 }
 

@@ -17,7 +17,7 @@ struct InstanceNormArguments
     void const* scale; // [channels]
     void const* bias; // [channels]
     void* output; // like input, not overlapping it
-    void* workspace; // instanceNormWorkspaceBytes(numSlices, sliceSize) bytes, aligned to 16
+    void* workspace; // linear::workspaceBytes(numSlices, sliceSize) bytes, aligned to 16
     int64_t numSlices;
     int64_t channels;
     int64_t sliceSize;

@@ -1,11 +1,18 @@
 // Mean and inverse standard deviation of a slice, accurate enough that a result is off by little more than its
 // rounding.
 //
-// Tiles of up to 32 elements are summed in float, each around its own mean, so no large mean and no outlier costs
-// digits. The sum itself carries its rounding errors along (Knuth's exact addition): an output near zero is x minus a
-// nearly equal mean, and needs that mean to far more digits than a float has. Tiles are merged in double, relative to
-// one element, which among n is at most sqrt(n) standard deviations off the mean: of a slice in the registers of one
-// block, that is near enough. Of a larger one it is the median of three elements, as one outlier must not move it.
+// Linear tensors: a thread holds tiles of up to 32 elements. Each is summed in float around its own mean, so no large
+// mean and no outlier costs digits. The sum itself carries its rounding errors along (Knuth's exact addition): an
+// output near zero is x minus a nearly equal mean, and needs that mean to far more digits than a float has. Tiles are
+// merged in double, relative to a shift, one element of the slice: among n elements it is at most sqrt(n) standard
+// deviations off the mean, which is near enough for a slice in the registers of one block. The shift of a larger slice
+// is the median of three elements, because one outlier must not move it.
+//
+// Channels-last tensors: a thread reads many pixels of a channel, and of its neighbours, so it cannot hold them all and
+// look at them twice. All squares are taken around the shift, the median of three elements. The sum of the values
+// carries its rounding errors along. Both run in float over at most kPixelsPerFlush pixels and are then added up in
+// double.
+//
 // Merging is plain addition in a fixed order, so results repeat bit for bit.
 //
 // Limit: |x - mean| up to 1e18, where 32 squares still fit a float. An infinity or NaN makes the whole slice NaN.
@@ -15,11 +22,13 @@
 #include <cstdint>
 
 #include "common/host_device.h"
+#include "result/affine.h"
 
 namespace trtconv
 {
 
-// 1 / sqrt(value), to a float's precision. The float instruction takes a fraction of the time of the double one.
+// Returns 1 / sqrt(value), to a float's precision. The float instruction takes a fraction of the time of the double
+// one.
 TRTCONV_HOST_DEVICE inline float inverseRootAsFloat(double value)
 {
 #ifdef __CUDA_ARCH__
@@ -32,9 +41,9 @@ TRTCONV_HOST_DEVICE inline float inverseRootAsFloat(double value)
 
 constexpr int32_t kNumSamples = 3;
 
-// Returns which of `count` elements a sample is taken of: near the middle, and about halfway to either end. Quarters
-// would be of an image's left edge wherever four divides the height: of a border far off the mean, around which
-// squares are too large to tell the variance by.
+// Returns the index of a sample among `count` elements: near the middle, and about halfway to either end. Exact
+// quarters would lie on an image's left edge wherever four divides the height, and a border may be so far off the mean
+// that squares around it are too large to tell the variance by.
 TRTCONV_HOST_DEVICE constexpr int64_t sampleIndex(int32_t sample, int64_t count)
 {
     constexpr int64_t kInset = 37;
@@ -49,14 +58,13 @@ TRTCONV_HOST_DEVICE inline float median(float const (&samples)[kNumSamples])
     return fmaxf(low, fminf(high, samples[2]));
 }
 
-// Has the value computed here, not where it is used: while a thread waits for the next ones.
+// Makes the compiler compute the value here, while the thread waits for the next ones, and not where it is used.
 TRTCONV_HOST_DEVICE inline void computeHere([[maybe_unused]] float& value)
 {
 #ifdef __CUDA_ARCH__
     asm volatile("" : "+f"(value));
 #endif
 }
-
 // A sum of floats together with the sum of its rounding errors.
 struct CompensatedSum
 {
@@ -82,10 +90,10 @@ struct CompensatedSum
     TRTCONV_HOST_DEVICE double exact() const { return static_cast<double>(sum) + error; }
 };
 
-// The same for at most 32 numbers of fp16, in 4 instructions each instead of 7. Each of two sums starts at an anchor so
-// large that it stays in one binade, where it is a multiple of 0.25 and larger than any number. What an addition drops
-// is below 0.125 and a multiple of 2^-24: while what was dropped adds up to less than 1, as it nearly always does,
-// nothing is rounded at all.
+// A CompensatedSum of at most 32 numbers of fp16, in 4 instructions each instead of 7. Each of two sums starts at an
+// anchor so large that it stays in one binade, where it is a multiple of 0.25 and larger than any number. What an
+// addition drops is below 0.125 and a multiple of 2^-24: while what was dropped adds up to less than 1, as it nearly
+// always does, nothing is rounded at all.
 class AnchoredSum
 {
 public:
@@ -133,15 +141,15 @@ struct SliceSums
     }
 };
 
-// The sums of a single element.
+// Returns the sums of a single element.
 TRTCONV_HOST_DEVICE inline SliceSums sumsOfElement(float value, float shift)
 {
     double const deviation = static_cast<double>(value) - shift;
     return {deviation, deviation * deviation};
 }
 
-// Sums over the `count` elements valueAt(i), i in [0, Size), for which isValid(i); `total`, a CompensatedSum or an
-// AnchoredSum, has added them up.
+// Returns the sums over the `count` elements valueAt(i), i in [0, Size), for which isValid(i); `total`, a
+// CompensatedSum or an AnchoredSum, has added them up.
 template <typename Sum, int Size, typename ValueAt, typename IsValid>
 TRTCONV_HOST_DEVICE SliceSums sumsAround(
     Sum const& total, ValueAt const& valueAt, IsValid const& isValid, int count, float shift)
@@ -194,20 +202,106 @@ TRTCONV_HOST_DEVICE inline SliceMoments finishMoments(
     return makeSliceMoments(shift + meanDeviation, spread, epsilon);
 }
 
-// y = (x - mean) * factor + offset: the difference to the rounded mean is exact wherever x is near it.
-struct SliceMap
-{
-    float mean;
-    float factor;
-    float offset;
-
-    TRTCONV_HOST_DEVICE float operator()(float value) const { return fmaf(value - mean, factor, offset); }
-};
-
-TRTCONV_HOST_DEVICE inline SliceMap makeSliceMap(SliceMoments const& moments, float scale, float bias)
+TRTCONV_HOST_DEVICE inline Affine makeAffine(SliceMoments const& moments, float scale, float bias)
 {
     float const factor = moments.inverseStd * scale;
     return {moments.mean, factor, fmaf(-moments.meanRest, factor, bias)};
+}
+
+constexpr int32_t kPixelsPerFlush = 32; // squares of 1e18 that still fit a float
+
+// Sums over a set of a channel's values; all sets of a slice share the shift.
+struct alignas(16) ChannelTotals
+{
+    double values = 0.0; // sum of x
+    double squares = 0.0; // sum of (x - shift)^2
+
+    TRTCONV_HOST_DEVICE void add(ChannelTotals const& other)
+    {
+        values += other.values;
+        squares += other.squares;
+    }
+};
+
+// An AnchoredSum with one sum instead of two, which takes half the registers, of at most 32 numbers of fp16 or 16 sums
+// of two. What an addition drops is at most 0.25: while that adds up to less than 1, nothing is rounded at all.
+class AnchoredPairs
+{
+public:
+    TRTCONV_HOST_DEVICE void add(float value)
+    {
+        float const total = mSum + value;
+        mDropped += value - (total - mSum);
+        mSum = total;
+    }
+
+    TRTCONV_HOST_DEVICE double exact() const { return static_cast<double>(mSum - kAnchor) + mDropped; }
+
+private:
+    static constexpr float kAnchor = 6291456.0F; // 3 * 2^21; and 32 * 65504 < 2^21
+
+    float mSum = kAnchor;
+    float mDropped = 0.0F;
+};
+static_assert(kPixelsPerFlush <= 32);
+
+// What a thread adds up of one channel. `Sum` is CompensatedSum, or AnchoredPairs for fp16, which takes 4 instructions
+// instead of 7.
+template <typename Sum>
+class ChannelSums
+{
+public:
+    ChannelSums() = default;
+
+    TRTCONV_HOST_DEVICE explicit ChannelSums(float shift)
+        : mShift(shift)
+    {
+    }
+
+    TRTCONV_HOST_DEVICE void add(float value)
+    {
+        mTotal.add(value);
+        float const deviation = value - mShift;
+        mSquares = fmaf(deviation, deviation, mSquares);
+    }
+
+    // Adds two values of 16 bits. A float holds their sum, unless one is more than 2^13 times the other. It is rounded
+    // then, which moves the mean by 2^-24 standard deviations at most, as such pairs make up much of the variance.
+    TRTCONV_HOST_DEVICE void addPair(float first, float second)
+    {
+        mTotal.add(first + second);
+        float const firstDeviation = first - mShift;
+        float const secondDeviation = second - mShift;
+        mSquares = fmaf(firstDeviation, firstDeviation, mSquares);
+        mSquares = fmaf(secondDeviation, secondDeviation, mSquares);
+    }
+
+    // Must be called after at most kPixelsPerFlush values, and after the last.
+    TRTCONV_HOST_DEVICE void flush()
+    {
+        mTotals.add({mTotal.exact(), static_cast<double>(mSquares)});
+        mTotal = {};
+        mSquares = 0.0F;
+    }
+
+    TRTCONV_HOST_DEVICE ChannelTotals const& totals() const { return mTotals; }
+
+private:
+    float mShift = 0.0F;
+    Sum mTotal;
+    float mSquares = 0.0F;
+    ChannelTotals mTotals;
+};
+
+// Returns the affine of a channel. `inverseCount` is 1 / count: divisions in double take long.
+TRTCONV_HOST_DEVICE inline Affine finishChannel(
+    ChannelTotals const& totals, double count, double inverseCount, float shift, float epsilon, float scale, float bias)
+{
+    double const quotient = totals.values * inverseCount;
+    double const mean = fma(fma(-quotient, count, totals.values), inverseCount, quotient); // exact if all are alike
+    double const distance = mean - shift;
+    double const spread = totals.squares * inverseCount - distance * distance;
+    return makeAffine(makeSliceMoments(mean, spread, epsilon), scale, bias);
 }
 
 } // namespace trtconv

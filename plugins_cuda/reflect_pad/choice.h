@@ -13,7 +13,6 @@ namespace trtconv
 {
 
 constexpr int32_t kPadThreads = 256;
-constexpr int32_t kPadVectorBytes = 16;
 constexpr int64_t kMaxPadBlocks = 1 << 20; // more work than that is looped over
 constexpr int64_t kMaxPadBlockRows = 65535; // what a grid takes, likewise
 
@@ -137,7 +136,7 @@ constexpr PadWords widenWords(PadShape shape, int32_t elementBytes, uint64_t ali
 {
     int32_t const last = shape.rank - 1;
     int32_t bytes = elementBytes;
-    while (!shape.isPadded(last) && bytes < kPadVectorBytes && shape.inputSizes[last] % 2 == 0
+    while (!shape.isPadded(last) && bytes < kVectorBytes && shape.inputSizes[last] % 2 == 0
         && alignment % (2 * static_cast<uint64_t>(bytes)) == 0)
     {
         bytes *= 2;
@@ -211,7 +210,7 @@ constexpr int64_t choosePadBlockRows(int64_t numPlanes)
 // Whether all word numbers, rounded up to whole vectors, fit the fast 32-bit arithmetic.
 constexpr bool fitsFastIndex(int64_t numOutputs)
 {
-    return numOutputs <= std::numeric_limits<int32_t>::max() - 2 * kPadVectorBytes;
+    return numOutputs <= std::numeric_limits<int32_t>::max() - 2 * kVectorBytes;
 }
 
 // Vectors of `vectorSize` words that cover a tensor which begins `baseOffset` words after an aligned address.

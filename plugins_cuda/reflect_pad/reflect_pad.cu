@@ -19,14 +19,9 @@ template <typename Index>
 ChannelTail<Index> makeChannelTail(int64_t channels, int32_t elementBytes)
 {
     int64_t const channelBytes = channels * elementBytes;
-    auto const lastBytes = static_cast<int32_t>(channelBytes % kPadVectorBytes);
-    uint32_t bits[4]{};
-    for (int32_t byte = 0; byte < lastBytes; ++byte)
-    {
-        bits[byte / 4] |= uint32_t{0xff} << byte % 4 * 8;
-    }
-    auto const vectorsPerPixel = static_cast<Index>(channelBytes / kPadVectorBytes + 1);
-    return {FastDivisor<Index>(vectorsPerPixel), {bits[0], bits[1], bits[2], bits[3]}, lastBytes != 0};
+    auto const lastBytes = static_cast<int32_t>(channelBytes % kVectorBytes);
+    auto const vectorsPerPixel = static_cast<Index>(channelBytes / kVectorBytes + 1);
+    return {FastDivisor<Index>(vectorsPerPixel), tailMask(lastBytes * 8), lastBytes != 0};
 }
 
 template <typename Index, int32_t Rank>
@@ -43,9 +38,9 @@ template <typename Word, typename Index, int32_t Rank>
 void launchWords(
     ReflectPadArguments const& arguments, PadShape const& shape, DeviceLimits const& device, cudaStream_t stream)
 {
-    constexpr int32_t kVectorSize = kPadVectorBytes / sizeof(Word);
+    constexpr int32_t kVectorSize = kVectorBytes / sizeof(Word);
     auto const baseOffset =
-        static_cast<int32_t>(reinterpret_cast<uintptr_t>(arguments.output) % kPadVectorBytes / sizeof(Word));
+        static_cast<int32_t>(reinterpret_cast<uintptr_t>(arguments.output) % kVectorBytes / sizeof(Word));
     int64_t const numVectors = countVectors(shape.numOutputs(), baseOffset, kVectorSize);
     KernelLaunch const launch(device, choosePadBlocks(numVectors), kPadThreads, stream);
     launch.run("launch of padByReflection", padByReflection<Word, Index, Rank>,
@@ -71,7 +66,7 @@ template <typename Word, typename Index, int32_t Rank>
 void launchRanked(
     ReflectPadArguments const& arguments, PadShape const& shape, DeviceLimits const& device, cudaStream_t stream)
 {
-    if constexpr (sizeof(Word) == kPadVectorBytes)
+    if constexpr (sizeof(Word) == kVectorBytes)
     {
         return launchVectors<Index, Rank>(arguments, shape, device, stream);
     }

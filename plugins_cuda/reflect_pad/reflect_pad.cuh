@@ -22,7 +22,7 @@ struct UnalignedVector
 
     __device__ void load(char const* source)
     {
-        offset = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(source) % kPadVectorBytes);
+        offset = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(source) % kVectorBytes);
         auto const* const aligned = reinterpret_cast<uint4 const*>(source - offset);
         low = __ldg(aligned);
         high = offset == 0 ? low : __ldg(aligned + 1);
@@ -81,7 +81,7 @@ public:
     __device__ void load(
         Word const* __restrict__ input, PadMap<Index, Rank> const& map, Coordinate<Index> begin, uint32_t& rest)
     {
-        uint32_t const lane = threadIdx.x % 32;
+        uint32_t const lane = threadIdx.x % kWarpSize;
         TRTCONV_UNROLL
         for (int step = 0; step < kNumSteps; ++step)
         {
@@ -95,13 +95,13 @@ public:
                 }
                 int const owner = mine == 0 ? 0 : __ffs(static_cast<int>(mine)) - 1;
                 auto const target =
-                    __shfl_sync(0xffffffffU, begin, owner) + static_cast<Coordinate<Index>>(lane % kVectorSize);
+                    __shfl_sync(kAllLanes, begin, owner) + static_cast<Coordinate<Index>>(lane % kVectorSize);
                 if (mine != 0 && target >= 0 && target < static_cast<Coordinate<Index>>(map.numOutputs))
                 {
                     mTargets[step] = target;
                     mWords[step] = input[inputOf(map, static_cast<Index>(target))];
                 }
-                for (int i = 0; i < 32 / kVectorSize; ++i)
+                for (int i = 0; i < kWarpSize / kVectorSize; ++i)
                 {
                     rest &= rest - 1;
                 }
@@ -123,7 +123,7 @@ public:
 
 private:
     static constexpr int kNumSteps = 2;
-    static constexpr int kVectorSize = kPadVectorBytes / sizeof(Word);
+    static constexpr int kVectorSize = kVectorBytes / sizeof(Word);
 
     Coordinate<Index> mTargets[kNumSteps];
     Word mWords[kNumSteps];
@@ -141,7 +141,7 @@ __global__ __launch_bounds__(kPadThreads, kPadBlocksPerProcessor<Index>) void pa
     Word const* __restrict__ input, Word* __restrict__ output, __grid_constant__ PadMap<Index, Rank> const map,
     int32_t baseOffset, Index numVectors)
 {
-    constexpr Index kVectorSize = kPadVectorBytes / sizeof(Word);
+    constexpr Index kVectorSize = kVectorBytes / sizeof(Word);
     waitForEarlierWork();
     for (Index first = blockIdx.x * Index{kPadThreads}; first < numVectors; first += gridDim.x * Index{kPadThreads})
     {
@@ -160,7 +160,7 @@ __global__ __launch_bounds__(kPadThreads, kPadBlocksPerProcessor<Index>) void pa
         {
             vector.load(reinterpret_cast<char const*>(input + run.begin));
         }
-        uint32_t rest = __ballot_sync(0xffffffffU, index < numVectors && !isRun);
+        uint32_t rest = __ballot_sync(kAllLanes, index < numVectors && !isRun);
         WordBatch<Word, Index> batch;
         batch.load(input, map, begin, rest);
         if (isRun)

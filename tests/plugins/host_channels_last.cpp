@@ -2,23 +2,24 @@
 // them, one thread after another.
 #include <vector>
 
-#include "norm/channel_sums.h"
 #include "norm/channels_last/choice.h"
+#include "norm/statistics.h"
 
 using namespace trtconv;
+using namespace trtconv::channels_last;
 
 namespace
 {
 
-ChannelsLastConfig chooseFor(int64_t batch, int64_t pixels, int64_t vectors, int64_t const* device)
+Config chooseFor(int64_t batch, int64_t pixels, int64_t vectors, int64_t const* device)
 {
-    return chooseChannelsLastConfig({batch, pixels, vectors},
+    return chooseConfig({batch, pixels, vectors},
         {static_cast<int32_t>(device[0]), static_cast<int32_t>(device[1]), static_cast<int32_t>(device[2])});
 }
 
 // One channel of one image, as `Sum` adds it up. `stride`: the pixels between those of a thread.
 template <typename Sum, bool InPairs>
-ChannelTotals sumChannel(float const* input, int64_t pixels, int64_t pixels_per_split, int64_t stride, float center)
+ChannelTotals sumChannel(float const* input, int64_t pixels, int64_t pixels_per_split, int64_t stride, float shift)
 {
     ChannelTotals totals;
     for (int64_t begin = 0; begin < pixels; begin += pixels_per_split)
@@ -27,7 +28,7 @@ ChannelTotals sumChannel(float const* input, int64_t pixels, int64_t pixels_per_
         ChannelTotals blockTotals;
         for (int64_t first = begin; first < std::min(begin + stride, end); ++first)
         {
-            ChannelSums<Sum> sums(center);
+            ChannelSums<Sum> sums(shift);
             int32_t count = 0;
             for (int64_t pixel = first; pixel < end; pixel += stride)
             {
@@ -62,7 +63,7 @@ ChannelTotals sumChannel(float const* input, int64_t pixels, int64_t pixels_per_
 extern "C" void host_channels_last_config(
     int64_t batch, int64_t pixels, int64_t vectors, int64_t const* device, int64_t* result)
 {
-    ChannelsLastConfig const config = chooseFor(batch, pixels, vectors, device);
+    Config const config = chooseFor(batch, pixels, vectors, device);
     int64_t const values[]{static_cast<int64_t>(config.method), config.threads, config.lanes, config.splits,
         config.pixelsPerSplit, config.columns, config.columnsAtOnce, config.slots, config.steps, config.repeats};
     std::copy(std::begin(values), std::end(values), result);
@@ -70,7 +71,7 @@ extern "C" void host_channels_last_config(
 
 extern "C" int64_t host_channels_last_workspace_numbers(int64_t max_pixels)
 {
-    return channelsLastWorkspaceBytes(max_pixels) / kTaggedNumbersBytes;
+    return workspaceBytes(max_pixels) / kTaggedNumbersBytes;
 }
 
 extern "C" double host_anchored_sum(float const* values, int32_t count)
@@ -106,15 +107,15 @@ extern "C" void host_normalise_channel(float const* input, float* output, int64_
 {
     float const samples[kNumSamples]{
         input[sampleIndex(0, pixels)], input[sampleIndex(1, pixels)], input[sampleIndex(2, pixels)]};
-    float const center = median(samples);
+    float const shift = median(samples);
     auto const sum = is_fp16 != 0 ? sumChannel<AnchoredPairs, true>
         : is_bf16 != 0            ? sumChannel<CompensatedSum, true>
                                   : sumChannel<CompensatedSum, false>;
-    ChannelTotals const totals = sum(input, pixels, pixels_per_split, stride, center);
+    ChannelTotals const totals = sum(input, pixels, pixels_per_split, stride, shift);
     auto const count = static_cast<double>(pixels);
-    SliceMap const line = finishChannel(totals, count, 1.0 / count, center, epsilon, scale, bias);
+    Affine const affine = finishChannel(totals, count, 1.0 / count, shift, epsilon, scale, bias);
     for (int64_t pixel = 0; pixel < pixels; ++pixel)
     {
-        output[pixel] = line(input[pixel]);
+        output[pixel] = affine(input[pixel]);
     }
 }

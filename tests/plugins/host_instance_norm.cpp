@@ -6,6 +6,7 @@
 #include "norm/statistics.h"
 
 using namespace trtconv;
+using namespace trtconv::linear;
 
 namespace
 {
@@ -20,15 +21,14 @@ struct Sharing
     bool hasOneTile;
 };
 
-Sharing sharingOf(InstanceNormConfig const& config, SliceShape const& shape)
+Sharing sharingOf(Config const& config, SliceShape const& shape)
 {
     switch (config.method)
     {
-    case InstanceNormMethod::kResident:
-        return {1, shape.numVectors(), config.lanesPerSlice, config.vectorsPerLane, true};
-    case InstanceNormMethod::kClustered:
+    case Method::kResident: return {1, shape.numVectors(), config.lanesPerSlice, config.vectorsPerLane, true};
+    case Method::kClustered:
         return {config.blocksPerSlice, config.vectorsPerBlock, kClusterThreads, kMaxTileSize / shape.vectorSize, false};
-    case InstanceNormMethod::kStreamed:
+    case Method::kStreamed:
         return {config.blocksPerSlice, config.vectorsPerBlock, kSumThreads, kSumTileSize / shape.vectorSize, false};
     default:
         return {
@@ -66,9 +66,9 @@ void forEachTile(SliceSpan const& span, Sharing const& sharing, int32_t vectorSi
     }
 }
 
-float shiftOf(InstanceNormMethod method, float const* slice, int64_t count)
+float shiftOf(Method method, float const* slice, int64_t count)
 {
-    if (method == InstanceNormMethod::kResident)
+    if (method == Method::kResident)
     {
         return slice[0];
     }
@@ -115,15 +115,15 @@ SliceSums sumsOfSlice(
 
 extern "C" int64_t host_workspace_partials(int64_t max_slices, int64_t max_slice_size)
 {
-    return instanceNormWorkspaceBytes(max_slices, max_slice_size) / kPartialBytes;
+    return workspaceBytes(max_slices, max_slice_size) / kPartialBytes;
 }
 
 // Writes: method, threads, lanes per slice, vectors per lane, blocks per slice, vectors per block, blocks.
 extern "C" void host_instance_norm_config(int64_t num_slices, int64_t slice_size, int32_t base_offset,
     int32_t vector_size, int32_t num_processors, int32_t major_version, int32_t shared_bytes, int64_t* result)
 {
-    InstanceNormConfig const config = chooseInstanceNormConfig(
-        {num_slices, slice_size, base_offset, vector_size}, {num_processors, major_version, shared_bytes});
+    Config const config =
+        chooseConfig({num_slices, slice_size, base_offset, vector_size}, {num_processors, major_version, shared_bytes});
     int64_t const values[]{static_cast<int64_t>(config.method), config.threads, config.lanesPerSlice,
         config.vectorsPerLane, config.blocksPerSlice, config.vectorsPerBlock, config.blocks};
     std::copy(std::begin(values), std::end(values), result);
@@ -136,7 +136,7 @@ extern "C" void host_instance_norm(float const* input, float const* scale, float
     int32_t vector_size, int32_t num_processors, int32_t major_version, int32_t shared_bytes, int32_t is_half)
 {
     SliceShape const shape{num_slices, slice_size, base_offset, vector_size};
-    InstanceNormConfig const config = chooseInstanceNormConfig(shape, {num_processors, major_version, shared_bytes});
+    Config const config = chooseConfig(shape, {num_processors, major_version, shared_bytes});
     Sharing const sharing = sharingOf(config, shape);
     for (int64_t slice = 0; slice < num_slices; ++slice)
     {
@@ -145,10 +145,10 @@ extern "C" void host_instance_norm(float const* input, float const* scale, float
         SliceSums const sums = is_half != 0 ? sumsOfSlice<AnchoredSum>(input, span, shift, sharing, vector_size)
                                             : sumsOfSlice<CompensatedSum>(input, span, shift, sharing, vector_size);
         SliceMoments const moments = finishMoments(sums, 1.0 / static_cast<double>(slice_size), shift, epsilon);
-        SliceMap const map = makeSliceMap(moments, scale[slice % channels], bias[slice % channels]);
+        Affine const affine = makeAffine(moments, scale[slice % channels], bias[slice % channels]);
         auto const store = [&](int64_t element)
         {
-            output[element] = map(input[element]);
+            output[element] = affine(input[element]);
             ++visits[element];
         };
         auto const storeTile = [&](int64_t first, int64_t end)

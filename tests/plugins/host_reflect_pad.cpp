@@ -180,5 +180,5 @@ extern "C" int32_t host_reflect_pad_planes(
 extern "C" int32_t host_pads_by_planes(int32_t element_bytes, int32_t rank, int64_t const* sizes, int64_t const* pads)
 {
     PadShape const shape = makePadShape(Layout::kLinear, element_bytes, rank, sizes, pads);
-    return padsByPlanes(widenWords(shape, element_bytes, kPadVectorBytes)) ? 1 : 0;
+    return padsByPlanes(widenWords(shape, element_bytes, kVectorBytes)) ? 1 : 0;
 }

@@ -11,8 +11,9 @@
 
 #include "common/device_limits.h"
 #include "common/integer_maths.h"
+#include "common/lanes.h"
 
-namespace trtconv
+namespace trtconv::channels_last
 {
 
 // Figures are of fp16 on the H100.
@@ -37,11 +38,11 @@ constexpr int64_t kTaggedNumbersBytes = 32; // sizeof(TaggedNumbers)
 
 constexpr int32_t kStreamedThreads = 256; // of a block. [8, 64, 512, 512]: 256 took 261 us, 384 262, 512 275
 constexpr int32_t kStepVectors = 4; // that a thread takes at once
-constexpr int32_t kStepBytes = kStreamedThreads * kStepVectors * 16;
+constexpr int32_t kStepBytes = kStreamedThreads * kStepVectors * kVectorBytes;
 constexpr int32_t kStepsAhead = 2; // that are on their way while others are held
 constexpr int32_t kStreamedStaticBytes = 9216; // shared memory beside the steps
 
-enum class ChannelsLastMethod : int32_t
+enum class Method : int32_t
 {
     kBlock, // a column in the registers of a block
     kCluster, // or of a cluster
@@ -49,9 +50,9 @@ enum class ChannelsLastMethod : int32_t
     kStreamed, // through the shared memory of a cooperative grid
 };
 
-struct ChannelsLastConfig
+struct Config
 {
-    ChannelsLastMethod method;
+    Method method;
     int32_t threads; // of a block
     int32_t lanes; // vectors of a column, a power of two
     int32_t splits; // blocks of a column
@@ -66,14 +67,11 @@ struct ChannelsLastConfig
     int32_t repeats = 0;
 
     constexpr int64_t blocks() const { return columnsAtOnce * splits; }
-    constexpr bool isCooperative() const
-    {
-        return method == ChannelsLastMethod::kGrid || method == ChannelsLastMethod::kStreamed;
-    }
+    constexpr bool isCooperative() const { return method == Method::kGrid || method == Method::kStreamed; }
 };
 
 // What a launch has to do.
-struct ChannelsLastShape
+struct Shape
 {
     int64_t batch;
     int64_t pixels; // of an image
@@ -82,9 +80,6 @@ struct ChannelsLastShape
     constexpr int64_t columnsPerImage(int32_t lanes) const { return ceilDivide(vectorsPerPixel, lanes); }
     constexpr int64_t numColumns(int32_t lanes) const { return batch * columnsPerImage(lanes); }
 };
-
-namespace columns
-{
 
 constexpr int32_t maxClusterBlocks(DeviceLimits const& device)
 {
@@ -102,13 +97,13 @@ constexpr int32_t numSlots(DeviceLimits const& device)
     return (device.sharedBytesPerBlock - kStreamedStaticBytes) / kStepBytes;
 }
 
-constexpr int32_t widest(ChannelsLastShape const& shape, int32_t maxLanes)
+constexpr int32_t widestLanes(Shape const& shape, int32_t maxLanes)
 {
     return static_cast<int32_t>(std::min<int64_t>(nextPowerOfTwo(shape.vectorsPerPixel), maxLanes));
 }
 
 // Pixels that one thread of a block or a cluster has to hold: as few as keep all multiprocessors busy.
-constexpr int64_t pixelsPerThread(ChannelsLastShape const& shape, DeviceLimits const& device)
+constexpr int64_t pixelsPerThread(Shape const& shape, DeviceLimits const& device)
 {
     int64_t const numVectors = shape.batch * shape.pixels * shape.vectorsPerPixel;
     return std::clamp<int64_t>(ceilDivide(numVectors, int64_t{device.numProcessors} * kBusyThreads), 1, kTilePixels);
@@ -120,14 +115,12 @@ constexpr int64_t alignedShare(int64_t pixels, int64_t maxSplits)
     return ceilDivide(ceilDivide(pixels, maxSplits), kPixelAlignment) * kPixelAlignment;
 }
 
-} // namespace columns
-
 // Narrow columns where wide ones would leave most multiprocessors idle, not fit a cluster, or need one for want of a
 // narrower column that fits a block. [1, 256, 64, 64]: 64 clustered blocks of 256 threads took 5.0 us, 128 of 128 5.3.
-constexpr int32_t chooseResidentLanes(ChannelsLastShape const& shape, DeviceLimits const& device, int64_t pixelLanes)
+constexpr int32_t chooseResidentLanes(Shape const& shape, DeviceLimits const& device, int64_t pixelLanes)
 {
-    int64_t const maxBlocks = columns::maxClusterBlocks(device);
-    int32_t lanes = columns::widest(shape, kMaxColumnLanes);
+    int64_t const maxBlocks = maxClusterBlocks(device);
+    int32_t lanes = widestLanes(shape, kMaxColumnLanes);
     bool isWide = true;
     while (isWide && lanes > kMinColumnLanes)
     {
@@ -142,10 +135,10 @@ constexpr int32_t chooseResidentLanes(ChannelsLastShape const& shape, DeviceLimi
 }
 
 // As many blocks for each column as the multiprocessors can take.
-constexpr ChannelsLastConfig chooseClusterColumns(ChannelsLastShape const& shape, DeviceLimits const& device)
+constexpr Config chooseClusterColumns(Shape const& shape, DeviceLimits const& device)
 {
-    int64_t const pixelLanes = ceilDivide(shape.pixels, columns::pixelsPerThread(shape, device));
-    int64_t const maxSplits = columns::maxClusterBlocks(device);
+    int64_t const pixelLanes = ceilDivide(shape.pixels, pixelsPerThread(shape, device));
+    int64_t const maxSplits = maxClusterBlocks(device);
     int32_t const lanes = chooseResidentLanes(shape, device, pixelLanes);
     int64_t const neededThreads = nextPowerOfTwo(pixelLanes * lanes);
     int64_t splits = std::min(ceilDivide(neededThreads, kColumnClusterThreads), maxSplits);
@@ -156,51 +149,48 @@ constexpr ChannelsLastConfig chooseClusterColumns(ChannelsLastShape const& shape
     }
     int64_t const threads = std::clamp<int64_t>(neededThreads / splits, kMinColumnThreads, kColumnThreads);
     int64_t const numColumns = shape.numColumns(lanes);
-    return {splits > 1 ? ChannelsLastMethod::kCluster : ChannelsLastMethod::kBlock, static_cast<int32_t>(threads),
-        lanes, static_cast<int32_t>(splits), ceilDivide(shape.pixels, splits), numColumns,
+    return {splits > 1 ? Method::kCluster : Method::kBlock, static_cast<int32_t>(threads), lanes,
+        static_cast<int32_t>(splits), ceilDivide(shape.pixels, splits), numColumns,
         std::min(numColumns, kMaxColumnBlocks / splits)};
 }
 
 // All columns at once, on as many multiprocessors as there are.
-constexpr ChannelsLastConfig chooseGridColumns(ChannelsLastShape const& shape, DeviceLimits const& device)
+constexpr Config chooseGridColumns(Shape const& shape, DeviceLimits const& device)
 {
-    int32_t const lanes = columns::widest(shape, kGridColumnLanes);
+    int32_t const lanes = widestLanes(shape, kGridColumnLanes);
     int64_t const numColumns = shape.numColumns(lanes);
-    int64_t const maxSplits = std::max<int64_t>(columns::maxGridBlocks(device) / numColumns, 1);
-    int64_t const pixelsPerSplit = columns::alignedShare(shape.pixels, maxSplits);
+    int64_t const maxSplits = std::max<int64_t>(maxGridBlocks(device) / numColumns, 1);
+    int64_t const pixelsPerSplit = alignedShare(shape.pixels, maxSplits);
     int64_t const threads = nextPowerOfTwo(ceilDivide(pixelsPerSplit, kTilePixels) * lanes);
-    return {ChannelsLastMethod::kGrid,
-        static_cast<int32_t>(std::clamp<int64_t>(threads, kMinColumnThreads, kColumnThreads)), lanes,
+    return {Method::kGrid, static_cast<int32_t>(std::clamp<int64_t>(threads, kMinColumnThreads, kColumnThreads)), lanes,
         static_cast<int32_t>(ceilDivide(shape.pixels, pixelsPerSplit)), pixelsPerSplit, numColumns, numColumns};
 }
 
-constexpr ChannelsLastConfig streamColumns(
-    ChannelsLastShape const& shape, DeviceLimits const& device, int64_t columnsAtOnce)
+constexpr Config streamColumns(Shape const& shape, DeviceLimits const& device, int64_t columnsAtOnce)
 {
-    int32_t const lanes = columns::widest(shape, kMaxColumnLanes);
-    int64_t const pixelsPerSplit = columns::alignedShare(shape.pixels, columns::maxGridBlocks(device) / columnsAtOnce);
+    int32_t const lanes = widestLanes(shape, kMaxColumnLanes);
+    int64_t const pixelsPerSplit = alignedShare(shape.pixels, maxGridBlocks(device) / columnsAtOnce);
     int64_t const vectors = ceilDivide(pixelsPerSplit * lanes, kStreamedThreads); // of a thread
     auto const steps = static_cast<int32_t>(ceilDivide(vectors, kStepVectors));
-    return {ChannelsLastMethod::kStreamed, kStreamedThreads, lanes,
-        static_cast<int32_t>(ceilDivide(shape.pixels, pixelsPerSplit)), pixelsPerSplit, shape.numColumns(lanes),
-        columnsAtOnce, columns::numSlots(device), steps,
-        std::max(steps - (columns::numSlots(device) - kStepsAhead), 0)};
+    return {Method::kStreamed, kStreamedThreads, lanes, static_cast<int32_t>(ceilDivide(shape.pixels, pixelsPerSplit)),
+        pixelsPerSplit, shape.numColumns(lanes), columnsAtOnce, numSlots(device), steps,
+        std::max(steps - (numSlots(device) - kStepsAhead), 0)};
 }
 
 // One block for each multiprocessor. They work on as many columns at once as a thread has few steps of: not many more
 // than it has slots. [8, 64, 512, 512]: one at once, in 16 steps, took 261 us, two, in 32, 282. [4, 128, 256, 256]:
 // two, in 8 steps, took 74 us, four, in 16, 71, eight, in 32, 76.
-constexpr ChannelsLastConfig chooseStreamedColumns(ChannelsLastShape const& shape, DeviceLimits const& device)
+constexpr Config chooseStreamedColumns(Shape const& shape, DeviceLimits const& device)
 {
-    int32_t const lanes = columns::widest(shape, kMaxColumnLanes);
-    int64_t const fewSteps = columns::numSlots(device) * 5 / 4;
+    int32_t const lanes = widestLanes(shape, kMaxColumnLanes);
+    int64_t const fewSteps = numSlots(device) * 5 / 4;
     int64_t const minSplits = ceilDivide(shape.pixels * lanes, fewSteps * kStepVectors * kStreamedThreads);
     int64_t const numColumns = shape.numColumns(lanes);
-    int64_t const maxAtOnce = std::clamp<int64_t>(columns::maxGridBlocks(device) / minSplits, 1, numColumns);
+    int64_t const maxAtOnce = std::clamp<int64_t>(maxGridBlocks(device) / minSplits, 1, numColumns);
     return streamColumns(shape, device, ceilDivide(numColumns, ceilDivide(numColumns, maxAtOnce)));
 }
 
-constexpr bool fitsRegisters(ChannelsLastConfig const& config)
+constexpr bool fitsRegisters(Config const& config)
 {
     return config.pixelsPerSplit <= int64_t{config.threads} / config.lanes * kTilePixels;
 }
@@ -210,15 +200,15 @@ constexpr bool fitsRegisters(ChannelsLastConfig const& config)
 //   blocks of 512 threads took 8.2 us, a grid of 128 of 256 7.5;
 // - of many columns narrower than they could be, as each piece of 32 bytes is fetched alone. [16, 64, 128, 128] took
 //   43.8 us, streamed 36.2; [16, 32, 96, 96] 15.1, streamed 13.5.
-constexpr ChannelsLastConfig chooseChannelsLastConfig(ChannelsLastShape const& shape, DeviceLimits const& device)
+constexpr Config chooseConfig(Shape const& shape, DeviceLimits const& device)
 {
-    ChannelsLastConfig const cluster = chooseClusterColumns(shape, device);
-    ChannelsLastConfig const grid = chooseGridColumns(shape, device);
+    Config const cluster = chooseClusterColumns(shape, device);
+    Config const grid = chooseGridColumns(shape, device);
     bool const fitsGrid = fitsRegisters(grid); // of more columns than blocks, each would fit one
     bool const isIdle = fitsGrid && shape.pixels > kMaxBlockPixels && cluster.threads == kColumnThreads
         && cluster.blocks() * 2 < device.numProcessors;
-    bool const isNarrow = cluster.method == ChannelsLastMethod::kCluster && cluster.lanes == kMinColumnLanes
-        && columns::widest(shape, kMaxColumnLanes) > kMinColumnLanes && cluster.blocks() > device.numProcessors;
+    bool const isNarrow = cluster.method == Method::kCluster && cluster.lanes == kMinColumnLanes
+        && widestLanes(shape, kMaxColumnLanes) > kMinColumnLanes && cluster.blocks() > device.numProcessors;
     if (fitsRegisters(cluster) && !isIdle && !isNarrow)
     {
         return cluster;
@@ -228,10 +218,10 @@ constexpr ChannelsLastConfig chooseChannelsLastConfig(ChannelsLastShape const& s
 
 // Enough for every tensor of images of at most this many pixels, on any GPU: that of the largest shape of a profile
 // serves the smaller ones.
-constexpr int64_t channelsLastWorkspaceBytes(int64_t maxPixels)
+constexpr int64_t workspaceBytes(int64_t maxPixels)
 {
-    constexpr int64_t kColumnChannels = kMaxColumnLanes * 8;
+    constexpr int64_t kColumnChannels = kMaxColumnLanes * (kVectorBytes / 2); // of 2 bytes
     return maxPixels <= kMaxBlockPixels ? 0 : 2 * kMaxGridColumnBlocks * kColumnChannels * kTaggedNumbersBytes;
 }
 
-} // namespace trtconv
+} // namespace trtconv::channels_last

@@ -1,18 +1,18 @@
-// How the blocks of a cooperative grid that share a column find its lines: through device memory, with no barrier.
+// How the blocks of a cooperative grid that share a column find its affines: through device memory, with no barrier.
 //
-// Each block gives its totals to those that finish the channels, a warp a channel, which give the line to each block;
+// Each block gives its totals to those that finish the channels, a warp a channel, which give the affine to each block;
 // where few blocks share a column each finishes all channels. What is given are words of 8 bytes, half of each the
 // round that it belongs to: a word is written at once, so whoever sees the round sees the rest. No block gives totals
-// of a round before it has all lines of the last one, so no word is overwritten before it was taken. Few blocks have no
-// lines to wait for: one may give totals of a round while another still takes those of the last one, but not of the
-// next, so rounds take turns with two memories.
+// of a round before it has all affines of the last one, so no word is overwritten before it was taken. Few blocks have
+// no affines to wait for: one may give totals of a round while another still takes those of the last one, but not of
+// the next, so rounds take turns with two memories.
 #pragma once
 
 #include <cooperative_groups.h>
 
 #include "norm/channels_last/sums.cuh"
 
-namespace trtconv
+namespace trtconv::channels_last
 {
 
 // 8 bytes on their way from one block to another, in two words.
@@ -46,7 +46,7 @@ private:
     uint64_t mWords[2];
 };
 
-// Two of them: totals or a line.
+// Two of them: totals or an affine.
 struct TaggedNumbers
 {
     TaggedBits numbers[2];
@@ -70,14 +70,14 @@ class GridExchange
 {
 public:
     // `memory` is that of the grid.
-    __device__ GridExchange(ChannelsLastTensors<T> const& tensors, int32_t columnChannels, int32_t splits,
-        BlockPlace const& place, TaggedNumbers* memory)
+    __device__ GridExchange(Tensors<T> const& tensors, int32_t columnChannels, int32_t splits, BlockPlace const& place,
+        TaggedNumbers* memory)
         : mTensors(tensors)
         , mColumnChannels(columnChannels)
         , mSplits(splits)
         , mSplit(place.split)
         , mTotals(memory + 2 * place.column * splits * columnChannels)
-        , mLines(mTotals + splits * columnChannels)
+        , mAffines(mTotals + splits * columnChannels)
     {
     }
 
@@ -87,7 +87,7 @@ public:
         if (threadIdx.x < mColumnChannels)
         {
             mTotals[threadIdx.x * mSplits + mSplit].give(0, 0, 0);
-            mLines[threadIdx.x * mSplits + mSplit].give(0, 0, 0);
+            mAffines[threadIdx.x * mSplits + mSplit].give(0, 0, 0);
         }
         return cooperative_groups::this_grid().barrier_arrive();
     }
@@ -95,11 +95,12 @@ public:
     // The channel that the calling thread is the first to finish: of that it needs the facts.
     __device__ int32_t firstChannel() const
     {
-        return areFew() ? static_cast<int32_t>(threadIdx.x) : mSplit + static_cast<int32_t>(threadIdx.x / 32) * mSplits;
+        return areFew() ? static_cast<int32_t>(threadIdx.x)
+                        : mSplit + static_cast<int32_t>(threadIdx.x / kWarpSize) * mSplits;
     }
 
-    // Gives the totals of this block and returns, to the first threads, the lines of one channel each.
-    __device__ SliceMap finish(
+    // Gives the totals of this block and returns, to the first threads, the affines of one channel each.
+    __device__ Affine finish(
         ChannelTotals const& total, ChannelFacts const& facts, ColumnPart const& part, uint32_t round) const
     {
         bool const hasChannel = threadIdx.x < mColumnChannels;
@@ -110,10 +111,10 @@ public:
         }
         if (areFew())
         {
-            return hasChannel ? lineOf(takeTotals(threadIdx.x, 0, 1, round), facts, mTensors) : SliceMap{};
+            return hasChannel ? affineOf(takeTotals(threadIdx.x, 0, 1, round), facts, mTensors) : Affine{};
         }
         finishByWarps(facts, part, round);
-        return hasChannel ? takeLine(threadIdx.x, round) : SliceMap{};
+        return hasChannel ? takeAffine(threadIdx.x, round) : Affine{};
     }
 
 private:
@@ -124,32 +125,32 @@ private:
 
     __device__ TaggedNumbers* totalsAt(int32_t channel, int32_t split, uint32_t round) const
     {
-        TaggedNumbers* const totals = areFew() && round % 2 == 0 ? mLines : mTotals;
+        TaggedNumbers* const totals = areFew() && round % 2 == 0 ? mAffines : mTotals;
         return totals + channel * mSplits + split;
     }
 
-    __device__ TaggedNumbers* lineAt(int32_t channel, int32_t split) const
+    __device__ TaggedNumbers* affineAt(int32_t channel, int32_t split) const
     {
-        return mLines + split * mColumnChannels + channel;
+        return mAffines + split * mColumnChannels + channel;
     }
 
     __device__ void finishByWarps(ChannelFacts facts, ColumnPart const& part, uint32_t round) const
     {
-        int32_t const numWarps = static_cast<int32_t>(blockDim.x) / 32;
+        int32_t const numWarps = static_cast<int32_t>(blockDim.x) / kWarpSize;
         for (int32_t channel = firstChannel(); channel < mColumnChannels; channel += numWarps * mSplits)
         {
             if (channel != firstChannel())
             {
                 facts = ChannelFacts(mTensors, part, channel, mColumnChannels);
             }
-            ChannelTotals total = takeTotals(channel, static_cast<int32_t>(threadIdx.x % 32), 32, round);
+            ChannelTotals total = takeTotals(channel, static_cast<int32_t>(threadIdx.x % kWarpSize), kWarpSize, round);
             __syncwarp();
             TRTCONV_UNROLL
-            for (int32_t distance = 16; distance > 0; distance /= 2)
+            for (int32_t distance = kWarpSize / 2; distance > 0; distance /= 2)
             {
                 total.add(fromLane(total, distance));
             }
-            giveLine(lineOf(total, facts, mTensors), channel, round);
+            giveAffine(affineOf(total, facts, mTensors), channel, round);
         }
     }
 
@@ -182,33 +183,33 @@ private:
         return total;
     }
 
-    // Gives a line to all blocks of the column; all lanes of the calling warp have it.
-    __device__ void giveLine(SliceMap const& line, int32_t channel, uint32_t round) const
+    // Gives an affine to all blocks of the column; all lanes of the calling warp have it.
+    __device__ void giveAffine(Affine const& affine, int32_t channel, uint32_t round) const
     {
-        uint64_t const factor = __float_as_uint(line.factor);
-        for (auto split = static_cast<int32_t>(threadIdx.x % 32); split < mSplits; split += 32)
+        uint64_t const factor = __float_as_uint(affine.factor);
+        for (auto split = static_cast<int32_t>(threadIdx.x % kWarpSize); split < mSplits; split += kWarpSize)
         {
-            lineAt(channel, split)
-                ->give(factor << 32 | __float_as_uint(line.mean), __float_as_uint(line.offset), round);
+            affineAt(channel, split)
+                ->give(factor << 32 | __float_as_uint(affine.mean), __float_as_uint(affine.offset), round);
         }
     }
 
-    __device__ SliceMap takeLine(int32_t channel, uint32_t round) const
+    __device__ Affine takeAffine(int32_t channel, uint32_t round) const
     {
         uint64_t taken[2];
-        while (!lineAt(channel, mSplit)->take(taken, round))
+        while (!affineAt(channel, mSplit)->take(taken, round))
         {
         }
         return {__uint_as_float(static_cast<uint32_t>(taken[0])),
             __uint_as_float(static_cast<uint32_t>(taken[0] >> 32)), __uint_as_float(static_cast<uint32_t>(taken[1]))};
     }
 
-    ChannelsLastTensors<T> const& mTensors;
+    Tensors<T> const& mTensors;
     int32_t mColumnChannels;
     int32_t mSplits;
     int32_t mSplit;
     TaggedNumbers* mTotals; // of each channel, those of each block
-    TaggedNumbers* mLines; // for each block, that of each channel; or totals of every other round
+    TaggedNumbers* mAffines; // for each block, that of each channel; or totals of every other round
 };
 
-} // namespace trtconv
+} // namespace trtconv::channels_last

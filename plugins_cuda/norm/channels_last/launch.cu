@@ -4,18 +4,18 @@
 #include "norm/channels_last/resident.cuh"
 #include "norm/channels_last/streamed.cuh"
 
-namespace trtconv
+namespace trtconv::channels_last
 {
 
 namespace
 {
 
 template <typename T>
-class ChannelsLastLauncher
+class Launcher
 {
 public:
-    ChannelsLastLauncher(ChannelsLastTensors<T> const& tensors, ChannelsLastConfig const& config,
-        DeviceLimits const& device, void* workspace, cudaStream_t stream)
+    Launcher(Tensors<T> const& tensors, Config const& config, DeviceLimits const& device, void* workspace,
+        cudaStream_t stream)
         : mTensors(tensors)
         , mConfig(config)
         , mDevice(device)
@@ -28,18 +28,18 @@ public:
     {
         switch (mConfig.method)
         {
-        case ChannelsLastMethod::kBlock: return launchResident<ChannelsLastMethod::kBlock>();
-        case ChannelsLastMethod::kCluster: return launchResident<ChannelsLastMethod::kCluster>();
-        case ChannelsLastMethod::kGrid: return launchResident<ChannelsLastMethod::kGrid>();
-        case ChannelsLastMethod::kStreamed: return run(normaliseStreamedColumns<T>, mConfig, mWorkspace);
+        case Method::kBlock: return launchResident<Method::kBlock>();
+        case Method::kCluster: return launchResident<Method::kCluster>();
+        case Method::kGrid: return launchResident<Method::kGrid>();
+        case Method::kStreamed: return run(normaliseStreamedColumns<T>, mConfig, mWorkspace);
         }
     }
 
 private:
-    template <ChannelsLastMethod Method>
+    template <Method Method>
     void launchResident() const
     {
-        ChannelsLastConfig config = mConfig;
+        Config config = mConfig;
         for (int64_t firstColumn = 0; firstColumn < config.columns; firstColumn += config.columnsAtOnce)
         {
             config.columnsAtOnce = std::min(config.columnsAtOnce, config.columns - firstColumn);
@@ -48,7 +48,7 @@ private:
     }
 
     template <typename Kernel, typename... Arguments>
-    void run(Kernel* kernel, ChannelsLastConfig const& config, Arguments const&... arguments) const
+    void run(Kernel* kernel, Config const& config, Arguments const&... arguments) const
     {
         KernelLaunch launch(mDevice, config.blocks(), config.threads, mStream);
         launch.useSharedBytes(config.slots * kStepBytes);
@@ -63,8 +63,8 @@ private:
         launch.run("launch of InstanceNorm, channels-last", kernel, mTensors, config, arguments...);
     }
 
-    ChannelsLastTensors<T> mTensors;
-    ChannelsLastConfig mConfig;
+    Tensors<T> mTensors;
+    Config mConfig;
     DeviceLimits mDevice;
     TaggedNumbers* mWorkspace;
     cudaStream_t mStream;
@@ -76,8 +76,8 @@ void prepareInstanceNormChannelsLast(DeviceLimits const& device)
 {
     auto const allowShared = [&](auto* kernel)
     {
-        checkCuda(cudaFuncSetAttribute(
-                      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, columns::numSlots(device) * kStepBytes),
+        checkCuda(
+            cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, numSlots(device) * kStepBytes),
             "cudaFuncSetAttribute");
     };
     allowShared(normaliseStreamedColumns<float>);
@@ -97,15 +97,14 @@ void launchInstanceNormChannelsLast(
         {
             using T = typename decltype(tag)::Type;
             int64_t const vectorsPerPixel = ceilDivide(arguments.channels, kVectorChannels<T>);
-            ChannelsLastTensors<T> const tensors{static_cast<ChannelVector<T> const*>(arguments.input),
+            Tensors<T> const tensors{static_cast<ChannelVector<T> const*>(arguments.input),
                 static_cast<T const*>(arguments.scale), static_cast<T const*>(arguments.bias),
                 static_cast<ChannelVector<T>*>(arguments.output), arguments.channels, arguments.sliceSize,
                 vectorsPerPixel, 1.0 / static_cast<double>(arguments.sliceSize), arguments.epsilon};
-            ChannelsLastShape const shape{
-                arguments.numSlices / arguments.channels, arguments.sliceSize, vectorsPerPixel};
-            ChannelsLastConfig const config = chooseChannelsLastConfig(shape, device);
-            ChannelsLastLauncher<T>(tensors, config, device, arguments.workspace, stream).launch();
+            Shape const shape{arguments.numSlices / arguments.channels, arguments.sliceSize, vectorsPerPixel};
+            Config const config = chooseConfig(shape, device);
+            Launcher<T>(tensors, config, device, arguments.workspace, stream).launch();
         });
 }
 
-} // namespace trtconv
+} // namespace trtconv::channels_last

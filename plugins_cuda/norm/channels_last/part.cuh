@@ -5,14 +5,14 @@
 #include <type_traits>
 
 #include "common/element_type.cuh"
-#include "norm/channel_sums.h"
 #include "norm/channels_last/choice.h"
+#include "norm/statistics.h"
 
-namespace trtconv
+namespace trtconv::channels_last
 {
 
 template <typename T>
-constexpr int kVectorChannels = 16 / sizeof(T);
+constexpr int kVectorChannels = kVectorBytes / sizeof(T);
 
 template <typename T>
 using ChannelVector = Vector<T, kVectorChannels<T>>;
@@ -25,7 +25,7 @@ constexpr int kMaxColumnChannels = kMaxColumnLanes * kVectorChannels<__half>;
 
 // The tensors of one launch, typed.
 template <typename T>
-struct ChannelsLastTensors
+struct Tensors
 {
     ChannelVector<T> const* __restrict__ input;
     T const* __restrict__ scale;
@@ -53,7 +53,7 @@ struct BlockPlace
     int32_t column;
     int32_t split;
 
-    __device__ explicit BlockPlace(ChannelsLastConfig const& config)
+    __device__ explicit BlockPlace(Config const& config)
         : column(static_cast<int32_t>(blockIdx.x / static_cast<uint32_t>(config.splits)))
         , split(static_cast<int32_t>(blockIdx.x) - column * config.splits)
     {
@@ -73,8 +73,7 @@ struct ColumnPart
     int32_t pixelsLeft; // from this thread's first on: it has a vector for each `rows` of them
 
     template <typename T>
-    __device__ ColumnPart(
-        ChannelsLastTensors<T> const& tensors, ChannelsLastConfig const& config, int64_t anyColumn, int32_t split)
+    __device__ ColumnPart(Tensors<T> const& tensors, Config const& config, int64_t anyColumn, int32_t split)
     {
         bool const exists = anyColumn < config.columns;
         int64_t const column = exists ? anyColumn : 0;
@@ -146,14 +145,14 @@ __device__ void addVectorsLeft(VectorSums<T>& sums, int32_t rows, int32_t pixels
 
 // How a thread writes its vectors.
 template <typename T>
-struct VectorMap
+struct ChannelAffines
 {
-    struct alignas(16) Lines // read as whole vectors
+    struct alignas(16) Affines // read as whole vectors
     {
-        SliceMap ofChannel[kVectorChannels<T>];
+        Affine ofChannel[kVectorChannels<T>];
     };
 
-    Lines lines;
+    Affines affines;
     uint4 mask; // of the channels; what lies behind them becomes zero
 
     __device__ void store(uint4 words, ChannelVector<T>* target) const
@@ -162,7 +161,7 @@ struct VectorMap
         TRTCONV_UNROLL
         for (int i = 0; i < kVectorChannels<T>; ++i)
         {
-            vector.elements[i] = fromFloat<T>(lines.ofChannel[i](toFloat(vector.elements[i])));
+            vector.elements[i] = fromFloat<T>(affines.ofChannel[i](toFloat(vector.elements[i])));
         }
         auto const& mapped = reinterpret_cast<uint4 const&>(vector);
         __stcs(reinterpret_cast<uint4*>(target),
@@ -170,31 +169,24 @@ struct VectorMap
     }
 };
 
-// Returns a word whose bits below `numBits` are set.
-__device__ inline uint32_t lowBits(int64_t numBits)
+struct ColumnAffines
 {
-    return numBits >= 32 ? 0xffffffffU : numBits <= 0 ? 0U : (1U << numBits) - 1U;
-}
-
-struct ColumnLines
-{
-    alignas(16) SliceMap ofChannel[kMaxColumnChannels];
+    alignas(16) Affine ofChannel[kMaxColumnChannels];
 };
 
-// Gives all threads the lines of their vectors; the first threads have one each.
+// Gives all threads the affines of their vectors; the first threads have one each.
 template <typename T>
-__device__ VectorMap<T> shareLines(SliceMap const& line, ColumnLines& shared, ChannelsLastTensors<T> const& tensors,
+__device__ ChannelAffines<T> shareAffines(Affine const& affine, ColumnAffines& shared, Tensors<T> const& tensors,
     ColumnPart const& part, int32_t columnChannels)
 {
     if (threadIdx.x < columnChannels)
     {
-        shared.ofChannel[threadIdx.x] = line;
+        shared.ofChannel[threadIdx.x] = affine;
     }
     __syncthreads();
-    auto const* const vectors = reinterpret_cast<typename VectorMap<T>::Lines const*>(shared.ofChannel);
+    auto const* const vectors = reinterpret_cast<typename ChannelAffines<T>::Affines const*>(shared.ofChannel);
     int64_t const numBits = (tensors.channels - part.vector * kVectorChannels<T>)*int64_t{sizeof(T) * 8};
-    return {vectors[part.vector - part.columnBegin],
-        make_uint4(lowBits(numBits), lowBits(numBits - 32), lowBits(numBits - 64), lowBits(numBits - 96))};
+    return {vectors[part.vector - part.columnBegin], tailMask(numBits)};
 }
 
 // A thread's vectors, in registers.
@@ -219,14 +211,15 @@ public:
         addVectorsLeft<T, kTilePixels>(sums, part.rows, part.pixelsLeft, [&](int k) { return mVectors[k]; });
     }
 
-    __device__ void store(VectorMap<T> const& map, ColumnPart const& part, ChannelVector<T>* __restrict__ tensor) const
+    __device__ void store(
+        ChannelAffines<T> const& affines, ColumnPart const& part, ChannelVector<T>* __restrict__ tensor) const
     {
         TRTCONV_UNROLL
         for (int k = 0; k < kTilePixels; ++k)
         {
             if (k * part.rows < part.pixelsLeft)
             {
-                map.store(mVectors[k], tensor + part.first + k * part.stride);
+                affines.store(mVectors[k], tensor + part.first + k * part.stride);
             }
         }
     }
@@ -235,4 +228,4 @@ private:
     uint4 mVectors[kTilePixels];
 };
 
-} // namespace trtconv
+} // namespace trtconv::channels_last

@@ -5,18 +5,18 @@
 
 #include "norm/channels_last/exchange.cuh"
 
-namespace trtconv
+namespace trtconv::channels_last
 {
 
-template <typename T, ChannelsLastMethod Method>
+template <typename T, Method Method>
 __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
-    __grid_constant__ ChannelsLastTensors<T> const tensors, __grid_constant__ ChannelsLastConfig const config,
-    int64_t firstColumn, TaggedNumbers* memory)
+    __grid_constant__ Tensors<T> const tensors, __grid_constant__ Config const config, int64_t firstColumn,
+    TaggedNumbers* memory)
 {
-    constexpr bool kIsCluster = Method == ChannelsLastMethod::kCluster;
-    constexpr bool kIsGrid = Method == ChannelsLastMethod::kGrid;
-    __shared__ WarpTotals<kColumnThreads / 32> warpTotals;
-    __shared__ ColumnLines columnLines;
+    constexpr bool kIsCluster = Method == Method::kCluster;
+    constexpr bool kIsGrid = Method == Method::kGrid;
+    __shared__ WarpTotals<kColumnThreads / kWarpSize> warpTotals;
+    __shared__ ColumnAffines columnAffines;
     __shared__ ClusterExchange clusterExchange;
     BlockPlace const place(config);
     int32_t const columnChannels = config.lanes * kVectorChannels<T>;
@@ -41,11 +41,11 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
     tile.addTo(sums, part);
     flush<T>(sums);
     ChannelTotals total = sumOverBlock<T>(sums, config.lanes, warpTotals);
-    SliceMap line;
+    Affine affine;
     if constexpr (kIsGrid)
     {
         cooperative_groups::this_grid().barrier_wait(std::move(cleared));
-        line = gridExchange.finish(total, facts, part, 1);
+        affine = gridExchange.finish(total, facts, part, 1);
     }
     else
     {
@@ -53,9 +53,9 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
         {
             total = clusterExchange.sum(total, place.split, config.splits, columnChannels);
         }
-        line = lineOf(total, facts, tensors);
+        affine = affineOf(total, facts, tensors);
     }
-    tile.store(shareLines(line, columnLines, tensors, part, columnChannels), part, tensors.output);
+    tile.store(shareAffines(affine, columnAffines, tensors, part, columnChannels), part, tensors.output);
 }
 
-} // namespace trtconv
+} // namespace trtconv::channels_last

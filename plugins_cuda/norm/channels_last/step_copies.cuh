@@ -5,7 +5,7 @@
 #include "common/hopper.cuh"
 #include "norm/channels_last/choice.h"
 
-namespace trtconv
+namespace trtconv::channels_last
 {
 
 // Copies 16 bytes: beside the threads where the GPU can.
@@ -70,4 +70,4 @@ struct CachePolicies
     }
 };
 
-} // namespace trtconv
+} // namespace trtconv::channels_last

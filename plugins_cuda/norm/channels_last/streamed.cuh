@@ -1,7 +1,7 @@
 // Columns that do not fit registers: a cooperative grid takes some at once and streams them through shared memory.
 //
 // A thread's vectors lie in steps of a few. It asks for them ahead, adds them up as they come, and at the end of a
-// column still has the last of them in its slots of shared memory. It stores those when it has the column's lines,
+// column still has the last of them in its slots of shared memory. It stores those when it has the column's affines,
 // while the first ones come a second time, the last of these first, as the cache may still hold them. After them come
 // the steps of the next column, which it adds up in turn with the last ones that it stores. So slots are filled and
 // freed in the same order, and no thread ever waits for another within a column.
@@ -12,7 +12,7 @@
 #include "norm/channels_last/exchange.cuh"
 #include "norm/channels_last/step_copies.cuh"
 
-namespace trtconv
+namespace trtconv::channels_last
 {
 
 // Which of a thread's slots is next.
@@ -63,7 +63,7 @@ public:
         move(firstStep);
     }
 
-    __device__ void next(ChannelsLastConfig const& config)
+    __device__ void next(Config const& config)
     {
         bool const isOn = !mIsBack && mStep + 1 < config.steps;
         int32_t const turnedBack = mIsBack ? mStep - 1 : config.repeats - 1;
@@ -106,8 +106,7 @@ template <typename T>
 class StepLoader
 {
 public:
-    __device__ StepLoader(ChannelsLastTensors<T> const& tensors, ChannelsLastConfig const& config, SlotCursor slots,
-        BlockPlace const& place)
+    __device__ StepLoader(Tensors<T> const& tensors, Config const& config, SlotCursor slots, BlockPlace const& place)
         : mTensors(tensors)
         , mConfig(config)
         , mSlots(slots)
@@ -137,8 +136,8 @@ public:
     }
 
 private:
-    ChannelsLastTensors<T> const& mTensors;
-    ChannelsLastConfig const& mConfig;
+    Tensors<T> const& mTensors;
+    Config const& mConfig;
     SlotCursor mSlots;
     CachePolicies mPolicies;
     int64_t mColumn;
@@ -152,8 +151,7 @@ template <typename T>
 class ColumnStream
 {
 public:
-    __device__ ColumnStream(
-        ChannelsLastTensors<T> const& tensors, ChannelsLastConfig const& config, BlockPlace const& place, uint4* slots)
+    __device__ ColumnStream(Tensors<T> const& tensors, Config const& config, BlockPlace const& place, uint4* slots)
         : mTensors(tensors)
         , mConfig(config)
         , mToAdd(slots, config.slots)
@@ -172,7 +170,8 @@ public:
     }
 
     // Stores the column before, if `stores`, and adds up the vectors of `part`, if `adds`.
-    __device__ void pass(bool stores, VectorMap<T> const& map, bool adds, ColumnPart const& part, VectorSums<T>& sums)
+    __device__ void pass(
+        bool stores, ChannelAffines<T> const& affines, bool adds, ColumnPart const& part, VectorSums<T>& sums)
     {
         int32_t numFreed = 0; // slots that are free, but not the next to be used
         int32_t const numTurns = mConfig.steps + (adds ? mConfig.repeats : 0);
@@ -181,7 +180,7 @@ public:
             bool const storesNow = stores && turn < mConfig.steps;
             if (storesNow)
             {
-                storeStep(map);
+                storeStep(affines);
                 mLoader.next();
             }
             int32_t const step = turn - mConfig.repeats;
@@ -217,16 +216,17 @@ private:
         addVectorsLeft<T, kStepVectors>(sums, rows, pixelsLeft, [&](int k) { return slot[k * kStreamedThreads]; });
     }
 
-    __device__ void storeStep(VectorMap<T> const& map)
+    __device__ void storeStep(ChannelAffines<T> const& affines)
     {
         waitForCopies(mToStore.numTakenAfter(mLoader.slots()));
         uint4 const* const slot = mToStore.next();
-        mStored.forEachVector([&](int k, ChannelVector<T>* target) { map.store(slot[k * kStreamedThreads], target); });
+        mStored.forEachVector(
+            [&](int k, ChannelVector<T>* target) { affines.store(slot[k * kStreamedThreads], target); });
         mStored.next(mConfig);
     }
 
-    ChannelsLastTensors<T> const& mTensors;
-    ChannelsLastConfig const& mConfig;
+    Tensors<T> const& mTensors;
+    Config const& mConfig;
     SlotCursor mToAdd;
     SlotCursor mToStore;
     StepLoader<T> mLoader;
@@ -235,13 +235,12 @@ private:
 
 template <typename T>
 __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedColumns(
-    __grid_constant__ ChannelsLastTensors<T> const tensors, __grid_constant__ ChannelsLastConfig const config,
-    TaggedNumbers* memory)
+    __grid_constant__ Tensors<T> const tensors, __grid_constant__ Config const config, TaggedNumbers* memory)
 {
     extern __shared__ uint4 slots[];
-    __shared__ WarpTotals<kStreamedThreads / 32> warpTotals;
-    __shared__ ColumnLines columnLines;
-    static_assert(sizeof(warpTotals) + sizeof(columnLines) <= kStreamedStaticBytes);
+    __shared__ WarpTotals<kStreamedThreads / kWarpSize> warpTotals;
+    __shared__ ColumnAffines columnAffines;
+    static_assert(sizeof(warpTotals) + sizeof(columnAffines) <= kStreamedStaticBytes);
     BlockPlace const place(config);
     int32_t const columnChannels = config.lanes * kVectorChannels<T>;
     GridExchange<T> const exchange(tensors, columnChannels, config.splits, place, memory);
@@ -250,7 +249,7 @@ __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedColumns(
     auto cleared = exchange.begin();
     stream.fillSlots();
 
-    VectorMap<T> map{};
+    ChannelAffines<T> affines{};
     int64_t column = place.column;
     for (uint32_t round = 0;; ++round, column += config.columnsAtOnce)
     {
@@ -258,7 +257,7 @@ __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedColumns(
         ColumnPart const part(tensors, config, column, place.split);
         VectorSums<T> sums;
         beginSums(sums, tensors, part);
-        stream.pass(round > 0, map, adds, part, sums);
+        stream.pass(round > 0, affines, adds, part, sums);
         if (!adds)
         {
             break;
@@ -271,9 +270,9 @@ __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedColumns(
         {
             cooperative_groups::this_grid().barrier_wait(std::move(cleared));
         }
-        SliceMap const line = exchange.finish(total, facts, part, round + 1);
-        map = shareLines(line, columnLines, tensors, part, columnChannels);
+        Affine const affine = exchange.finish(total, facts, part, round + 1);
+        affines = shareAffines(affine, columnAffines, tensors, part, columnChannels);
     }
 }
 
-} // namespace trtconv
+} // namespace trtconv::channels_last

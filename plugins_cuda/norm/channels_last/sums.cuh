@@ -5,7 +5,7 @@
 #include "common/kernel_launch.cuh"
 #include "norm/channels_last/part.cuh"
 
-namespace trtconv
+namespace trtconv::channels_last
 {
 
 template <typename T>
@@ -20,15 +20,14 @@ __device__ void flush(VectorSums<T>& sums)
 
 // Returns where the samples of an image's pixels are.
 template <typename T>
-__device__ ChannelVector<T> const* samplesOf(
-    ChannelsLastTensors<T> const& tensors, ColumnPart const& part, int32_t sample)
+__device__ ChannelVector<T> const* samplesOf(Tensors<T> const& tensors, ColumnPart const& part, int32_t sample)
 {
     return tensors.input + part.imageBegin + sampleIndex(sample, tensors.pixels) * tensors.vectorsPerPixel;
 }
 
 // Begins the sums of this thread's channels.
 template <typename T>
-__device__ void beginSums(VectorSums<T>& sums, ChannelsLastTensors<T> const& tensors, ColumnPart const& part)
+__device__ void beginSums(VectorSums<T>& sums, Tensors<T> const& tensors, ColumnPart const& part)
 {
     ChannelVector<T> samples[kNumSamples]{};
     TRTCONV_UNROLL
@@ -51,15 +50,15 @@ __device__ void beginSums(VectorSums<T>& sums, ChannelsLastTensors<T> const& ten
 // What a thread needs to know of a channel of its column to finish it; to be loaded early.
 struct ChannelFacts
 {
-    float center;
+    float shift;
     float scale;
     float bias;
     bool isChannel; // there may be less in the last vector, and less vectors in the last column
 
     template <typename T>
     __device__ ChannelFacts(
-        ChannelsLastTensors<T> const& tensors, ColumnPart const& part, int32_t channelOfColumn, int32_t columnChannels)
-        : center(0.0F)
+        Tensors<T> const& tensors, ColumnPart const& part, int32_t channelOfColumn, int32_t columnChannels)
+        : shift(0.0F)
         , scale(0.0F)
         , bias(0.0F)
     {
@@ -73,7 +72,7 @@ struct ChannelFacts
             {
                 values[sample] = toFloat(reinterpret_cast<T const*>(samplesOf(tensors, part, sample))[channel]);
             }
-            center = median(values);
+            shift = median(values);
             scale = toFloat(tensors.scale[channel]);
             bias = toFloat(tensors.bias[channel]);
         }
@@ -81,18 +80,16 @@ struct ChannelFacts
 };
 
 template <typename T>
-__device__ SliceMap lineOf(
-    ChannelTotals const& totals, ChannelFacts const& facts, ChannelsLastTensors<T> const& tensors)
+__device__ Affine affineOf(ChannelTotals const& totals, ChannelFacts const& facts, Tensors<T> const& tensors)
 {
     return facts.isChannel ? finishChannel(totals, static_cast<double>(tensors.pixels), tensors.inversePixels,
-                                 facts.center, tensors.epsilon, facts.scale, facts.bias)
-                           : SliceMap{};
+                                 facts.shift, tensors.epsilon, facts.scale, facts.bias)
+                           : Affine{};
 }
 
 __device__ inline ChannelTotals fromLane(ChannelTotals const& totals, int32_t distance)
 {
-    return {
-        __shfl_xor_sync(0xffffffffU, totals.values, distance), __shfl_xor_sync(0xffffffffU, totals.squares, distance)};
+    return {__shfl_xor_sync(kAllLanes, totals.values, distance), __shfl_xor_sync(kAllLanes, totals.squares, distance)};
 }
 
 // Adds up the totals of the lanes of a warp that own the same vector, and writes them, channel by channel. At each step
@@ -100,14 +97,14 @@ __device__ inline ChannelTotals fromLane(ChannelTotals const& totals, int32_t di
 template <int Size>
 __device__ void writeSumsOfWarp(ChannelTotals (&totals)[Size], int32_t lanes, ChannelTotals* result)
 {
-    int32_t const lane = threadIdx.x % 32;
+    int32_t const lane = threadIdx.x % kWarpSize;
     int32_t channel = lane % lanes * Size;
     int32_t numHeld = Size;
     bool isFirst = true; // of the lanes that end with the same
     TRTCONV_UNROLL
     for (int step = 0; step < 5; ++step)
     {
-        int32_t const distance = 16 >> step;
+        int32_t const distance = kWarpSize / 2 >> step;
         constexpr int kNone = 0;
         int const half = Size >> (step + 1); // a constant, as the loop is written out
         if (distance >= lanes)
@@ -155,13 +152,13 @@ __device__ ChannelTotals sumOverBlock(VectorSums<T> const& sums, int32_t lanes, 
     {
         totals[i] = sums[i].totals();
     }
-    writeSumsOfWarp(totals, lanes, shared[threadIdx.x / 32]);
+    writeSumsOfWarp(totals, lanes, shared[threadIdx.x / kWarpSize]);
     __syncthreads();
     ChannelTotals total;
     if (threadIdx.x < lanes * kVectorChannels<T>)
     {
 #pragma unroll 4
-        for (int32_t warp = 0; warp < blockDim.x / 32; ++warp)
+        for (int32_t warp = 0; warp < blockDim.x / kWarpSize; ++warp)
         {
             total.add(shared[warp][threadIdx.x]);
         }
@@ -215,4 +212,4 @@ private:
     ChannelTotals mTotals[kMaxClusterBlocks][kMaxColumnChannels];
 };
 
-} // namespace trtconv
+} // namespace trtconv::channels_last

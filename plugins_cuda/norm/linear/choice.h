@@ -6,13 +6,12 @@
 
 #include "common/device_limits.h"
 #include "common/integer_maths.h"
+#include "common/lanes.h"
 #include "norm/linear/span.h"
 
-namespace trtconv
+namespace trtconv::linear
 {
 
-constexpr int32_t kWarpSize = 32;
-constexpr int32_t kVectorBytes = 16;
 constexpr int32_t kMaxTileSize = 32; // elements a thread holds in registers
 constexpr int32_t kMaxTileVectors = 8;
 constexpr int32_t kMaxResidentThreads = 1024; // of a block
@@ -39,21 +38,21 @@ constexpr int64_t kMaxGridBlocks = 1 << 20; // more work than that is looped ove
 constexpr int64_t kPartialBytes = 16; // sizeof(SliceSums)
 
 constexpr int32_t kSumThreads = 512; // of a streamed launch's block: sum up,
-constexpr int32_t kMapThreads = 256; // map,
-constexpr int32_t kStreamThreads = kSumThreads + kMapThreads + 2 * kWarpSize; // load and exchange
+constexpr int32_t kStoreThreads = 256; // store,
+constexpr int32_t kStreamedThreads = kSumThreads + kStoreThreads + 2 * kWarpSize; // load and exchange
 constexpr int32_t kSumTileSize = 32; // elements that a thread sums up at once
 constexpr int32_t kStageVectors = kSumThreads * 2; // that arrive together: 16 KiB
 constexpr int32_t kStageBytes = kStageVectors * kVectorBytes;
 constexpr int32_t kMaxStages = 16;
-constexpr int32_t kStreamStaticBytes = 2048; // shared memory beside the stages
-constexpr int32_t kMaxStreamBlocks = 512; // bounds the workspace; no GPU has so many multiprocessors
+constexpr int32_t kStreamedStaticBytes = 2048; // shared memory beside the stages
+constexpr int32_t kMaxStreamedBlocks = 512; // bounds the workspace; no GPU has so many multiprocessors
 
 // That the ring of a streamed launch has; none where there are no bulk copies.
 constexpr int32_t maxStages(DeviceLimits const& device)
 {
     return device.majorVersion < kHopperMajorVersion
         ? 0
-        : std::clamp((device.sharedBytesPerBlock - kStreamStaticBytes) / kStageBytes, 0, kMaxStages);
+        : std::clamp((device.sharedBytesPerBlock - kStreamedStaticBytes) / kStageBytes, 0, kMaxStages);
 }
 
 struct SliceShape
@@ -72,7 +71,7 @@ struct SliceShape
     }
 };
 
-enum class InstanceNormMethod : int32_t
+enum class Method : int32_t
 {
     kResident, // slices in registers, each in part of a warp or in a block
     kClustered, // slices in shared memory or registers, each in a cluster of blocks, all at once
@@ -80,9 +79,9 @@ enum class InstanceNormMethod : int32_t
     kSplit, // two kernels, each of which reads the tensor
 };
 
-struct InstanceNormConfig
+struct Config
 {
-    InstanceNormMethod method;
+    Method method;
     int32_t threads; // of a block
     int32_t lanesPerSlice; // resident: threads that share a slice, a power of two
     int32_t vectorsPerLane; // resident: of each of them, a power of two; clustered: in registers, or 0 in shared memory
@@ -115,7 +114,7 @@ constexpr bool fitsOneBlock(int64_t numVectors, int32_t vectorSize)
 }
 
 // Full tiles keep most loads in flight per thread; a small tensor is spread over more threads until the GPU is busy.
-constexpr InstanceNormConfig chooseResident(SliceShape const& shape, DeviceLimits const& device)
+constexpr Config chooseResident(SliceShape const& shape, DeviceLimits const& device)
 {
     // H100, [1,256,64,64] fp32 by lanes: 128 4.2 us, 256 4.0 to 4.3, 512 4.3, 1024 5.3; [64,256,8,8]: 4 3.7 us, 16 4.6.
     int64_t const busyThreads = int64_t{device.numProcessors} * 256;
@@ -129,8 +128,8 @@ constexpr InstanceNormConfig chooseResident(SliceShape const& shape, DeviceLimit
     lanes = std::max<int64_t>(lanes, shape.minLanes());
     int64_t const threads = lanes <= kWarpSize ? kSmallBlockThreads : lanes;
     int64_t const blocks = ceilDivide(shape.numSlices * lanes, threads);
-    return {InstanceNormMethod::kResident, static_cast<int32_t>(threads), static_cast<int32_t>(lanes), vectorsPerLane,
-        1, 0, std::min(blocks, kMaxGridBlocks)};
+    return {Method::kResident, static_cast<int32_t>(threads), static_cast<int32_t>(lanes), vectorsPerLane, 1, 0,
+        std::min(blocks, kMaxGridBlocks)};
 }
 
 // Of each of so many blocks: whole warps.
@@ -162,13 +161,13 @@ constexpr int32_t clusterTiles(SliceShape const& shape)
     return areFull && tiles <= kMaxClusterTiles ? static_cast<int32_t>(tiles) : 0;
 }
 
-constexpr InstanceNormConfig chooseClustered(SliceShape const& shape)
+constexpr Config chooseClustered(SliceShape const& shape)
 {
-    return {InstanceNormMethod::kClustered, kClusterThreads, 0, clusterTiles(shape) * tileVectors(shape.vectorSize),
-        kClusterBlocks, vectorsOfBlock(shape, kClusterBlocks), shape.numSlices * kClusterBlocks};
+    return {Method::kClustered, kClusterThreads, 0, clusterTiles(shape) * tileVectors(shape.vectorSize), kClusterBlocks,
+        vectorsOfBlock(shape, kClusterBlocks), shape.numSlices * kClusterBlocks};
 }
 
-constexpr InstanceNormConfig chooseSplit(SliceShape const& shape, int32_t numProcessors)
+constexpr Config chooseSplit(SliceShape const& shape, int32_t numProcessors)
 {
     int64_t const wantedBlocks = std::min(numProcessors * kSplitBlocksPerProcessor, kMaxSplitBlocks);
     int64_t const vectorsPerRound = int64_t{kSplitThreads} * splitTileVectors(shape.vectorSize);
@@ -177,12 +176,12 @@ constexpr InstanceNormConfig chooseSplit(SliceShape const& shape, int32_t numPro
     int64_t const vectorsPerBlock = vectorsOfBlock(shape, wantedSplits);
     int64_t const splits = ceilDivide(shape.numVectors(), vectorsPerBlock);
     int64_t const blocks = std::min(shape.numSlices * splits, kMaxGridBlocks);
-    return {InstanceNormMethod::kSplit, kSplitThreads, 0, 0, static_cast<int32_t>(splits), vectorsPerBlock, blocks};
+    return {Method::kSplit, kSplitThreads, 0, 0, static_cast<int32_t>(splits), vectorsPerBlock, blocks};
 }
 
-constexpr InstanceNormConfig makeStreamed(SliceShape const& shape, int64_t blocksPerSlice, int64_t numGroups)
+constexpr Config makeStreamed(SliceShape const& shape, int64_t blocksPerSlice, int64_t numGroups)
 {
-    return {InstanceNormMethod::kStreamed, kStreamThreads, 0, 0, static_cast<int32_t>(blocksPerSlice),
+    return {Method::kStreamed, kStreamedThreads, 0, 0, static_cast<int32_t>(blocksPerSlice),
         vectorsOfBlock(shape, blocksPerSlice), blocksPerSlice * std::min(numGroups, shape.numSlices)};
 }
 
@@ -195,9 +194,9 @@ constexpr int64_t streamedWork(int64_t blocksPerSlice, int64_t vectorsPerBlock, 
     return vectorsPerBlock + 100 + 14 * blocksPerSlice + crowding * 3 / 5;
 }
 
-constexpr InstanceNormConfig chooseStreamed(SliceShape const& shape, DeviceLimits const& device)
+constexpr Config chooseStreamed(SliceShape const& shape, DeviceLimits const& device)
 {
-    int64_t const numProcessors = std::min(device.numProcessors, kMaxStreamBlocks);
+    int64_t const numProcessors = std::min(device.numProcessors, kMaxStreamedBlocks);
     int64_t const ringVectors = int64_t{maxStages(device)} * kStageVectors;
     int64_t const fewestBlocks = std::min(ceilDivide(shape.numVectors(), ringVectors - kWarpSize), numProcessors);
     int64_t bestGroups = 1;
@@ -216,12 +215,12 @@ constexpr InstanceNormConfig chooseStreamed(SliceShape const& shape, DeviceLimit
     return makeStreamed(shape, numProcessors / bestGroups, bestGroups);
 }
 
-constexpr bool fitsStages(InstanceNormConfig const& config, DeviceLimits const& device)
+constexpr bool fitsStages(Config const& config, DeviceLimits const& device)
 {
     return ceilDivide(config.vectorsPerBlock, kStageVectors) <= maxStages(device);
 }
 
-constexpr InstanceNormConfig chooseInstanceNormConfig(SliceShape const& shape, DeviceLimits const& device)
+constexpr Config chooseConfig(SliceShape const& shape, DeviceLimits const& device)
 {
     if (fitsClusters(shape, device))
     {
@@ -233,7 +232,7 @@ constexpr InstanceNormConfig chooseInstanceNormConfig(SliceShape const& shape, D
     }
     if (maxStages(device) > 0 && shape.vectorSize > 1)
     {
-        InstanceNormConfig const streamed = chooseStreamed(shape, device);
+        Config const streamed = chooseStreamed(shape, device);
         if (fitsStages(streamed, device))
         {
             return streamed;
@@ -244,21 +243,20 @@ constexpr InstanceNormConfig chooseInstanceNormConfig(SliceShape const& shape, D
 
 // Enough for every tensor of at most this many slices of at most this size, on any GPU and of any alignment: it grows
 // with both, so that of the largest shape of a profile serves the smaller ones.
-constexpr int64_t instanceNormWorkspaceBytes(int64_t maxSlices, int64_t maxSliceSize)
+constexpr int64_t workspaceBytes(int64_t maxSlices, int64_t maxSliceSize)
 {
     return fitsOneBlock(maxSliceSize, 1) ? 0 : (maxSlices + kMaxSplitBlocks) * kPartialBytes;
 }
 
 // Of a group launch: two sums for each block and a counter for each group.
-static_assert((kMaxStreamBlocks * 2 + kMaxStreamBlocks) * kPartialBytes <= kMaxSplitBlocks * kPartialBytes);
+static_assert((kMaxStreamedBlocks * 2 + kMaxStreamedBlocks) * kPartialBytes <= kMaxSplitBlocks * kPartialBytes);
 
-constexpr DeviceLimits kH100{132, 9, 232448};
 static_assert(maxStages(kH100) == 14);
 // [8,64,512,512] fp16: 202 us by 8 blocks, 204 by 6, 209 by 4; [1,32,1080,1920] fp16: 112 us by 44 blocks, 121 by 33.
-static_assert(chooseInstanceNormConfig({512, 512 * 512, 0, 8}, kH100).blocksPerSlice == 8);
-static_assert(chooseInstanceNormConfig({32, 1080 * 1920, 0, 8}, kH100).blocksPerSlice == 44);
-static_assert(chooseInstanceNormConfig({64, 256 * 256, 0, 8}, kH100).method == InstanceNormMethod::kClustered);
-static_assert(chooseInstanceNormConfig({8192, 32 * 32, 0, 8}, kH100).lanesPerSlice == 32); // a warp, full tiles
-static_assert(chooseInstanceNormConfig({1, 1 << 28, 0, 8}, kH100).method == InstanceNormMethod::kSplit);
+static_assert(chooseConfig({512, 512 * 512, 0, 8}, kH100).blocksPerSlice == 8);
+static_assert(chooseConfig({32, 1080 * 1920, 0, 8}, kH100).blocksPerSlice == 44);
+static_assert(chooseConfig({64, 256 * 256, 0, 8}, kH100).method == Method::kClustered);
+static_assert(chooseConfig({8192, 32 * 32, 0, 8}, kH100).lanesPerSlice == 32); // a warp, full tiles
+static_assert(chooseConfig({1, 1 << 28, 0, 8}, kH100).method == Method::kSplit);
 
-} // namespace trtconv
+} // namespace trtconv::linear

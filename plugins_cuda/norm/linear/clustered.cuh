@@ -9,7 +9,7 @@
 #include "norm/linear/sums.cuh"
 #include "norm/linear/tensors.cuh"
 
-namespace trtconv
+namespace trtconv::linear
 {
 
 struct ClusterShared
@@ -28,13 +28,13 @@ public:
     using Element = T;
     static constexpr int kVectorSize = VectorSize;
 
-    __device__ static SliceSpan spanOf(InstanceNormTensors<T> const& tensors, int64_t slice)
+    __device__ static SliceSpan spanOf(Tensors<T> const& tensors, int64_t slice)
     {
         return tensors.template span<VectorSize>(slice);
     }
 
     __device__ SharedPart(
-        InstanceNormTensors<T> const& tensors, SliceSpan const& span, T* held, uint32_t rank, int32_t vectorsPerBlock)
+        Tensors<T> const& tensors, SliceSpan const& span, T* held, uint32_t rank, int32_t vectorsPerBlock)
         : mHeld(held)
         , mFirstElement(span.bodyBegin + int64_t{rank} * vectorsPerBlock * VectorSize)
         , mNumVectors(static_cast<int32_t>(
@@ -83,12 +83,12 @@ public:
         return sums;
     }
 
-    __device__ void map(SliceMap const& map) const
+    __device__ void store(Affine const& affine) const
     {
 #pragma unroll 4
         for (int32_t index = indexIn(0); index < mNumVectors; index += kClusterThreads)
         {
-            storeMapped(mOutput + index * VectorSize, loadVector<VectorSize>(mHeld + index * VectorSize), map);
+            storeMapped(mOutput + index * VectorSize, loadVector<VectorSize>(mHeld + index * VectorSize), affine);
         }
     }
 
@@ -126,13 +126,13 @@ public:
     using Element = T;
     static constexpr int kVectorSize = VectorSize;
 
-    __device__ static SliceSpan spanOf(InstanceNormTensors<T> const& tensors, int64_t slice)
+    __device__ static SliceSpan spanOf(Tensors<T> const& tensors, int64_t slice)
     {
         return wholeSliceSpan(slice * tensors.sliceSize, kClusterBlocks * kNumVectors * kClusterThreads);
     }
 
-    __device__ RegisterPart(InstanceNormTensors<T> const& tensors, SliceSpan const& span, T* /*held*/, uint32_t rank,
-        int32_t /*vectorsPerBlock*/)
+    __device__ RegisterPart(
+        Tensors<T> const& tensors, SliceSpan const& span, T* /*held*/, uint32_t rank, int32_t /*vectorsPerBlock*/)
     {
         int64_t const element = span.begin + (rank * kNumVectors * kClusterThreads + threadIdx.x) * VectorSize;
         mInput = tensors.input + element;
@@ -167,13 +167,13 @@ public:
         return sums;
     }
 
-    __device__ void map(SliceMap const& map) const
+    __device__ void store(Affine const& affine) const
     {
         TRTCONV_UNROLL
         for (int k = 0; k < kNumVectors; ++k)
         {
             storeMapped(mOutput + k * kClusterThreads * VectorSize,
-                mTiles[k / TileType::kNumVectors].vectors[k % TileType::kNumVectors], map);
+                mTiles[k / TileType::kNumVectors].vectors[k % TileType::kNumVectors], affine);
         }
     }
 
@@ -206,7 +206,7 @@ __device__ inline SliceSums sumOverCluster(SliceSums const& sums, ClusterShared&
 // `Part` is a SharedPart or a RegisterPart.
 template <typename Part>
 __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
-    __grid_constant__ InstanceNormTensors<typename Part::Element> const tensors, int32_t vectorsPerBlock)
+    __grid_constant__ Tensors<typename Part::Element> const tensors, int32_t vectorsPerBlock)
 {
 #if __CUDA_ARCH__ >= 900
     using T = typename Part::Element;
@@ -245,13 +245,13 @@ __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
         sums.add(sumsOfElement(toFloat(edge), shift));
     }
     sums = sumOverCluster(sums, shared, rank);
-    SliceMap const map = tensors.mapOf(sums, shift, toFloat(scale), toFloat(bias));
-    part.map(map);
+    Affine const affine = tensors.affineOf(sums, shift, toFloat(scale), toFloat(bias));
+    part.store(affine);
     if (hasEdge)
     {
-        tensors.output[edgeElement] = fromFloat<T>(map(toFloat(edge)));
+        tensors.output[edgeElement] = fromFloat<T>(affine(toFloat(edge)));
     }
 #endif
 }
 
-} // namespace trtconv
+} // namespace trtconv::linear

@@ -8,7 +8,7 @@
 #include "norm/linear/streamed.cuh"
 #include "norm/norm.h"
 
-namespace trtconv
+namespace trtconv::linear
 {
 
 static_assert(sizeof(SliceSums) == kPartialBytes);
@@ -42,11 +42,11 @@ void allowSharedBytes(DeviceLimits const& device)
 }
 
 template <typename T, int VectorSize>
-class InstanceNormLauncher
+class Launcher
 {
 public:
-    InstanceNormLauncher(InstanceNormArguments const& arguments, SliceShape const& shape, DeviceLimits const& device,
-        InstanceNormConfig const& config, cudaStream_t stream)
+    Launcher(InstanceNormArguments const& arguments, SliceShape const& shape, DeviceLimits const& device,
+        Config const& config, cudaStream_t stream)
         : mTensors{static_cast<T const*>(arguments.input), static_cast<T const*>(arguments.scale),
               static_cast<T const*>(arguments.bias), static_cast<T*>(arguments.output), arguments.numSlices,
               arguments.channels, arguments.sliceSize,
@@ -64,10 +64,10 @@ public:
     {
         switch (mConfig.method)
         {
-        case InstanceNormMethod::kResident: return launchResident<tileVectors(VectorSize)>();
-        case InstanceNormMethod::kClustered: return launchClustered();
-        case InstanceNormMethod::kStreamed: return launchStreamed();
-        case InstanceNormMethod::kSplit: return launchSplit();
+        case Method::kResident: return launchResident<tileVectors(VectorSize)>();
+        case Method::kClustered: return launchClustered();
+        case Method::kStreamed: return launchStreamed();
+        case Method::kSplit: return launchSplit();
         }
     }
 
@@ -147,26 +147,26 @@ private:
             mConfig.vectorsPerBlock);
     }
 
-    InstanceNormTensors<T> mTensors;
+    Tensors<T> mTensors;
     SliceSums* mPartialSums;
     SliceShape mShape;
     DeviceLimits mDevice;
-    InstanceNormConfig mConfig;
+    Config mConfig;
     cudaStream_t mStream;
 };
 
 template <typename T>
 void launchAs(InstanceNormArguments const& arguments, SliceShape const& shape, DeviceLimits const& device,
-    InstanceNormConfig const& config, cudaStream_t stream)
+    Config const& config, cudaStream_t stream)
 {
     if (shape.vectorSize == 1)
     {
-        InstanceNormLauncher<T, 1>(arguments, shape, device, config, stream).launch();
+        Launcher<T, 1>(arguments, shape, device, config, stream).launch();
     }
     else
     {
-        InstanceNormLauncher<T, kVectorBytes / sizeof(T)>(arguments, shape, device, config, stream).launch();
+        Launcher<T, kVectorBytes / sizeof(T)>(arguments, shape, device, config, stream).launch();
     }
 }
 
-} // namespace trtconv
+} // namespace trtconv::linear

@@ -5,7 +5,7 @@
 #include "norm/linear/sums.cuh"
 #include "norm/linear/tensors.cuh"
 
-namespace trtconv
+namespace trtconv::linear
 {
 
 // Two sets of sums, for slices in turn: no warp writes to one before all have read the other.
@@ -27,7 +27,7 @@ __device__ inline SliceSums sumOverSlice(SliceSums const& sums, uint32_t numLane
 // is one. `AllFull`: no slice has edges, and all tiles are full.
 template <typename T, int VectorSize, int NumVectors, bool AllFull>
 __global__ __launch_bounds__(kMaxResidentThreads) void normaliseResidentSlices(
-    __grid_constant__ InstanceNormTensors<T> const tensors, int32_t log2Lanes)
+    __grid_constant__ Tensors<T> const tensors, int32_t log2Lanes)
 {
     __shared__ WarpSums warpSums;
     uint32_t const numLanes = 1U << log2Lanes;
@@ -75,20 +75,20 @@ __global__ __launch_bounds__(kMaxResidentThreads) void normaliseResidentSlices(
             sums.add(sumsOfElement(toFloat(edge), shift));
         }
         sums = sumOverSlice(sums, numLanes, warpSums, round);
-        SliceMap const map = tensors.mapOf(sums, shift, toFloat(scale), toFloat(bias));
+        Affine const affine = tensors.affineOf(sums, shift, toFloat(scale), toFloat(bias));
         TRTCONV_UNROLL
         for (int k = 0; k < NumVectors; ++k)
         {
             if (k < numValid && isInside)
             {
-                storeMapped(tensors.output + firstElement + k * elementStep, tile.vectors[k], map);
+                storeMapped(tensors.output + firstElement + k * elementStep, tile.vectors[k], affine);
             }
         }
         if (hasEdge && isInside)
         {
-            tensors.output[span.edge(lane, VectorSize)] = fromFloat<T>(map(toFloat(edge)));
+            tensors.output[span.edge(lane, VectorSize)] = fromFloat<T>(affine(toFloat(edge)));
         }
     }
 }
 
-} // namespace trtconv
+} // namespace trtconv::linear

@@ -5,7 +5,7 @@
 
 #include "common/host_device.h"
 
-namespace trtconv
+namespace trtconv::linear
 {
 
 struct SliceSpan
@@ -46,4 +46,4 @@ constexpr bool areWholeVectors(int64_t length, int32_t baseOffset, int32_t vecto
     return length % vectorSize == 0 && baseOffset % vectorSize == 0;
 }
 
-} // namespace trtconv
+} // namespace trtconv::linear

@@ -5,7 +5,7 @@
 #include "norm/linear/sums.cuh"
 #include "norm/linear/tensors.cuh"
 
-namespace trtconv
+namespace trtconv::linear
 {
 
 // The part of a slice that one block works on.
@@ -21,8 +21,7 @@ struct SlicePart
     int64_t endVector;
     int32_t edge; // of this thread; the first part of a slice has them all
 
-    __device__ SlicePart(
-        InstanceNormTensors<T> const& tensors, int64_t part, int32_t blocksPerSlice, int64_t vectorsPerBlock)
+    __device__ SlicePart(Tensors<T> const& tensors, int64_t part, int32_t blocksPerSlice, int64_t vectorsPerBlock)
         : span(tensors.template span<VectorSize>(part / blocksPerSlice))
         , slice(part / blocksPerSlice)
         , firstVector(part % blocksPerSlice * vectorsPerBlock)
@@ -57,8 +56,8 @@ struct SlicePart
 
 // First kernel: partialSums[slice * blocksPerSlice + part of the slice].
 template <typename T, int VectorSize>
-__global__ __launch_bounds__(kSplitThreads) void sumSliceParts(InstanceNormTensors<T> tensors,
-    SliceSums* __restrict__ partialSums, int32_t blocksPerSlice, int64_t vectorsPerBlock)
+__global__ __launch_bounds__(kSplitThreads) void sumSliceParts(
+    Tensors<T> tensors, SliceSums* __restrict__ partialSums, int32_t blocksPerSlice, int64_t vectorsPerBlock)
 {
     using Part = SlicePart<T, VectorSize>;
     __shared__ SliceSums warpSums[kSplitThreads / kWarpSize];
@@ -95,17 +94,17 @@ __global__ __launch_bounds__(kSplitThreads) void sumSliceParts(InstanceNormTenso
 
 // Second kernel. It begins where the first one ended: that part of the tensor is still in the L2 cache.
 template <typename T, int VectorSize>
-__global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(InstanceNormTensors<T> tensors,
-    SliceSums const* __restrict__ partialSums, int32_t blocksPerSlice, int64_t vectorsPerBlock)
+__global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(
+    Tensors<T> tensors, SliceSums const* __restrict__ partialSums, int32_t blocksPerSlice, int64_t vectorsPerBlock)
 {
     using Part = SlicePart<T, VectorSize>;
-    __shared__ SliceMap sharedMap;
+    __shared__ Affine sharedAffine;
     int64_t const numParts = tensors.numSlices * blocksPerSlice;
     waitForEarlierWork();
     for (int64_t index = numParts - 1 - blockIdx.x; index >= 0; index -= gridDim.x)
     {
         Part const part(tensors, index, blocksPerSlice, vectorsPerBlock);
-        __syncthreads(); // the previous part's map has been read
+        __syncthreads(); // the previous part's affine has been read
         if (threadIdx.x < kWarpSize)
         {
             SliceSums sums;
@@ -117,16 +116,16 @@ __global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(InstanceNor
             if (threadIdx.x == 0)
             {
                 int64_t const channel = tensors.channelOf(part.slice);
-                sharedMap = tensors.mapOf(
+                sharedAffine = tensors.affineOf(
                     sums, tensors.shiftOf(part.span), toFloat(tensors.scale[channel]), toFloat(tensors.bias[channel]));
             }
         }
         __syncthreads();
-        SliceMap const map = sharedMap;
+        Affine const affine = sharedAffine;
         if (part.edge >= 0)
         {
             int64_t const element = part.span.edge(part.edge, VectorSize);
-            tensors.output[element] = fromFloat<T>(map(toFloat(tensors.input[element])));
+            tensors.output[element] = fromFloat<T>(affine(toFloat(tensors.input[element])));
         }
         for (int64_t first = part.firstVector + threadIdx.x; first < part.endVector; first += Part::kStep)
         {
@@ -137,11 +136,11 @@ __global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(InstanceNor
                 int64_t const vector = first + k * kSplitThreads;
                 if (vector < part.endVector)
                 {
-                    storeMapped(tensors.output + part.span.bodyBegin + vector * VectorSize, tile.vectors[k], map);
+                    storeMapped(tensors.output + part.span.bodyBegin + vector * VectorSize, tile.vectors[k], affine);
                 }
             }
         }
     }
 }
 
-} // namespace trtconv
+} // namespace trtconv::linear

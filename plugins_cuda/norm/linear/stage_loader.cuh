@@ -4,7 +4,7 @@
 #include "common/hopper.cuh"
 #include "norm/linear/tensors.cuh"
 
-namespace trtconv
+namespace trtconv::linear
 {
 
 struct StreamLayout
@@ -43,8 +43,7 @@ struct StreamPart
     int32_t numVectors;
 
     template <int VectorSize, typename T>
-    __device__ static StreamPart of(
-        InstanceNormTensors<T> const& tensors, int64_t slice, StreamLayout const& layout, int32_t rank)
+    __device__ static StreamPart of(Tensors<T> const& tensors, int64_t slice, StreamLayout const& layout, int32_t rank)
     {
         SliceSpan const span = tensors.template span<VectorSize>(slice);
         int64_t const first = min(rank * layout.vectorsPerBlock, span.numVectors);
@@ -62,14 +61,14 @@ struct StreamPart
 struct StageRing
 {
     AsyncBarrier filled[kMaxStages];
-    AsyncBarrier emptied[kMaxStages]; // by each thread that maps
+    AsyncBarrier emptied[kMaxStages]; // by each thread that stores
 
     __device__ void initialise(int32_t numStages)
     {
         for (int32_t slot = 0; slot < numStages; ++slot)
         {
             filled[slot].initialise(1);
-            emptied[slot].initialise(kMapThreads);
+            emptied[slot].initialise(kStoreThreads);
         }
     }
 };
@@ -79,8 +78,8 @@ template <typename T, int VectorSize>
 class StageLoader
 {
 public:
-    __device__ StageLoader(InstanceNormTensors<T> const& tensors, StreamLayout const& layout, StageRing& ring,
-        char* stages, int64_t group, int32_t rank)
+    __device__ StageLoader(Tensors<T> const& tensors, StreamLayout const& layout, StageRing& ring, char* stages,
+        int64_t group, int32_t rank)
         : mTensors(tensors)
         , mLayout(layout)
         , mRing(ring)
@@ -145,7 +144,7 @@ private:
         }
     }
 
-    InstanceNormTensors<T> const& mTensors;
+    Tensors<T> const& mTensors;
     StreamLayout const& mLayout;
     StageRing& mRing;
     char* mStages;
@@ -157,4 +156,4 @@ private:
     StreamPart mPart;
 };
 
-} // namespace trtconv
+} // namespace trtconv::linear

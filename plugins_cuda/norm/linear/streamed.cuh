@@ -5,7 +5,7 @@
 //   load      one thread asks for stages, as far ahead as there is room
 //   sum       up a part, stage by stage as they come
 //   exchange  the sums within the group: through device memory
-//   map       the part to its result, and give its stages free
+//   store     the result of the part, and give its stages free
 // So the next slices come in and are summed up while the last one still goes out.
 #pragma once
 
@@ -15,7 +15,7 @@
 #include "norm/linear/stage_loader.cuh"
 #include "norm/linear/sums.cuh"
 
-namespace trtconv
+namespace trtconv::linear
 {
 
 // What the tasks hand to each other; two of each, for slices in turn.
@@ -24,10 +24,10 @@ struct StreamShared
     StageRing ring;
     AsyncBarrier summed[2];
     AsyncBarrier sumsTaken[2];
-    AsyncBarrier mapReady[2];
-    AsyncBarrier mapTaken[2];
+    AsyncBarrier affineReady[2];
+    AsyncBarrier affineTaken[2];
     SliceSums warpSums[2][kSumThreads / kWarpSize];
-    SliceMap maps[2];
+    Affine affines[2];
 
     __device__ void initialise(int32_t numStages)
     {
@@ -36,13 +36,13 @@ struct StreamShared
         {
             summed[i].initialise(kSumThreads);
             sumsTaken[i].initialise(kWarpSize);
-            mapReady[i].initialise(kWarpSize);
-            mapTaken[i].initialise(kMapThreads);
+            affineReady[i].initialise(kWarpSize);
+            affineTaken[i].initialise(kStoreThreads);
         }
         publishBarriers();
     }
 };
-static_assert(sizeof(StreamShared) <= kStreamStaticBytes);
+static_assert(sizeof(StreamShared) <= kStreamedStaticBytes);
 
 // The how-manieth slice of its group, and which of two it uses.
 struct Round
@@ -97,17 +97,17 @@ __device__ inline SliceSums exchangeInGroup(
 }
 
 template <typename T, int VectorSize>
-__device__ void mapStage(char const* stage, T* __restrict__ target, int32_t numVectors, SliceMap const& map)
+__device__ void storeStage(char const* stage, T* __restrict__ target, int32_t numVectors, Affine const& affine)
 {
     int32_t const first = threadIdx.x - kSumThreads;
     auto const* const elements = reinterpret_cast<T const*>(stage);
     TRTCONV_UNROLL
-    for (int k = 0; k < kStageVectors / kMapThreads; ++k)
+    for (int k = 0; k < kStageVectors / kStoreThreads; ++k)
     {
-        int32_t const index = first + k * kMapThreads;
+        int32_t const index = first + k * kStoreThreads;
         if (index < numVectors)
         {
-            storeMapped(target + index * VectorSize, loadVector<VectorSize>(elements + index * VectorSize), map);
+            storeMapped(target + index * VectorSize, loadVector<VectorSize>(elements + index * VectorSize), affine);
         }
     }
 }
@@ -117,7 +117,7 @@ template <typename T, int VectorSize>
 class StreamTasks
 {
 public:
-    __device__ StreamTasks(InstanceNormTensors<T> const& tensors, StreamLayout const& layout, char const* stages,
+    __device__ StreamTasks(Tensors<T> const& tensors, StreamLayout const& layout, char const* stages,
         StreamShared& shared, int32_t group, int32_t rank)
         : mTensors(tensors)
         , mLayout(layout)
@@ -165,34 +165,34 @@ public:
                 {
                     sums = exchangeInGroup(sums, mLayout, mGroup, mRank, round);
                 }
-                SliceMap const map = mTensors.mapOf(sums, shift, scale, bias);
-                round.waitForSpace(mShared.mapTaken);
+                Affine const affine = mTensors.affineOf(sums, shift, scale, bias);
+                round.waitForSpace(mShared.affineTaken);
                 if (threadIdx.x % kWarpSize == 0)
                 {
-                    mShared.maps[round.which()] = map;
+                    mShared.affines[round.which()] = affine;
                 }
-                round.tell(mShared.mapReady);
+                round.tell(mShared.affineReady);
             });
     }
 
-    __device__ void map()
+    __device__ void store()
     {
         forEachSlice(
             [&](StreamPart const& part, int64_t, Round round)
             {
-                round.waitFor(mShared.mapReady);
-                SliceMap const map = mShared.maps[round.which()];
-                round.tell(mShared.mapTaken);
+                round.waitFor(mShared.affineReady);
+                Affine const affine = mShared.affines[round.which()];
+                round.tell(mShared.affineTaken);
                 int32_t const thread = threadIdx.x - kSumThreads;
                 if (mRank == 0 && thread < part.span.numEdges)
                 {
                     int64_t const element = part.span.edge(thread, VectorSize);
-                    mTensors.output[element] = fromFloat<T>(map(toFloat(mTensors.input[element])));
+                    mTensors.output[element] = fromFloat<T>(affine(toFloat(mTensors.input[element])));
                 }
                 T* target = mTensors.output + part.span.bodyBegin + part.firstVector * VectorSize;
                 for (int32_t stage = 0; stage < part.numStages(); ++stage)
                 {
-                    mapStage<T, VectorSize>(waitForStage(), target, part.vectorsOfStage(stage), map);
+                    storeStage<T, VectorSize>(waitForStage(), target, part.vectorsOfStage(stage), affine);
                     target += kStageVectors * VectorSize;
                     mShared.ring.emptied[mCursor.slot].arrive();
                     mCursor.advance();
@@ -259,7 +259,7 @@ private:
 
     __device__ char const* currentStage() const { return mStages + mCursor.slot * kStageBytes; }
 
-    InstanceNormTensors<T> const& mTensors;
+    Tensors<T> const& mTensors;
     StreamLayout const& mLayout;
     char const* mStages;
     StreamShared& mShared;
@@ -270,15 +270,15 @@ private:
 
 // A launch of groups of several blocks is cooperative.
 template <typename T, int VectorSize>
-__global__ __launch_bounds__(kStreamThreads, 1) void normaliseStreamedSlices(
-    __grid_constant__ InstanceNormTensors<T> const tensors, __grid_constant__ StreamLayout const layout)
+__global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedSlices(
+    __grid_constant__ Tensors<T> const tensors, __grid_constant__ StreamLayout const layout)
 {
 #if __CUDA_ARCH__ >= 900
     extern __shared__ __align__(128) char stages[];
     __shared__ StreamShared shared;
     int32_t const group = blockIdx.x / layout.blocksPerSlice;
     int32_t const rank = blockIdx.x % layout.blocksPerSlice;
-    bool const isLoader = threadIdx.x == kSumThreads + kMapThreads;
+    bool const isLoader = threadIdx.x == kSumThreads + kStoreThreads;
     StageLoader<T, VectorSize> loader(tensors, layout, shared.ring, stages, group, rank);
     if (isLoader)
     {
@@ -306,19 +306,19 @@ __global__ __launch_bounds__(kStreamThreads, 1) void normaliseStreamedSlices(
     {
         tasks.sum();
     }
-    else if (threadIdx.x < kSumThreads + kMapThreads)
+    else if (threadIdx.x < kSumThreads + kStoreThreads)
     {
-        tasks.map();
+        tasks.store();
     }
     else if (isLoader)
     {
         loader.loadTheRest();
     }
-    else if (threadIdx.x >= kSumThreads + kMapThreads + kWarpSize)
+    else if (threadIdx.x >= kSumThreads + kStoreThreads + kWarpSize)
     {
         tasks.exchange();
     }
 #endif
 }
 
-} // namespace trtconv
+} // namespace trtconv::linear

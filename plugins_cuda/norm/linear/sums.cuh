@@ -4,10 +4,8 @@
 #include "norm/linear/choice.h"
 #include "norm/statistics.h"
 
-namespace trtconv
+namespace trtconv::linear
 {
-
-constexpr unsigned kAllLanes = 0xffffffffU;
 
 // Gives each of `lanes` neighbouring threads of a warp, a power of two from 2 on, the sum over all of them.
 __device__ inline SliceSums sumByExchange(SliceSums const& sums, uint32_t lanes)
@@ -82,4 +80,4 @@ __device__ inline void leaveSumOfWarp(SliceSums const& sums, SliceSums* warpSums
     }
 }
 
-} // namespace trtconv
+} // namespace trtconv::linear

@@ -8,11 +8,11 @@
 #include "norm/linear/choice.h"
 #include "norm/statistics.h"
 
-namespace trtconv
+namespace trtconv::linear
 {
 
 template <typename T>
-struct InstanceNormTensors
+struct Tensors
 {
     T const* __restrict__ input;
     T const* __restrict__ scale;
@@ -54,9 +54,9 @@ struct InstanceNormTensors
         return index - channelDivisor.divide(index) * channelDivisor.value();
     }
 
-    __device__ SliceMap mapOf(SliceSums const& sums, float shift, float scaleOfChannel, float biasOfChannel) const
+    __device__ Affine affineOf(SliceSums const& sums, float shift, float scaleOfChannel, float biasOfChannel) const
     {
-        return makeSliceMap(finishMoments(sums, inverseSliceSize, shift, epsilon), scaleOfChannel, biasOfChannel);
+        return makeAffine(finishMoments(sums, inverseSliceSize, shift, epsilon), scaleOfChannel, biasOfChannel);
     }
 };
 
@@ -79,13 +79,13 @@ __device__ Vector<T, Size> loadVector(T const* source)
 }
 
 template <typename T, int Size>
-__device__ void storeMapped(T* target, Vector<T, Size> const& vector, SliceMap const& map)
+__device__ void storeMapped(T* target, Vector<T, Size> const& vector, Affine const& affine)
 {
     VectorPiece<T, Size> mapped{};
     TRTCONV_UNROLL
     for (int i = 0; i < Size; ++i)
     {
-        mapped.vector.elements[i] = fromFloat<T>(map(toFloat(vector.elements[i])));
+        mapped.vector.elements[i] = fromFloat<T>(affine(toFloat(vector.elements[i])));
     }
     if constexpr (Size == 1)
     {
@@ -149,4 +149,4 @@ private:
     }
 };
 
-} // namespace trtconv
+} // namespace trtconv::linear
