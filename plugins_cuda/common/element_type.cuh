@@ -1,10 +1,13 @@
 // Conversion to and from float, the choice of a kernel's type, and vectors of elements.
 #pragma once
 
+#include <type_traits>
+
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 #include "common/element_type.h"
+#include "common/lanes.h"
 #include "common/plugin_error.h"
 
 namespace trtconv
@@ -52,6 +55,32 @@ struct alignas(sizeof(T) * Size) Vector
 {
     T elements[Size];
 };
+
+// A vector and the piece that one instruction moves: left to itself, the compiler moves some vectors by elements.
+template <typename T, int Size>
+union VectorPiece
+{
+    using Piece = std::conditional_t<Size == 1, T, uint4>;
+
+    Piece piece;
+    Vector<T, Size> vector;
+};
+
+// Channels of a vector of a channels-last tensor.
+template <typename T>
+constexpr int kVectorChannels = kVectorBytes / sizeof(T);
+
+template <typename T>
+using ChannelVector = Vector<T, kVectorChannels<T>>;
+
+// Returns the channels of a vector. The compiler does not get to know them: it would convert a whole tile to float
+// ahead, and have no registers for it.
+template <typename T>
+__device__ ChannelVector<T> unpacked(uint4 words)
+{
+    asm volatile("" : "+r"(words.x), "+r"(words.y), "+r"(words.z), "+r"(words.w));
+    return reinterpret_cast<ChannelVector<T> const&>(words);
+}
 
 template <typename T>
 struct TypeTag

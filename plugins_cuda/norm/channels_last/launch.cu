@@ -99,7 +99,7 @@ void launchInstanceNormChannelsLast(
             int64_t const vectorsPerPixel = ceilDivide(arguments.channels, kVectorChannels<T>);
             Tensors<T> const tensors{static_cast<ChannelVector<T> const*>(arguments.input),
                 static_cast<T const*>(arguments.scale), static_cast<T const*>(arguments.bias),
-                static_cast<ChannelVector<T>*>(arguments.output), arguments.channels, arguments.sliceSize,
+                {static_cast<ChannelVector<T>*>(arguments.output)}, arguments.channels, arguments.sliceSize,
                 vectorsPerPixel, 1.0 / static_cast<double>(arguments.sliceSize), arguments.epsilon};
             Shape const shape{arguments.numSlices / arguments.channels, arguments.sliceSize, vectorsPerPixel};
             Config const config = chooseConfig(shape, device);

@@ -7,15 +7,10 @@
 #include "common/element_type.cuh"
 #include "norm/channels_last/choice.h"
 #include "norm/statistics.h"
+#include "result/result.cuh"
 
 namespace trtconv::channels_last
 {
-
-template <typename T>
-constexpr int kVectorChannels = kVectorBytes / sizeof(T);
-
-template <typename T>
-using ChannelVector = Vector<T, kVectorChannels<T>>;
 
 template <typename T>
 using VectorSums =
@@ -30,22 +25,13 @@ struct Tensors
     ChannelVector<T> const* __restrict__ input;
     T const* __restrict__ scale;
     T const* __restrict__ bias;
-    ChannelVector<T>* __restrict__ output;
+    ChannelResult<T> result;
     int64_t channels;
     int64_t pixels; // of an image
     int64_t vectorsPerPixel;
     double inversePixels;
     float epsilon;
 };
-
-// Returns the channels of a vector. The compiler does not get to know them: it would convert a whole tile to float
-// ahead, and have no registers for it.
-template <typename T>
-__device__ ChannelVector<T> unpacked(uint4 words)
-{
-    asm volatile("" : "+r"(words.x), "+r"(words.y), "+r"(words.z), "+r"(words.w));
-    return reinterpret_cast<ChannelVector<T> const&>(words);
-}
 
 // Which column of those at once a block works on, and which part of it.
 struct BlockPlace
@@ -143,32 +129,6 @@ __device__ void addVectorsLeft(VectorSums<T>& sums, int32_t rows, int32_t pixels
     }
 }
 
-// How a thread writes its vectors.
-template <typename T>
-struct ChannelAffines
-{
-    struct alignas(16) Affines // read as whole vectors
-    {
-        Affine ofChannel[kVectorChannels<T>];
-    };
-
-    Affines affines;
-    uint4 mask; // of the channels; what lies behind them becomes zero
-
-    __device__ void store(uint4 words, ChannelVector<T>* target) const
-    {
-        ChannelVector<T> vector = unpacked<T>(words);
-        TRTCONV_UNROLL
-        for (int i = 0; i < kVectorChannels<T>; ++i)
-        {
-            vector.elements[i] = fromFloat<T>(affines.ofChannel[i](toFloat(vector.elements[i])));
-        }
-        auto const& mapped = reinterpret_cast<uint4 const&>(vector);
-        __stcs(reinterpret_cast<uint4*>(target),
-            make_uint4(mapped.x & mask.x, mapped.y & mask.y, mapped.z & mask.z, mapped.w & mask.w));
-    }
-};
-
 struct ColumnAffines
 {
     alignas(16) Affine ofChannel[kMaxColumnChannels];
@@ -184,7 +144,7 @@ __device__ ChannelAffines<T> shareAffines(Affine const& affine, ColumnAffines& s
         shared.ofChannel[threadIdx.x] = affine;
     }
     __syncthreads();
-    auto const* const vectors = reinterpret_cast<typename ChannelAffines<T>::Affines const*>(shared.ofChannel);
+    auto const* const vectors = reinterpret_cast<VectorAffines<T> const*>(shared.ofChannel);
     int64_t const numBits = (tensors.channels - part.vector * kVectorChannels<T>)*int64_t{sizeof(T) * 8};
     return {vectors[part.vector - part.columnBegin], tailMask(numBits)};
 }
@@ -212,14 +172,14 @@ public:
     }
 
     __device__ void store(
-        ChannelAffines<T> const& affines, ColumnPart const& part, ChannelVector<T>* __restrict__ tensor) const
+        ChannelAffines<T> const& affines, ColumnPart const& part, ChannelResult<T> const& result) const
     {
         TRTCONV_UNROLL
         for (int k = 0; k < kTilePixels; ++k)
         {
             if (k * part.rows < part.pixelsLeft)
             {
-                affines.store(mVectors[k], tensor + part.first + k * part.stride);
+                (result + (part.first + k * part.stride)).store(mVectors[k], affines);
             }
         }
     }

@@ -55,7 +55,7 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
         }
         affine = affineOf(total, facts, tensors);
     }
-    tile.store(shareAffines(affine, columnAffines, tensors, part, columnChannels), part, tensors.output);
+    tile.store(shareAffines(affine, columnAffines, tensors, part, columnChannels), part, tensors.result);
 }
 
 } // namespace trtconv::channels_last

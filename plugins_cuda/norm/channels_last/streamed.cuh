@@ -50,11 +50,11 @@ private:
 };
 
 // A thread's way over its steps of a column: on to the last, and then back over the repeated ones.
-template <typename Vector>
+template <typename Place>
 class StepWalk
 {
 public:
-    __device__ StepWalk(Vector* tensor, ColumnPart const& part, int32_t firstStep)
+    __device__ StepWalk(Place tensor, ColumnPart const& part, int32_t firstStep)
         : mVectors(tensor + part.first)
         , mStride(part.stride)
         , mRows(part.rows)
@@ -71,7 +71,7 @@ public:
         move(isOn ? 1 : turnedBack - mStep);
     }
 
-    // Calls body(k, address) for each vector of the step.
+    // Calls body(k, place) for each vector of the step.
     template <typename Body>
     __device__ void forEachVector(Body const& body) const
     {
@@ -89,11 +89,11 @@ private:
     __device__ void move(int32_t numSteps)
     {
         mStep += numSteps;
-        mVectors += numSteps * kStepVectors * mStride;
+        mVectors = mVectors + numSteps * kStepVectors * mStride;
         mPixelsLeft -= numSteps * kStepVectors * mRows;
     }
 
-    Vector* mVectors;
+    Place mVectors;
     int64_t mStride;
     int32_t mRows;
     int32_t mPixelsLeft;
@@ -142,7 +142,7 @@ private:
     CachePolicies mPolicies;
     int64_t mColumn;
     int32_t mSplit;
-    StepWalk<ChannelVector<T> const> mWalk;
+    StepWalk<ChannelVector<T> const*> mWalk;
     int32_t mIndex = 0; // of the column's steps, repeated ones too
 };
 
@@ -157,7 +157,7 @@ public:
         , mToAdd(slots, config.slots)
         , mToStore(mToAdd)
         , mLoader(tensors, config, mToAdd, place)
-        , mStored(tensors.output, ColumnPart(tensors, config, place.column, place.split), 0)
+        , mStored(tensors.result, ColumnPart(tensors, config, place.column, place.split), 0)
     {
     }
 
@@ -205,7 +205,7 @@ public:
     {
         mToAdd.skip(mConfig.repeats);
         mToStore.skip(mConfig.repeats);
-        mStored = {mTensors.output, part, mConfig.repeats};
+        mStored = {mTensors.result, part, mConfig.repeats};
     }
 
 private:
@@ -221,7 +221,7 @@ private:
         waitForCopies(mToStore.numTakenAfter(mLoader.slots()));
         uint4 const* const slot = mToStore.next();
         mStored.forEachVector(
-            [&](int k, ChannelVector<T>* target) { affines.store(slot[k * kStreamedThreads], target); });
+            [&](int k, ChannelResult<T> const& target) { target.store(slot[k * kStreamedThreads], affines); });
         mStored.next(mConfig);
     }
 
@@ -230,7 +230,7 @@ private:
     SlotCursor mToAdd;
     SlotCursor mToStore;
     StepLoader<T> mLoader;
-    StepWalk<ChannelVector<T>> mStored;
+    StepWalk<ChannelResult<T>> mStored;
 };
 
 template <typename T>

@@ -40,7 +40,7 @@ public:
         , mNumVectors(static_cast<int32_t>(
               max(min(span.numVectors - int64_t{rank} * vectorsPerBlock, int64_t{vectorsPerBlock}), int64_t{0})))
         , mInput(tensors.input + mFirstElement)
-        , mOutput(tensors.output + mFirstElement)
+        , mResult(tensors.result + mFirstElement)
     {
     }
 
@@ -88,7 +88,7 @@ public:
 #pragma unroll 4
         for (int32_t index = indexIn(0); index < mNumVectors; index += kClusterThreads)
         {
-            storeMapped(mOutput + index * VectorSize, loadVector<VectorSize>(mHeld + index * VectorSize), affine);
+            mResult.store(index * VectorSize, loadVector<VectorSize>(mHeld + index * VectorSize), affine);
         }
     }
 
@@ -115,7 +115,7 @@ private:
     int64_t mFirstElement;
     int32_t mNumVectors;
     T const* mInput;
-    T* mOutput;
+    Result<T> mResult;
 };
 
 // The same in registers, of slices without edges: each thread has that many full tiles.
@@ -136,7 +136,7 @@ public:
     {
         int64_t const element = span.begin + (rank * kNumVectors * kClusterThreads + threadIdx.x) * VectorSize;
         mInput = tensors.input + element;
-        mOutput = tensors.output + element;
+        mResult = tensors.result + element;
     }
 
     __device__ void request()
@@ -172,7 +172,7 @@ public:
         TRTCONV_UNROLL
         for (int k = 0; k < kNumVectors; ++k)
         {
-            storeMapped(mOutput + k * kClusterThreads * VectorSize,
+            mResult.store(k * kClusterThreads * VectorSize,
                 mTiles[k / TileType::kNumVectors].vectors[k % TileType::kNumVectors], affine);
         }
     }
@@ -184,7 +184,7 @@ private:
 
     TileType mTiles[NumTiles];
     T const* mInput;
-    T* mOutput;
+    Result<T> mResult;
 };
 
 // Gives every thread of the cluster the sum over all of its threads: each warp tells its sums to all blocks.
@@ -249,7 +249,7 @@ __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
     part.store(affine);
     if (hasEdge)
     {
-        tensors.output[edgeElement] = fromFloat<T>(affine(toFloat(edge)));
+        tensors.result.storeOne(edgeElement, toFloat(edge), affine);
     }
 #endif
 }

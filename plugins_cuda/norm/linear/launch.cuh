@@ -48,7 +48,7 @@ public:
     Launcher(InstanceNormArguments const& arguments, SliceShape const& shape, DeviceLimits const& device,
         Config const& config, cudaStream_t stream)
         : mTensors{static_cast<T const*>(arguments.input), static_cast<T const*>(arguments.scale),
-              static_cast<T const*>(arguments.bias), static_cast<T*>(arguments.output), arguments.numSlices,
+              static_cast<T const*>(arguments.bias), {static_cast<T*>(arguments.output)}, arguments.numSlices,
               arguments.channels, arguments.sliceSize,
               FastDivisor<uint32_t>(static_cast<uint32_t>(std::min<int64_t>(arguments.channels, INT32_MAX))),
               1.0 / static_cast<double>(arguments.sliceSize), shape.baseOffset, arguments.epsilon}

@@ -81,12 +81,13 @@ __global__ __launch_bounds__(kMaxResidentThreads) void normaliseResidentSlices(
         {
             if (k < numValid && isInside)
             {
-                storeMapped(tensors.output + firstElement + k * elementStep, tile.vectors[k], affine);
+                tensors.result.store(firstElement + k * elementStep, tile.vectors[k], affine);
             }
         }
         if (hasEdge && isInside)
         {
-            tensors.output[span.edge(lane, VectorSize)] = fromFloat<T>(affine(toFloat(edge)));
+            float const value = toFloat(edge);
+            tensors.result.storeOne(span.edge(lane, VectorSize), value, affine);
         }
     }
 }

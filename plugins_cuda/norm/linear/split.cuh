@@ -125,7 +125,7 @@ __global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(
         if (part.edge >= 0)
         {
             int64_t const element = part.span.edge(part.edge, VectorSize);
-            tensors.output[element] = fromFloat<T>(affine(toFloat(tensors.input[element])));
+            tensors.result.storeOne(element, toFloat(tensors.input[element]), affine);
         }
         for (int64_t first = part.firstVector + threadIdx.x; first < part.endVector; first += Part::kStep)
         {
@@ -136,7 +136,7 @@ __global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(
                 int64_t const vector = first + k * kSplitThreads;
                 if (vector < part.endVector)
                 {
-                    storeMapped(tensors.output + part.span.bodyBegin + vector * VectorSize, tile.vectors[k], affine);
+                    tensors.result.store(part.span.bodyBegin + vector * VectorSize, tile.vectors[k], affine);
                 }
             }
         }

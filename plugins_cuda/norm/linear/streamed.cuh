@@ -97,7 +97,7 @@ __device__ inline SliceSums exchangeInGroup(
 }
 
 template <typename T, int VectorSize>
-__device__ void storeStage(char const* stage, T* __restrict__ target, int32_t numVectors, Affine const& affine)
+__device__ void storeStage(char const* stage, Result<T> const& result, int32_t numVectors, Affine const& affine)
 {
     int32_t const first = threadIdx.x - kSumThreads;
     auto const* const elements = reinterpret_cast<T const*>(stage);
@@ -107,7 +107,7 @@ __device__ void storeStage(char const* stage, T* __restrict__ target, int32_t nu
         int32_t const index = first + k * kStoreThreads;
         if (index < numVectors)
         {
-            storeMapped(target + index * VectorSize, loadVector<VectorSize>(elements + index * VectorSize), affine);
+            result.store(index * VectorSize, loadVector<VectorSize>(elements + index * VectorSize), affine);
         }
     }
 }
@@ -187,13 +187,13 @@ public:
                 if (mRank == 0 && thread < part.span.numEdges)
                 {
                     int64_t const element = part.span.edge(thread, VectorSize);
-                    mTensors.output[element] = fromFloat<T>(affine(toFloat(mTensors.input[element])));
+                    mTensors.result.storeOne(element, toFloat(mTensors.input[element]), affine);
                 }
-                T* target = mTensors.output + part.span.bodyBegin + part.firstVector * VectorSize;
+                Result<T> result = mTensors.result + (part.span.bodyBegin + part.firstVector * VectorSize);
                 for (int32_t stage = 0; stage < part.numStages(); ++stage)
                 {
-                    storeStage<T, VectorSize>(waitForStage(), target, part.vectorsOfStage(stage), affine);
-                    target += kStageVectors * VectorSize;
+                    storeStage<T, VectorSize>(waitForStage(), result, part.vectorsOfStage(stage), affine);
+                    result = result + kStageVectors * VectorSize;
                     mShared.ring.emptied[mCursor.slot].arrive();
                     mCursor.advance();
                 }

@@ -7,6 +7,7 @@
 #include "common/fast_divisor.h"
 #include "norm/linear/choice.h"
 #include "norm/statistics.h"
+#include "result/result.cuh"
 
 namespace trtconv::linear
 {
@@ -17,7 +18,7 @@ struct Tensors
     T const* __restrict__ input;
     T const* __restrict__ scale;
     T const* __restrict__ bias;
-    T* __restrict__ output;
+    Result<T> result;
     int64_t numSlices;
     int64_t channels;
     int64_t sliceSize;
@@ -60,42 +61,12 @@ struct Tensors
     }
 };
 
-// A vector and the piece that one instruction moves: left to itself, the compiler moves some vectors by elements.
-template <typename T, int Size>
-union VectorPiece
-{
-    using Piece = std::conditional_t<Size == 1, T, uint4>;
-
-    Piece piece;
-    Vector<T, Size> vector;
-};
-
 template <int Size, typename T>
 __device__ Vector<T, Size> loadVector(T const* source)
 {
     using Loaded = VectorPiece<T, Size>;
     Loaded loaded{*reinterpret_cast<typename Loaded::Piece const*>(source)};
     return loaded.vector;
-}
-
-template <typename T, int Size>
-__device__ void storeMapped(T* target, Vector<T, Size> const& vector, Affine const& affine)
-{
-    VectorPiece<T, Size> mapped{};
-    TRTCONV_UNROLL
-    for (int i = 0; i < Size; ++i)
-    {
-        mapped.vector.elements[i] = fromFloat<T>(affine(toFloat(vector.elements[i])));
-    }
-    if constexpr (Size == 1)
-    {
-        *target = mapped.piece;
-    }
-    else
-    {
-        asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(target), "r"(mapped.piece.x), "r"(mapped.piece.y),
-            "r"(mapped.piece.z), "r"(mapped.piece.w));
-    }
 }
 
 template <typename T>
