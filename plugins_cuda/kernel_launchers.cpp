@@ -2,9 +2,6 @@
 #include "common/export.h"
 #include "common/once_per_device.h"
 #include "common/version.h"
-#include "norm/channels_last/choice.h"
-#include "norm/channels_last/launch.h"
-#include "norm/linear/choice.h"
 #include "norm/norm.h"
 #include "reflect_pad/reflect_pad.h"
 #include "trtconv_kernels.h"
@@ -42,14 +39,18 @@ bool isKnownType(int32_t dtype)
     return dtype == TRTCONV_FLOAT32 || dtype == TRTCONV_FLOAT16 || dtype == TRTCONV_BFLOAT16;
 }
 
-bool isNormFormat(int32_t format)
-{
-    return format == TRTCONV_FORMAT_LINEAR || format == TRTCONV_FORMAT_CHANNELS_LAST;
-}
-
 bool isKnownFormat(int32_t format)
 {
-    return isNormFormat(format) || format == TRTCONV_FORMAT_CHW4 || format == TRTCONV_FORMAT_CHW32;
+    return format == TRTCONV_FORMAT_LINEAR || format == TRTCONV_FORMAT_CHANNELS_LAST || format == TRTCONV_FORMAT_CHW4
+        || format == TRTCONV_FORMAT_CHW32;
+}
+
+// Returns the limits of the current device, on which `Prepare` readies an op's kernels at its first launch there.
+template <DeviceLimits (*Prepare)()>
+DeviceLimits const& preparedDevice()
+{
+    static auto& prepared = *new OncePerDevice<DeviceLimits>(Prepare);
+    return prepared.get();
 }
 
 int32_t alignmentIn(int32_t format, int32_t elementBytes)
@@ -67,11 +68,12 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
     {
         return TRTCONV_ERROR_SHAPE;
     }
-    if (!isKnownType(dtype) || !isNormFormat(format))
+    if (!isKnownType(dtype) || !isKnownFormat(format) || !canNormIn(static_cast<Layout>(format)))
     {
         return TRTCONV_ERROR_TYPE;
     }
-    if (batch == 0 || channels == 0 || slice_size == 0)
+    NormShape const shape{batch, channels, slice_size};
+    if (shape.isEmpty())
     {
         return 0;
     }
@@ -83,27 +85,22 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
         return TRTCONV_ERROR_POINTER;
     }
     size_t const neededBytes = trtconv_instance_norm_workspace_bytes(batch, channels, slice_size, format);
-    if (workspace_bytes < neededBytes || (neededBytes != 0 && !isAligned(workspace, linear::kPartialBytes)))
+    if (workspace_bytes < neededBytes || (neededBytes != 0 && !isAligned(workspace, kVectorBytes)))
     {
         return TRTCONV_ERROR_WORKSPACE;
     }
     return statusOf(
         [&]
         {
-            static auto& prepared = *new OncePerDevice<DeviceLimits>(prepareInstanceNorm);
-            auto const launch =
-                format == TRTCONV_FORMAT_LINEAR ? launchInstanceNorm : channels_last::launchInstanceNormChannelsLast;
-            launch({input, scale, bias, output, workspace, batch * channels, channels, slice_size, epsilon, type},
-                prepared.get(), static_cast<cudaStream_t>(stream));
+            launchNorm({input, scale, bias, output, workspace, shape, epsilon, type, static_cast<Layout>(format)},
+                preparedDevice<prepareNorm>(), static_cast<cudaStream_t>(stream));
         });
 }
 
 TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(
     int64_t batch, int64_t channels, int64_t slice_size, int32_t format)
 {
-    int64_t const numBytes = format == TRTCONV_FORMAT_LINEAR ? linear::workspaceBytes(batch * channels, slice_size)
-                                                             : channels_last::workspaceBytes(slice_size);
-    return static_cast<size_t>(numBytes);
+    return static_cast<size_t>(normWorkspaceBytes(static_cast<Layout>(format), {batch, channels, slice_size}));
 }
 
 TRTCONV_EXPORT int trtconv_reflect_pad(void const* input, void* output, int32_t rank, int64_t const* sizes,
@@ -134,7 +131,7 @@ TRTCONV_EXPORT int trtconv_reflect_pad(void const* input, void* output, int32_t 
         [&]
         {
             launchReflectPad({input, output, shape, element_bytes, channelsToMask(layout, sizes)},
-                static_cast<cudaStream_t>(stream));
+                preparedDevice<prepareReflectPad>(), static_cast<cudaStream_t>(stream));
         });
 }
 

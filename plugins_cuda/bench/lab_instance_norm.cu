@@ -1,7 +1,7 @@
 // The InstanceNorm kernels with a launch choice of the caller's, for plugins_cuda/bench/lab_instance_norm.py.
 //   nvcc -std=c++17 -O3 -arch=sm_90 -Iplugins_cuda -shared -Xcompiler -fPIC -o lab.so
 //   plugins_cuda/bench/lab_instance_norm.cu
-#include "norm/norm.cu"
+#include "norm/linear/launch.cuh"
 
 namespace
 {
@@ -45,11 +45,16 @@ extern "C" int lab_instance_norm(void const* input, void const* scale, void cons
 {
     using namespace trtconv;
     auto const type = static_cast<ElementType>(dtype);
-    InstanceNormArguments const arguments{
-        input, scale, bias, output, workspace, slices, channels, sliceSize, epsilon, type};
+    NormArguments const arguments{input, scale, bias, output, workspace, {slices / channels, channels, sliceSize},
+        epsilon, type, Layout::kLinear};
     try
     {
-        static DeviceLimits const device = prepareInstanceNorm();
+        static DeviceLimits const device = []
+        {
+            DeviceLimits const limits = compiledDeviceLimits();
+            linear::prepare(limits);
+            return limits;
+        }();
         dispatchElementType(type,
             [&](auto tag)
             {

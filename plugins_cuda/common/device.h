@@ -33,6 +33,15 @@ inline void checkCuda(cudaError_t status, char const* what)
     }
 }
 
+// Whether there is a GPU that CUDA can use.
+inline bool hasDevice()
+{
+    int numDevices = 0;
+    bool const hasAny = cudaGetDeviceCount(&numDevices) == cudaSuccess && numDevices > 0;
+    static_cast<void>(cudaGetLastError());
+    return hasAny;
+}
+
 inline DeviceLimits currentDeviceLimits()
 {
     int device = 0;

@@ -25,6 +25,14 @@ inline DeviceLimits compiledDeviceLimits()
     return limits;
 }
 
+// Lets a launch of the kernel on the current device ask for that much shared memory.
+template <typename Kernel>
+void allowSharedBytes(Kernel* kernel, int32_t numBytes)
+{
+    checkCuda(
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, numBytes), "cudaFuncSetAttribute");
+}
+
 // Until this returns, what was enqueued before the kernel may still be at work: each thread of each kernel that is
 // launched by a KernelLaunch calls it before it reads or writes device memory.
 __device__ inline void waitForEarlierWork()

@@ -1,9 +1,6 @@
 #include "norm/instance_norm_plugin.h"
 
 #include "common/version.h"
-#include "norm/channels_last/choice.h"
-#include "norm/channels_last/launch.h"
-#include "norm/linear/choice.h"
 #include "norm/norm.h"
 #include "tensorrt_face/shapes.h"
 #include "tensorrt_face/tensor_formats.h"
@@ -27,15 +24,16 @@ ElementType elementTypeOf(DataType type)
     }
 }
 
-// Slices and their size, of X [N, C, D1..Dk].
-int64_t countSlices(nvinfer1::Dims const& dims)
+// Returns the shape of X [N, C, D1..Dk].
+NormShape shapeOf(nvinfer1::Dims const& dims)
 {
-    return product(dims, 0, 2);
+    return {dims.d[0], dims.d[1], product(dims, 2, dims.nbDims)};
 }
 
-int64_t sliceSize(nvinfer1::Dims const& dims)
+// Returns the layout of a tensor that `supports` has taken.
+Layout takenLayoutOf(nvinfer1::PluginTensorDesc const& x)
 {
-    return product(dims, 2, dims.nbDims);
+    return x.format == nvinfer1::TensorFormat::kLINEAR ? Layout::kLinear : Layout::kChannelsLast;
 }
 
 } // namespace
@@ -57,7 +55,8 @@ std::vector<nvinfer1::PluginField> InstanceNormPlugin::fields() const
 bool InstanceNormPlugin::supports(nvinfer1::PluginTensorDesc const& x) const
 {
     bool const hasType = x.type == DataType::kFLOAT || x.type == DataType::kHALF || x.type == DataType::kBF16;
-    return hasType && layoutOf(x).has_value(); // for these types: linear or channels-last
+    std::optional<Layout> const layout = layoutOf(x);
+    return hasType && layout && canNormIn(*layout);
 }
 
 nvinfer1::DimsExprs InstanceNormPlugin::outputShape(
@@ -69,35 +68,30 @@ nvinfer1::DimsExprs InstanceNormPlugin::outputShape(
     return inputs[0];
 }
 
-void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs)
+void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) const
 {
     int64_t const channels = inputs[0].dims.d[1];
     require(inputs[1].dims.d[0] == channels && inputs[2].dims.d[0] == channels, "X ", toText(inputs[0].dims), " has ",
         channels, " channels, scale ", toText(inputs[1].dims), ", bias ", toText(inputs[2].dims));
-    if (mDevice.numProcessors == 0)
-    {
-        mDevice = prepareInstanceNorm();
-    }
+}
+
+DeviceLimits InstanceNormPlugin::prepareDevice()
+{
+    return prepareNorm();
 }
 
 size_t InstanceNormPlugin::workspaceBytes(nvinfer1::DynamicPluginTensorDesc const* inputs) const
 {
-    nvinfer1::Dims const& largest = inputs[0].max;
-    bool const isLinear = inputs[0].desc.format == nvinfer1::TensorFormat::kLINEAR;
-    int64_t const numBytes = isLinear ? linear::workspaceBytes(countSlices(largest), sliceSize(largest))
-                                      : channels_last::workspaceBytes(sliceSize(largest));
-    return static_cast<size_t>(numBytes);
+    return static_cast<size_t>(normWorkspaceBytes(takenLayoutOf(inputs[0].desc), shapeOf(inputs[0].max)));
 }
 
 void InstanceNormPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, void const* const* inputs, void* output,
     void* workspace, cudaStream_t stream) const
 {
-    nvinfer1::Dims const& dims = inputDesc[0].dims;
-    bool const isLinear = inputDesc[0].format == nvinfer1::TensorFormat::kLINEAR;
-    auto const launchIn = isLinear ? launchInstanceNorm : channels_last::launchInstanceNormChannelsLast;
-    launchIn({inputs[0], inputs[1], inputs[2], output, workspace, countSlices(dims), dims.d[1], sliceSize(dims),
-                 mEpsilon, elementTypeOf(inputDesc[0].type)},
-        mDevice, stream);
+    nvinfer1::PluginTensorDesc const& x = inputDesc[0];
+    launchNorm({inputs[0], inputs[1], inputs[2], output, workspace, shapeOf(x.dims), mEpsilon, elementTypeOf(x.type),
+                   takenLayoutOf(x)},
+        device(), stream);
 }
 
 } // namespace trtconv

@@ -1,7 +1,6 @@
 // InstanceNorm as TensorRT sees it.  (X [N, C, D1..Dk], scale [C], bias [C]) -> Y like X; attribute epsilon.
 #pragma once
 
-#include "common/device.h"
 #include "tensorrt_face/plugin_shell.h"
 
 namespace trtconv
@@ -19,14 +18,14 @@ public:
     std::vector<nvinfer1::PluginField> fields() const;
     bool supports(nvinfer1::PluginTensorDesc const& x) const;
     nvinfer1::DimsExprs outputShape(nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& builder) const;
-    void checkShapes(nvinfer1::PluginTensorDesc const* inputs);
+    void checkShapes(nvinfer1::PluginTensorDesc const* inputs) const;
+    static DeviceLimits prepareDevice();
     size_t workspaceBytes(nvinfer1::DynamicPluginTensorDesc const* inputs) const;
     void launch(nvinfer1::PluginTensorDesc const* inputDesc, void const* const* inputs, void* output, void* workspace,
         cudaStream_t stream) const;
 
 private:
     float mEpsilon;
-    DeviceLimits mDevice; // asked for once, before the first enqueue
 };
 
 using InstanceNormCreator = CreatorShell<InstanceNormPlugin>;

@@ -1,37 +1,35 @@
 #include "norm/norm.h"
 
+#include "norm/channels_last/choice.h"
 #include "norm/channels_last/launch.h"
 #include "norm/linear/launch.cuh"
 
 namespace trtconv
 {
 
-DeviceLimits prepareInstanceNorm()
+int64_t normWorkspaceBytes(Layout layout, NormShape const& largest)
+{
+    return layout == Layout::kLinear ? linear::workspaceBytes(largest.numSlices(), largest.sliceSize)
+                                     : channels_last::workspaceBytes(largest.sliceSize);
+}
+
+DeviceLimits prepareNorm()
 {
     DeviceLimits const device = compiledDeviceLimits();
-    if (device.majorVersion >= kHopperMajorVersion)
-    {
-        linear::allowSharedBytes<float>(device);
-        linear::allowSharedBytes<__half>(device);
-        linear::allowSharedBytes<__nv_bfloat16>(device);
-    }
-    channels_last::prepareInstanceNormChannelsLast(device);
+    linear::prepare(device);
+    channels_last::prepare(device);
     return device;
 }
 
-void launchInstanceNorm(InstanceNormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
+void launchNorm(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
 {
-    if (arguments.numSlices == 0 || arguments.sliceSize == 0)
+    if (arguments.shape.isEmpty())
     {
         return;
     }
-    dispatchElementType(arguments.type,
-        [&](auto tag)
-        {
-            using T = typename decltype(tag)::Type;
-            linear::SliceShape const shape = linear::sliceShape<T>(arguments);
-            linear::launchAs<T>(arguments, shape, device, linear::chooseConfig(shape, device), stream);
-        });
+    require(device.numProcessors > 0, "there is no CUDA device");
+    auto const launch = arguments.layout == Layout::kLinear ? linear::launch : channels_last::launch;
+    launch(arguments, device, stream);
 }
 
 } // namespace trtconv

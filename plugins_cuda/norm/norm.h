@@ -1,4 +1,6 @@
 // InstanceNorm on the GPU: y = scale * (x - mean) / sqrt(variance + epsilon) + bias, over each (n, c) slice.
+//
+// The one door to the kernels of all layouts: norm/linear and norm/channels_last.
 #pragma once
 
 #include <cstdint>
@@ -7,28 +9,50 @@
 
 #include "common/device.h"
 #include "common/element_type.h"
+#include "common/layout.h"
 
 namespace trtconv
 {
 
-struct InstanceNormArguments
+// A tensor [batch, channels, D1..Dk], the product of D1..Dk being sliceSize.
+struct NormShape
 {
-    void const* input; // [numSlices / channels, channels, sliceSize], contiguous
+    int64_t batch;
+    int64_t channels;
+    int64_t sliceSize;
+
+    constexpr int64_t numSlices() const { return batch * channels; }
+    constexpr bool isEmpty() const { return batch == 0 || channels == 0 || sliceSize == 0; }
+};
+
+struct NormArguments
+{
+    void const* input; // contiguous in its layout, in which whole vectors are aligned to 16 bytes
     void const* scale; // [channels]
     void const* bias; // [channels]
     void* output; // like input, not overlapping it
-    void* workspace; // linear::workspaceBytes(numSlices, sliceSize) bytes, aligned to 16
-    int64_t numSlices;
-    int64_t channels;
-    int64_t sliceSize;
+    void* workspace; // normWorkspaceBytes, aligned to 16 bytes
+    NormShape shape;
     float epsilon;
     ElementType type;
+    Layout layout; // of input and output
 };
 
-// Readies the kernels for the current device and returns its limits: to be called once there, before the first launch.
-DeviceLimits prepareInstanceNorm();
+// Whether there are kernels for tensors in this layout.
+constexpr bool canNormIn(Layout layout)
+{
+    return layout == Layout::kLinear || layout == Layout::kChannelsLast;
+}
 
-// Enqueues on `stream`; throws CudaError when a launch fails. Nothing is launched for an empty tensor.
-void launchInstanceNorm(InstanceNormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream);
+// Returns the bytes of workspace that tensors of at most this shape need, on any GPU.
+int64_t normWorkspaceBytes(Layout layout, NormShape const& largest);
+
+// Readies the kernels for the current device and returns its limits. Must be called once there, before the first
+// launch.
+DeviceLimits prepareNorm();
+
+// Enqueues on `stream`; throws CudaError when a launch fails. Nothing is launched for an empty tensor. What lies
+// between the channels of a channels-last tensor and whole vectors is not looked at, and becomes zero in the output.
+void launchNorm(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream);
 
 } // namespace trtconv

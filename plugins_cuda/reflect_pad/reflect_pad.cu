@@ -1,6 +1,5 @@
 #include "reflect_pad/reflect_pad.h"
 
-#include "common/once_per_device.h"
 #include "reflect_pad/reflect_pad.cuh"
 
 namespace trtconv
@@ -103,14 +102,17 @@ void launchTyped(
 
 } // namespace
 
-void launchReflectPad(ReflectPadArguments const& arguments, cudaStream_t stream)
+DeviceLimits prepareReflectPad()
+{
+    return compiledDeviceLimits();
+}
+
+void launchReflectPad(ReflectPadArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
 {
     if (arguments.shape.numOutputs() == 0)
     {
         return;
     }
-    static auto& limits = *new OncePerDevice<DeviceLimits>(compiledDeviceLimits);
-    DeviceLimits const& device = limits.get();
     PadWords const words =
         widenWords(arguments.shape, arguments.elementBytes, commonAlignment(arguments.input, arguments.output));
     switch (words.bytes)

@@ -5,6 +5,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "common/device.h"
 #include "reflect_pad/choice.h"
 
 namespace trtconv
@@ -19,7 +20,11 @@ struct ReflectPadArguments
     int64_t channels; // of a channels-last tensor, else 0: what lies between them and whole vectors becomes zero
 };
 
+// Readies the kernels for the current device and returns its limits. Must be called once there, before the first
+// launch.
+DeviceLimits prepareReflectPad();
+
 // Enqueues on `stream`; throws CudaError when the launch fails. Nothing is launched for an empty output.
-void launchReflectPad(ReflectPadArguments const& arguments, cudaStream_t stream);
+void launchReflectPad(ReflectPadArguments const& arguments, DeviceLimits const& device, cudaStream_t stream);
 
 } // namespace trtconv

@@ -91,13 +91,18 @@ nvinfer1::DimsExprs ReflectPadPlugin::outputShape(
     return output;
 }
 
-void ReflectPadPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs)
+void ReflectPadPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) const
 {
     nvinfer1::Dims const& dims = inputs[0].dims;
     require(dims.nbDims == rank(), "pads ", toText(mPads), " are for rank ", rank(), ", X has rank ", dims.nbDims);
     int32_t const badAxis = findBadPad(rank(), dims.d, mPads.data());
     require(badAxis < 0, "pads ", toText(mPads), " must be smaller than the axis they reflect, axis ", badAxis,
         " of X ", trtconv::toText(dims), " is too small");
+}
+
+DeviceLimits ReflectPadPlugin::prepareDevice()
+{
+    return prepareReflectPad();
 }
 
 size_t ReflectPadPlugin::workspaceBytes(nvinfer1::DynamicPluginTensorDesc const* /*inputs*/) const
@@ -112,7 +117,7 @@ void ReflectPadPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, void 
     Layout const layout = layoutOf(x).value();
     int32_t const elementBytes = bytesOf(x.type);
     PadShape const shape = makePadShape(layout, elementBytes, rank(), x.dims.d, mPads.data());
-    launchReflectPad({inputs[0], output, shape, elementBytes, channelsToMask(layout, x.dims.d)}, stream);
+    launchReflectPad({inputs[0], output, shape, elementBytes, channelsToMask(layout, x.dims.d)}, device(), stream);
 }
 
 } // namespace trtconv

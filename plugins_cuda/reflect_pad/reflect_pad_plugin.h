@@ -20,7 +20,8 @@ public:
     std::vector<nvinfer1::PluginField> fields() const;
     bool supports(nvinfer1::PluginTensorDesc const& x) const;
     nvinfer1::DimsExprs outputShape(nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& builder) const;
-    void checkShapes(nvinfer1::PluginTensorDesc const* inputs);
+    void checkShapes(nvinfer1::PluginTensorDesc const* inputs) const;
+    static DeviceLimits prepareDevice();
     size_t workspaceBytes(nvinfer1::DynamicPluginTensorDesc const* inputs) const;
     void launch(nvinfer1::PluginTensorDesc const* inputDesc, void const* const* inputs, void* output, void* workspace,
         cudaStream_t stream) const;

@@ -8,10 +8,11 @@
 //   std::vector<nvinfer1::PluginField> fields() const;                  the same, with data, for the engine file
 //   bool supports(PluginTensorDesc const& x) const;                     the first input: its type and format
 //   nvinfer1::DimsExprs outputShape(DimsExprs const* inputs, IExprBuilder& builder) const;
-//   void checkShapes(PluginTensorDesc const* inputs);                   throws PluginError
+//   void checkShapes(PluginTensorDesc const* inputs) const;             throws PluginError
+//   static DeviceLimits prepareDevice();                                readies its kernels for the current device
 //   size_t workspaceBytes(DynamicPluginTensorDesc const* inputs) const;
 //   void launch(PluginTensorDesc const* inputDesc, void const* const* inputs, void* output, void* workspace,
-//       cudaStream_t stream) const;
+//       cudaStream_t stream) const;                                     may ask device() for what prepareDevice gave
 // It has one output, of the type and format of its first input; all inputs are of that type, the others linear.
 #pragma once
 
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "abi/plugin_v3.h"
+#include "common/device.h"
 #include "common/plugin_error.h"
 #include "tensorrt_face/field_reader.h"
 #include "tensorrt_face/guarded.h"
@@ -141,6 +143,7 @@ public:
             {
                 requireInputs(nbInputs);
                 self().checkShapes(in);
+                prepareOnce();
             });
     }
 
@@ -174,7 +177,10 @@ protected:
     {
     }
 
-    // To be called at the end of the plugin's constructor.
+    // The limits of the device that the plugin runs on; all zero where there is none.
+    DeviceLimits const& device() const { return mDevice; }
+
+    // Must be called at the end of the plugin's constructor.
     void setTimingCacheId(std::string id) { mTimingCacheId = std::move(id); }
 
 private:
@@ -200,8 +206,18 @@ private:
         require(nbInputs == Plugin::kNumInputs, "expected ", Plugin::kNumInputs, " inputs, got ", nbInputs);
     }
 
+    // Before the first enqueue, which must ask the device for nothing. Without a device the launch says so.
+    void prepareOnce()
+    {
+        if (mDevice.numProcessors == 0 && hasDevice())
+        {
+            mDevice = Plugin::prepareDevice();
+        }
+    }
+
     TracedPlugin mTraced;
     std::string mTimingCacheId;
+    DeviceLimits mDevice;
     std::vector<nvinfer1::PluginField> mFields; // points into this object: rebuilt by every getFieldsToSerialize
     nvinfer1::PluginFieldCollection mFieldCollection{};
 };

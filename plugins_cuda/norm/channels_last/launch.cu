@@ -72,37 +72,27 @@ private:
 
 } // namespace
 
-void prepareInstanceNormChannelsLast(DeviceLimits const& device)
+void prepare(DeviceLimits const& device)
 {
-    auto const allowShared = [&](auto* kernel)
-    {
-        checkCuda(
-            cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, numSlots(device) * kStepBytes),
-            "cudaFuncSetAttribute");
-    };
-    allowShared(normaliseStreamedColumns<float>);
-    allowShared(normaliseStreamedColumns<__half>);
-    allowShared(normaliseStreamedColumns<__nv_bfloat16>);
+    int32_t const numBytes = numSlots(device) * kStepBytes;
+    allowSharedBytes(normaliseStreamedColumns<float>, numBytes);
+    allowSharedBytes(normaliseStreamedColumns<__half>, numBytes);
+    allowSharedBytes(normaliseStreamedColumns<__nv_bfloat16>, numBytes);
 }
 
-void launchInstanceNormChannelsLast(
-    InstanceNormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
+void launch(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
 {
-    if (arguments.numSlices == 0 || arguments.sliceSize == 0)
-    {
-        return;
-    }
     dispatchElementType(arguments.type,
         [&](auto tag)
         {
             using T = typename decltype(tag)::Type;
-            int64_t const vectorsPerPixel = ceilDivide(arguments.channels, kVectorChannels<T>);
+            auto const [batch, channels, pixels] = arguments.shape;
+            int64_t const vectorsPerPixel = ceilDivide(channels, kVectorChannels<T>);
             Tensors<T> const tensors{static_cast<ChannelVector<T> const*>(arguments.input),
                 static_cast<T const*>(arguments.scale), static_cast<T const*>(arguments.bias),
-                {static_cast<ChannelVector<T>*>(arguments.output)}, arguments.channels, arguments.sliceSize,
-                vectorsPerPixel, 1.0 / static_cast<double>(arguments.sliceSize), arguments.epsilon};
-            Shape const shape{arguments.numSlices / arguments.channels, arguments.sliceSize, vectorsPerPixel};
-            Config const config = chooseConfig(shape, device);
+                {static_cast<ChannelVector<T>*>(arguments.output)}, channels, pixels, vectorsPerPixel,
+                1.0 / static_cast<double>(pixels), arguments.epsilon};
+            Config const config = chooseConfig({batch, pixels, vectorsPerPixel}, device);
             Launcher<T>(tensors, config, device, arguments.workspace, stream).launch();
         });
 }

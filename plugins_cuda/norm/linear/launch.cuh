@@ -20,38 +20,33 @@ inline int32_t elementsPastAlignment(void const* address, int32_t bytesPerElemen
 
 // Vectors serve any alignment that input and output share; TensorRT's tensors are all aligned to 256 bytes.
 template <typename T>
-SliceShape sliceShape(InstanceNormArguments const& arguments)
+SliceShape sliceShape(NormArguments const& arguments)
 {
     int32_t const offset = elementsPastAlignment(arguments.input, sizeof(T));
     bool const areAlignedAlike = offset == elementsPastAlignment(arguments.output, sizeof(T));
-    return {arguments.numSlices, arguments.sliceSize, areAlignedAlike ? offset : 0,
+    return {arguments.shape.numSlices(), arguments.shape.sliceSize, areAlignedAlike ? offset : 0,
         areAlignedAlike ? static_cast<int32_t>(kVectorBytes / sizeof(T)) : 1};
 }
 
 template <typename T>
-void allowSharedBytes(DeviceLimits const& device)
+void prepareType(DeviceLimits const& device)
 {
     constexpr int32_t kVectorSize = kVectorBytes / sizeof(T);
-    auto const allow = [](auto* kernel, int32_t numBytes)
-    {
-        checkCuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, numBytes),
-            "cudaFuncSetAttribute");
-    };
-    allow(normaliseClusteredSlices<SharedPart<T, kVectorSize>>, maxClusterVectors(device) * kVectorBytes);
-    allow(normaliseStreamedSlices<T, kVectorSize>, maxStages(device) * kStageBytes);
+    allowSharedBytes(normaliseClusteredSlices<SharedPart<T, kVectorSize>>, maxClusterVectors(device) * kVectorBytes);
+    allowSharedBytes(normaliseStreamedSlices<T, kVectorSize>, maxStages(device) * kStageBytes);
 }
 
 template <typename T, int VectorSize>
 class Launcher
 {
 public:
-    Launcher(InstanceNormArguments const& arguments, SliceShape const& shape, DeviceLimits const& device,
-        Config const& config, cudaStream_t stream)
+    Launcher(NormArguments const& arguments, SliceShape const& shape, DeviceLimits const& device, Config const& config,
+        cudaStream_t stream)
         : mTensors{static_cast<T const*>(arguments.input), static_cast<T const*>(arguments.scale),
-              static_cast<T const*>(arguments.bias), {static_cast<T*>(arguments.output)}, arguments.numSlices,
-              arguments.channels, arguments.sliceSize,
-              FastDivisor<uint32_t>(static_cast<uint32_t>(std::min<int64_t>(arguments.channels, INT32_MAX))),
-              1.0 / static_cast<double>(arguments.sliceSize), shape.baseOffset, arguments.epsilon}
+              static_cast<T const*>(arguments.bias), {static_cast<T*>(arguments.output)}, arguments.shape.numSlices(),
+              arguments.shape.channels, arguments.shape.sliceSize,
+              FastDivisor<uint32_t>(static_cast<uint32_t>(std::min<int64_t>(arguments.shape.channels, INT32_MAX))),
+              1.0 / static_cast<double>(arguments.shape.sliceSize), shape.baseOffset, arguments.epsilon}
         , mPartialSums(static_cast<SliceSums*>(arguments.workspace))
         , mShape(shape)
         , mDevice(device)
@@ -156,8 +151,8 @@ private:
 };
 
 template <typename T>
-void launchAs(InstanceNormArguments const& arguments, SliceShape const& shape, DeviceLimits const& device,
-    Config const& config, cudaStream_t stream)
+void launchAs(NormArguments const& arguments, SliceShape const& shape, DeviceLimits const& device, Config const& config,
+    cudaStream_t stream)
 {
     if (shape.vectorSize == 1)
     {
@@ -167,6 +162,29 @@ void launchAs(InstanceNormArguments const& arguments, SliceShape const& shape, D
     {
         Launcher<T, kVectorBytes / sizeof(T)>(arguments, shape, device, config, stream).launch();
     }
+}
+
+// Readies the kernels for the current device. Must be called once there, before the first launch.
+inline void prepare(DeviceLimits const& device)
+{
+    if (device.majorVersion >= kHopperMajorVersion)
+    {
+        prepareType<float>(device);
+        prepareType<__half>(device);
+        prepareType<__nv_bfloat16>(device);
+    }
+}
+
+// Enqueues on `stream`; throws CudaError when a launch fails. The tensor is not empty.
+inline void launch(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
+{
+    dispatchElementType(arguments.type,
+        [&](auto tag)
+        {
+            using T = typename decltype(tag)::Type;
+            SliceShape const shape = sliceShape<T>(arguments);
+            launchAs<T>(arguments, shape, device, chooseConfig(shape, device), stream);
+        });
 }
 
 } // namespace trtconv::linear
