@@ -2,8 +2,8 @@
 //
 // registry.load_library calls setLoggerFinder and getCreators, and registers what it is given. Programs that only
 // dlopen the library (ctypes.CDLL, trtexec --staticPlugins, LD_PRELOAD) call neither: for them, loading registers.
-#include <array>
 #include <dlfcn.h>
+#include <vector>
 
 #include "common/export.h"
 #include "norm/instance_norm_plugin.h"
@@ -14,16 +14,17 @@
 namespace
 {
 
+using namespace trtconv;
 using nvinfer1::IPluginCreatorInterface;
-using trtconv::TensorRtHost;
+using nvinfer1::IPluginCreatorV3One;
 
-constexpr int32_t kNumCreators = 2;
-
-// Never destroyed: TensorRT may ask for a creator until the process ends.
-std::array<nvinfer1::IPluginCreatorV3One*, kNumCreators> const& creators()
+// One line an op. Never destroyed: TensorRT may ask for a creator until the process ends.
+std::vector<IPluginCreatorV3One*> const& creators()
 {
-    static std::array<nvinfer1::IPluginCreatorV3One*, kNumCreators> const all{
-        new trtconv::InstanceNormCreator, new trtconv::ReflectPadCreator};
+    static auto const& all = *new std::vector<IPluginCreatorV3One*>{
+        new CreatorShell<InstanceNormPlugin>,
+        new CreatorShell<ReflectPadPlugin>,
+    };
     return all;
 }
 
@@ -41,9 +42,8 @@ void registerAt(TensorRtHost const& host)
 {
     for (auto* const creator : creators())
     {
-        bool const isTaken =
-            host.hasCreator(creator->getPluginName(), creator->getPluginVersion(), trtconv::kPluginNamespace);
-        if (!isTaken && host.registerCreator(*creator, trtconv::kPluginNamespace))
+        bool const isTaken = host.hasCreator(creator->getPluginName(), creator->getPluginVersion(), kPluginNamespace);
+        if (!isTaken && host.registerCreator(*creator, kPluginNamespace))
         {
             stayLoaded();
         }
@@ -52,7 +52,7 @@ void registerAt(TensorRtHost const& host)
 
 __attribute__((constructor)) void registerOnLoad()
 {
-    for (char const* const soname : trtconv::kTensorRtSonames)
+    for (char const* const soname : kTensorRtSonames)
     {
         if (std::optional<TensorRtHost> const host = TensorRtHost::loadedAs(soname))
         {
@@ -70,7 +70,7 @@ TRTCONV_EXPORT void setLoggerFinder(void* finder)
 
 TRTCONV_EXPORT IPluginCreatorInterface* const* getCreators(int32_t& numCreators)
 {
-    static std::array<IPluginCreatorInterface*, kNumCreators> const all{creators()[0], creators()[1]};
+    static auto const& all = *new std::vector<IPluginCreatorInterface*>(creators().begin(), creators().end());
     // The caller is about to register them: make room for that where loading has already done so.
     if (std::optional<TensorRtHost> const host = TensorRtHost::behindCode(__builtin_return_address(0)))
     {
@@ -79,6 +79,6 @@ TRTCONV_EXPORT IPluginCreatorInterface* const* getCreators(int32_t& numCreators)
             host->deregisterCreator(*creator);
         }
     }
-    numCreators = kNumCreators;
+    numCreators = static_cast<int32_t>(all.size());
     return all.data();
 }

@@ -28,6 +28,4 @@ private:
     float mEpsilon;
 };
 
-using InstanceNormCreator = CreatorShell<InstanceNormPlugin>;
-
 } // namespace trtconv

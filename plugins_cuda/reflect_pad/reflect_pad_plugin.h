@@ -32,6 +32,4 @@ private:
     std::vector<int32_t> mPads; // ONNX order: all begins, then all ends
 };
 
-using ReflectPadCreator = CreatorShell<ReflectPadPlugin>;
-
 } // namespace trtconv
