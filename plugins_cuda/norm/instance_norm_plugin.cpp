@@ -1,5 +1,7 @@
 #include "norm/instance_norm_plugin.h"
 
+#include <cmath>
+
 #include "common/version.h"
 #include "norm/norm.h"
 #include "tensorrt_face/shapes.h"
@@ -43,7 +45,8 @@ InstanceNormPlugin::InstanceNormPlugin(std::string const& nodeName, FieldReader&
     , mEpsilon(fields.getFloat("epsilon"))
 {
     fields.rejectUnread();
-    require(mEpsilon >= 0.0F, "field \"epsilon\": expected a number not below 0, given ", mEpsilon);
+    require(std::isfinite(mEpsilon) && mEpsilon >= 0.0F,
+        "field \"epsilon\": expected a finite number not below 0, given ", mEpsilon);
     setTimingCacheId(kLibraryVersion); // epsilon does not change how long it takes
 }
 
@@ -65,6 +68,15 @@ nvinfer1::DimsExprs InstanceNormPlugin::outputShape(
     require(inputs[0].nbDims >= 3, "X must have rank 3 or more, got ", inputs[0].nbDims);
     require(inputs[1].nbDims == 1 && inputs[2].nbDims == 1, "scale and bias must have rank 1, got ", inputs[1].nbDims,
         " and ", inputs[2].nbDims);
+    nvinfer1::IDimensionExpr const& channels = *inputs[0].d[1];
+    for (int32_t i = 1; i < kNumInputs; ++i)
+    {
+        // Sizes known only at run time are checked there.
+        nvinfer1::IDimensionExpr const& size = *inputs[i].d[0];
+        require(!size.isConstant() || !channels.isConstant() || size.getConstantValue() == channels.getConstantValue(),
+            "X has ", channels.getConstantValue(), " channels, ", i == 1 ? "scale " : "bias ", "has ",
+            size.getConstantValue(), " elements");
+    }
     return inputs[0];
 }
 

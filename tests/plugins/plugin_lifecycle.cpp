@@ -1,6 +1,7 @@
 // Takes both plugins through what TensorRT does with them, up to where a GPU is needed, and checks each answer.
 //   plugin_lifecycle LIBRARY     prints "check<tab>ok" or "check<tab>wrong" lines; refusals are logged to standard
 //   error
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <dlfcn.h>
@@ -282,12 +283,19 @@ void checkInstanceNorm(IPluginCreatorV3One& creator)
     check("norm of rank 2", norm.outputShape({{2, 3}, {3}, {3}}, sizes) != 0);
     check("norm with scale of rank 4", norm.outputShape({{2, 3, 4}, {1, 3, 1, 1}, {3}}, sizes) != 0);
     check("norm without bias", norm.outputShape({{2, 3, 4}, {3}}, sizes) != 0);
+    check("norm with a scale too short", norm.outputShape({{2, 3, 4}, {2}, {3}}, sizes) != 0);
+    check("norm with a bias too long", norm.outputShape({{-2, 3, -4}, {3}, {6}}, sizes) != 0);
+    check("norm with a scale of one", norm.outputShape({{2, 3, 4}, {1}, {3}}, sizes) != 0);
+    check("norm with unknown channels", norm.outputShape({{2, -3, 4}, {3}, {3}}, sizes) == 0);
+    check("norm with a scale of unknown length", norm.outputShape({{2, 3, 4}, {-4}, {3}}, sizes) == 0);
 
     DataType output{};
     DataType const halves[]{DataType::kHALF, DataType::kHALF, DataType::kHALF};
     DataType const mixed[]{DataType::kHALF, DataType::kFLOAT, DataType::kFLOAT};
     check("norm type", norm.build->getOutputDataTypes(&output, 1, halves, 3) == 0 && output == DataType::kHALF);
     check("norm of mixed types", norm.build->getOutputDataTypes(&output, 1, mixed, 3) != 0);
+    DataType const mixedBias[]{DataType::kHALF, DataType::kHALF, DataType::kFLOAT};
+    check("norm of a bias of another type", norm.build->getOutputDataTypes(&output, 1, mixedBias, 3) != 0);
     for (DataType const type : {DataType::kFLOAT, DataType::kHALF, DataType::kBF16})
     {
         auto const x = dynamicTensor({1, 8, 9, 9}, type);
@@ -298,6 +306,9 @@ void checkInstanceNorm(IPluginCreatorV3One& creator)
     }
     checkFormats("norm", norm, 3, kFloatFormats);
     checkFormats("norm", norm, 3, kVolumeFormats);
+    std::vector mixedTensors(4, dynamicTensor({1, 8, 9, 9}, DataType::kHALF));
+    mixedTensors[1] = mixedTensors[2] = dynamicTensor({8}, DataType::kFLOAT);
+    check("norm takes no scale of another type", !norm.takes(1, mixedTensors) && !norm.takes(2, mixedTensors));
     auto const integers = dynamicTensor({1, 8, 9, 9}, DataType::kINT32);
     check("norm refuses integers", !norm.takes(0, {integers, integers, integers, integers}));
 
@@ -323,6 +334,10 @@ void checkInstanceNorm(IPluginCreatorV3One& creator)
 
     std::vector const wrongChannels{tensor({2, 3, 8}), tensor({4}), tensor({3})};
     check("norm with 4 scales for 3 channels", norm.runtime->onShapeChange(wrongChannels.data(), 3, nullptr, 0) != 0);
+    std::vector const wrongBias{tensor({2, 3, 8}), tensor({3}), tensor({2})};
+    check("norm with 2 biases for 3 channels", norm.runtime->onShapeChange(wrongBias.data(), 3, nullptr, 0) != 0);
+    std::vector const right{tensor({2, 3, 8}), tensor({3}), tensor({3})};
+    check("norm with a scale and a bias a channel", norm.runtime->onShapeChange(right.data(), 3, nullptr, 0) == 0);
     std::vector const empty{tensor({2, 3, 0}), tensor({3}), tensor({3})};
     void const* inputs[]{nullptr, nullptr, nullptr};
     void* outputs[]{nullptr};
@@ -347,6 +362,10 @@ void checkRefusedFields(IPluginCreatorV3One& norm, IPluginCreatorV3One& pad)
     check("norm refuses a type", refuses(norm, {{"epsilon", &wide, PluginFieldType::kFLOAT64, 1}}));
     check("norm refuses no type", refuses(norm, {{"epsilon", epsilons}}));
     check("norm refuses a length", refuses(norm, {{"epsilon", epsilons, PluginFieldType::kFLOAT32, 2}}));
+    for (float const epsilon : {-1e-5F, -INFINITY, INFINITY, NAN})
+    {
+        check("norm refuses an epsilon", refuses(norm, {{"epsilon", &epsilon, PluginFieldType::kFLOAT32, 1}}));
+    }
     check("norm refuses no data", refuses(norm, {{"epsilon", nullptr, PluginFieldType::kFLOAT32, 1}}));
     check("pad refuses a type", refuses(pad, {{"pads", pads, PluginFieldType::kINT8, 4}}));
     check("pad refuses a length", refuses(pad, {{"pads", pads, PluginFieldType::kINT32, 3}}));

@@ -34,6 +34,7 @@ FIELD_CASES: dict[str, tuple[str, list[tuple[str, Any, str]]]] = {
     "unknown field": ("InstanceNorm", [("epsilon", EPSILON, "FLOAT32"), ("alpha", EPSILON, "FLOAT32")]),
     "repeated field": ("InstanceNorm", [("epsilon", EPSILON, "FLOAT32"), ("epsilon", EPSILON, "FLOAT32")]),
     "negative epsilon": ("InstanceNorm", [("epsilon", -EPSILON, "FLOAT32")]),
+    "infinite epsilon": ("InstanceNorm", [("epsilon", EPSILON * np.inf, "FLOAT32")]),
     "nan epsilon": ("InstanceNorm", [("epsilon", EPSILON * np.nan, "FLOAT32")]),
     "good pads": ("ReflectPad", [("pads", INT32_PADS, "INT32")]),
     "good int64 pads": ("ReflectPad", [("pads", INT32_PADS.astype(np.int64), "INT64")]),
