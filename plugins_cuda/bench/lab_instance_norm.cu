@@ -38,6 +38,18 @@ extern "C" int lab_copy(void const* input, void* output, int64_t vectors, cudaSt
     return cudaGetLastError();
 }
 
+// Writes what choices are bound to on this device: multiprocessors, threads of a streamed launch's block, bytes of its
+// ring, threads and shared bytes of a cluster's block.
+extern "C" void lab_limits(int64_t* limits)
+{
+    using namespace trtconv;
+    DeviceLimits const device = compiledDeviceLimits();
+    int64_t const values[]{device.numProcessors, linear::kStreamedThreads,
+        int64_t{linear::maxStages(device)} * linear::kStageBytes, linear::kClusterThreads,
+        int64_t{linear::maxClusterVectors(device)} * kVectorBytes};
+    std::copy(std::begin(values), std::end(values), limits);
+}
+
 // choice: method, threads, lanes per slice, vectors per lane, blocks per slice, vectors per block, blocks. A method
 // below 0 asks for the library's own choice, which is written there.
 extern "C" int lab_instance_norm(void const* input, void const* scale, void const* bias, void* output, int64_t slices,

@@ -14,7 +14,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -24,11 +24,6 @@ from plugins_cuda.bench.graph_timing import median_microseconds
 RESIDENT, CLUSTERED, STREAMED, SPLIT = range(4)
 METHODS = ("resident", "clustered", "streamed", "split")
 OWN_CHOICE = "own"
-STREAM_THREADS = 512 + 256 + 64
-RING_BYTES = 14 * 16384
-CLUSTER_THREADS = 512
-CLUSTER_BYTES = 232448 - 1024
-PROCESSORS = 132
 EPSILON = 1e-5
 
 # Microseconds of native TensorRT 10.6 on an H100, fp32 and fp16.
@@ -54,9 +49,21 @@ DTYPES = (torch.float32, torch.float16)
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What launch choices are bound to on the device, as the library has it."""
+
+    processors: int
+    streamed_threads: int
+    ring_bytes: int
+    cluster_threads: int
+    cluster_bytes: int
+
+
+@dataclass(frozen=True)
 class Case:
     shape: tuple[int, ...]
     dtype: torch.dtype
+    limits: Limits
 
     @property
     def num_slices(self) -> int:
@@ -93,29 +100,33 @@ def resident_choices(case: Case) -> Iterator[Any]:
 
 
 def clustered_choices(case: Case) -> Iterator[Any]:
+    threads = case.limits.cluster_threads
     per_block = ceil_divide(ceil_divide(case.num_vectors, 2), 32) * 32
-    if case.num_vectors >= 1024 and per_block * 16 <= CLUSTER_BYTES:
-        yield choice(CLUSTERED, CLUSTER_THREADS, 0, 0, 2, per_block, case.num_slices * 2)
+    if case.num_vectors >= 1024 and per_block * 16 <= case.limits.cluster_bytes:
+        yield choice(CLUSTERED, threads, 0, 0, 2, per_block, case.num_slices * 2)
     if case.slice_size in (32768, 65536):  # one or two full tiles in the registers of each thread
-        in_registers = case.num_vectors // (2 * CLUSTER_THREADS)
-        yield choice(CLUSTERED, CLUSTER_THREADS, 0, in_registers, 2, per_block, case.num_slices * 2)
+        in_registers = case.num_vectors // (2 * threads)
+        yield choice(CLUSTERED, threads, 0, in_registers, 2, per_block, case.num_slices * 2)
 
 
 def streamed_choices(case: Case) -> Iterator[Any]:
     if case.num_vectors * 16 < 65536:
         return
     for groups in (1, 2, 3, 4, 5, 6, 8, 11, 12, 14, 16, 22, 26, 33, 44, 66, 132):
-        per_slice, groups_used = PROCESSORS // groups, min(groups, case.num_slices)
+        per_slice, groups_used = case.limits.processors // groups, min(groups, case.num_slices)
         per_block = ceil_divide(ceil_divide(case.num_vectors, per_slice), 32) * 32
-        if per_block * 16 <= RING_BYTES and (per_block * 16 >= 16384 or groups == 1):
-            yield choice(STREAMED, STREAM_THREADS, 0, 0, per_slice, per_block, per_slice * groups_used)
+        if per_block * 16 <= case.limits.ring_bytes and (per_block * 16 >= 16384 or groups == 1):
+            yield choice(STREAMED, case.limits.streamed_threads, 0, 0, per_slice, per_block, per_slice * groups_used)
 
 
 def split_choices(case: Case) -> Iterator[Any]:
     if case.num_vectors < 2048:
         return
     for splits in sorted(
-        {min(case.num_vectors // size, ceil_divide(PROCESSORS * 16, case.num_slices)) for size in (1024, 2048, 4096)}
+        {
+            min(case.num_vectors // size, ceil_divide(case.limits.processors * 16, case.num_slices))
+            for size in (1024, 2048, 4096)
+        }
     ):
         per_block = ceil_divide(ceil_divide(case.num_vectors, splits), 32) * 32
         splits = ceil_divide(case.num_vectors, per_block)
@@ -205,11 +216,14 @@ def run_case(library: ctypes.CDLL, case: Case, names: Sequence[str]) -> None:
 
 def main() -> None:
     library = ctypes.CDLL(sys.argv[1])
+    numbers = (ctypes.c_int64 * len(fields(Limits)))()
+    library.lab_limits(numbers)
+    limits = Limits(*numbers)
     names = sys.argv[2:] or list(CHOICES)
     shapes = [shape for i, shape in enumerate(SHAPES) if str(i) in os.environ.get("LAB_SHAPES", str(i)).split(",")]
     for dtype in DTYPES:
         for shape in shapes:
-            run_case(library, Case(shape, dtype), names)
+            run_case(library, Case(shape, dtype, limits), names)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 from pathlib import Path
 
+import numpy as np
 import pytest
 from host_compiler import load_cpp
+from host_tools import LinearConstants, pointer
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +19,10 @@ def maths(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     library.host_pad_source.restype = ctypes.c_int64
     library.host_fast_divide.restype = ctypes.c_uint32
     return library
+
+
+@pytest.fixture(scope="session")
+def linear(maths: ctypes.CDLL) -> LinearConstants:
+    values = np.zeros(8, dtype=np.int64)
+    maths.host_linear_constants(pointer(values))
+    return LinearConstants(*values.tolist())

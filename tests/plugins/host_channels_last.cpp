@@ -69,6 +69,15 @@ extern "C" void host_channels_last_config(
     std::copy(std::begin(values), std::end(values), result);
 }
 
+// Writes: pixels of a thread's tile, most blocks of a launch; of a streamed launch the threads of a block, its static
+// shared bytes, bytes and vectors of a step, steps ahead.
+extern "C" void host_channels_last_constants(int64_t* result)
+{
+    int64_t const values[]{kTilePixels, kMaxColumnBlocks, kStreamedThreads, kStreamedStaticBytes, kStepBytes,
+        kStepVectors, kStepsAhead};
+    std::copy(std::begin(values), std::end(values), result);
+}
+
 extern "C" int64_t host_channels_last_workspace_numbers(int64_t max_pixels)
 {
     return workspaceBytes(max_pixels) / kTaggedNumbersBytes;

@@ -113,6 +113,15 @@ SliceSums sumsOfSlice(
 
 } // namespace
 
+// Writes: the H100's multiprocessors, major version and shared bytes of a block; threads and blocks of a cluster, its
+// static shared bytes; vectors of a stage, static shared bytes of a streamed launch.
+extern "C" void host_linear_constants(int64_t* result)
+{
+    int64_t const values[]{kH100.numProcessors, kH100.majorVersion, kH100.sharedBytesPerBlock, kClusterThreads,
+        kClusterBlocks, kClusterStaticBytes, kStageVectors, kStreamedStaticBytes};
+    std::copy(std::begin(values), std::end(values), result);
+}
+
 extern "C" int64_t host_workspace_partials(int64_t max_slices, int64_t max_slice_size)
 {
     return workspaceBytes(max_slices, max_slice_size) / kPartialBytes;

@@ -8,24 +8,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import host_tools
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
 from host_compiler import load_cpp
-from host_tools import pointer
+from host_tools import H100_PROCESSORS, pointer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.references import instance_norm_reference, worst_excess
 
-H100 = (132, 9, 232448)  # multiprocessors, major version, shared bytes of a block
-A100 = (108, 8, 166912)
-SMALL_GPU = (14, 7, 65536)
+H100 = (H100_PROCESSORS, *host_tools.H100)  # multiprocessors, major version, shared bytes of a block
+A100 = (108, *host_tools.A100)
+SMALL_GPU = (14, *host_tools.T4)
 BLOCK, CLUSTER, GRID, STREAMED = range(4)
-TILE_PIXELS = 8
-MAX_BLOCKS = 1 << 20
-STEP_BYTES, STEP_VECTORS, STEPS_AHEAD = 16384, 4, 2
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +35,26 @@ def maths(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     library.host_sum_of_pairs.restype = ctypes.c_double
     library.host_sample_index.restype = ctypes.c_int64
     return library
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Constants of the channels-last kernels, as the host build has them."""
+
+    tile_pixels: int
+    max_blocks: int
+    streamed_threads: int
+    streamed_static_bytes: int
+    step_bytes: int
+    step_vectors: int
+    steps_ahead: int
+
+
+@pytest.fixture(scope="module")
+def constants(maths: ctypes.CDLL) -> Constants:
+    values = np.zeros(7, dtype=np.int64)
+    maths.host_channels_last_constants(pointer(values))
+    return Constants(*values.tolist())
 
 
 @dataclass(frozen=True)
@@ -72,7 +90,7 @@ def config_for(maths: ctypes.CDLL, batch: int, pixels: int, vectors: int, device
     device=st.sampled_from([H100, A100, SMALL_GPU, (1, 7, 65536), (2000, 10, 232448), (84, 8, 101376)]),
 )
 def test_every_vector_has_a_thread(
-    maths: ctypes.CDLL, batch: int, pixels: int, vectors: int, device: tuple[int, ...]
+    maths: ctypes.CDLL, constants: Constants, batch: int, pixels: int, vectors: int, device: tuple[int, ...]
 ) -> None:
     config = config_for(maths, batch, pixels, vectors, device)
     processors, major_version, _ = device
@@ -86,7 +104,7 @@ def test_every_vector_has_a_thread(
     if config.method in (BLOCK, CLUSTER):
         assert config.splits in ((2, 4, 8) if config.method == CLUSTER else (1,))
         assert config.method == BLOCK or major_version >= 9
-        assert config.blocks <= MAX_BLOCKS
+        assert config.blocks <= constants.max_blocks
     else:
         assert config.blocks <= processors  # all run at once: they wait for each other
         assert (config.splits - 1) * config.pixels_per_split < pixels  # no block is idle
@@ -96,7 +114,7 @@ def test_every_vector_has_a_thread(
     if config.method == GRID:
         assert config.columns_at_once == config.columns
     if config.method != STREAMED:
-        assert config.pixels_per_split <= config.threads // config.lanes * TILE_PIXELS
+        assert config.pixels_per_split <= config.threads // config.lanes * constants.tile_pixels
         assert config.slots == 0
 
 
@@ -108,18 +126,19 @@ def test_every_vector_has_a_thread(
     device=st.sampled_from([H100, A100, SMALL_GPU, (84, 8, 101376)]),
 )
 def test_steps_of_streamed_columns(
-    maths: ctypes.CDLL, batch: int, pixels: int, vectors: int, device: tuple[int, ...]
+    maths: ctypes.CDLL, constants: Constants, batch: int, pixels: int, vectors: int, device: tuple[int, ...]
 ) -> None:
     config = config_for(maths, batch, pixels, vectors, device)
     if config.method != STREAMED:
         return
-    assert config.threads == 256
-    assert config.slots * STEP_BYTES + 9216 <= device[2]
-    assert config.steps * STEP_VECTORS * config.threads >= config.pixels_per_split * config.lanes
-    assert (config.steps - 1) * STEP_VECTORS * config.threads < config.pixels_per_split * config.lanes
+    assert config.threads == constants.streamed_threads
+    assert config.slots * constants.step_bytes + constants.streamed_static_bytes <= device[2]
+    vectors_of_a_step = constants.step_vectors * config.threads
+    assert config.steps * vectors_of_a_step >= config.pixels_per_split * config.lanes
+    assert (config.steps - 1) * vectors_of_a_step < config.pixels_per_split * config.lanes
     kept = config.steps - config.repeats
-    assert 1 <= kept <= config.slots - STEPS_AHEAD  # or the loads ahead would overwrite them
-    assert config.repeats == 0 or kept == config.slots - STEPS_AHEAD  # no more is read again than needed
+    assert 1 <= kept <= config.slots - constants.steps_ahead  # or the loads ahead would overwrite them
+    assert config.repeats == 0 or kept == config.slots - constants.steps_ahead  # no more is read again than needed
 
 
 def test_workspace_grows_with_the_pixels(maths: ctypes.CDLL) -> None:

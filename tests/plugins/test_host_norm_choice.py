@@ -6,11 +6,10 @@ import ctypes
 
 import numpy as np
 import pytest
-from host_tools import A100, B200, H100, H100_PROCESSORS, RTX_5090, T4, pointer
+from host_tools import A100, B200, H100, H100_PROCESSORS, RTX_5090, T4, LinearConstants, pointer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-STAGE_VECTORS = 1024  # that a streamed launch moves at once
 RESIDENT, CLUSTERED, STREAMED, SPLIT = range(4)
 
 
@@ -48,6 +47,7 @@ def launch_config(
 )
 def test_launch_is_legal_and_covers_the_slice(
     maths: ctypes.CDLL,
+    linear: LinearConstants,
     num_slices: int,
     slice_size: int,
     vector_size: int,
@@ -75,19 +75,20 @@ def test_launch_is_legal_and_covers_the_slice(
     if config["method"] == CLUSTERED:
         assert gpu[0] >= 9
         assert vector_size > 1
-        assert config["threads"] == 512
-        assert config["per_block"] * 16 <= gpu[1] - 1024
-        assert config["per_slice"] == 2
+        assert config["threads"] == linear.cluster_threads
+        assert config["per_block"] * 16 <= gpu[1] - linear.cluster_static_bytes
+        assert config["per_slice"] == linear.cluster_blocks == 2
         assert config["blocks"] == 2 * num_slices <= num_processors
         if config["per_lane"] > 0:  # in registers: all of every slice, and no more
-            assert slice_size == 2 * 512 * config["per_lane"] * vector_size
+            assert slice_size == 2 * linear.cluster_threads * config["per_lane"] * vector_size
             assert offset == 0
             assert config["per_lane"] * vector_size <= 64
     elif config["method"] == STREAMED:
         assert gpu[0] >= 9
         assert vector_size > 1
         # The ring holds a whole part, or its loader waits for ever; the last stage of one may not be full.
-        assert -(-config["per_block"] // STAGE_VECTORS) <= (gpu[1] - 2048) // (STAGE_VECTORS * 16)
+        most_stages = (gpu[1] - linear.streamed_static_bytes) // (linear.stage_vectors * 16)
+        assert -(-config["per_block"] // linear.stage_vectors) <= most_stages
         # All blocks are on the GPU at once, since those of a group wait for each other.
         assert config["blocks"] <= num_processors
         assert config["blocks"] % config["per_slice"] == 0
@@ -116,8 +117,6 @@ def test_launch_is_legal_and_covers_the_slice(
         ((32, 1080 * 1920, 8), RTX_5090, STREAMED),
         ((32, 1080 * 1920, 8), A100, SPLIT),
         ((32, 1080 * 1920, 1), H100, SPLIT),  # input and output aligned differently
-        ((1, 132 * 14 * STAGE_VECTORS * 8, 8), H100, STREAMED),  # all rings full
-        ((1, 132 * (14 * STAGE_VECTORS + 32) * 8, 8), H100, SPLIT),  # a ring that held no whole part would hang
         ((1, 1 << 28, 8), H100, SPLIT),  # more than all shared memory
     ],
 )
@@ -125,6 +124,23 @@ def test_each_method_has_its_shapes(
     maths: ctypes.CDLL, shape: tuple[int, int, int], gpu: tuple[int, int], method: int
 ) -> None:
     assert launch_config(maths, *shape, gpu=gpu)["method"] == method
+
+
+@pytest.mark.parametrize(
+    ("more_vectors", "method"),
+    [(0, STREAMED), (32, SPLIT)],  # a ring that held no whole part would hang
+    ids=["all rings full", "more than fits"],
+)
+def test_streamed_slices_fit_the_rings(
+    maths: ctypes.CDLL, linear: LinearConstants, more_vectors: int, method: int
+) -> None:
+    slice_size = H100_PROCESSORS * (14 * linear.stage_vectors + more_vectors) * 8
+    assert launch_config(maths, 1, slice_size, 8)["method"] == method
+
+
+def test_the_h100_is_that_of_the_kernels(linear: LinearConstants) -> None:
+    assert linear.h100_processors == H100_PROCESSORS
+    assert (linear.h100_major_version, linear.h100_shared_bytes) == H100
 
 
 @pytest.mark.parametrize(
