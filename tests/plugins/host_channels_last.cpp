@@ -73,8 +73,8 @@ extern "C" void host_channels_last_config(
 // shared bytes, bytes and vectors of a step, steps ahead.
 extern "C" void host_channels_last_constants(int64_t* result)
 {
-    int64_t const values[]{kTilePixels, kMaxColumnBlocks, kStreamedThreads, kStreamedStaticBytes, kStepBytes,
-        kStepVectors, kStepsAhead};
+    int64_t const values[]{
+        kTilePixels, kMaxColumnBlocks, kStreamedThreads, kStreamedStaticBytes, kStepBytes, kStepVectors, kStepsAhead};
     std::copy(std::begin(values), std::end(values), result);
 }
 

@@ -1,4 +1,4 @@
-// How InstanceNorm is launched: pure host arithmetic, tested without a GPU.
+// How the norm is launched on linear tensors: pure host arithmetic, tested without a GPU.
 #pragma once
 
 #include <algorithm>
@@ -14,40 +14,41 @@ namespace trtconv::linear
 
 constexpr int32_t kMaxTileSize = 32; // elements a thread holds in registers
 constexpr int32_t kMaxTileVectors = 8;
-constexpr int32_t kMaxResidentThreads = 1024; // of a block
+constexpr int32_t kMaxResidentThreads = 1024; // a block has at most
 constexpr int32_t kMinLanes = 4; // below that, idle threads cost less than finer groups
-constexpr int32_t kSmallBlockThreads = 128; // several slices in a block
+constexpr int32_t kSmallBlockThreads = 128; // a block has that holds several slices
 
-constexpr int32_t kClusterThreads = 512; // of each block of a cluster
-constexpr int32_t kClusterBlocks = 2; // of 4 or 8, the H100 does not take as many as fit its multiprocessors
-// A full tile for each thread. H100, [1,64,32768] fp16: 3.8 us in clusters, 5.7 in one block each; [1,64,16384]
-// fp32: 4.6 and 4.2.
+constexpr int32_t kClusterThreads = 512; // each block of a cluster has
+constexpr int32_t kClusterBlocks = 2; // the H100 does not take clusters of 4 or 8 on all of its multiprocessors
+// A slice that fills a tile of each thread. H100, [1,64,32768] fp16: 3.8 us in clusters, 5.7 in one block each;
+// [1,64,16384] fp32: 4.6 and 4.2.
 constexpr int64_t kMinClusteredSize = kClusterBlocks * kClusterThreads * kMaxTileSize;
-// Vectors that a thread asks for before it needs them. H100, [1,64,256,256] fp32 in shared memory: 9.4 us with 8, 10.1
-// with 14.
+// Vectors that a thread of a cluster asks for before it needs them. H100, [1,64,256,256] fp32 in shared memory: 9.4 us
+// with 8, 10.1 with 14.
 constexpr int32_t kClusterStagesAhead = 8;
 constexpr int32_t kClusterStaticBytes = 1024; // shared memory beside the stages
-// Full tiles that a thread of a cluster holds in registers at most. H100, [1,64,256,256]: 8.7 us in fp32 and 6.1 in
+// Most full tiles that a thread of a cluster holds in registers. H100, [1,64,256,256]: 8.7 us in fp32 and 6.1 in
 // fp16; in shared memory 9.3 and 6.8.
 constexpr int32_t kMaxClusterTiles = 2;
 
-constexpr int32_t kSplitThreads = 256; // several blocks per slice
+constexpr int32_t kSplitThreads = 256; // a block of a split launch has
 constexpr int32_t kSplitBlocksPerProcessor = 8;
 constexpr int32_t kMaxSplitBlocks = 2048; // bounds the workspace on any GPU: 8 blocks on each of 256 multiprocessors
-constexpr int64_t kMaxGridBlocks = 1 << 20; // more work than that is looped over
+constexpr int64_t kMaxGridBlocks = 1 << 20; // blocks loop over more work than that
 constexpr int64_t kPartialBytes = 16; // sizeof(SliceSums)
 
-constexpr int32_t kSumThreads = 512; // of a streamed launch's block: sum up,
-constexpr int32_t kStoreThreads = 256; // store,
-constexpr int32_t kStreamedThreads = kSumThreads + kStoreThreads + 2 * kWarpSize; // load and exchange
+// Threads of a streamed launch's block: those that sum up, those that store, a warp that loads and one that exchanges.
+constexpr int32_t kSumThreads = 512;
+constexpr int32_t kStoreThreads = 256;
+constexpr int32_t kStreamedThreads = kSumThreads + kStoreThreads + 2 * kWarpSize;
 constexpr int32_t kSumTileSize = 32; // elements that a thread sums up at once
-constexpr int32_t kStageVectors = kSumThreads * 2; // that arrive together: 16 KiB
+constexpr int32_t kStageVectors = kSumThreads * 2; // vectors that arrive together: 16 KiB
 constexpr int32_t kStageBytes = kStageVectors * kVectorBytes;
 constexpr int32_t kMaxStages = 16;
 constexpr int32_t kStreamedStaticBytes = 2048; // shared memory beside the stages
 constexpr int32_t kMaxStreamedBlocks = 512; // bounds the workspace; no GPU has so many multiprocessors
 
-// That the ring of a streamed launch has; none where there are no bulk copies.
+// Returns the number of stages in the ring of a streamed launch, 0 where there are no bulk copies.
 constexpr int32_t maxStages(DeviceLimits const& device)
 {
     return device.majorVersion < kHopperMajorVersion
@@ -60,14 +61,14 @@ struct SliceShape
     int64_t numSlices;
     int64_t sliceSize;
     int32_t baseOffset; // elements between the last aligned address and the tensor
-    int32_t vectorSize; // elements that can be moved at once: 16 bytes of them, or 1
+    int32_t vectorSize; // elements that one instruction can move: 16 bytes of them, or 1
 
     constexpr bool hasWholeVectors() const { return areWholeVectors(sliceSize, baseOffset, vectorSize); }
-    // Whole vectors of a slice, at most; 1 where there are none, so that something is launched.
+    // The most whole vectors of a slice; 1 where there are none, so that something is launched.
     constexpr int64_t numVectors() const { return std::max<int64_t>(sliceSize / vectorSize, 1); }
     constexpr int32_t minLanes() const
     {
-        return hasWholeVectors() ? kMinLanes : std::max<int32_t>(kMinLanes, 2 * vectorSize); // an edge each, else
+        return hasWholeVectors() ? kMinLanes : std::max<int32_t>(kMinLanes, 2 * vectorSize); // a lane for each edge
     }
 };
 
@@ -84,9 +85,9 @@ struct Config
     Method method;
     int32_t threads; // of a block
     int32_t lanesPerSlice; // resident: threads that share a slice, a power of two
-    int32_t vectorsPerLane; // resident: of each of them, a power of two; clustered: in registers, or 0 in shared memory
-    int32_t blocksPerSlice; // otherwise: blocks that share a slice
-    int64_t vectorsPerBlock; // otherwise: of each of them
+    int32_t vectorsPerLane; // of a thread. Resident: a power of two. Clustered: in registers, or 0 in shared memory
+    int32_t blocksPerSlice; // clustered, streamed, split: blocks that share a slice
+    int64_t vectorsPerBlock; // clustered, streamed, split: vectors that each of them has
     int64_t blocks; // of the grid
 
     constexpr int32_t slicesPerBlock() const { return threads / lanesPerSlice; }
@@ -96,13 +97,13 @@ struct Config
     }
 };
 
-// Vectors that a thread can hold; single elements where alignment forbids vectors.
+// Returns how many vectors a thread can hold; single elements where alignment forbids vectors.
 TRTCONV_HOST_DEVICE constexpr int32_t tileVectors(int32_t vectorSize)
 {
     return vectorSize == 1 || kMaxTileSize / vectorSize > kMaxTileVectors ? kMaxTileVectors : kMaxTileSize / vectorSize;
 }
 
-// The same of a split launch, which keeps fewer registers and more threads.
+// Returns how many vectors a thread of a split launch holds, which has fewer registers and more threads.
 TRTCONV_HOST_DEVICE constexpr int32_t splitTileVectors(int32_t vectorSize)
 {
     return vectorSize == 1 ? kMaxTileVectors : kMaxTileVectors / 2;
@@ -132,19 +133,19 @@ constexpr Config chooseResident(SliceShape const& shape, DeviceLimits const& dev
         std::min(blocks, kMaxGridBlocks)};
 }
 
-// Of each of so many blocks: whole warps.
+// Returns how many vectors each of `blocksPerSlice` blocks has: a multiple of the warp size.
 constexpr int64_t vectorsOfBlock(SliceShape const& shape, int64_t blocksPerSlice)
 {
     return ceilDivide(ceilDivide(shape.numVectors(), blocksPerSlice), kWarpSize) * kWarpSize;
 }
 
-// That a block of a cluster can hold.
+// Returns how many vectors a block of a cluster can hold in shared memory.
 constexpr int32_t maxClusterVectors(DeviceLimits const& device)
 {
     return (device.sharedBytesPerBlock - kClusterStaticBytes) / kVectorBytes;
 }
 
-// If all clusters are at work at once: where slices come in turns, streaming is faster.
+// Whether clusters take the tensor, all of them at once: where slices come in turns, streaming is faster.
 constexpr bool fitsClusters(SliceShape const& shape, DeviceLimits const& device)
 {
     return device.majorVersion >= kHopperMajorVersion && shape.vectorSize > 1 && shape.sliceSize >= kMinClusteredSize
@@ -152,8 +153,8 @@ constexpr bool fitsClusters(SliceShape const& shape, DeviceLimits const& device)
         && vectorsOfBlock(shape, kClusterBlocks) <= maxClusterVectors(device);
 }
 
-// Tiles that each thread of a cluster has, if all of them are full and not too many; else 0, and slices are held in
-// shared memory.
+// Returns how many tiles each thread of a cluster holds in registers; 0 if they are not all full or too many, and
+// slices are held in shared memory.
 constexpr int32_t clusterTiles(SliceShape const& shape)
 {
     bool const areFull = shape.hasWholeVectors() && shape.sliceSize % kMinClusteredSize == 0;
@@ -185,9 +186,9 @@ constexpr Config makeStreamed(SliceShape const& shape, int64_t blocksPerSlice, i
         vectorsOfBlock(shape, blocksPerSlice), blocksPerSlice * std::min(numGroups, shape.numSlices)};
 }
 
-// How long a slice takes its group, in vectors that a block could move meanwhile. Fitted to the H100 (see
-// bench/lab_instance_norm.py): a group waits longer the larger it is, and parts that leave the ring no room for the
-// next one stop the loads.
+// Returns how long a group takes for a slice, as the number of vectors that a block could move meanwhile. It is fitted
+// to the H100 (bench/lab_instance_norm.py): a group waits longer the larger it is, and parts that leave the ring no
+// room for the next one stop the loads.
 constexpr int64_t streamedWork(int64_t blocksPerSlice, int64_t vectorsPerBlock, int64_t ringVectors)
 {
     int64_t const crowding = std::max<int64_t>(vectorsPerBlock - ringVectors * 7 / 20, 0);
@@ -241,14 +242,14 @@ constexpr Config chooseConfig(SliceShape const& shape, DeviceLimits const& devic
     return chooseSplit(shape, device.numProcessors);
 }
 
-// Enough for every tensor of at most this many slices of at most this size, on any GPU and of any alignment: it grows
-// with both, so that of the largest shape of a profile serves the smaller ones.
+// Returns the bytes of workspace that are enough for every tensor of at most this many slices of at most this size, on
+// any GPU and of any alignment. It grows with both, so that of the largest shape of a profile serves the smaller ones.
 constexpr int64_t workspaceBytes(int64_t maxSlices, int64_t maxSliceSize)
 {
     return fitsOneBlock(maxSliceSize, 1) ? 0 : (maxSlices + kMaxSplitBlocks) * kPartialBytes;
 }
 
-// Of a group launch: two sums for each block and a counter for each group.
+// The workspace of a streamed launch of groups: two sums for each block and a counter for each group.
 static_assert((kMaxStreamedBlocks * 2 + kMaxStreamedBlocks) * kPartialBytes <= kMaxSplitBlocks * kPartialBytes);
 
 static_assert(maxStages(kH100) == 14);

@@ -1,5 +1,5 @@
-// Slices in the shared memory or the registers of a cluster of two blocks: one kernel, which reads each once. For sm_90
-// and later.
+// Slices held in the shared memory or the registers of a cluster of two blocks: one kernel, which reads each slice
+// once. It needs sm_90 or later.
 #pragma once
 
 #include <cuda_pipeline_primitives.h>
@@ -15,12 +15,12 @@ namespace trtconv::linear
 struct ClusterShared
 {
     AsyncBarrier summed;
-    SliceSums warpSums[kClusterBlocks * kClusterThreads / kWarpSize]; // of all blocks
+    SliceSums warpSums[kClusterBlocks * kClusterThreads / kWarpSize]; // of the warps of all blocks
 };
 static_assert(sizeof(ClusterShared) <= kClusterStaticBytes);
 
-// The part of a slice that one block holds, in shared memory. Thread i has vectors i, i + kClusterThreads, ..., for
-// itself alone: it asks for some ahead and sums them up as they come, so that only the last are waited for.
+// The part of a slice that one block holds in shared memory. Thread i alone uses the vectors i, i + kClusterThreads,
+// ...: it asks for some ahead and sums them up as they come, so that it waits for the last ones only.
 template <typename T, int VectorSize>
 class SharedPart
 {
@@ -53,7 +53,7 @@ public:
         }
     }
 
-    // Sums up the vectors of this thread, after request.
+    // Sums up the vectors of this thread; they were asked for by request.
     __device__ SliceSums sum(float shift) const
     {
         SliceSums sums;
@@ -100,7 +100,7 @@ private:
         return stage * kClusterThreads + static_cast<int32_t>(threadIdx.x);
     }
 
-    // Beyond the last there is nothing to ask for, but it counts.
+    // Asks for a vector. There is nothing to ask for after the last one, but the stage counts.
     __device__ void requestStage(int32_t stage) const
     {
         int32_t const index = indexIn(stage);
@@ -118,7 +118,8 @@ private:
     Result<T> mResult;
 };
 
-// The same in registers, of slices without edges: each thread has that many full tiles.
+// The part of a slice that one block holds in registers; the slice has no edges, and each thread has NumTiles full
+// tiles.
 template <typename T, int VectorSize, int NumTiles>
 class RegisterPart
 {
@@ -187,7 +188,7 @@ private:
     Result<T> mResult;
 };
 
-// Gives every thread of the cluster the sum over all of its threads: each warp tells its sums to all blocks.
+// Gives every thread of the cluster the sum over all of its threads: each warp stores its sums in all blocks.
 __device__ inline SliceSums sumOverCluster(SliceSums const& sums, ClusterShared& shared, uint32_t rank)
 {
     constexpr uint32_t kWarps = kClusterThreads / kWarpSize;
@@ -227,10 +228,10 @@ __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
     bool const hasEdge = rank == 0 && thread < span.numEdges;
     int64_t const edgeElement = hasEdge ? span.edge(thread, Part::kVectorSize) : 0;
     int64_t const channel = tensors.channelOf(slice);
-    waitForCluster(); // before any copy is under way: it would wait for that too
+    waitForCluster(); // before any copy is on its way, for which this would wait too
     if (threadIdx.x == 0)
     {
-        shared.summed.arriveAndExpect(sizeof(shared.warpSums)); // some may have come by now: that is counted too
+        shared.summed.arriveAndExpect(sizeof(shared.warpSums)); // sums that have come by now are counted too
     }
     waitForEarlierWork();
     part.request();

@@ -1,4 +1,4 @@
-// Slices in registers - of part of a warp or of a block: one kernel, which reads each once.
+// Slices held in registers, of part of a warp or of a block: one kernel, which reads each slice once.
 #pragma once
 
 #include "common/kernel_launch.cuh"
@@ -20,11 +20,12 @@ __device__ inline SliceSums sumOverSlice(SliceSums const& sums, uint32_t numLane
     }
     leaveSumOfWarp(sums, warpSums[round & 1U]);
     __syncthreads();
-    return sumOfWarps(warpSums[round & 1U], numLanes / kWarpSize); // by each warp, which is faster than to wait for one
+    return sumOfWarps(
+        warpSums[round & 1U], numLanes / kWarpSize); // each warp adds, which is faster than to wait for one
 }
 
-// Of the 2^log2Lanes threads of a slice, each has a tile: vectors lane, lane + numLanes, ...; and edge `lane`, if there
-// is one. `AllFull`: no slice has edges, and all tiles are full.
+// Each of the 2^log2Lanes threads of a slice has a tile, the vectors lane, lane + numLanes, ..., and edge `lane` if
+// there is one. `AllFull` says that no slice has edges and all tiles are full.
 template <typename T, int VectorSize, int NumVectors, bool AllFull>
 __global__ __launch_bounds__(kMaxResidentThreads) void normaliseResidentSlices(
     __grid_constant__ Tensors<T> const tensors, int32_t log2Lanes)
@@ -52,19 +53,11 @@ __global__ __launch_bounds__(kMaxResidentThreads) void normaliseResidentSlices(
         Tile<T, VectorSize, NumVectors> tile;
         int64_t const firstElement = span.bodyBegin + lane * VectorSize;
         int64_t const elementStep = int64_t{VectorSize} << log2Lanes;
-        TRTCONV_UNROLL
-        for (int k = 0; k < NumVectors; ++k)
-        {
-            tile.vectors[k] = {};
-            if (k < numValid)
-            {
-                tile.vectors[k] = loadVector<VectorSize>(tensors.input + firstElement + k * elementStep);
-            }
-        }
+        tile.load(tensors.input, firstElement, elementStep, numValid);
         // All loads are under way before the first result is looked at.
         T const edge = hasEdge ? tensors.input[span.edge(lane, VectorSize)] : T{};
         float const shift =
-            toFloat(tensors.input[span.begin]); // here: after the channel's, its load would wait for the tile
+            toFloat(tensors.input[span.begin]); // loaded here: after the channel's it would wait for the tile
         int64_t const channel = tensors.channelOf(slice);
         T const scale = tensors.scale[channel];
         T const bias = tensors.bias[channel];
@@ -76,14 +69,7 @@ __global__ __launch_bounds__(kMaxResidentThreads) void normaliseResidentSlices(
         }
         sums = sumOverSlice(sums, numLanes, warpSums, round);
         Affine const affine = tensors.affineOf(sums, shift, toFloat(scale), toFloat(bias));
-        TRTCONV_UNROLL
-        for (int k = 0; k < NumVectors; ++k)
-        {
-            if (k < numValid && isInside)
-            {
-                tensors.result.store(firstElement + k * elementStep, tile.vectors[k], affine);
-            }
-        }
+        tile.store(tensors.result, firstElement, elementStep, numValid, isInside, affine);
         if (hasEdge && isInside)
         {
             float const value = toFloat(edge);

@@ -1,4 +1,4 @@
-// A slice seen as whole aligned vectors and, where its ends are not aligned, a few single elements: its edges.
+// A slice consists of whole aligned vectors and, where its ends are not aligned, of a few single elements: its edges.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,13 @@ namespace trtconv::linear
 
 struct SliceSpan
 {
-    int64_t begin; // elements of the tensor
-    int64_t bodyBegin; // of the first whole vector; aligned in memory
+    int64_t begin; // the first element of the slice
+    int64_t bodyBegin; // the first element of the first whole vector, aligned in memory
     int64_t numVectors;
-    int32_t numHeadElements; // before the first whole vector
+    int32_t numHeadElements; // elements before the first whole vector
     int32_t numEdges; // elements of head and tail together: at most 2 * (vectorSize - 1)
 
-    // The element that is edge `index`.
+    // Returns the element that is edge `index`.
     TRTCONV_HOST_DEVICE int64_t edge(int32_t index, int32_t vectorSize) const
     {
         return index < numHeadElements ? begin + index : bodyBegin + numVectors * vectorSize + index - numHeadElements;

@@ -1,4 +1,4 @@
-// Slices too large to be held: two kernels, which both read the tensor. Several blocks share a slice.
+// Slices too large to be held on chip: two kernels, which both read the tensor. Several blocks share a slice.
 #pragma once
 
 #include "common/kernel_launch.cuh"
@@ -19,7 +19,7 @@ struct SlicePart
     int64_t slice;
     int64_t firstVector;
     int64_t endVector;
-    int32_t edge; // of this thread; the first part of a slice has them all
+    int32_t edge; // of this thread, or -1; the first part of a slice has all edges
 
     __device__ SlicePart(Tensors<T> const& tensors, int64_t part, int32_t blocksPerSlice, int64_t vectorsPerBlock)
         : span(tensors.template span<VectorSize>(part / blocksPerSlice))
@@ -30,7 +30,7 @@ struct SlicePart
     {
     }
 
-    // Vectors of this thread from `first` on.
+    // Returns how many vectors of a tile this thread has from vector `first` on.
     __device__ int32_t numValid(int64_t first) const
     {
         return static_cast<int32_t>(
@@ -54,7 +54,7 @@ struct SlicePart
     }
 };
 
-// First kernel: partialSums[slice * blocksPerSlice + part of the slice].
+// The first kernel writes partialSums[slice * blocksPerSlice + part of the slice].
 template <typename T, int VectorSize>
 __global__ __launch_bounds__(kSplitThreads) void sumSliceParts(
     Tensors<T> tensors, SliceSums* __restrict__ partialSums, int32_t blocksPerSlice, int64_t vectorsPerBlock)
@@ -88,11 +88,11 @@ __global__ __launch_bounds__(kSplitThreads) void sumSliceParts(
                 partialSums[index] = sums;
             }
         }
-        __syncthreads(); // before the next part's sums
+        __syncthreads(); // all have read the sums before the next part's are written
     }
 }
 
-// Second kernel. It begins where the first one ended: that part of the tensor is still in the L2 cache.
+// The second kernel begins where the first one ended: that part of the tensor is still in the L2 cache.
 template <typename T, int VectorSize>
 __global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(
     Tensors<T> tensors, SliceSums const* __restrict__ partialSums, int32_t blocksPerSlice, int64_t vectorsPerBlock)
@@ -104,7 +104,7 @@ __global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(
     for (int64_t index = numParts - 1 - blockIdx.x; index >= 0; index -= gridDim.x)
     {
         Part const part(tensors, index, blocksPerSlice, vectorsPerBlock);
-        __syncthreads(); // the previous part's affine has been read
+        __syncthreads(); // all have read the previous part's affine
         if (threadIdx.x < kWarpSize)
         {
             SliceSums sums;

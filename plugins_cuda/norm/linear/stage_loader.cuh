@@ -1,4 +1,4 @@
-// How the data of a streamed launch comes into shared memory: a ring of stages, filled by bulk copies.
+// How the data of a streamed launch comes into shared memory: bulk copies fill a ring of stages.
 #pragma once
 
 #include "common/hopper.cuh"
@@ -13,11 +13,11 @@ struct StreamLayout
     int32_t numGroups;
     int32_t numStages;
     int64_t vectorsPerBlock;
-    SliceSums* partialSums; // of a group launch: two for each block
-    uint32_t* counters; // and one for each group
+    SliceSums* partialSums; // groups of several blocks: two for each block
+    uint32_t* counters; // groups of several blocks: one for each group
 };
 
-// A ring of stages: stage number n is in slot n % numStages, for the (n / numStages)th time.
+// A place in the ring: stage number n is in slot n % numStages, which it uses for the (n / numStages)th time.
 struct StageCursor
 {
     int32_t numStages;
@@ -61,7 +61,7 @@ struct StreamPart
 struct StageRing
 {
     AsyncBarrier filled[kMaxStages];
-    AsyncBarrier emptied[kMaxStages]; // by each thread that stores
+    AsyncBarrier emptied[kMaxStages]; // each thread that stores arrives
 
     __device__ void initialise(int32_t numStages)
     {
@@ -93,7 +93,7 @@ public:
 
     __device__ bool isDone() const { return mSlice >= mTensors.numSlices; }
 
-    // What fits the empty ring.
+    // Asks for what fits the empty ring.
     __device__ void fillRing()
     {
         while (!isDone() && !mIsRingFull)
@@ -112,7 +112,7 @@ public:
     }
 
 private:
-    // Goes on to the next slice of which there is a stage to load, unless this one has more.
+    // Moves on to the next slice that has a stage to load, unless this one has more.
     __device__ void findStage()
     {
         for (; !isDone(); mSlice += mLayout.numGroups, mStage = 0)

@@ -1,100 +1,22 @@
-// Slices in the shared memory of several blocks: one kernel, which reads each once. For sm_90 and later.
+// Slices held in the shared memory of several blocks: one kernel, which reads each slice once. It needs sm_90 or later.
 //
 // A slice belongs to a group of blocks, each of which holds one part of it in a ring of stages. The warps of a block
 // have four tasks, and hand slices to each other:
-//   load      one thread asks for stages, as far ahead as there is room
-//   sum       up a part, stage by stage as they come
-//   exchange  the sums within the group: through device memory
-//   store     the result of the part, and give its stages free
+//   load      asks for stages, as far ahead as there is room; one thread does it
+//   sum       sums up a part, stage by stage as they come
+//   exchange  exchanges the sums within the group, through device memory
+//   store     stores the results of the part, and frees its stages
 // So the next slices come in and are summed up while the last one still goes out.
 #pragma once
 
 #include <cooperative_groups.h>
 
 #include "common/kernel_launch.cuh"
+#include "norm/linear/exchange.cuh"
 #include "norm/linear/stage_loader.cuh"
-#include "norm/linear/sums.cuh"
 
 namespace trtconv::linear
 {
-
-// What the tasks hand to each other; two of each, for slices in turn.
-struct StreamShared
-{
-    StageRing ring;
-    AsyncBarrier summed[2];
-    AsyncBarrier sumsTaken[2];
-    AsyncBarrier affineReady[2];
-    AsyncBarrier affineTaken[2];
-    SliceSums warpSums[2][kSumThreads / kWarpSize];
-    Affine affines[2];
-
-    __device__ void initialise(int32_t numStages)
-    {
-        ring.initialise(numStages);
-        for (int32_t i = 0; i < 2; ++i)
-        {
-            summed[i].initialise(kSumThreads);
-            sumsTaken[i].initialise(kWarpSize);
-            affineReady[i].initialise(kWarpSize);
-            affineTaken[i].initialise(kStoreThreads);
-        }
-        publishBarriers();
-    }
-};
-static_assert(sizeof(StreamShared) <= kStreamedStaticBytes);
-
-// The how-manieth slice of its group, and which of two it uses.
-struct Round
-{
-    uint32_t number = 0;
-
-    __device__ uint32_t which() const { return number & 1U; }
-    __device__ uint32_t parity() const { return number >> 1 & 1U; }
-
-    __device__ void waitFor(AsyncBarrier* barriers) const { barriers[which()].wait(parity()); }
-
-    // Waits until what was handed over two rounds ago has been taken.
-    __device__ void waitForSpace(AsyncBarrier* barriers) const
-    {
-        if (number >= 2)
-        {
-            barriers[which()].wait(parity() ^ 1U);
-        }
-    }
-
-    // Says so. Each thread does for itself, which costs no time; one that spoke for its warp, compute-sanitizer's
-    // racecheck could not follow.
-    __device__ void tell(AsyncBarrier* barriers) const { barriers[which()].arrive(); }
-};
-
-// Gives a warp the sum over the blocks of a group. Two sums for each block are enough: none writes its sum of slice n +
-// 2 before it has seen all sums of slice n + 1, which are written by blocks that have seen those of slice n.
-__device__ inline SliceSums exchangeInGroup(
-    SliceSums const& own, StreamLayout const& layout, int32_t group, int32_t rank, Round round)
-{
-    auto const lane = static_cast<int32_t>(threadIdx.x % kWarpSize);
-    SliceSums* const sums = layout.partialSums + (group * 2 + round.which()) * layout.blocksPerSlice;
-    uint32_t* const counter = layout.counters + group;
-    if (lane == 0)
-    {
-        sums[rank] = own;
-        addReleased(counter, 1);
-        uint32_t const awaited = layout.blocksPerSlice * (round.number + 1);
-        while (static_cast<int32_t>(loadAcquired(counter) - awaited) < 0)
-        {
-        }
-    }
-    __syncwarp();
-    SliceSums total;
-    for (int32_t other = lane; other < layout.blocksPerSlice; other += kWarpSize)
-    {
-        auto const* const source = reinterpret_cast<double2 const*>(sums + other);
-        double2 const values = __ldcg(source);
-        total.add({values.x, values.y});
-    }
-    return sumOverWarp(total);
-}
 
 template <typename T, int VectorSize>
 __device__ void storeStage(char const* stage, Result<T> const& result, int32_t numVectors, Affine const& affine)
@@ -201,13 +123,13 @@ public:
     }
 
 private:
-    // What a thread sums up at once: its vectors of several stages.
+    // The vectors of several stages, which a thread sums up at once.
     struct SumTile : Tile<T, VectorSize, kSumTileSize / VectorSize>
     {
         static constexpr int32_t kNumStages = kSumTileSize / VectorSize * kSumThreads / kStageVectors;
     };
 
-    // Sums up the next stages, of which `numVectors` vectors are left; thread i has i, i + kSumThreads, ...
+    // Returns the sums of the next stages, of which `numVectors` vectors are left; thread i has i, i + kSumThreads, ...
     __device__ SliceSums sumStages(int32_t numVectors, float shift)
     {
         SumTile tile;
@@ -268,6 +190,28 @@ private:
     StageCursor mCursor{};
 };
 
+// Does the task of the calling thread for all slices of its group.
+template <typename Loader, typename Tasks>
+__device__ void runTask(Loader& loader, Tasks& tasks, bool isLoader)
+{
+    if (threadIdx.x < kSumThreads)
+    {
+        tasks.sum();
+    }
+    else if (threadIdx.x < kSumThreads + kStoreThreads)
+    {
+        tasks.store();
+    }
+    else if (isLoader)
+    {
+        loader.loadTheRest();
+    }
+    else if (threadIdx.x >= kSumThreads + kStoreThreads + kWarpSize)
+    {
+        tasks.exchange();
+    }
+}
+
 // A launch of groups of several blocks is cooperative.
 template <typename T, int VectorSize>
 __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedSlices(
@@ -287,7 +231,7 @@ __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedSlices(
     waitForEarlierWork();
     if (isLoader)
     {
-        loader.fillRing(); // before all wait for each other
+        loader.fillRing(); // before all threads wait for each other
     }
     if (layout.blocksPerSlice > 1)
     {
@@ -302,22 +246,7 @@ __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedSlices(
         __syncthreads();
     }
     StreamTasks<T, VectorSize> tasks(tensors, layout, stages, shared, group, rank);
-    if (threadIdx.x < kSumThreads)
-    {
-        tasks.sum();
-    }
-    else if (threadIdx.x < kSumThreads + kStoreThreads)
-    {
-        tasks.store();
-    }
-    else if (isLoader)
-    {
-        loader.loadTheRest();
-    }
-    else if (threadIdx.x >= kSumThreads + kStoreThreads + kWarpSize)
-    {
-        tasks.exchange();
-    }
+    runTask(loader, tasks, isLoader);
 #endif
 }
 

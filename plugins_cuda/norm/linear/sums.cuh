@@ -1,4 +1,4 @@
-// Adding up the sums of threads, always in the same order.
+// How the sums of threads are added up, always in the same order.
 #pragma once
 
 #include "norm/linear/choice.h"
@@ -10,7 +10,7 @@ namespace trtconv::linear
 // Gives each of `lanes` neighbouring threads of a warp, a power of two from 2 on, the sum over all of them.
 __device__ inline SliceSums sumByExchange(SliceSums const& sums, uint32_t lanes)
 {
-    // The first half of them adds up all deviations and the other half all squares: half as many exchanges.
+    // The first half of the lanes adds up all deviations and the other half all squares: half as many exchanges.
     uint32_t const half = lanes / 2;
     bool const addsSquares = (threadIdx.x & half) != 0;
     double own = addsSquares ? sums.squares : sums.deviations;
@@ -24,8 +24,8 @@ __device__ inline SliceSums sumByExchange(SliceSums const& sums, uint32_t lanes)
 }
 
 #if __CUDA_ARCH__ == 900
-// Adds up columns of four: lane 4 * j + i holds row i of column j, and gets the sums of columns 2 * i and 2 * i + 1. It
-// is a product with a matrix of ones, of doubles throughout.
+// Adds up columns of four: lane 4 * j + i holds row i of column j, and gets the sums of columns 2 * i and 2 * i + 1.
+// The sums are a product with a matrix of ones, all in double.
 __device__ inline double2 sumOfColumns(double value)
 {
     double2 sums;

@@ -22,9 +22,9 @@ struct Tensors
     int64_t numSlices;
     int64_t channels;
     int64_t sliceSize;
-    FastDivisor<uint32_t> channelDivisor; // where all slice numbers are below 2^31
+    FastDivisor<uint32_t> channelDivisor; // used where all slice numbers are below 2^31
     double inverseSliceSize;
-    int32_t baseOffset; // of input and output alike: elements since the last aligned address
+    int32_t baseOffset; // elements between the last aligned address and the tensor, both of input and output
     float epsilon;
 
     template <int VectorSize>
@@ -33,7 +33,7 @@ struct Tensors
         return makeSliceSpan(slice * sliceSize, sliceSize, baseOffset, VectorSize);
     }
 
-    // What all sums of a slice are relative to, unless one block holds it in registers.
+    // Returns what all sums of a slice are relative to, unless one block holds it in registers.
     __device__ float shiftOf(SliceSpan const& span) const
     {
         float samples[kNumSamples];
@@ -72,7 +72,7 @@ __device__ Vector<T, Size> loadVector(T const* source)
 template <typename T>
 using TileSum = std::conditional_t<std::is_same_v<T, __half>, AnchoredSum, CompensatedSum>;
 
-// A few vectors of a slice that one thread holds: those of them that exist come first.
+// A few vectors of a slice that one thread holds; those that exist come first.
 template <typename T, int VectorSize, int NumVectors>
 struct Tile
 {
@@ -80,6 +80,34 @@ struct Tile
     static constexpr int kSize = NumVectors * VectorSize;
 
     Vector<T, VectorSize> vectors[NumVectors];
+
+    // Loads the first `numValid` vectors from element `first` on, `step` elements apart; the others become zeros.
+    __device__ void load(T const* input, int64_t first, int64_t step, int32_t numValid)
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < NumVectors; ++k)
+        {
+            vectors[k] = {};
+            if (k < numValid)
+            {
+                vectors[k] = loadVector<VectorSize>(input + first + k * step);
+            }
+        }
+    }
+
+    // Stores their results at the same elements, if `stores`.
+    __device__ void store(
+        Result<T> const& result, int64_t first, int64_t step, int32_t numValid, bool stores, Affine const& affine) const
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < NumVectors; ++k)
+        {
+            if (k < numValid && stores)
+            {
+                result.store(first + k * step, vectors[k], affine);
+            }
+        }
+    }
 
     __device__ float operator()(int i) const { return toFloat(vectors[i / VectorSize].elements[i % VectorSize]); }
 
@@ -92,7 +120,7 @@ struct Tile
         }
     }
 
-    // Sums of the first `numValid` vectors; `total` has added up all, those that do not exist as zeros.
+    // Returns the sums of the first `numValid` vectors; `total` has added up all, those that do not exist as zeros.
     __device__ SliceSums sumsAround(TileSum<T> const& total, int numValid, float shift) const
     {
         auto const isValid = [&](int i) { return i / VectorSize < numValid; };
