@@ -2,7 +2,7 @@
 //
 // Unlike the plugin interface these differ between releases: TensorRT 11 and TensorRT-RTX 1.7 put the version functions
 // in front of the logger's and finder's own, and dropped the registry's functions for V2 plugins. So there are two
-// layouts of each; common/tensorrt_host.h decides which one a loaded TensorRT has.
+// layouts of each; tensorrt_face/tensorrt_host.h decides which one a loaded TensorRT has.
 #pragma once
 
 #include "abi/plugin_v3.h"

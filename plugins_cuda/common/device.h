@@ -1,4 +1,4 @@
-// The limits of the current device, and how CUDA's errors are told.
+// The limits of the current device, and how CUDA's errors become exceptions.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -28,7 +28,7 @@ inline void checkCuda(cudaError_t status, char const* what)
 {
     if (status != cudaSuccess)
     {
-        static_cast<void>(cudaGetLastError()); // which keeps it, and would tell it of the next launch
+        static_cast<void>(cudaGetLastError()); // else CUDA would report it for the next launch
         throw CudaError(status, what);
     }
 }

@@ -12,10 +12,10 @@ struct DeviceLimits
 {
     int32_t numProcessors = 0; // streaming multiprocessors
     int32_t majorVersion = 0; // of its compute capability
-    int32_t sharedBytesPerBlock = 0; // that a kernel may ask for
+    int32_t sharedBytesPerBlock = 0; // shared memory that a kernel may ask for
     int32_t driverVersion = 0; // of CUDA: 12030 for 12.3
 };
 
-constexpr DeviceLimits kH100{132, 9, 232448}; // launch choices are fitted to it
+constexpr DeviceLimits kH100{132, 9, 232448}; // the GPU that launch choices are fitted to
 
 } // namespace trtconv

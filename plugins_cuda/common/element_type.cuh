@@ -49,7 +49,7 @@ __device__ inline __nv_bfloat16 fromFloat<__nv_bfloat16>(float value)
     return __float2bfloat16_rn(value);
 }
 
-// Elements that one instruction moves.
+// Neighbouring elements that one instruction moves.
 template <typename T, int Size>
 struct alignas(sizeof(T) * Size) Vector
 {
@@ -66,15 +66,15 @@ union VectorPiece
     Vector<T, Size> vector;
 };
 
-// Channels of a vector of a channels-last tensor.
+// How many channels a vector of a channels-last tensor has.
 template <typename T>
 constexpr int kVectorChannels = kVectorBytes / sizeof(T);
 
 template <typename T>
 using ChannelVector = Vector<T, kVectorChannels<T>>;
 
-// Returns the channels of a vector. The compiler does not get to know them: it would convert a whole tile to float
-// ahead, and have no registers for it.
+// Returns the channels of a vector, hidden from the compiler: it would convert a whole tile to float ahead, and have no
+// registers for it.
 template <typename T>
 __device__ ChannelVector<T> unpacked(uint4 words)
 {

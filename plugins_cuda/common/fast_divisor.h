@@ -11,7 +11,7 @@ namespace trtconv
 template <typename Index>
 class FastDivisor;
 
-// Rounded-up reciprocal (Granlund and Montgomery): exact for dividends and divisors below 2^31.
+// Multiplies by the rounded-up reciprocal (Granlund and Montgomery): exact for dividends and divisors below 2^31.
 template <>
 class FastDivisor<uint32_t>
 {

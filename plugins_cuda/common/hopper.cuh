@@ -1,4 +1,4 @@
-// What sm_90 has for copies that run beside the threads, and what blocks need to wait for each other.
+// What sm_90 adds: copies that run beside the threads, and barriers with which blocks wait for each other.
 #pragma once
 
 #include <cstdint>
@@ -52,7 +52,7 @@ __device__ inline void publishBarriers()
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
 
-// Address and size are multiples of 16; the bytes count as come on `barrier`.
+// Copies into shared memory; `barrier` counts the bytes as come. Addresses and size are multiples of 16.
 __device__ inline void copyAsync(void* target, void const* source, uint32_t numBytes, AsyncBarrier& barrier)
 {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
@@ -61,7 +61,7 @@ __device__ inline void copyAsync(void* target, void const* source, uint32_t numB
         : "memory");
 }
 
-// Stores 8 bytes in another block of the cluster, at the same place as here; they count as come on its `barrier`.
+// Stores 8 bytes in another block of the cluster, at the same place as here; its `barrier` counts them as come.
 __device__ inline void storeAsync(double* target, double value, AsyncBarrier& barrier, uint32_t block)
 {
     asm volatile("{\n"
@@ -74,7 +74,7 @@ __device__ inline void storeAsync(double* target, double value, AsyncBarrier& ba
         : "memory");
 }
 
-// The same of 16 bytes, at a multiple of 16.
+// Stores 16 bytes likewise, at a multiple of 16.
 __device__ inline void storeAsync(double2* target, double2 value, AsyncBarrier& barrier, uint32_t block)
 {
     asm volatile("{\n"
@@ -87,8 +87,8 @@ __device__ inline void storeAsync(double2* target, double2 value, AsyncBarrier& 
         : "memory");
 }
 
-// By whole warps: says that they have begun, and its published barriers are ready. The arrival that cooperative_groups
-// has waits for all of device memory, a microsecond.
+// Tells the cluster that this warp, all of which calls it, has begun and that its published barriers are ready. The
+// arrival of cooperative_groups takes a microsecond, as it waits for all of device memory.
 __device__ inline void arriveAtCluster()
 {
     asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");

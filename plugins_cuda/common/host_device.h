@@ -8,7 +8,8 @@
 #define TRTCONV_HOST_DEVICE
 #endif
 
-// Before a loop whose body must be written out for arrays to stay in registers; host compilers do not know the pragma.
+// Unrolls the loop that follows, without which its arrays would not stay in registers; host compilers do not know the
+// pragma.
 #ifdef __CUDA_ARCH__
 #define TRTCONV_UNROLL _Pragma("unroll")
 #else

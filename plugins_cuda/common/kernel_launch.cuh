@@ -8,8 +8,8 @@
 namespace trtconv
 {
 
-// The limits of the current device for the code that it runs of what this is compiled to: code for older GPUs lacks
-// what is new.
+// Returns the limits of the current device as far as the code that it runs can use them: where the library holds code
+// for an older GPU only, the device counts as that.
 inline DeviceLimits compiledDeviceLimits()
 {
     DeviceLimits limits = currentDeviceLimits();
@@ -33,8 +33,8 @@ void allowSharedBytes(Kernel* kernel, int32_t numBytes)
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, numBytes), "cudaFuncSetAttribute");
 }
 
-// Until this returns, what was enqueued before the kernel may still be at work: each thread of each kernel that is
-// launched by a KernelLaunch calls it before it reads or writes device memory.
+// Waits for what was enqueued before the kernel, which may still be at work until this returns. Each thread of each
+// kernel that a KernelLaunch launches calls it, before it reads or writes device memory.
 __device__ inline void waitForEarlierWork()
 {
 #if __CUDA_ARCH__ >= 900
@@ -42,7 +42,7 @@ __device__ inline void waitForEarlierWork()
 #endif
 }
 
-constexpr int32_t kEarlyLaunchDriver = 12030; // the first that captures early launches into graphs
+constexpr int32_t kEarlyLaunchDriver = 12030; // the first driver that captures early launches into graphs
 
 class KernelLaunch
 {
@@ -59,7 +59,7 @@ public:
     KernelLaunch(KernelLaunch const&) = delete; // mConfig refers to mAttributes
     KernelLaunch& operator=(KernelLaunch const&) = delete;
 
-    // Repeats the blocks so many times, along the grid's second axis.
+    // Repeats the blocks `rows` times, along the grid's second axis.
     void useBlockRows(int64_t rows) { mConfig.gridDim.y = static_cast<unsigned>(rows); }
 
     void useSharedBytes(int32_t numBytes) { mConfig.dynamicSmemBytes = static_cast<size_t>(numBytes); }

@@ -16,7 +16,7 @@ enum class Layout : int32_t // values are part of trtconv_kernels.h
     kBlocksOf32 = 3, // [N, C / 32 rounded up, D1..Dk, 32]
 };
 
-// Neighbouring channels that lie together: 1 in a linear tensor.
+// Returns how many neighbouring channels lie together: 1 in a linear tensor.
 constexpr int32_t channelLanes(Layout layout, int32_t elementBytes)
 {
     switch (layout)

@@ -9,18 +9,18 @@
 namespace trtconv
 {
 
-// To be made with `new` and never destroyed: threads may launch until the process ends.
+// Must be made with `new` and never destroyed: threads may launch until the process ends.
 template <typename Value>
 class OncePerDevice
 {
 public:
-    // `make` is called with the device it is for as the current one.
+    // `make` is called once for each device, while that is the current one.
     explicit OncePerDevice(Value (*make)())
         : mMake(make)
     {
     }
 
-    // That of the current device; valid as long as this.
+    // Returns the value of the current device; it is valid as long as this.
     Value const& get()
     {
         int device = 0;

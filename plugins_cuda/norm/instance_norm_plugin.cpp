@@ -71,7 +71,7 @@ nvinfer1::DimsExprs InstanceNormPlugin::outputShape(
     nvinfer1::IDimensionExpr const& channels = *inputs[0].d[1];
     for (int32_t i = 1; i < kNumInputs; ++i)
     {
-        // Sizes known only at run time are checked there.
+        // A size known only at run time is checked then, by checkShapes.
         nvinfer1::IDimensionExpr const& size = *inputs[i].d[0];
         require(!size.isConstant() || !channels.isConstant() || size.getConstantValue() == channels.getConstantValue(),
             "X has ", channels.getConstantValue(), " channels, ", i == 1 ? "scale " : "bias ", "has ",

@@ -1,6 +1,6 @@
 // InstanceNorm on the GPU: y = scale * (x - mean) / sqrt(variance + epsilon) + bias, over each (n, c) slice.
 //
-// The one door to the kernels of all layouts: norm/linear and norm/channels_last.
+// This is the one door to the kernels of all layouts: norm/linear and norm/channels_last.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ struct NormShape
 
 struct NormArguments
 {
-    void const* input; // contiguous in its layout, in which whole vectors are aligned to 16 bytes
+    void const* input; // contiguous in its layout; aligned to 16 bytes where that is channels-last
     void const* scale; // [channels]
     void const* bias; // [channels]
     void* output; // like input, not overlapping it

@@ -13,8 +13,8 @@ namespace trtconv
 {
 
 constexpr int32_t kPadThreads = 256;
-constexpr int64_t kMaxPadBlocks = 1 << 20; // more work than that is looped over
-constexpr int64_t kMaxPadBlockRows = 65535; // what a grid takes, likewise
+constexpr int64_t kMaxPadBlocks = 1 << 20; // blocks loop over more work than that
+constexpr int64_t kMaxPadBlockRows = 65535; // rows of blocks that a grid takes; they loop too
 
 // The shape of a ReflectPad, its axes in memory order, neighbours merged where possible.
 struct PadShape
@@ -47,7 +47,7 @@ struct PadShape
         return product;
     }
 
-    // Adds an axis within the last one: to the last one where neither is padded.
+    // Adds an axis within the last one; merges the two where neither is padded.
     constexpr void append(int64_t inputSize, int64_t padBegin, int64_t padEnd)
     {
         if (rank > 0 && !isPadded(rank - 1) && padBegin == 0 && padEnd == 0)
@@ -79,8 +79,8 @@ constexpr int32_t findBadPad(int32_t rank, Size const* sizes, Pad const* pads)
     return -1;
 }
 
-// Whether tensors of this rank, padded so, can lie in that layout: its channels must not be padded, as that would move
-// them between vectors.
+// Whether a tensor of this rank with these pads can lie in that layout: its channels must not be padded, because that
+// would move them between vectors.
 template <typename Pad>
 constexpr bool canPadIn(Layout layout, int32_t rank, Pad const* pads)
 {
@@ -116,15 +116,16 @@ constexpr PadShape makePadShape(Layout layout, int32_t elementBytes, int32_t ran
     return shape;
 }
 
-// What lies between the channels and whole vectors is no part of the tensor, but a convolution multiplies it by zero:
-// it must be finite. Blocks of channels hold integers.
+// Returns the number of channels of a tensor whose vectors they may fill only in part, else 0. What lies between the
+// channels and whole vectors is not part of the tensor, but a convolution multiplies it by zero, so it must be finite.
+// Blocks of channels hold integers, which always are.
 template <typename Size>
 constexpr int64_t channelsToMask(Layout layout, Size const* sizes)
 {
     return layout == Layout::kChannelsLast ? sizes[1] : 0;
 }
 
-// A shape whose unit is a word of so many bytes.
+// A shape whose unit is a word of `bytes` bytes.
 struct PadWords
 {
     PadShape shape;
@@ -164,19 +165,19 @@ PadMap<Index, Rank> makePadMap(PadShape const& shape)
     return map;
 }
 
-// Of which a thread of a plane launch pads the same word. H100, [1,64,256,256] by 3 in fp32: 1 took 13.1 us, 2 9.2, 4
-// 8.7, 8 9.0.
+// Planes in which a thread of a plane launch pads the same word. H100, [1,64,256,256] by 3 in fp32: 1 took 13.1 us, 2
+// 9.2, 4 8.7, 8 9.0.
 constexpr int32_t kPadPlanes = 4;
-// Words of a row, for each byte of one, from which on whole vectors gain more than the ends of rows cost. H100:
-// [1,64,256,256] by 3 in fp32 took 8.7 us by planes and 11.0 by vectors, [8,64,512,512] by 3 371 and 363;
+// A row is long from this many words on, times the bytes of a word: whole vectors then gain more than the ends of rows
+// cost. H100: [1,64,256,256] by 3 in fp32 took 8.7 us by planes and 11.0 by vectors, [8,64,512,512] by 3 371 and 363;
 // [1,64,257,250] by 3 in fp16 4.8 and 6.0, [1,3,1080,1920] by 4 8.2 and 6.3.
 constexpr int64_t kLongRowWordsPerByte = 128;
-// Words of a tensor so small that the simpler kernel gains more than that. H100: [1,512,1000] by 9 in fp32 took 1.8 us
-// by planes and 2.2 by vectors, [1,3,256,256] by 3 in int8 1.1 and 1.5.
+// A tensor is small below this many words: the simpler kernel then gains more than whole vectors. H100: [1,512,1000] by
+// 9 in fp32 took 1.8 us by planes and 2.2 by vectors, [1,3,256,256] by 3 in int8 1.1 and 1.5.
 constexpr int64_t kFewPadWords = 1 << 20;
 
-// Whether a shape is padded by planes, those of its first axis, all of them alike; else by vectors. A plane is to fill
-// a block at least. Of one plane a thread has a single word: H100, [1,512,1000] by 9 took 2.4 us so.
+// Whether a shape is padded by planes, which its first axis counts and which are all padded alike; else by vectors. A
+// plane must fill a block at least. In a single plane a thread has a single word: H100, [1,512,1000] by 9 took 2.4 us.
 constexpr bool padsByPlanes(PadWords const& words)
 {
     PadShape const& shape = words.shape;
@@ -213,14 +214,15 @@ constexpr bool fitsFastIndex(int64_t numOutputs)
     return numOutputs <= std::numeric_limits<int32_t>::max() - 2 * kVectorBytes;
 }
 
-// Vectors of `vectorSize` words that cover a tensor which begins `baseOffset` words after an aligned address.
+// Returns how many vectors of `vectorSize` words cover a tensor that begins `baseOffset` words after an aligned
+// address.
 constexpr int64_t countVectors(int64_t numWords, int32_t baseOffset, int32_t vectorSize)
 {
     return ceilDivide(baseOffset + numWords, vectorSize);
 }
 
-// One vector a thread: two or four took 3 to 25 % longer on the H100 ([8, 64, 512, 512] by 3: 372 us, 402, 467 in
-// fp32).
+// Gives each thread one vector: two or four took 3 to 25 % longer on the H100 ([8, 64, 512, 512] by 3 in fp32: 372 us,
+// 402, 467).
 constexpr int64_t choosePadBlocks(int64_t numVectors)
 {
     return std::min(ceilDivide(numVectors, kPadThreads), kMaxPadBlocks);

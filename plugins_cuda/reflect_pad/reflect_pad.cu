@@ -82,8 +82,8 @@ void launchRanked(
     }
 }
 
-// Of images and volumes in a linear format the rank is 3 and 4, batch and channels being one axis. H100, [1,64,256,256]
-// by 3 in fp32, by vectors: 13.7 us, 15.1 if the kernel does not know the rank.
+// Images and volumes in a linear format have rank 3 and 4, batch and channels being one axis. H100, [1,64,256,256] by 3
+// in fp32, by vectors: 13.7 us, 15.1 if the kernel does not know the rank.
 template <typename Word>
 void launchTyped(
     ReflectPadArguments const& arguments, PadShape const& shape, DeviceLimits const& device, cudaStream_t stream)

@@ -13,7 +13,7 @@ constexpr int kProcessorThreads = 2048;
 constexpr int kProcessorThreads = __CUDA_ARCH__ == 750 ? 1024 : 1536;
 #endif
 
-// The 16 bytes at any address, out of the two aligned vectors that hold them.
+// A vector at any address, made of the two aligned vectors that hold it.
 struct UnalignedVector
 {
     uint4 low;
@@ -47,7 +47,7 @@ struct UnalignedVector
     }
 };
 
-// Returns the vector with its elements of so many bytes in the opposite order.
+// Returns the vector with its elements, of ElementBytes bytes each, in the opposite order.
 template <int ElementBytes>
 __device__ uint4 reversed(uint4 vector)
 {
@@ -63,20 +63,21 @@ __device__ uint4 reversed(uint4 vector)
     }
 }
 
-// Whether all words of a vector of that many belong to the output.
+// Whether all `vectorSize` words of the vector that begins at `begin` belong to the output.
 template <typename Index, int32_t Rank>
 __device__ bool isWhole(PadMap<Index, Rank> const& map, Coordinate<Index> begin, int32_t vectorSize)
 {
     return begin >= 0 && begin + vectorSize <= static_cast<Coordinate<Index>>(map.numOutputs);
 }
 
-// The words of those vectors of a warp that are no run of the input, a lane a word. Few rows have more of them than fit
-// a batch; its loads are on their way together.
+// The words of those vectors of a warp that are not a run of the input; each lane has one word. Few rows have more such
+// vectors than fit a batch. The loads of a batch are on their way together.
 template <typename Word, typename Index>
 class WordBatch
 {
 public:
-    // Takes vectors off `rest`, a bit for each lane whose `begin` is meant, and loads their words. All lanes take part.
+    // Takes vectors off `rest`, which has a bit for each lane whose vector is left, and loads their words. All lanes
+    // take part.
     template <int32_t Rank>
     __device__ void load(
         Word const* __restrict__ input, PadMap<Index, Rank> const& map, Coordinate<Index> begin, uint32_t& rest)
@@ -88,7 +89,7 @@ public:
             mTargets[step] = -1;
             if (rest != 0)
             {
-                uint32_t mine = rest; // without the lowest bits, those of the lanes before
+                uint32_t mine = rest; // without the lowest bits, which are for the lanes before
                 for (uint32_t i = 0; i < lane / kVectorSize; ++i)
                 {
                     mine &= mine - 1;
@@ -129,13 +130,13 @@ private:
     Word mWords[kNumSteps];
 };
 
-// Blocks that a multiprocessor is to hold, which is as many as its threads allow where 32 registers are enough. At 40
-// registers, [8, 64, 512, 512] by 3 in int8 took 112.6 us instead of 101.8 on the H100.
+// Blocks that a multiprocessor must be able to hold: as many as its threads allow, where 32 registers are enough. H100,
+// [8, 64, 512, 512] by 3 in int8: 101.8 us, 112.6 at 40 registers.
 template <typename Index>
 constexpr int kPadBlocksPerProcessor = sizeof(Index) == 4 ? kProcessorThreads / kPadThreads : 1;
 
-// Rows of any width, at any alignment: a thread a vector. `baseOffset` is the number of words between the last aligned
-// address and the output. Vectors within a row, or within its reflected part, are moved whole.
+// Pads rows of any width at any alignment; each thread writes a vector. `baseOffset` is the number of words between the
+// last aligned address and the output. Vectors within a row, or within its reflected part, are moved whole.
 template <typename Word, typename Index, int32_t Rank>
 __global__ __launch_bounds__(kPadThreads, kPadBlocksPerProcessor<Index>) void padByReflection(
     Word const* __restrict__ input, Word* __restrict__ output, __grid_constant__ PadMap<Index, Rank> const map,
@@ -152,7 +153,7 @@ __global__ __launch_bounds__(kPadThreads, kPadBlocksPerProcessor<Index>) void pa
         {
             run = runOf(map, static_cast<Index>(begin), kVectorSize);
         }
-        // The aligned vectors around it reach up to 15 bytes beyond it: not outside the input, please.
+        // The aligned vectors around a run reach up to 15 bytes beyond it, which must not be outside the input.
         bool const isRun =
             run.kind != RunKind::kScattered && run.begin >= kVectorSize && run.begin + 2 * kVectorSize <= map.numInputs;
         UnalignedVector vector;
@@ -178,7 +179,7 @@ __global__ __launch_bounds__(kPadThreads, kPadBlocksPerProcessor<Index>) void pa
     }
 }
 
-// Where planes, those of the first axis, are padded alike: each thread finds the source of a word once for several.
+// Pads planes, which the first axis counts, all alike: each thread finds the source of a word once for several planes.
 template <typename Word, typename Index, int32_t PlaneRank>
 __global__ __launch_bounds__(kPadThreads) void padPlanesByReflection(Word const* __restrict__ input,
     Word* __restrict__ output, __grid_constant__ PadMap<Index, PlaneRank> const plane, Index numPlanes)
@@ -211,13 +212,13 @@ __global__ __launch_bounds__(kPadThreads) void padPlanesByReflection(Word const*
     }
 }
 
-// The last vector of each pixel of a channels-last tensor: which of its bits are channels.
+// Says which bits are channels in the last vector of each pixel of a channels-last tensor.
 template <typename Index>
 struct ChannelTail
 {
     FastDivisor<Index> vectorsPerPixel;
     uint4 channelBits;
-    bool isMasked; // else the channels fill whole vectors
+    bool isMasked; // false where the channels fill whole vectors
 
     __device__ uint4 mask(uint4 vector, Index index) const
     {
@@ -229,7 +230,7 @@ struct ChannelTail
     }
 };
 
-// Where every word is an aligned vector.
+// Pads tensors of which every word is an aligned vector.
 template <typename Index, int32_t Rank>
 __global__ __launch_bounds__(kPadThreads) void padVectorsByReflection(uint4 const* __restrict__ input,
     uint4* __restrict__ output, __grid_constant__ PadMap<Index, Rank> const map,

@@ -17,7 +17,7 @@ struct ReflectPadArguments
     void* output; // contiguous in the same layout, not overlapping the input
     PadShape shape; // makePadShape of that layout
     int32_t elementBytes; // 1, 2, 4 or 8: elements are copied, so their type does not matter
-    int64_t channels; // of a channels-last tensor, else 0: what lies between them and whole vectors becomes zero
+    int64_t channels; // channelsToMask of that layout: what lies between them and whole vectors becomes zero
 };
 
 // Readies the kernels for the current device and returns its limits. Must be called once there, before the first

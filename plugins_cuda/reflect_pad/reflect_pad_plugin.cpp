@@ -13,7 +13,7 @@ namespace
 
 using nvinfer1::DataType;
 
-// 0 for a type that cannot be padded.
+// Returns the bytes of an element, 0 for a type that cannot be padded.
 int32_t bytesOf(DataType type)
 {
     switch (type)
@@ -82,7 +82,7 @@ nvinfer1::DimsExprs ReflectPadPlugin::outputShape(
         int64_t const padBegin = mPads[axis];
         int64_t const padEnd = mPads[rank() + axis];
         int64_t const padSum = padBegin + padEnd;
-        // A size known only at run time is checked there.
+        // A size known only at run time is checked then, by checkShapes.
         require(padSum == 0 || !size.isConstant() || std::max(padBegin, padEnd) < size.getConstantValue(), "pads ",
             toText(mPads), " must be smaller than the axis they reflect, axis ", axis, " has size ",
             size.isConstant() ? size.getConstantValue() : -1);

@@ -41,7 +41,7 @@ struct PadAxis
 
 constexpr int32_t kAnyRank = 0;
 
-// Of tensors of one rank, which compilers make much of, or of any.
+// The spatial map of a ReflectPad. A rank known to the compiler makes faster code than any rank.
 template <typename Index, int32_t Rank = kAnyRank>
 struct PadMap
 {
@@ -88,12 +88,12 @@ TRTCONV_HOST_DEVICE Index inputOf(PadMap<Index, Rank> const& map, Index output)
 
 enum class RunKind
 {
-    kScattered, // the outputs are no run of the input
+    kScattered, // the outputs are not a run of the input
     kForward, // copies of consecutive inputs
     kBackward, // copies of consecutive inputs, the last one first
 };
 
-// The inputs that consecutive outputs copy: from `begin` on, unless they are scattered.
+// The run of inputs that consecutive outputs copy; it begins at `begin`, unless they are scattered.
 template <typename Index>
 struct PadRun
 {

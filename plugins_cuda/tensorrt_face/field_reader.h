@@ -19,7 +19,7 @@ public:
 
     float getFloat(std::string_view name);
 
-    // Any number of integers, given as int32 (what TensorRT's ONNX parser makes of an INTS attribute) or int64.
+    // Returns any number of integers, given as int32 (what TensorRT's ONNX parser makes of an INTS attribute) or int64.
     std::vector<int32_t> getIntegers(std::string_view name);
 
     // Throws PluginError if a field was given that no get asked for.
@@ -35,7 +35,7 @@ private:
     // Returns the field called `name`; `expected` says in a message what it should be.
     nvinfer1::PluginField const& take(std::string_view name, char const* expected);
 
-    // The names of all given fields, or of those that were asked for.
+    // Returns the names of all given fields, or of those that were asked for.
     std::string names(bool onlyRead) const;
 
     std::vector<Entry> mEntries;

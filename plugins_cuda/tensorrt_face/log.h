@@ -1,4 +1,4 @@
-// Messages to TensorRT's logger; to standard error while TensorRT has none.
+// Messages go to TensorRT's logger, or to standard error while TensorRT has none.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@ namespace trtconv
 
 void logError(std::string const& message) noexcept;
 
-// Remembers which TensorRT handed over `finder` (an ILoggerFinder of its own layout), to log there.
+// Makes later messages go to the TensorRT that handed over `finder`, an ILoggerFinder of its own layout.
 void logThrough(void* finder) noexcept;
 
 } // namespace trtconv

@@ -131,7 +131,7 @@ public:
     int32_t setTactic(int32_t tactic) noexcept override
     {
         mTraced.call("setTactic ", tactic);
-        return kSuccess; // there is but one
+        return kSuccess; // there is only one
     }
 
     int32_t onShapeChange(nvinfer1::PluginTensorDesc const* in, int32_t nbInputs,
@@ -177,7 +177,7 @@ protected:
     {
     }
 
-    // The limits of the device that the plugin runs on; all zero where there is none.
+    // Returns the limits of the device that the plugin runs on; all are zero where there is none.
     DeviceLimits const& device() const { return mDevice; }
 
     // Must be called at the end of the plugin's constructor.
@@ -206,7 +206,7 @@ private:
         require(nbInputs == Plugin::kNumInputs, "expected ", Plugin::kNumInputs, " inputs, got ", nbInputs);
     }
 
-    // Before the first enqueue, which must ask the device for nothing. Without a device the launch says so.
+    // Readies the device before the first enqueue, which must ask it for nothing. Without a device the launch fails.
     void prepareOnce()
     {
         if (mDevice.numProcessors == 0 && hasDevice())

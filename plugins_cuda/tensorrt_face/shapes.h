@@ -8,7 +8,7 @@
 namespace trtconv
 {
 
-// Product of the sizes of the axes [begin, end).
+// Returns the product of the sizes of the axes [begin, end).
 inline int64_t product(nvinfer1::Dims const& dims, int32_t begin, int32_t end)
 {
     int64_t result = 1;

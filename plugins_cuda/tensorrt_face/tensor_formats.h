@@ -9,7 +9,8 @@
 namespace trtconv
 {
 
-// Nothing where the format's channels are not the tensor's second axis, or where it does not exist for the type.
+// Returns nothing where the format's channels are not the tensor's second axis, or where it does not exist for the
+// type.
 inline std::optional<Layout> layoutOf(nvinfer1::PluginTensorDesc const& tensor)
 {
     using nvinfer1::DataType;
@@ -19,7 +20,8 @@ inline std::optional<Layout> layoutOf(nvinfer1::PluginTensorDesc const& tensor)
     bool const isVolume = tensor.dims.nbDims == 5; // [N, C, D, H, W]: C is fourth from the end
     bool const isHalf = tensor.type == DataType::kHALF || tensor.type == DataType::kBF16;
     bool const isByte = tensor.type == DataType::kINT8;
-    // Unpadded channels: whole vectors only. A number known at run time alone is -1 here.
+    // Channels are not padded in these formats, so they must fill whole vectors. A number known only at run time is -1
+    // here.
     bool const isWholeFloat = tensor.type == DataType::kFLOAT && tensor.dims.d[1] > 0 && tensor.dims.d[1] % 4 == 0;
     auto const layoutIf = [](bool isKnown, Layout layout)
     { return isKnown ? std::optional<Layout>(layout) : std::nullopt; };

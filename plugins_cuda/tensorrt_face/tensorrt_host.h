@@ -38,13 +38,13 @@ constexpr char const* kTensorRtSonames[]{"libnvinfer.so.10", "libnvinfer.so.11",
 class TensorRtHost
 {
 public:
-    // The TensorRT library of file name `soname`, if the process has loaded it. Never loads one.
+    // Returns the TensorRT library of file name `soname`, if the process has loaded it. Never loads one.
     static std::optional<TensorRtHost> loadedAs(char const* soname);
 
-    // The TensorRT that the module which holds `address` is or links.
+    // Returns the TensorRT that the module at `address` is or links.
     static std::optional<TensorRtHost> behindCode(void const* address);
 
-    // The TensorRT behind the class of `object`, which must have virtual functions.
+    // Returns the TensorRT that defines the class of `object`, which must have virtual functions.
     static std::optional<TensorRtHost> behindObject(void const* object);
 
     HostRelease release() const { return mRelease; }

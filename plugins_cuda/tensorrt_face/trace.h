@@ -1,5 +1,5 @@
-// The life of plugins and of their creators, one line a call on standard error, where TRTCONV_TRACE is 1 in the
-// environment. Not traced are questions whose answer never changes: names, versions, the number of outputs.
+// Traces the life of plugins and of their creators, one line a call on standard error, where TRTCONV_TRACE is 1 in the
+// environment. Questions whose answer never changes are not traced: names, versions, the number of outputs.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace trtconv
 bool readTraceSwitch() noexcept;
 void writeTrace(std::string const& line) noexcept;
 
-// Read once: whoever sets the variable does so before the process starts.
+// Reads the variable once: whoever sets it does so before the process starts.
 inline bool isTraced() noexcept
 {
     static bool const isOn = readTraceSwitch();
@@ -49,7 +49,7 @@ public:
     TracedPlugin& operator=(TracedPlugin const&) = delete;
     ~TracedPlugin();
 
-    // To be called once the plugin is complete; one that was refused before is not told of.
+    // Must be called once the plugin is complete; one that was refused before is not traced.
     void setCreated(nvinfer1::TensorRTPhase phase) noexcept;
 
     int32_t number() const noexcept { return mNumber; } // 0 while nothing is traced
@@ -72,7 +72,7 @@ private:
     nvinfer1::TensorRTPhase mPhase = nvinfer1::TensorRTPhase::kBUILD;
 };
 
-// Shapes of all inputs, for a line of the trace; made into text only where that is written.
+// The shapes of all inputs, for a line of the trace; they become text only where that is written.
 struct InputShapes
 {
     nvinfer1::PluginTensorDesc const* inputs;
@@ -88,7 +88,7 @@ inline std::ostream& operator<<(std::ostream& stream, InputShapes const& shapes)
     return stream;
 }
 
-// The same for ranges: smallest and largest of each input.
+// The smallest and the largest shape of all inputs, for a line of the trace.
 struct InputRanges
 {
     nvinfer1::DynamicPluginTensorDesc const* inputs;

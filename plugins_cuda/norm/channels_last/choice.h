@@ -1,9 +1,10 @@
-// How InstanceNorm is launched on channels-last tensors: pure host arithmetic, tested without a GPU.
+// How the norm is launched on channels-last tensors: pure host arithmetic, tested without a GPU.
 //
-// A pixel's channels are read as vectors of 16 bytes, a thread a vector. A few neighbouring vectors of all pixels of an
-// image are a column; a column is shared by blocks, each with a run of its pixels. Columns that fit registers, those of
-// one block, of a cluster, or all of them those of a cooperative grid, are read once. Otherwise such a grid streams
-// columns through shared memory, which holds what it can of them from one reading to the next.
+// A pixel's channels are read as vectors of 16 bytes, one by each thread. A few neighbouring vectors of all pixels of
+// an image are a column; blocks share a column, each with a run of its pixels. A column that fits the registers of one
+// block or of a cluster is read once, and so are all columns if together they fit the registers of a cooperative grid.
+// Otherwise such a grid streams columns through shared memory, which holds what it can of them from one reading to the
+// next.
 #pragma once
 
 #include <algorithm>
@@ -16,38 +17,40 @@
 namespace trtconv::channels_last
 {
 
-// Figures are of fp16 on the H100.
-constexpr int32_t kColumnThreads = 512; // of a block, at most
+// All figures are of fp16 on the H100.
+constexpr int32_t kColumnThreads = 512; // threads of a block, at most
 constexpr int32_t kMinColumnThreads = 64;
-constexpr int32_t kBusyThreads = 128; // of a block, where every multiprocessor has one
-// Of a block of a cluster, unless that has the most blocks: two of them on a multiprocessor take turns with memory.
-// [16, 512, 32, 32]: blocks of 512 threads took 13.6 us, clusters of two 12.5.
+constexpr int32_t kBusyThreads = 128; // threads of a block where every multiprocessor has one block
+// Threads of a cluster's block, unless the cluster already has the most blocks: two blocks on a multiprocessor take
+// turns with memory. [16, 512, 32, 32]: blocks of 512 threads took 13.6 us, clusters of two 12.5.
 constexpr int32_t kColumnClusterThreads = 256;
 constexpr int32_t kMaxColumnLanes = 8; // vectors of a column: a cache line. [8, 64, 512, 512]: 4 took 334 us, 8 284
-constexpr int32_t kMinColumnLanes = 2; // a sector of 32 bytes: of narrower columns each would be read twice
-constexpr int32_t kBlockColumnLanes =
-    4; // if one block then does. [16, 512, 32, 32]: 14.1 us, clusters of wider ones 16.8
-constexpr int32_t kGridColumnLanes = 4; // of a resident grid. [1, 64, 256, 256]: 2 took 12.4 us, 4 10.1, 8 10.9
+constexpr int32_t kMinColumnLanes = 2; // a sector of 32 bytes: narrower columns would read each sector twice
+// Vectors of a column that one block can hold only if it is this narrow. [16, 512, 32, 32]: 14.1 us, clusters of wider
+// columns 16.8.
+constexpr int32_t kBlockColumnLanes = 4;
+constexpr int32_t kGridColumnLanes =
+    4; // vectors of a resident grid's column. [1, 64, 256, 256]: 2 took 12.4 us, 4 10.1, 8 10.9
 constexpr int32_t kTilePixels = 8; // vectors that a thread of a resident kernel holds
-constexpr int64_t kMaxBlockPixels = kColumnThreads / kMaxColumnLanes * kTilePixels; // so many fit any block
-constexpr int64_t kPixelAlignment = 32; // of the pixels of a grid's blocks: whole cache lines, whatever the channels
-constexpr int32_t kMaxClusterBlocks = 8; // what every GPU with clusters takes
-constexpr int32_t kMaxGridColumnBlocks = 512; // of a cooperative grid; bounds the workspace
-constexpr int64_t kMaxColumnBlocks = 1 << 20; // of any other: more columns are launched one after another
+constexpr int64_t kMaxBlockPixels = kColumnThreads / kMaxColumnLanes * kTilePixels; // pixels that fit any block
+constexpr int64_t kPixelAlignment = 32; // pixels of a grid's block are a multiple: whole cache lines for any channels
+constexpr int32_t kMaxClusterBlocks = 8; // blocks of a cluster that every GPU with clusters takes
+constexpr int32_t kMaxGridColumnBlocks = 512; // blocks of a cooperative grid, at most; bounds the workspace
+constexpr int64_t kMaxColumnBlocks = 1 << 20; // blocks of any other grid, at most; more columns take several launches
 constexpr int64_t kTaggedNumbersBytes = 32; // sizeof(TaggedNumbers)
 
-constexpr int32_t kStreamedThreads = 256; // of a block. [8, 64, 512, 512]: 256 took 261 us, 384 262, 512 275
-constexpr int32_t kStepVectors = 4; // that a thread takes at once
+constexpr int32_t kStreamedThreads = 256; // threads of a block. [8, 64, 512, 512]: 256 took 261 us, 384 262, 512 275
+constexpr int32_t kStepVectors = 4; // vectors that a thread takes at once
 constexpr int32_t kStepBytes = kStreamedThreads * kStepVectors * kVectorBytes;
-constexpr int32_t kStepsAhead = 2; // that are on their way while others are held
+constexpr int32_t kStepsAhead = 2; // steps that are on their way while others are held
 constexpr int32_t kStreamedStaticBytes = 9216; // shared memory beside the steps
 
 enum class Method : int32_t
 {
-    kBlock, // a column in the registers of a block
-    kCluster, // or of a cluster
-    kGrid, // all columns in those of a cooperative grid
-    kStreamed, // through the shared memory of a cooperative grid
+    kBlock, // a block holds a column in registers
+    kCluster, // a cluster holds a column in registers
+    kGrid, // a cooperative grid holds all columns in registers
+    kStreamed, // a cooperative grid streams columns through shared memory
 };
 
 struct Config
@@ -58,19 +61,18 @@ struct Config
     int32_t splits; // blocks of a column
     int64_t pixelsPerSplit;
     int64_t columns; // of all images
-    int64_t columnsAtOnce; // of a launch, or of a round of a streamed one
+    int64_t columnsAtOnce; // of a launch, or of a round of a streamed launch
 
-    // Of a streamed launch, steps of a thread: those that shared memory has room for, those of a column, and of these
-    // the ones that it does not keep, which are read again.
-    int32_t slots = 0;
-    int32_t steps = 0;
-    int32_t repeats = 0;
+    // Steps of a thread of a streamed launch.
+    int32_t slots = 0; // that shared memory has room for
+    int32_t steps = 0; // of a column
+    int32_t repeats = 0; // of a column that shared memory does not keep, so that they are read again
 
     constexpr int64_t blocks() const { return columnsAtOnce * splits; }
     constexpr bool isCooperative() const { return method == Method::kGrid || method == Method::kStreamed; }
 };
 
-// What a launch has to do.
+// The tensor as a launch choice sees it.
 struct Shape
 {
     int64_t batch;
@@ -91,7 +93,7 @@ constexpr int32_t maxGridBlocks(DeviceLimits const& device)
     return std::min(device.numProcessors, kMaxGridColumnBlocks);
 }
 
-// Of the steps of a streamed launch.
+// Returns how many steps of a streamed launch shared memory has room for.
 constexpr int32_t numSlots(DeviceLimits const& device)
 {
     return (device.sharedBytesPerBlock - kStreamedStaticBytes) / kStepBytes;
@@ -102,21 +104,22 @@ constexpr int32_t widestLanes(Shape const& shape, int32_t maxLanes)
     return static_cast<int32_t>(std::min<int64_t>(nextPowerOfTwo(shape.vectorsPerPixel), maxLanes));
 }
 
-// Pixels that one thread of a block or a cluster has to hold: as few as keep all multiprocessors busy.
+// Returns how many pixels a thread of a block or a cluster holds: as few as keep all multiprocessors busy.
 constexpr int64_t pixelsPerThread(Shape const& shape, DeviceLimits const& device)
 {
     int64_t const numVectors = shape.batch * shape.pixels * shape.vectorsPerPixel;
     return std::clamp<int64_t>(ceilDivide(numVectors, int64_t{device.numProcessors} * kBusyThreads), 1, kTilePixels);
 }
 
-// Pixels of each of at most `maxSplits` blocks of a column.
+// Returns how many pixels each of at most `maxSplits` blocks of a column has.
 constexpr int64_t alignedShare(int64_t pixels, int64_t maxSplits)
 {
     return ceilDivide(ceilDivide(pixels, maxSplits), kPixelAlignment) * kPixelAlignment;
 }
 
-// Narrow columns where wide ones would leave most multiprocessors idle, not fit a cluster, or need one for want of a
-// narrower column that fits a block. [1, 256, 64, 64]: 64 clustered blocks of 256 threads took 5.0 us, 128 of 128 5.3.
+// Returns the width of columns. They are narrow where wide ones would leave most multiprocessors idle, would not fit a
+// cluster, or would need a cluster where narrower ones fit a block. [1, 256, 64, 64]: 64 clustered blocks of 256
+// threads took 5.0 us, 128 of 128 5.3.
 constexpr int32_t chooseResidentLanes(Shape const& shape, DeviceLimits const& device, int64_t pixelLanes)
 {
     int64_t const maxBlocks = maxClusterBlocks(device);
@@ -134,7 +137,7 @@ constexpr int32_t chooseResidentLanes(Shape const& shape, DeviceLimits const& de
     return lanes;
 }
 
-// As many blocks for each column as the multiprocessors can take.
+// Gives each column as many blocks as the multiprocessors can take.
 constexpr Config chooseClusterColumns(Shape const& shape, DeviceLimits const& device)
 {
     int64_t const pixelLanes = ceilDivide(shape.pixels, pixelsPerThread(shape, device));
@@ -154,7 +157,7 @@ constexpr Config chooseClusterColumns(Shape const& shape, DeviceLimits const& de
         std::min(numColumns, kMaxColumnBlocks / splits)};
 }
 
-// All columns at once, on as many multiprocessors as there are.
+// Takes all columns at once, on as many multiprocessors as there are.
 constexpr Config chooseGridColumns(Shape const& shape, DeviceLimits const& device)
 {
     int32_t const lanes = widestLanes(shape, kGridColumnLanes);
@@ -177,9 +180,9 @@ constexpr Config streamColumns(Shape const& shape, DeviceLimits const& device, i
         std::max(steps - (numSlots(device) - kStepsAhead), 0)};
 }
 
-// One block for each multiprocessor. They work on as many columns at once as a thread has few steps of: not many more
-// than it has slots. [8, 64, 512, 512]: one at once, in 16 steps, took 261 us, two, in 32, 282. [4, 128, 256, 256]:
-// two, in 8 steps, took 74 us, four, in 16, 71, eight, in 32, 76.
+// Gives each multiprocessor one block. The blocks work on so many columns at once that a thread has few steps of each:
+// not many more than it has slots. [8, 64, 512, 512]: one at once, in 16 steps, took 261 us, two, in 32, 282.
+// [4, 128, 256, 256]: two, in 8 steps, took 74 us, four, in 16, 71, eight, in 32, 76.
 constexpr Config chooseStreamedColumns(Shape const& shape, DeviceLimits const& device)
 {
     int32_t const lanes = widestLanes(shape, kMaxColumnLanes);
@@ -195,11 +198,12 @@ constexpr bool fitsRegisters(Config const& config)
     return config.pixelsPerSplit <= int64_t{config.threads} / config.lanes * kTilePixels;
 }
 
-// Clusters hand over in less time than a grid, but are not taken
-// - if they keep less than half of the multiprocessors busy, and a grid all of them. [1, 128, 128, 128]: 64 clustered
+// Clusters hand over in less time than a grid, but they are not taken
+// - where they keep less than half of the multiprocessors busy, and a grid all of them. [1, 128, 128, 128]: 64
+// clustered
 //   blocks of 512 threads took 8.2 us, a grid of 128 of 256 7.5;
-// - of many columns narrower than they could be, as each piece of 32 bytes is fetched alone. [16, 64, 128, 128] took
-//   43.8 us, streamed 36.2; [16, 32, 96, 96] 15.1, streamed 13.5.
+// - where many columns are narrower than they could be, as each piece of 32 bytes is fetched alone. [16, 64, 128, 128]
+//   took 43.8 us, streamed 36.2; [16, 32, 96, 96] 15.1, streamed 13.5.
 constexpr Config chooseConfig(Shape const& shape, DeviceLimits const& device)
 {
     Config const cluster = chooseClusterColumns(shape, device);
@@ -216,8 +220,8 @@ constexpr Config chooseConfig(Shape const& shape, DeviceLimits const& device)
     return fitsGrid ? grid : chooseStreamedColumns(shape, device);
 }
 
-// Enough for every tensor of images of at most this many pixels, on any GPU: that of the largest shape of a profile
-// serves the smaller ones.
+// Returns the bytes of workspace that are enough for every tensor of images of at most this many pixels, on any GPU.
+// That of the largest shape of a profile serves the smaller ones.
 constexpr int64_t workspaceBytes(int64_t maxPixels)
 {
     constexpr int64_t kColumnChannels = kMaxColumnLanes * (kVectorBytes / 2); // of 2 bytes

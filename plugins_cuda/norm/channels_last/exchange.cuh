@@ -1,11 +1,15 @@
-// How the blocks of a cooperative grid that share a column find its affines: through device memory, with no barrier.
+// How the blocks of a cooperative grid that share a column exchange totals and affines: through device memory,
+// lock-free and with no barrier of the grid.
 //
-// Each block gives its totals to those that finish the channels, a warp a channel, which give the affine to each block;
-// where few blocks share a column each finishes all channels. What is given are words of 8 bytes, half of each the
-// round that it belongs to: a word is written at once, so whoever sees the round sees the rest. No block gives totals
-// of a round before it has all affines of the last one, so no word is overwritten before it was taken. Few blocks have
-// no affines to wait for: one may give totals of a round while another still takes those of the last one, but not of
-// the next, so rounds take turns with two memories.
+// Each block gives its totals to those blocks that finish the channels, a warp for each channel; they give the affine
+// to each block. Where few blocks share a column, each block finishes all channels. A value is given in words of 8
+// bytes, half of which is the round that it belongs to: a word is written at once, so whoever sees the round sees the
+// rest. No block gives totals of a round before it has all affines of the last one, so no word is overwritten before it
+// was taken. Few blocks have no affines to wait for: one may give totals of a round while another still takes those of
+// the last one, but not of the next, so rounds take turns with two memories.
+//
+// What this buys over grid.sync() was not measured on its own. A block waits only for the blocks of its own column, and
+// what it waits for already is the value: one trip through the L2 cache, not one for the barrier and one for the value.
 #pragma once
 
 #include <cooperative_groups.h>
@@ -15,7 +19,7 @@
 namespace trtconv::channels_last
 {
 
-// 8 bytes on their way from one block to another, in two words.
+// 8 bytes on their way from one block to another, in two words with the round.
 class alignas(16) TaggedBits
 {
 public:
@@ -27,7 +31,7 @@ public:
             : "memory");
     }
 
-    // Returns whether those of this round have come.
+    // Returns whether the bits of this round have come.
     __device__ bool take(uint64_t& bits, uint32_t round) const
     {
         uint64_t low = 0;
@@ -46,7 +50,7 @@ private:
     uint64_t mWords[2];
 };
 
-// Two of them: totals or an affine.
+// Two numbers of 8 bytes on their way: totals or an affine.
 struct TaggedNumbers
 {
     TaggedBits numbers[2];
@@ -69,7 +73,7 @@ template <typename T>
 class GridExchange
 {
 public:
-    // `memory` is that of the grid.
+    // `memory` is the workspace, which the whole grid shares.
     __device__ GridExchange(Tensors<T> const& tensors, int32_t columnChannels, int32_t splits, BlockPlace const& place,
         TaggedNumbers* memory)
         : mTensors(tensors)
@@ -81,7 +85,7 @@ public:
     {
     }
 
-    // Forgets what the memory holds. No block may give before all have.
+    // Clears what the memory holds. No block may give before all blocks have arrived.
     __device__ cooperative_groups::grid_group::arrival_token begin() const
     {
         if (threadIdx.x < mColumnChannels)
@@ -92,14 +96,14 @@ public:
         return cooperative_groups::this_grid().barrier_arrive();
     }
 
-    // The channel that the calling thread is the first to finish: of that it needs the facts.
+    // Returns the channel that the calling thread finishes first, and so needs the facts of.
     __device__ int32_t firstChannel() const
     {
         return areFew() ? static_cast<int32_t>(threadIdx.x)
                         : mSplit + static_cast<int32_t>(threadIdx.x / kWarpSize) * mSplits;
     }
 
-    // Gives the totals of this block and returns, to the first threads, the affines of one channel each.
+    // Gives the totals of this block, and returns to each of the first threads the affine of one channel.
     __device__ Affine finish(
         ChannelTotals const& total, ChannelFacts const& facts, ColumnPart const& part, uint32_t round) const
     {
@@ -119,7 +123,7 @@ public:
 
 private:
     static constexpr int32_t kFewSplits = 8;
-    static constexpr int kAtOnce = 5; // loads of a lane on their way: what the H100's 132 blocks need
+    static constexpr int kAtOnce = 5; // loads that a lane has on their way: the H100's 132 blocks need as many
 
     __device__ bool areFew() const { return mSplits <= kFewSplits; }
 
@@ -183,7 +187,7 @@ private:
         return total;
     }
 
-    // Gives an affine to all blocks of the column; all lanes of the calling warp have it.
+    // Gives an affine, which all lanes of the calling warp have, to all blocks of the column.
     __device__ void giveAffine(Affine const& affine, int32_t channel, uint32_t round) const
     {
         uint64_t const factor = __float_as_uint(affine.factor);
@@ -208,8 +212,8 @@ private:
     int32_t mColumnChannels;
     int32_t mSplits;
     int32_t mSplit;
-    TaggedNumbers* mTotals; // of each channel, those of each block
-    TaggedNumbers* mAffines; // for each block, that of each channel; or totals of every other round
+    TaggedNumbers* mTotals; // of each channel, the totals of each block
+    TaggedNumbers* mAffines; // for each block, the affine of each channel; or totals of every other round
 };
 
 } // namespace trtconv::channels_last

@@ -1,5 +1,5 @@
-// What a block and a thread of channels-last InstanceNorm work on. A thread owns one vector of neighbouring channels at
-// many pixels.
+// What a block and a thread of a channels-last norm work on. A thread owns one vector of neighbouring channels at many
+// pixels.
 #pragma once
 
 #include <type_traits>
@@ -33,7 +33,7 @@ struct Tensors
     float epsilon;
 };
 
-// Which column of those at once a block works on, and which part of it.
+// A block's place among the columns that are worked on at once: the column and the part of it.
 struct BlockPlace
 {
     int32_t column;
@@ -46,17 +46,17 @@ struct BlockPlace
     }
 };
 
-// What a block works on: a run of pixels of a column. And of it, what a thread works on: the vectors first, first +
-// stride, ... There is nothing of a column beyond the last.
+// The run of pixels of a column that a block works on, and the vectors of it that a thread works on: first, first +
+// stride, ... A column beyond the last has no pixels.
 struct ColumnPart
 {
-    int64_t imageBegin; // vector that the image begins with
-    int64_t columnBegin; // vector of a pixel that the column begins with
-    int64_t vector; // of a pixel that this thread owns
+    int64_t imageBegin; // the first vector of the image
+    int64_t columnBegin; // the column's first vector within a pixel
+    int64_t vector; // this thread's vector within a pixel
     int64_t first;
     int64_t stride;
     int32_t rows; // pixels that the block takes at once
-    int32_t pixelsLeft; // from this thread's first on: it has a vector for each `rows` of them
+    int32_t pixelsLeft; // pixels from this thread's first on; it has a vector for each `rows` of them
 
     template <typename T>
     __device__ ColumnPart(Tensors<T> const& tensors, Config const& config, int64_t anyColumn, int32_t split)
@@ -111,7 +111,7 @@ __device__ void addVectors(VectorSums<T>& sums, uint4 firstWords, uint4 secondWo
     }
 }
 
-// Adds the vectors vectorAt(k), k in [0, NumVectors), of which there is one for each `rows` of the pixels left.
+// Adds the vectors vectorAt(k), k in [0, NumVectors); there is one for each `rows` of the pixels left.
 template <typename T, int NumVectors, typename VectorAt>
 __device__ void addVectorsLeft(VectorSums<T>& sums, int32_t rows, int32_t pixelsLeft, VectorAt const& vectorAt)
 {
@@ -149,7 +149,7 @@ __device__ ChannelAffines<T> shareAffines(Affine const& affine, ColumnAffines& s
     return {vectors[part.vector - part.columnBegin], tailMask(numBits)};
 }
 
-// A thread's vectors, in registers.
+// A thread's vectors, held in registers.
 template <typename T>
 class PixelTile
 {

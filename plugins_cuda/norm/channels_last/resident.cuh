@@ -1,4 +1,4 @@
-// Columns held in the registers of a block, of a cluster, or of a whole cooperative grid: each is read once.
+// Columns held in the registers of a block, of a cluster or of a whole cooperative grid: each column is read once.
 #pragma once
 
 #include <utility>

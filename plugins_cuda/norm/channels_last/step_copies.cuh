@@ -1,4 +1,4 @@
-// Copies into shared memory that a thread asks for in steps, and waits for one step after another. Before sm_80 they
+// Copies into shared memory, which a thread asks for in steps and waits for one step after another. Before sm_80 they
 // are done at once.
 #pragma once
 
@@ -35,8 +35,8 @@ __device__ void waitForAllBut()
 #endif
 }
 
-// Waits for a step after which this thread has asked for `numLater` others, kStepsAhead or more: those may still be on
-// their way. H100, [1, 32, 1080, 1920]: 143 us if all but kStepsAhead are waited for, 140 so.
+// Waits for a step. This thread has asked for `numLater` others since, kStepsAhead or more, which may still be on their
+// way. H100, [1, 32, 1080, 1920]: 143 us when it waits for all but kStepsAhead, 140 like this.
 __device__ inline void waitForCopies(uint32_t numLater)
 {
     if (numLater >= 4 * kStepsAhead)
@@ -53,8 +53,8 @@ __device__ inline void waitForCopies(uint32_t numLater)
     }
 }
 
-// Where steps are read again, what is read for the last time makes room for them in the cache: [8, 64, 512, 512] took a
-// twentieth less time.
+// Where steps are read again, what is read for the last time makes room for them in the cache. H100, [8, 64, 512, 512]:
+// a twentieth less time.
 struct CachePolicies
 {
     uint64_t normal = 0;

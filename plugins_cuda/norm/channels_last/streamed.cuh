@@ -1,10 +1,11 @@
-// Columns that do not fit registers: a cooperative grid takes some at once and streams them through shared memory.
+// Columns that do not fit registers: a cooperative grid takes some of them at once and streams them through shared
+// memory.
 //
-// A thread's vectors lie in steps of a few. It asks for them ahead, adds them up as they come, and at the end of a
-// column still has the last of them in its slots of shared memory. It stores those when it has the column's affines,
-// while the first ones come a second time, the last of these first, as the cache may still hold them. After them come
-// the steps of the next column, which it adds up in turn with the last ones that it stores. So slots are filled and
-// freed in the same order, and no thread ever waits for another within a column.
+// A thread takes its vectors in steps of a few. It asks for steps ahead and adds them up as they come; at the end of a
+// column its slots of shared memory still hold the last steps. It stores those when it has the column's affines, while
+// the first steps come a second time, the last of these first, as the cache may still hold them. After them come the
+// steps of the next column, which the thread adds up in turn with the last ones that it stores. So slots are filled and
+// freed in the same order, and no thread waits for another within a column.
 #pragma once
 
 #include <utility>
@@ -15,7 +16,7 @@
 namespace trtconv::channels_last
 {
 
-// Which of a thread's slots is next.
+// The next of a thread's slots.
 class SlotCursor
 {
 public:
@@ -49,7 +50,8 @@ private:
     uint32_t mNumTaken = 0;
 };
 
-// A thread's way over its steps of a column: on to the last, and then back over the repeated ones.
+// A thread's way over its steps of a column: on to the last one, and then back over the repeated ones. `Place` is the
+// address of a vector, or a ChannelResult.
 template <typename Place>
 class StepWalk
 {
@@ -143,7 +145,7 @@ private:
     int64_t mColumn;
     int32_t mSplit;
     StepWalk<ChannelVector<T> const*> mWalk;
-    int32_t mIndex = 0; // of the column's steps, repeated ones too
+    int32_t mIndex = 0; // steps of the column that were asked for, repeated ones too
 };
 
 // What a thread does with its columns.
@@ -253,7 +255,7 @@ __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedColumns(
     int64_t column = place.column;
     for (uint32_t round = 0;; ++round, column += config.columnsAtOnce)
     {
-        bool const adds = column - place.column < config.columns; // alike for all blocks
+        bool const adds = column - place.column < config.columns; // the same for all blocks
         ColumnPart const part(tensors, config, column, place.split);
         VectorSums<T> sums;
         beginSums(sums, tensors, part);

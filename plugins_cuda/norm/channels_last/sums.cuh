@@ -1,4 +1,4 @@
-// How the sums of channels-last InstanceNorm come together: of a thread, a warp, a block, and a cluster.
+// How the sums of a channels-last norm come together: within a thread, a warp, a block and a cluster.
 #pragma once
 
 #include "common/hopper.cuh"
@@ -18,7 +18,7 @@ __device__ void flush(VectorSums<T>& sums)
     }
 }
 
-// Returns where the samples of an image's pixels are.
+// Returns where a sample of an image's pixels begins.
 template <typename T>
 __device__ ChannelVector<T> const* samplesOf(Tensors<T> const& tensors, ColumnPart const& part, int32_t sample)
 {
@@ -47,13 +47,13 @@ __device__ void beginSums(VectorSums<T>& sums, Tensors<T> const& tensors, Column
     }
 }
 
-// What a thread needs to know of a channel of its column to finish it; to be loaded early.
+// What a thread needs to know of a channel of its column to finish it; it is loaded early.
 struct ChannelFacts
 {
     float shift;
     float scale;
     float bias;
-    bool isChannel; // there may be less in the last vector, and less vectors in the last column
+    bool isChannel; // false where the last vector has fewer channels or the last column fewer vectors
 
     template <typename T>
     __device__ ChannelFacts(
@@ -92,7 +92,7 @@ __device__ inline ChannelTotals fromLane(ChannelTotals const& totals, int32_t di
     return {__shfl_xor_sync(kAllLanes, totals.values, distance), __shfl_xor_sync(kAllLanes, totals.squares, distance)};
 }
 
-// Adds up the totals of the lanes of a warp that own the same vector, and writes them, channel by channel. At each step
+// Adds up the totals of the lanes of a warp that own the same vector, and writes the sum of each channel. At each step
 // two lanes divide the channels that they still have between them.
 template <int Size>
 __device__ void writeSumsOfWarp(ChannelTotals (&totals)[Size], int32_t lanes, ChannelTotals* result)
@@ -100,13 +100,13 @@ __device__ void writeSumsOfWarp(ChannelTotals (&totals)[Size], int32_t lanes, Ch
     int32_t const lane = threadIdx.x % kWarpSize;
     int32_t channel = lane % lanes * Size;
     int32_t numHeld = Size;
-    bool isFirst = true; // of the lanes that end with the same
+    bool isFirst = true; // of the lanes that end with the same channels
     TRTCONV_UNROLL
     for (int step = 0; step < 5; ++step)
     {
         int32_t const distance = kWarpSize / 2 >> step;
         constexpr int kNone = 0;
-        int const half = Size >> (step + 1); // a constant, as the loop is written out
+        int const half = Size >> (step + 1); // a constant, because the loop is unrolled
         if (distance >= lanes)
         {
             bool const isUpper = (lane & distance) != 0;
@@ -142,7 +142,7 @@ __device__ void writeSumsOfWarp(ChannelTotals (&totals)[Size], int32_t lanes, Ch
 template <int NumWarps>
 using WarpTotals = ChannelTotals[NumWarps][kMaxColumnChannels];
 
-// Returns, to the first threads of the block, the totals over all of its threads of one channel each.
+// Returns the totals over all threads of the block: to each of the first threads those of one channel.
 template <typename T, int NumWarps>
 __device__ ChannelTotals sumOverBlock(VectorSums<T> const& sums, int32_t lanes, WarpTotals<NumWarps>& shared)
 {
@@ -166,11 +166,11 @@ __device__ ChannelTotals sumOverBlock(VectorSums<T> const& sums, int32_t lanes, 
     return total;
 }
 
-// Gives each block of a cluster the totals of the others: all write theirs into the shared memory of all.
+// Gives each block of a cluster the totals of the others: every block writes its own into the shared memory of all.
 class ClusterExchange
 {
 public:
-    // To be called early by all threads: none writes before all blocks have.
+    // Must be called early by all threads: none writes before all blocks have called it.
     __device__ void begin(int32_t splits, int32_t columnChannels)
     {
 #if __CUDA_ARCH__ >= 900
@@ -184,7 +184,7 @@ public:
 #endif
     }
 
-    // Returns, to the first threads of each block, the totals over all blocks of one channel each.
+    // Returns the totals over all blocks: to each of the first threads those of one channel.
     __device__ ChannelTotals sum(ChannelTotals const& own, int32_t split, int32_t splits, int32_t columnChannels)
     {
         ChannelTotals total;

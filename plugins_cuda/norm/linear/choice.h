@@ -14,11 +14,11 @@ namespace trtconv::linear
 
 constexpr int32_t kMaxTileSize = 32; // elements a thread holds in registers
 constexpr int32_t kMaxTileVectors = 8;
-constexpr int32_t kMaxResidentThreads = 1024; // a block has at most
+constexpr int32_t kMaxResidentThreads = 1024; // threads of a block, at most
 constexpr int32_t kMinLanes = 4; // below that, idle threads cost less than finer groups
-constexpr int32_t kSmallBlockThreads = 128; // a block has that holds several slices
+constexpr int32_t kSmallBlockThreads = 128; // threads of a block that holds several slices
 
-constexpr int32_t kClusterThreads = 512; // each block of a cluster has
+constexpr int32_t kClusterThreads = 512; // threads of each block of a cluster
 constexpr int32_t kClusterBlocks = 2; // the H100 does not take clusters of 4 or 8 on all of its multiprocessors
 // A slice that fills a tile of each thread. H100, [1,64,32768] fp16: 3.8 us in clusters, 5.7 in one block each;
 // [1,64,16384] fp32: 4.6 and 4.2.
@@ -31,7 +31,7 @@ constexpr int32_t kClusterStaticBytes = 1024; // shared memory beside the stages
 // fp16; in shared memory 9.3 and 6.8.
 constexpr int32_t kMaxClusterTiles = 2;
 
-constexpr int32_t kSplitThreads = 256; // a block of a split launch has
+constexpr int32_t kSplitThreads = 256; // threads of a block of a split launch
 constexpr int32_t kSplitBlocksPerProcessor = 8;
 constexpr int32_t kMaxSplitBlocks = 2048; // bounds the workspace on any GPU: 8 blocks on each of 256 multiprocessors
 constexpr int64_t kMaxGridBlocks = 1 << 20; // blocks loop over more work than that

@@ -1,4 +1,4 @@
-// From a launch choice to the kernels.
+// How a launch choice becomes launches of the linear kernels.
 #pragma once
 
 #include "common/kernel_launch.cuh"
