@@ -1,19 +1,25 @@
 """Compare the machine code of two plugin libraries:  python -m plugins_cuda.bench.compare_machine_code BEFORE AFTER
 
 Kernels are compared as a multiset of instruction streams, each with its encoding, registers and shared memory; names
-and order do not count. Prints what differs, by kernel, and exits 1 if anything does. Needs cuobjdump and nvdisasm.
+and order do not count. Prints what differs, by kernel, and exits 1 if anything does. Needs cuobjdump and nvdisasm, from
+NVIDIA's packages on PyPI, the PATH or /usr/local/cuda.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+PACKAGES = ("nvidia-cuda-cuobjdump", "nvidia-cuda-nvdisasm")
+TOOLKIT = "/usr/local/cuda/bin"
 INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(.*?)\s*;\s+/\* (0x[0-9a-f]+) \*/$")
 ENCODING = re.compile(r"^\s+/\* (0x[0-9a-f]+) \*/$")  # of the second half: the scheduling
 USAGE = re.compile(r" Function (\S+):\n\s+(.*)")
@@ -23,10 +29,10 @@ IDENTIFIER = re.compile(r"(?<=\D)(\d+)(?=[a-z])")  # of a mangled name: a length
 class Kernel(NamedTuple):
     architecture: str
     usage: str  # registers, stack, shared memory and so on
-    instructions: tuple[str, ...]
+    lines: tuple[str, ...]  # instructions and encodings
 
     def __str__(self) -> str:
-        return f"{self.architecture}: {len(self.instructions)} lines, {self.usage}"
+        return f"{self.architecture}: {len(self.lines)} lines, {self.usage}"
 
 
 def main(before: str, after: str) -> int:
@@ -46,16 +52,25 @@ def main(before: str, after: str) -> int:
 
 def count_kernels(library: Path, names: dict[Kernel, str]) -> Counter[Kernel]:
     """Count the kernels of `library` by their machine code; add to `names` what each is called."""
-    usages = dict(USAGE.findall(run_cuobjdump("-res-usage", library)))
+    usages = {
+        (architecture, name): usage
+        for architecture, part in by_architecture(disassemble("-res-usage", library))
+        for name, usage in USAGE.findall(part)
+    }
     counts: Counter[Kernel] = Counter()
-    for part in re.split(r"^arch = ", run_cuobjdump("-sass", library), flags=re.MULTILINE)[1:]:
-        architecture = part.split("\n", 1)[0]
+    for architecture, part in by_architecture(disassemble("-sass", library)):
         for function in part.split("Function : ")[1:]:
             name, *lines = function.splitlines()
-            kernel = Kernel(architecture, usages.get(name, ""), tuple(instructions(lines)))
+            kernel = Kernel(architecture, usages[architecture, name], tuple(instructions(lines)))
             names[kernel] = short_name(name)
             counts[kernel] += 1
     return counts
+
+
+def by_architecture(listing: str) -> Iterator[tuple[str, str]]:
+    """Yield each architecture, such as sm_90, and its part of what cuobjdump printed."""
+    for part in re.split(r"^arch = ", listing, flags=re.MULTILINE)[1:]:
+        yield part.split("\n", 1)[0], part
 
 
 def instructions(lines: list[str]) -> Iterator[str]:
@@ -68,18 +83,36 @@ def instructions(lines: list[str]) -> Iterator[str]:
 
 
 def short_name(mangled: str) -> str:
-    """Return the function's own name out of a mangled one: the first name that is not the namespace's."""
+    """Return the function's own name out of a mangled one: the first name that is not a namespace's."""
     for length in IDENTIFIER.finditer(mangled):
-        name = mangled[length.end() : length.end() + int(length[1])]
-        is_namespace = mangled[length.end() + int(length[1])].isdigit()
+        end = length.end() + int(length[1])
+        is_namespace = mangled[end].isdigit()
         if not is_namespace:
-            return name
+            return mangled[length.end() : end]
     return mangled
 
 
-def run_cuobjdump(option: str, library: Path) -> str:
-    return subprocess.run(["cuobjdump", option, str(library)], capture_output=True, text=True, check=True).stdout
+def disassemble(option: str, library: Path) -> str:
+    """Return what cuobjdump prints of `library`; raise FileNotFoundError where there is no cuobjdump."""
+    path = os.pathsep.join([*tool_folders(), os.environ["PATH"], TOOLKIT])
+    tool = shutil.which("cuobjdump", path=path)
+    if tool is None:
+        raise FileNotFoundError("cuobjdump, of the CUDA toolkit, is not installed")
+    command = [tool, option, str(library)]
+    return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True).stdout
+
+
+def tool_folders() -> Iterator[str]:
+    """Yield where the packages that have the disassembler keep it."""
+    for package in PACKAGES:
+        try:
+            files = metadata.files(package) or []
+        except metadata.PackageNotFoundError:
+            continue
+        yield from (str(Path(str(file.locate())).parent) for file in files if file.name in ("cuobjdump", "nvdisasm"))
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     sys.exit(main(*sys.argv[1:]))

@@ -7,21 +7,14 @@ at, because the compiler may move a load to before the wait.
 from __future__ import annotations
 
 import itertools
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
-from importlib import metadata
-from pathlib import Path
 
 import pytest
 
-from plugins_cuda.bench.compare_machine_code import short_name
+from plugins_cuda.bench.compare_machine_code import by_architecture, disassemble, short_name
 from trtconv.plugins import library as plugin_library
 
-PACKAGES = ("nvidia-cuda-cuobjdump", "nvidia-cuda-nvdisasm")
-TOOLKIT = "/usr/local/cuda/bin"
 FIRST_WAITING = 90  # compute capability 9.0: no kernel is launched early on older GPUs
 WAIT = "ACQBULK"  # cudaGridDependencySynchronize
 KERNELS = {
@@ -88,29 +81,17 @@ def waits_first(instructions: Instructions) -> bool:
 
 def kernels(listing: str) -> Iterator[tuple[tuple[int, str], Instructions]]:
     """Yield architecture and name of each kernel that may be launched early, and its instructions."""
-    for part in re.split(r"^arch = sm_", listing, flags=re.MULTILINE)[1:]:
-        digits = re.match(r"\d+", part)
+    for name, part in by_architecture(listing):
+        digits = re.match(r"sm_(\d+)", name)
         assert digits is not None
-        for function in part.split("Function : ")[1:] if int(digits[0]) >= FIRST_WAITING else ():
+        for function in part.split("Function : ")[1:] if int(digits[1]) >= FIRST_WAITING else ():
             name, *lines = function.splitlines()
             found = (re.match(r"\s+/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;", line) for line in lines)
-            yield (int(digits[0]), name), {int(match[1], 16): match[2] for match in found if match}
+            yield (int(digits[1]), name), {int(match[1], 16): match[2] for match in found if match}
 
 
 def machine_code() -> str:
-    path = os.pathsep.join([*tool_folders(), os.environ["PATH"], TOOLKIT])
-    tool = shutil.which("cuobjdump", path=path)
-    if tool is None:
-        pytest.skip("needs cuobjdump, of the CUDA toolkit")
-    command = [tool, "-sass", str(plugin_library.find().path)]
-    return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True).stdout
-
-
-def tool_folders() -> Iterator[str]:
-    """Yield where the packages that have the disassembler keep it."""
-    for package in PACKAGES:
-        try:
-            files = metadata.files(package) or []
-        except metadata.PackageNotFoundError:
-            continue
-        yield from (str(Path(str(file.locate())).parent) for file in files if file.name in ("cuobjdump", "nvdisasm"))
+    try:
+        return disassemble("-sass", plugin_library.find().path)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
