@@ -27,7 +27,7 @@ void launchNorm(NormArguments const& arguments, DeviceLimits const& device, cuda
     {
         return;
     }
-    require(device.numProcessors > 0, "there is no CUDA device");
+    require(device.numProcessors > 0, "no CUDA device was readied");
     auto const launch = arguments.layout == Layout::kLinear ? linear::launch : channels_last::launch;
     launch(arguments, device, stream);
 }
