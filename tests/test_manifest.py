@@ -293,11 +293,13 @@ def test_the_config_of_a_manifest_of_0_1_0() -> None:
     assert Manifest.from_json(json.loads(RTX.read_text())).config() == expected
 
 
-def test_options_that_do_not_fit_together_are_refused() -> None:
+def test_options_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     content = json.loads(RTX.read_text())
     content["options"] |= {"opt_level": 9}
-    with pytest.raises(ConfigError, match="options do not fit together: --opt-level: optimisation level 9 is out of"):
-        Manifest.from_json(content).config()
+    engine = write_manifest(tmp_path, content)
+    with pytest.raises(ConfigError, match="options do not fit together: --opt-level: optimisation level 9") as caught:
+        require_manifest(engine, "how it was built")
+    assert caught.value.where == str(manifest_path(engine))
 
 
 def test_what_is_not_finite_comes_back() -> None:

@@ -110,20 +110,20 @@ class Manifest:
         return json.dumps(self.to_json(), indent=2) + "\n"
 
     def config(self) -> BuildConfig:
-        """Return the options of the build, for an engine that holds its weights and is not written to a file."""
+        """Return the options of the build, for an engine that holds its weights and is not written to a file.
+
+        Raises ConfigError where a manifest, edited by hand, holds options that BuildConfig refuses.
+        """
         is_rtx = self.backend == "tensorrt-rtx"
         options = vars(self.options) | {"strip_weights": False, "embed_plugins": False}
         if is_rtx:
             options["ops"] = None  # there is nothing to choose
-        try:
-            return BuildConfig(
-                profiles=self.profiles,
-                backend=self.backend or "auto",
-                gpu_arch=self.gpu_arch if is_rtx else None,
-                **options,
-            )
-        except ConfigError as error:
-            raise ConfigError(f"the manifest's options do not fit together: {error}", hint=_HINT) from None
+        return BuildConfig(
+            profiles=self.profiles,
+            backend=self.backend or "auto",
+            gpu_arch=self.gpu_arch if is_rtx else None,
+            **options,
+        )
 
 
 def manifest_path(engine_path: Path) -> Path:
@@ -158,4 +158,9 @@ def require_manifest(engine_path: Path, purpose: str) -> Manifest:
     missing = [key for key in _NEEDED if key not in content]
     if missing:
         raise ConfigError(f"lacks {', '.join(missing)}, and so does not say {purpose}", where=str(path), hint=_HINT)
-    return Manifest.from_json(content, str(path))
+    manifest = Manifest.from_json(content, str(path))
+    try:
+        manifest.config()
+    except ConfigError as error:
+        raise ConfigError(f"its options do not fit together: {error}", where=str(path), hint=_HINT) from None
+    return manifest

@@ -237,6 +237,16 @@ def test_another_build_of_the_plugin_library_is_said(
     assert "another build" in inspection.plugins.detail
 
 
+@pytest.mark.parametrize("name", ["0.1.0_tensorrt", "0.1.0_rtx"])
+def test_json_holds_the_manifest_as_it_is(tmp_path: Path, without_gpu: None, name: str) -> None:
+    content = json.loads((DATA / "manifests" / f"{name}.json").read_text())
+    document = json.loads(json.dumps(inspect_engine(write_engine(tmp_path, content)).to_json()))
+    options = document["manifest"]["options"]
+    assert content["options"].items() <= options.items()
+    assert document["manifest"] == content | {"options": options}
+    assert document["decisions"] == content["decisions"]
+
+
 def test_a_manifest_of_another_make_is_no_crash(tmp_path: Path, without_gpu: None) -> None:
     for content in (
         {"profiles": [{"x": "?"}]},
