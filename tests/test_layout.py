@@ -28,7 +28,7 @@ DOORS = {
     "cuda": {"gpu.device"},
     "matplotlib": {"comparison.plot", "benchmark.roofline"},
     "PIL": {"inputs.input_files"},
-    "onnxruntime": {"passes.constant_values", "model.onnx_session"},
+    "onnxruntime": {"model.onnx_session"},
 }
 # Names that only TensorRT's modules and objects have: whoever uses one depends on TensorRT, imported or not.
 TENSORRT_NAMES = frozenset({"trt", "tensorrt", "tensorrt_rtx"})

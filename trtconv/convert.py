@@ -34,7 +34,7 @@ from trtconv.manifest import (
 from trtconv.model import external_data, model_io, walking
 from trtconv.model.functions import without_functions
 from trtconv.model.model_io import Model
-from trtconv.passes.base import PassContext
+from trtconv.passes.base import Choices, PassContext
 from trtconv.preparation import native_reason_of, prepare, prepare_as_built, run_and_check
 from trtconv.progress import NoProgress, Progress
 from trtconv.reports.build_report import BuildReport, RewriteReport
@@ -116,7 +116,7 @@ def rewrite(
     files.require_readable(model_path)
     model = model_io.load(model_path)
     _require_writable(model, output)
-    rewritten, report = run_and_check(model, PassContext(model.opset, model_path.parent, keep_native))
+    rewritten, report = run_and_check(model, PassContext(model.opset, model_path.parent, Choices(keep_native)))
     del model  # one of 2 GB leaves room for the bytes of the written one
     if not functions:
         rewritten = without_functions(rewritten)

@@ -40,6 +40,12 @@ class ModelError(TrtconvError):
     exit_code = 3
 
 
+class GraphEditError(TrtconvError):
+    """A pass left a graph that cannot be written as a model: a defect of the pass, not of the model."""
+
+    exit_code = 1
+
+
 class BackendError(TrtconvError):
     """TensorRT, the GPU, the plugin library or the disk failed or is missing."""
 
@@ -50,3 +56,8 @@ class Interrupted(TrtconvError):
     """The user stopped the work; nothing was written."""
 
     exit_code = 130
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what another library raised, its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -17,7 +17,7 @@ from trtconv.manifest import Manifest
 from trtconv.model import checking, model_io, walking
 from trtconv.model.model_io import Model
 from trtconv.passes import run_passes
-from trtconv.passes.base import PassContext
+from trtconv.passes.base import Choices, PassContext
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
 from trtconv.precision.calibration import Arrays, make_feeds
 from trtconv.reports.build_report import RewriteReport
@@ -33,7 +33,7 @@ def prepare_as_built(
     options = manifest.options
     model = model_io.load(model_path, inline_plugins=options.ops == "native")
     chosen = {decision.node: decision.reason for decision in manifest.decisions if decision.became is None}
-    proto, _ = run_and_check(model, PassContext(model.opset, model_path.parent, chosen_native=chosen))
+    proto, _ = run_and_check(model, PassContext(model.opset, model_path.parent, Choices(chosen_native=chosen)))
     if options.precision is None:
         return proto, []
     kept = [decision.node for decision in manifest.kept_fp32]
@@ -54,7 +54,7 @@ def prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tup
     is_given = path is not None and path.exists()
     wanted = decisions.read(path) if path is not None and is_given else {}
     chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
-    context = PassContext(model.opset, model.path.parent, config.keep_native, native_reason, chosen)
+    context = PassContext(model.opset, model.path.parent, Choices(config.keep_native, native_reason, chosen))
     proto, report = run_and_check(model, context)
     if path is not None and is_given:
         decisions.require_obeyed(path, wanted, report.decisions)

@@ -28,7 +28,7 @@ from trtconv.engine import backends, building
 from trtconv.errors import ModelError
 from trtconv.model import model_io, walking
 from trtconv.passes import run_passes
-from trtconv.passes.base import PassContext
+from trtconv.passes.base import Choices, PassContext
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision, rules
 from trtconv.precision.calibration import make_feeds
 from trtconv.progress import NoProgress
@@ -71,7 +71,10 @@ def network(name: str, *, native: bool) -> tuple[onnx.ModelProto, Path]:
         elif not path.exists():
             pytest.skip(f"TRTCONV_TEST_MODELS names no folder with {name}")
         model = model_io.load(path, inline_plugins=native)
-    run_passes(model.graph, PassContext(model.opset, path.parent, (), "asked for by a test" if native else None))
+    run_passes(
+        model.graph,
+        PassContext(model.opset, path.parent, Choices(native_reason="asked for by a test" if native else None)),
+    )
     return model_io.to_proto(model), path
 
 

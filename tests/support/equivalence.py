@@ -20,7 +20,7 @@ from trtconv.ops.custom_op import DOMAIN
 from trtconv.ops.instance_norm import instance_norm_reference
 from trtconv.ops.reflect_pad import reflect_pad_reference
 from trtconv.passes import run_passes
-from trtconv.passes.base import PassContext
+from trtconv.passes.base import Choices, PassContext
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -75,7 +75,7 @@ def rewrite(model: onnx.ModelProto, folder: Path, keep_native: Sequence[str] = (
 def rewrite_file(path: Path, keep_native: Sequence[str] = ()) -> Rewritten:
     """Read, rewrite and check a model as `trtconv rewrite` does."""
     model = model_io.load(path)
-    context = PassContext(model.opset, path.parent, keep_native)
+    context = PassContext(model.opset, path.parent, Choices(keep_native))
     num_edits = run_passes(model.graph, context)
     proto = model_io.to_proto(model)
     return Rewritten(proto, num_edits, tuple(context.decisions), checking.check(proto, model.proto))

@@ -28,7 +28,7 @@ from trtconv.errors import ConfigError
 from trtconv.inputs.made_inputs import Arrays, InputSet
 from trtconv.manifest import ModelIdentity, require_manifest
 from trtconv.model import model_io
-from trtconv.model.addresses import format_address
+from trtconv.model.addresses import address_of
 from trtconv.model.exact_norms import exact_reference
 from trtconv.model.onnx_session import open_session
 from trtconv.model.shape_inference import with_shapes
@@ -143,7 +143,7 @@ def _common_tensors(reference: Side, candidate: Side, feed: Arrays) -> Iterator[
     candidate_ops = {name: _op_of(node) for node in candidate.proto.graph.node for name in node.output}
     computed = _computed(candidate.proto.graph)
     for node in reference.proto.graph.node:
-        address = format_address(node.name, node.op_type, node.output)
+        address = address_of(node)
         for name in node.output:
             if name in sizes and name in computed and types.get(name) in _FLOATS:
                 yield _Tensor(name, address, _op_of(node), candidate_ops[name], sizes[name] or unknown)

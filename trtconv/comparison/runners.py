@@ -15,7 +15,7 @@ import numpy as np
 from trtconv.engine import loading
 from trtconv.engine.backends import ENGINE_MARKS
 from trtconv.engine.live_engine import choose_profile, is_of_rtx
-from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
+from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError, first_line
 from trtconv.inputs.made_inputs import Arrays
 from trtconv.model.onnx_session import open_file
 from trtconv.ops.custom_op import DOMAIN
@@ -129,13 +129,13 @@ def _failure(error: Exception, title: str, loaded: LoadedEngine | None) -> Trtco
     from polygraphy.exception import DataTypeConversionException
 
     if isinstance(error, DataTypeConversionException):
-        what = f"polygraphy has no numpy type for one of its tensors: {_first_line(error)}"
+        what = f"polygraphy has no numpy type for one of its tensors: {first_line(error)}"
         return ConfigError(what, where=title, hint=_TYPE_HINT)
     if loaded is None:
         hint = _FUNCTIONS_HINT if f"{DOMAIN}:" in str(error) else None
-        return ModelError(f"ONNX Runtime does not run it: {_first_line(error)}", where=title, hint=hint)
+        return ModelError(f"ONNX Runtime does not run it: {first_line(error)}", where=title, hint=hint)
     reasons = [message for message in loaded.messages if message.startswith(_ERROR_MARKS)]
-    return BackendError(f"TensorRT does not run it: {(reasons or [_first_line(error)])[-1]}", where=title)
+    return BackendError(f"TensorRT does not run it: {(reasons or [first_line(error)])[-1]}", where=title)
 
 
 def _session_runner(model: Any, role: str) -> Any:
@@ -169,10 +169,6 @@ def _numpy_dtype(name: str, dtype: Any, title: str) -> np.dtype[Any]:
         raise ConfigError(
             f"input {name} is {dtype}, which polygraphy cannot feed", where=title, hint=_TYPE_HINT
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def same_inputs(reference: Runner, candidate: Runner, names: Mapping[str, Any]) -> list[str]:

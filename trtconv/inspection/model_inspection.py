@@ -13,7 +13,6 @@ import onnx_graphsurgeon as gs
 
 from trtconv import files
 from trtconv.config import BackendName
-from trtconv.decisions import Decision
 from trtconv.element_types import BY_ONNX
 from trtconv.errors import ModelError
 from trtconv.inspection.inspected_file import identify
@@ -25,7 +24,7 @@ from trtconv.model.model_io import Model
 from trtconv.ops import BY_ONNX_OP, other_form
 from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.passes import run_passes
-from trtconv.passes.base import PassContext, Site, is_onnx, walk
+from trtconv.passes.base import Choices, PassContext, Site, walk
 from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
 
 _MADE_UP_DIM = re.compile(r"unk__\d+")
@@ -43,7 +42,7 @@ def inspect_model(
     files.require_readable(path)
     file = identify(path)
     model = model_io.load(path)
-    sites = list(walk(model.graph, title=""))
+    sites = list(walk(model.graph))
     opsets = {entry.domain or "ai.onnx": int(entry.version) for entry in model.proto.opset_import}
     outputs = _outputs(model)
     problems = onnx_problems(sites, opsets)
@@ -76,20 +75,19 @@ def _decide(
     before = [
         (site.address, _title(site), *_type_of_x(site), given) for site, given in zip(shown, parameters, strict=True)
     ]
-    context = PassContext(model.opset, model.path.parent, keep_native)
+    context = PassContext(model.opset, model.path.parent, Choices(keep_native))
     problems = []
     try:
         run_passes(model.graph, context)
     except ModelError as error:  # the passes stop at the first node that breaks ONNX's rules
         problems = [Problem("trtconv", error.what, (error.where,) if error.where else ())]
-    decisions: dict[tuple[str, str], list[Decision]] = {}
-    for decision in context.decisions:
-        decisions.setdefault((decision.node, decision.op), []).append(decision)
+    decisions = context.decisions.by_node()
     nodes = []
-    for address, title, dtype, shape, given in before:
-        made = decisions.get((address, title))
-        outcome = (True, made[0].became, made.pop(0).reason) if made else _not_taken_up(address, title, problems)
-        nodes.append(NodeInspection(address, title, dtype, shape, given, *outcome))
+    for site, (address, title, dtype, shape, given) in zip(shown, before, strict=True):
+        made = decisions.get(id(site.node))
+        outcome = (True, made.became, made.reason) if made else _not_taken_up(address, title, problems)
+        figures = made.figures if made else {}
+        nodes.append(NodeInspection(address, title, dtype, shape, given, *outcome, figures))
     return nodes, problems
 
 
@@ -105,7 +103,7 @@ def _not_taken_up(address: str, title: str, problems: Sequence[Problem]) -> tupl
 
 
 def _is_shown(site: Site) -> bool:
-    return bool(site.node.domain == DOMAIN or (is_onnx(site.node) and site.node.op in BY_ONNX_OP))
+    return bool(site.node.domain == DOMAIN or (walking.is_onnx(site.node.domain) and site.node.op in BY_ONNX_OP))
 
 
 def _title(site: Site) -> str:
@@ -163,16 +161,13 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
 
 
 def _op_name(node: onnx.NodeProto) -> str:
-    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}"
+    return node.op_type if walking.is_onnx(node.domain) else f"{node.domain}::{node.op_type}"
 
 
 def _weights(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """Yield every initializer, branches included."""
-    yield from graph.initializer
-    for node in walking.walk_nodes(graph):
-        for attribute in node.attribute:
-            for branch in (attribute.g, *attribute.graphs):
-                yield from branch.initializer
+    for each in walking.walk_graphs(graph):
+        yield from each.initializer
 
 
 def _num_bytes(tensor: onnx.TensorProto) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trtconv import records
@@ -30,7 +30,8 @@ class Tensor:
 class NodeInspection:
     """One custom op or node that might become one: its data input X, its parameters, what it would become and why.
 
-    `became` is None for a node that stays native, and where nothing was decided since the pass met an error.
+    `became` is None for a node that stays native, and where nothing was decided since the pass met an error. `figures`
+    are those of the decision, which the reason names.
     """
 
     node: str
@@ -41,6 +42,7 @@ class NodeInspection:
     is_decided: bool
     became: str | None
     reason: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rank(self) -> int | None:
@@ -72,6 +74,8 @@ class ModelInspection:
         document = {"kind": "model", **asdict(self)}
         document["num_nodes"] = sum(self.ops.values())
         document["nodes"] = [asdict(node) | {"rank": node.rank} for node in self.nodes]
+        for node in document["nodes"]:
+            del node["figures"]  # the reason names them
         del document["backend"]["problems"]  # they are among the others
         return records.to_json(document)  # type: ignore[no-any-return]
 
@@ -180,15 +184,15 @@ def _x(node: NodeInspection) -> str:
 
 def _parameters(node: NodeInspection) -> str:
     """Name each parameter's source and value, but for those that the reason states already."""
-    told = [
+    untold = [
         parameter
         for parameter in node.parameters
-        if parameter.value is None or f"{parameter.name} {parameter.value_text}" not in node.reason
+        if parameter.value is None or node.figures.get(parameter.name) != parameter.value
     ]
     return ", ".join(
         f"{parameter.name} {SOURCE_TEXTS[parameter.source]}"
         + ("" if parameter.value is None else f" {parameter.value_text}")
-        for parameter in told
+        for parameter in untold
     )
 
 

@@ -17,7 +17,7 @@ from trtconv.model import external_data, walking
 from trtconv.model.model_io import Model
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN
-from trtconv.passes.base import Site, is_onnx, walk
+from trtconv.passes.base import Site, walk
 
 # TensorRT's parser reads external tensors to check a model; beyond this, `trtconv build` is the place to find out.
 _MAX_EXTERNAL_BYTES = 2 << 30
@@ -46,7 +46,7 @@ def onnx_problems(sites: Iterable[Site], opsets: Mapping[str, int]) -> list[Prob
     """Return the nodes whose op ONNX does not define in the opsets that the model names."""
     nodes: dict[str, list[str]] = {}
     for site in sites:
-        what = _unknown_to_onnx(site.node.op, "" if is_onnx(site.node) else site.node.domain, opsets)
+        what = _unknown_to_onnx(site.node.op, "" if walking.is_onnx(site.node.domain) else site.node.domain, opsets)
         if what is not None:
             nodes.setdefault(what, []).append(site.address)
     return [Problem("ONNX", what, tuple(addresses)) for what, addresses in nodes.items()]
@@ -100,7 +100,7 @@ def _parse(backend: Backend, model: Model) -> tuple[Problem, ...]:
     if check.is_taken:
         return ()
     found = {what: list(nodes) for what, nodes in check.problems.items()}
-    for site in walk(model.graph, title=""):
+    for site in walk(model.graph):
         if site.node.op in check.unsupported_ops:
             nodes = found.setdefault(f"the parser does not support the op {site.node.op}", [])
             if site.address not in nodes:

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import onnx_graphsurgeon as gs
 
+from trtconv.model.walking import is_onnx
 from trtconv.ops import BY_ONNX_OP, CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN
-from trtconv.passes.base import NoMatch, Site, is_onnx
+from trtconv.passes.base import NoMatch, Site
 from trtconv.passes.constant_values import read_constants
 from trtconv.passes.graph_edit import given_inputs
 
@@ -58,7 +59,7 @@ def _read_inputs(sites: Sequence[Site], opset: int, folder: Path) -> dict[int, d
 
 def _parameter_inputs(node: gs.Node) -> list[tuple[str, gs.Tensor]]:
     inputs = given_inputs(node)
-    positions = BY_ONNX_OP[node.op].form.inputs if is_onnx(node) and node.op in BY_ONNX_OP else {}
+    positions = BY_ONNX_OP[node.op].form.inputs if is_onnx(node.domain) and node.op in BY_ONNX_OP else {}
     pairs = ((name, inputs[index]) for name, index in positions.items() if index < len(inputs))
     return [(name, tensor) for name, tensor in pairs if tensor is not None]
 
@@ -93,7 +94,7 @@ def _direct_source(tensor: gs.Tensor) -> Source | None:
         return "initializer"
     if not tensor.inputs:
         return "run_time"
-    return "constant_node" if tensor.inputs[0].op == "Constant" and is_onnx(tensor.inputs[0]) else None
+    return "constant_node" if tensor.inputs[0].op == "Constant" and is_onnx(tensor.inputs[0].domain) else None
 
 
 def _plain(value: Any) -> Any:

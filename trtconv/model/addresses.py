@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+import onnx
+import onnx_graphsurgeon as gs
 
-def format_address(name: str | None, op: str, outputs: Iterable[str], prefix: str = "") -> str:
-    """Return a node's name, else `Op(first output)`, behind the path of the branches it stands in."""
-    first_output = next((output for output in outputs if output), "")
-    return prefix + (name or f"{op}({first_output})")
+
+def address_of(node: onnx.NodeProto | gs.Node, prefix: str = "") -> str:
+    """Return a node's name, else `Op(first output)`, after the path of the branches that it stands in."""
+    if node.name:
+        return f"{prefix}{node.name}"
+    if isinstance(node, onnx.NodeProto):
+        op, outputs = node.op_type, list(node.output)
+    else:
+        op, outputs = node.op, [tensor.name for tensor in node.outputs]
+    return f"{prefix}{op}({next(filter(None, outputs), '')})"
 
 
 def is_meant(address: str, pattern: str) -> bool:

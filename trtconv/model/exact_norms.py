@@ -19,7 +19,6 @@ from onnx import TensorProto, helper, numpy_helper
 from trtconv.model import walking
 from trtconv.model.onnx_session import open_session
 from trtconv.model.shape_inference import with_shapes
-from trtconv.model.walking import branches
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.ops.instance_norm import DEFAULT_EPSILON, INSTANCE_NORM
 
@@ -44,27 +43,25 @@ def with_exact_norms(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
         return proto
     exact = onnx.ModelProto()
     exact.CopyFrom(proto)
-    _write_out(exact.graph, opset, dict(_types(with_shapes(proto, folder).graph)))
+    types = dict(_types(with_shapes(proto, folder).graph))
+    for graph in reversed(list(walking.walk_graphs(exact.graph))):  # an outer graph's nodes are copied, inner ones too
+        _write_out(graph, opset, types)
     return exact
 
 
 def _types(graph: onnx.GraphProto) -> Iterator[tuple[str, int]]:
-    yield from ((tensor.name, tensor.data_type) for tensor in graph.initializer)
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        if value.type.tensor_type.elem_type:
-            yield value.name, value.type.tensor_type.elem_type
-    for node in graph.node:
-        for branch in branches(node):
-            yield from _types(branch)
+    for each in walking.walk_graphs(graph):
+        yield from ((tensor.name, tensor.data_type) for tensor in each.initializer)
+        for value in (*each.input, *each.value_info, *each.output):
+            if value.type.tensor_type.elem_type:
+                yield value.name, value.type.tensor_type.elem_type
 
 
 def _write_out(graph: onnx.GraphProto, opset: int, types: Mapping[str, int]) -> None:
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        for branch in branches(node):
-            _write_out(branch, opset, types)
         known = [types[name] for name in (*node.input, *node.output) if name in types]
-        is_norm = node.op_type == _NORM and node.domain in ("", "ai.onnx") and len(node.input) == _NUM_INPUTS
+        is_norm = node.op_type == _NORM and walking.is_onnx(node.domain) and len(node.input) == _NUM_INPUTS
         nodes += _norm_nodes(node, opset, known[0]) if is_norm and known else [node]
     graph.ClearField("node")
     graph.node.extend(nodes)

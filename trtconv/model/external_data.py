@@ -13,7 +13,7 @@ import onnx
 
 from trtconv.errors import ConfigError, ModelError
 from trtconv.files import copy_atomically
-from trtconv.model.walking import branches
+from trtconv.model.walking import branches, walk_graphs
 
 # Two or more elements to a byte: their size in a file is for the runtime to check.
 _PACKED_DTYPES = tuple(
@@ -40,7 +40,12 @@ def external_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 def all_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Yield every initializer and constant of a model, branches, attributes and functions included."""
-    yield from _graph_tensors(proto.graph)
+    graphs = [proto.graph]
+    graphs += (branch for function in proto.functions for node in function.node for branch in branches(node))
+    for graph in (inner for each in graphs for inner in walk_graphs(each)):
+        yield from graph.initializer
+        yield from _dense(graph.sparse_initializer)
+        yield from _node_tensors(graph.node)
     for function in proto.functions:
         yield from _node_tensors(function.node)
 
@@ -169,19 +174,13 @@ def _file_size(location: str, model_path: Path, tensor_name: str) -> int:
     return path.stat().st_size
 
 
-def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    yield from _node_tensors(graph.node)
-
-
 def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
-    for node in nodes:
-        for attribute in node.attribute:
-            yield attribute.t
-            yield from attribute.tensors
-            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-                yield from (sparse.values, sparse.indices)
-        for branch in branches(node):
-            yield from _graph_tensors(branch)
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
+        yield attribute.t
+        yield from attribute.tensors
+        yield from _dense((attribute.sparse_tensor, *attribute.sparse_tensors))
+
+
+def _dense(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.TensorProto]:
+    for sparse in tensors:
+        yield from (sparse.values, sparse.indices)

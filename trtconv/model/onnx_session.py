@@ -22,23 +22,21 @@ def open_file(path: Path) -> Any:
 
     What ONNX Runtime raises comes through as it is.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _NO_LOG
+    options = _options()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))  # by itself it counts cores that it may not use
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return _make_session(str(path), options)
 
 
-def open_session(proto: onnx.ModelProto, folder: Path) -> Any:
+def open_session(proto: onnx.ModelProto, folder: Path, num_threads: int = 0) -> Any:
     """Return an ONNX Runtime session that runs the nodes in their order and frees each tensor after its last reader.
 
-    `folder` is the model's, for external data. What ONNX Runtime raises comes through as it is.
+    `folder` is the model's, for external data; with `num_threads` 0 ONNX Runtime chooses their number. What ONNX
+    Runtime raises comes through as it is.
     """
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _NO_LOG
+    options = _options()
+    options.intra_op_num_threads = num_threads
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED  # the default holds every output at once
     options.enable_mem_pattern = False
@@ -50,7 +48,21 @@ def open_session(proto: onnx.ModelProto, folder: Path) -> Any:
         _load(tensor, folder) for tensor in external_tensors(proto) if not knows_key or leads_away(tensor, folder)
     ]
     options.add_external_initializers([name for name, _ in weights], [value for _, value in weights])
-    return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return _make_session(proto.SerializeToString(), options)
+
+
+def _options() -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _NO_LOG
+    return options
+
+
+def _make_session(model: str | bytes, options: Any) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _load(tensor: onnx.TensorProto, folder: Path) -> tuple[str, Any]:

@@ -10,7 +10,7 @@ import onnx.shape_inference
 
 from trtconv.model.external_data import with_small_tensors
 from trtconv.model.light_copy import light_copy
-from trtconv.model.walking import branches
+from trtconv.model.walking import walk_graphs
 
 
 def with_shapes(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
@@ -38,8 +38,6 @@ def _with_dynamic_dims(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _declared_dims(graph: onnx.GraphProto) -> Iterator[onnx.TensorShapeProto.Dimension]:
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        yield from value.type.tensor_type.shape.dim
-    for node in graph.node:
-        for branch in branches(node):
-            yield from _declared_dims(branch)
+    for each in walk_graphs(graph):
+        for value in (*each.input, *each.output, *each.value_info):
+            yield from value.type.tensor_type.shape.dim

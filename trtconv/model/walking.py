@@ -1,4 +1,4 @@
-"""Walk a model as protobuf: its nodes, its branches, its inputs and its opset."""
+"""Walk a model as protobuf: its graphs, its nodes and their addresses, its inputs and its opset."""
 
 from __future__ import annotations
 
@@ -6,20 +6,32 @@ from collections.abc import Iterable, Iterator
 
 import onnx
 
+from trtconv.model.addresses import address_of
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.shapes import Dims
 
-_ONNX_DOMAINS = ("", "ai.onnx")
+
+def is_onnx(domain: str | None) -> bool:
+    """Say whether a node of this domain is an op of ONNX itself."""
+    return not domain or domain == "ai.onnx"
 
 
 def opset_of(proto: onnx.ModelProto) -> int:
     """Return the ai.onnx opset of a model, 1 where it names none (IR versions 1 and 2)."""
-    return next((int(entry.version) for entry in proto.opset_import if entry.domain in _ONNX_DOMAINS), 1)
+    return next((int(entry.version) for entry in proto.opset_import if is_onnx(entry.domain)), 1)
 
 
 def plugin_op_names(graph: onnx.GraphProto) -> set[str]:
     """Return which custom ops a graph holds, branches included."""
     return {node.op_type for node in walk_nodes(graph) if node.domain == DOMAIN}
+
+
+def walk_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph, then the branches and bodies inside it, an outer graph before its inner ones."""
+    yield graph
+    for node in graph.node:
+        for branch in branches(node):
+            yield from walk_graphs(branch)
 
 
 def walk_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
@@ -28,10 +40,33 @@ def walk_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def walk_all(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield nodes, each followed by those of the branches and bodies inside it."""
     for node in nodes:
         yield node
         for branch in branches(node):
             yield from walk_all(branch.node)
+
+
+def walk_addresses(graph: onnx.GraphProto, prefix: str = "") -> Iterator[tuple[str, onnx.NodeProto]]:
+    """Yield every node of a graph with its address, branches and bodies included."""
+    for node in graph.node:
+        address = address_of(node, prefix)
+        yield address, node
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from walk_addresses(attribute.g, f"{address}/{attribute.name}/")
+
+
+def captured_names(graph: onnx.GraphProto) -> dict[str, None]:
+    """Return the outer tensors that a branch and the branches inside it read, in the order of their reading."""
+    own = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    names: dict[str, None] = {}
+    for node in graph.node:
+        read = [*node.input, *(name for branch in branches(node) for name in captured_names(branch))]
+        names.update(dict.fromkeys(name for name in read if name and name not in own))
+        own.update(node.output)
+    names.update(dict.fromkeys(value.name for value in graph.output if value.name and value.name not in own))
+    return names
 
 
 def describe_inputs(proto: onnx.ModelProto) -> dict[str, Dims | None]:

@@ -24,5 +24,5 @@ def run_passes(graph: gs.Graph, context: PassContext, passes: Sequence[Pass] = D
     Raises ConfigError when a keep_native pattern matched nothing, ModelError when a node breaks ONNX's rules.
     """
     num_edits = sum(run(graph, context) for run in passes)
-    context.require_used_patterns()
+    context.choices.require_used([decision.node for decision in context.decisions])
     return num_edits

@@ -5,105 +5,128 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import onnx_graphsurgeon as gs
 
 from trtconv.decisions import Decision
 from trtconv.errors import ConfigError
-from trtconv.model.addresses import format_address, is_meant, list_addresses
+from trtconv.model.addresses import address_of, is_meant, list_addresses
+from trtconv.model.walking import is_onnx
 from trtconv.ops import describe_replaced
-from trtconv.ops.custom_op import DOMAIN, CustomOp
+from trtconv.ops.custom_op import CustomOp
 
 
 @dataclass(frozen=True)
 class NoMatch:
-    """Why a node stays as it is."""
+    """Why a node stays as it is; `figures` are the numbers that the reason names."""
 
     reason: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Site:
-    """One node, the (sub)graph that holds it, the address that people use for it, and what the report calls its op."""
+    """One node, the (sub)graph that holds it, and the address that people use for it."""
 
     graph: gs.Graph
     node: gs.Node
     address: str
-    title: str
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user wants to stay native.
+
+    `keep_native` holds glob patterns on node addresses. Where `native_reason` is set, every node stays native, for that
+    reason; `chosen_native` gives reasons by address.
+    """
+
+    keep_native: Sequence[str] = ()
+    native_reason: str | None = None
+    chosen_native: Mapping[str, str] = field(default_factory=dict)
+
+    def reason_against(self, address: str) -> str | None:
+        """Return why a node is to stay native, None where the passes decide."""
+        if self.native_reason is not None:
+            return self.native_reason
+        if address in self.chosen_native:
+            return self.chosen_native[address]
+        pattern = next((pattern for pattern in self.keep_native if is_meant(address, pattern)), None)
+        return None if pattern is None else f"asked for by --keep-native {pattern}"
+
+    def require_used(self, addresses: Sequence[str]) -> None:
+        """Raise ConfigError when a keep_native pattern means none of the nodes that the passes looked at."""
+        for pattern in self.keep_native:
+            if not any(is_meant(address, pattern) for address in addresses):
+                raise ConfigError(
+                    f"pattern {pattern!r} matches no {describe_replaced('and no')}",
+                    where="--keep-native",
+                    hint=f"the nodes are: {list_addresses(addresses) or 'none in this model'}",
+                )
+
+
+class Decisions:
+    """The book of one conversion: every decision in the order in which it was made, and which node it is about."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[gs.Node, Decision]] = []
+
+    def __iter__(self) -> Iterator[Decision]:
+        return (decision for _, decision in self._made)
+
+    def record(self, node: gs.Node, decision: Decision) -> None:
+        """Add the decision about a node."""
+        self._made.append((node, decision))
+
+    def by_node(self) -> dict[int, Decision]:
+        """Return the last decision about each node, by the node's id: nodes have no hash."""
+        return {id(node): decision for node, decision in self._made}
 
 
 @dataclass
 class PassContext:
-    """The state of one conversion: what the passes may know, and the decisions they have made so far.
+    """What the passes of one conversion know, and the decisions that they have made so far.
 
-    `folder` is the model's, for tensors in external data files; `keep_native` holds glob patterns on node addresses.
-    Where `native_reason` is set, every node stays native, for that reason; `chosen_native` gives reasons by address.
+    `folder` is the model's, for tensors in external data files.
     """
 
     opset: int
     folder: Path
-    keep_native: Sequence[str] = ()
-    native_reason: str | None = None
-    chosen_native: Mapping[str, str] = field(default_factory=dict)
-    decisions: list[Decision] = field(default_factory=list)
-    _used_patterns: set[str] = field(default_factory=set)
+    choices: Choices = field(default_factory=Choices)
+    decisions: Decisions = field(default_factory=Decisions)
 
-    def candidates(self, graph: gs.Graph, title: str, accept: Callable[[gs.Node], bool]) -> list[Site]:
-        """Return every ONNX node that `accept` takes, branches included, but those that the user keeps native.
+    def candidates(self, graph: gs.Graph, op: CustomOp, accept: Callable[[gs.Node], bool]) -> list[Site]:
+        """Return every ONNX node that `accept` takes and that `op` could replace, branches included.
 
-        `title` is what the report calls such a node.
+        Those that the user keeps native are left out: they are decided.
         """
         found = []
-        for site in walk(graph, title=title):
-            if not is_onnx(site.node) or not accept(site.node):
+        for site in walk(graph):
+            if not is_onnx(site.node.domain) or not accept(site.node):
                 continue
-            patterns = [pattern for pattern in self.keep_native if is_meant(site.address, pattern)]
-            self._used_patterns.update(patterns)
-            if self.native_reason is not None:
-                self.keep(site, NoMatch(self.native_reason))
-            elif site.address in self.chosen_native:
-                self.keep(site, NoMatch(self.chosen_native[site.address]))
-            elif patterns:
-                self.keep(site, NoMatch(f"asked for by --keep-native {patterns[0]}"))
-            else:
+            reason = self.choices.reason_against(site.address)
+            if reason is None:
                 found.append(site)
+            else:
+                self.keep(site, op, NoMatch(reason))
         return found
 
-    def keep(self, site: Site, no_match: NoMatch) -> None:
-        """Record that a node stays native."""
-        self.decisions.append(Decision(site.address, site.title, None, no_match.reason))
+    def keep(self, site: Site, op: CustomOp, no_match: NoMatch) -> None:
+        """Record that a node stays native instead of becoming `op`."""
+        decision = Decision(site.address, op.replaces, None, no_match.reason, no_match.figures)
+        self.decisions.record(site.node, decision)
 
-    def rewritten(self, site: Site, op: CustomOp, reason: str) -> None:
-        """Record that a node is now the custom `op`."""
-        self.decisions.append(Decision(site.address, site.title, f"{DOMAIN}::{op.name}", reason))
-
-    def require_used_patterns(self) -> None:
-        """Raise ConfigError when a keep_native pattern named no node that a pass looked at."""
-        for pattern in self.keep_native:
-            if pattern not in self._used_patterns:
-                seen = list_addresses(decision.node for decision in self.decisions)
-                raise ConfigError(
-                    f"pattern {pattern!r} matches no {describe_replaced('and no')}",
-                    where="--keep-native",
-                    hint=f"the nodes are: {seen or 'none in this model'}",
-                )
+    def rewritten(self, site: Site, op: CustomOp, reason: str, figures: Mapping[str, Any] | None = None) -> None:
+        """Record that a node is now the custom `op`; `figures` are the numbers that the reason names."""
+        self.decisions.record(site.node, Decision(site.address, op.replaces, op.title, reason, figures or {}))
 
 
-def is_onnx(node: gs.Node) -> bool:
-    """Say whether a node's op is one of ONNX itself, not of a custom domain."""
-    return node.domain in (None, "", "ai.onnx")
-
-
-def address_of(node: gs.Node, prefix: str = "") -> str:
-    """Return a node's address, behind the path of the branches it stands in."""
-    return format_address(node.name, node.op, (tensor.name for tensor in node.outputs), prefix)
-
-
-def walk(graph: gs.Graph, prefix: str = "", *, title: str) -> Iterator[Site]:
+def walk(graph: gs.Graph, prefix: str = "") -> Iterator[Site]:
     """Yield every node of `graph` and of the branches and bodies inside it, in their order."""
     for node in graph.nodes:
         address = address_of(node, prefix)
-        yield Site(graph, node, address, title)
+        yield Site(graph, node, address)
         for name, value in node.attrs.items():
             if isinstance(value, gs.Graph):
-                yield from walk(value, f"{address}/{name}/", title=title)
+                yield from walk(value, f"{address}/{name}/")

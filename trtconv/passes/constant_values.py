@@ -16,8 +16,12 @@ import numpy.typing as npt
 import onnx
 import onnx_graphsurgeon as gs
 
+from trtconv.errors import first_line
+from trtconv.model.addresses import address_of
 from trtconv.model.external_data import read_external_tensor
-from trtconv.passes.base import NoMatch, address_of, is_onnx
+from trtconv.model.onnx_session import open_session
+from trtconv.model.walking import is_onnx
+from trtconv.passes.base import NoMatch
 from trtconv.passes.graph_edit import shape_of
 
 Value = npt.NDArray[Any] | NoMatch
@@ -49,7 +53,7 @@ def read_constants(tensors: Iterable[gs.Tensor], opset: int, folder: Path) -> di
         try:
             direct = _direct_value(tensor, folder)
         except Exception as error:  # whatever numpy has to say about damaged data
-            values[tensor.name] = NoMatch(f"{tensor.name} cannot be read: {_first_line(error)}")
+            values[tensor.name] = NoMatch(f"{tensor.name} cannot be read: {first_line(error)}")
             continue
         if direct is not None:
             values[tensor.name] = direct
@@ -64,7 +68,7 @@ def read_constants(tensors: Iterable[gs.Tensor], opset: int, folder: Path) -> di
 def _direct_value(tensor: gs.Tensor, folder: Path) -> npt.NDArray[Any] | None:
     if isinstance(tensor, gs.Constant):
         return _constant_values(tensor, folder)
-    if len(tensor.inputs) == 1 and tensor.inputs[0].op == "Constant" and is_onnx(tensor.inputs[0]):
+    if len(tensor.inputs) == 1 and tensor.inputs[0].op == "Constant" and is_onnx(tensor.inputs[0].domain):
         attributes = tensor.inputs[0].attrs
         if isinstance(attributes.get("value"), gs.Constant):
             return _constant_values(attributes["value"], folder)
@@ -129,7 +133,7 @@ def _producers_first(tensors: Sequence[gs.Tensor]) -> Iterator[gs.Node]:
 
 
 def _is_evaluated(node: gs.Node) -> bool:
-    return is_onnx(node) and node.op in _EVALUATED_OPS
+    return is_onnx(node.domain) and node.op in _EVALUATED_OPS
 
 
 def _num_elements(tensor: gs.Tensor) -> int:
@@ -161,15 +165,13 @@ def _compute(tensors: Sequence[gs.Tensor], opset: int, folder: Path) -> dict[str
     except Exception as error:
         if len(tensors) == 1:
             name = tensors[0].name
-            return {name: NoMatch(f"{name} could not be computed from its constants: {_first_line(error)}")}
+            return {name: NoMatch(f"{name} could not be computed from its constants: {first_line(error)}")}
     half = len(tensors) // 2
     return _compute(tensors[:half], opset, folder) | _compute(tensors[half:], opset, folder)
 
 
 def _run(tensors: Sequence[gs.Tensor], opset: int, folder: Path) -> dict[str, Value]:
     """Run what computes `tensors` as one model without inputs."""
-    import onnxruntime
-
     nodes = list(_producers_first(tensors))
     names = [tensor.name for tensor in tensors]
     proto = onnx.helper.make_model(
@@ -183,11 +185,7 @@ def _run(tensors: Sequence[gs.Tensor], opset: int, folder: Path) -> dict[str, Va
         opset_imports=[onnx.helper.make_opsetid("", opset)],
         ir_version=8,
     )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(proto, folder, num_threads=1)
     return dict(zip(names, session.run(names, {}), strict=True))
 
 
@@ -218,7 +216,3 @@ def _initializers(nodes: list[gs.Node], folder: Path) -> list[onnx.TensorProto]:
                 f"{tensor.name} has the shape {list(tensor.shape)}, too large to be part of a pads computation"
             )
     return [onnx.numpy_helper.from_array(_constant_values(tensor, folder), name) for name, tensor in constants.items()]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

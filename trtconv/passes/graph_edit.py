@@ -1,26 +1,148 @@
-"""The only place that changes a graph, and what passes ask about its tensors."""
+"""The only place that changes a graph, and what passes ask about its tensors.
+
+A pass gives `replace` the nodes that are to go and those that come instead; model/graph_bridge.py writes these edits.
+"""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import dtype_to_onnx
 
 from trtconv import element_types
-from trtconv.errors import ModelError
+from trtconv.errors import GraphEditError, ModelError
+from trtconv.model.addresses import address_of
 from trtconv.ops.custom_op import DOMAIN, AttributeValue, CustomOp, Dim, Operand, attributes_for
-from trtconv.passes.base import Site
+from trtconv.passes.base import Site, walk
 
 
-def become_plugin(
-    site: Site, op: CustomOp, inputs: Sequence[gs.Tensor], attributes: Mapping[str, AttributeValue], opset: int
+@dataclass(frozen=True)
+class NewNode:
+    """A node to be. Its outputs are tensors of the nodes that it replaces, or new ones.
+
+    A new one is a gs.Variable(name, dtype, shape); where its name is taken, the written model finds it another one.
+    """
+
+    op: str
+    inputs: Sequence[gs.Tensor]
+    outputs: Sequence[gs.Tensor]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    domain: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", tuple(self.inputs))  # a replaced node's own list is emptied
+        object.__setattr__(self, "outputs", tuple(self.outputs))
+
+
+def plugin_node(
+    op: CustomOp,
+    inputs: Sequence[gs.Tensor],
+    outputs: Sequence[gs.Tensor],
+    attributes: Mapping[str, AttributeValue],
+    opset: int,
+) -> NewNode:
+    """Return a node of the custom `op` for a model of ai.onnx `opset`."""
+    return NewNode(op.name, inputs, outputs, attributes_for(op, attributes, opset), DOMAIN)
+
+
+def replace(
+    graph: gs.Graph,
+    nodes: Sequence[gs.Node],
+    by: NewNode | Sequence[NewNode],
+    instead: Sequence[tuple[gs.Tensor, gs.Tensor]] = (),
 ) -> None:
-    """Turn a node into the custom `op`, in place: its name, its outputs and its position stay."""
-    node = site.node
-    node.attrs = attributes_for(op, attributes, opset)
-    node.inputs = list(inputs)
-    node.op, node.domain = op.name, DOMAIN
+    """Put the nodes `by` in the place of `nodes`, which stand in `graph` itself, not in a branch of it.
+
+    A new node that writes an output of an old one takes over its name, its position and its doc string; any other
+    stands right before the next of these. Of each pair in `instead`, all readers of the first tensor, inside branches
+    too, read the second from now on; a graph that gave out the first gives out the second, under the promised name.
+
+    Raises GraphEditError, with nothing changed, where others still read an output that nothing writes any more.
+    """
+    news = [by] if isinstance(by, NewNode) else list(by)
+    heirs = _heirs(nodes, news)
+    _require_outputs(graph, nodes, news, instead)
+    is_in_place = len(news) == len(nodes) and all(heir is not None for heir in heirs)
+    positions = [] if is_in_place else sorted((_position(graph, node) for node in nodes), reverse=True)
+    for node in nodes:
+        node.inputs.clear()
+        node.outputs.clear()
+    for old, new in instead:
+        _read_instead(graph, old, new)
+    made = [_make(new, heir) for new, heir in zip(news, heirs, strict=True)]
+    if positions:
+        _put_in_place(graph, positions, made, heirs)
+
+
+def _heirs(nodes: Sequence[gs.Node], news: Sequence[NewNode]) -> list[gs.Node | None]:
+    """Return, for each new node, the old one whose output it writes; each old one has one heir at most."""
+    heirs: list[gs.Node | None] = []
+    for new in news:
+        writers = (node for output in new.outputs for node in nodes if _holds(node.outputs, output))
+        heirs.append(next((node for node in writers if not _holds(heirs, node)), None))
+    return heirs
+
+
+def _require_outputs(
+    graph: gs.Graph, nodes: Sequence[gs.Node], news: Sequence[NewNode], instead: Sequence[tuple[gs.Tensor, gs.Tensor]]
+) -> None:
+    written = {id(output) for new in news for output in new.outputs} | {id(old) for old, _ in instead}
+    for node in nodes:
+        for output in node.outputs:
+            if not output.name or id(output) in written:
+                continue
+            reader = next((reader for reader in output.outputs if not _holds(nodes, reader)), None)
+            if reader is not None or _holds(graph.outputs, output):
+                by = "the graph gives it out" if reader is None else f"{address_of(reader)} reads it"
+                raise GraphEditError(f"its output {output.name} would be lost, and {by}", where=address_of(node))
+
+
+def _position(graph: gs.Graph, node: gs.Node) -> int:
+    try:
+        return operator.indexOf(map(id, graph.nodes), id(node))  # gs.Node compares all that it holds
+    except ValueError:
+        raise GraphEditError("the node to be replaced is not in this graph", where=address_of(node)) from None
+
+
+def _read_instead(graph: gs.Graph, old: gs.Tensor, new: gs.Tensor) -> None:
+    for reader in list(old.outputs):
+        for index, tensor in enumerate(reader.inputs):
+            if tensor is old:
+                reader.inputs[index] = new
+    branches = (value for site in walk(graph) for value in site.node.attrs.values() if isinstance(value, gs.Graph))
+    for each in (graph, *branches):
+        each.outputs = [new if tensor is old else tensor for tensor in each.outputs]
+
+
+def _make(new: NewNode, heir: gs.Node | None) -> gs.Node:
+    node = gs.Node(new.op) if heir is None else heir
+    node.op, node.domain, node.attrs = new.op, new.domain, dict(new.attributes)
+    node.inputs, node.outputs = list(new.inputs), list(new.outputs)
+    return node
+
+
+def _put_in_place(
+    graph: gs.Graph, positions: Sequence[int], made: Sequence[gs.Node], heirs: Sequence[gs.Node | None]
+) -> None:
+    """Take the old nodes out of the list of a graph, from its end on, and put the new ones in."""
+    before: dict[int, list[gs.Node]] = {}
+    waiting: list[gs.Node] = []
+    for node, heir in zip(made, heirs, strict=True):
+        waiting.append(node)
+        if heir is not None:
+            before[id(heir)], waiting = waiting, []
+    for position in positions:
+        graph.nodes[position : position + 1] = [*before.get(id(graph.nodes[position]), ()), *waiting]
+        waiting = []
+
+
+def _holds(items: Sequence[Any], wanted: Any) -> bool:
+    """Say whether a list holds this very object: those of graph-surgeon compare by what they hold."""
+    return any(item is wanted for item in items)
 
 
 def require_x(site: Site) -> gs.Tensor:

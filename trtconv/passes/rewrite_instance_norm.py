@@ -14,11 +14,12 @@ from trtconv.ops.custom_op import Dim
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.graph_edit import (
-    become_plugin,
     describe_dtype,
     dtype_of,
     given_inputs,
     operand_of,
+    plugin_node,
+    replace,
     require_x,
     set_type,
     shape_of,
@@ -38,16 +39,18 @@ def rewrite_instance_norm(graph: gs.Graph, context: PassContext) -> int:
     Raises ModelError for a node that breaks ONNX's rules.
     """
     num_rewritten = 0
-    for site in context.candidates(graph, "InstanceNormalization", lambda node: node.op == "InstanceNormalization"):
+    for site in context.candidates(graph, INSTANCE_NORM, lambda node: node.op == "InstanceNormalization"):
         match = _match(site)
         if isinstance(match, NoMatch):
-            context.keep(site, match)
+            context.keep(site, INSTANCE_NORM, match)
             continue
-        become_plugin(site, INSTANCE_NORM, site.node.inputs, {"epsilon": match.epsilon}, context.opset)
-        set_type(site.node.outputs[0], match.dtype, match.shape)
+        node, attributes = site.node, {"epsilon": match.epsilon}
+        by = plugin_node(INSTANCE_NORM, node.inputs, node.outputs, attributes, context.opset)
+        replace(site.graph, [node], by)
+        set_type(node.outputs[0], match.dtype, match.shape)
         rank = "unknown rank" if match.shape is None else f"rank {len(match.shape)}"
         reason = f"{describe_dtype(match.dtype)}, {rank}, epsilon {match.epsilon:g}"
-        context.rewritten(site, INSTANCE_NORM, reason)
+        context.rewritten(site, INSTANCE_NORM, reason, {"epsilon": match.epsilon})
         num_rewritten += 1
     return num_rewritten
 

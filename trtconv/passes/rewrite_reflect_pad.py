@@ -18,9 +18,10 @@ from trtconv.ops.reflect_pad import REFLECT_PAD, find_bad_pad, padded_dims
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.constant_values import Value, read_constants
 from trtconv.passes.graph_edit import (
-    become_plugin,
     dtype_of,
     given_inputs,
+    plugin_node,
+    replace,
     require_x,
     set_type,
     shape_of,
@@ -40,19 +41,19 @@ def rewrite_reflect_pad(graph: gs.Graph, context: PassContext) -> int:
 
     Raises ModelError when a pad is known to reach beyond its dimension, which ONNX forbids.
     """
-    sites = context.candidates(graph, "Pad(reflect)", _is_reflect_pad)
+    sites = context.candidates(graph, REFLECT_PAD, _is_reflect_pad)
     values = _read_parameters(sites, context)
     num_rewritten = 0
     for site in sites:
         match = _match(site, values.get(id(site.graph), {}), context.opset)
         if isinstance(match, NoMatch):
-            context.keep(site, match)
+            context.keep(site, REFLECT_PAD, match)
             continue
         x, y = site.node.inputs[0], site.node.outputs[0]
-        become_plugin(site, REFLECT_PAD, [x], {"pads": match.pads}, context.opset)
+        replace(site.graph, [site.node], plugin_node(REFLECT_PAD, [x], [y], {"pads": match.pads}, context.opset))
         set_type(y, dtype_of(x), padded_dims(shape_of(x) or [None] * (len(match.pads) // 2), match.pads))
         reason = f"pads {_short(match.pads)} from {match.source}"
-        context.rewritten(site, REFLECT_PAD, reason)
+        context.rewritten(site, REFLECT_PAD, reason, {"pads": match.pads, "source": match.source})
         num_rewritten += 1
     return num_rewritten
 
@@ -85,7 +86,7 @@ def _match(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch
         return axes
     pads = _spread(found.pads, axes, rank=None if shape is None else len(shape), where=site.address)
     if any(pad < 0 for pad in pads):
-        return NoMatch(f"pads {_short(pads)} are negative: they crop")
+        return NoMatch(f"pads {_short(pads)} are negative: they crop", {"pads": pads})
     dims = shape or [None] * (len(pads) // 2)
     if not any(pads):
         return NoMatch("all pads are zero: TensorRT removes the node")

@@ -18,9 +18,10 @@ from trtconv.element_types import BFLOAT16, FLOAT16, FLOAT32
 from trtconv.errors import ConfigError, ModelError
 from trtconv.model import checking
 from trtconv.model.addresses import is_meant, list_addresses
+from trtconv.model.walking import walk_addresses
 from trtconv.precision import calibration
 from trtconv.precision.calibration import Arrays
-from trtconv.precision.float_graph import FloatGraph, walk_addresses
+from trtconv.precision.float_graph import FloatGraph
 from trtconv.precision.islands import close_islands
 from trtconv.precision.op_kinds import MATRIX_PRODUCTS
 from trtconv.precision.rules import (

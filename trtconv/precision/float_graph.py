@@ -16,12 +16,12 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
-from trtconv.model.addresses import format_address
+from trtconv.model.addresses import address_of
 from trtconv.model.external_data import read_external_tensor
-from trtconv.model.walking import branches, opset_of
+from trtconv.model.walking import branches, captured_names, is_onnx, opset_of
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN
-from trtconv.precision.tensor_types import FLOAT, allows, infer_types, is_flexible, is_onnx, schema_of
+from trtconv.precision.tensor_types import FLOAT, allows, infer_types, is_flexible, schema_of
 
 # Of these inputs ONNX allows float16, but TensorRT wants float32 or does not look at the type.
 _FIXED_INPUTS = {("Resize", 1), ("Dropout", 1)}
@@ -60,8 +60,8 @@ class FloatGraph:
         self.inputs = {value.name: value for value in proto.graph.input if value.name not in self.initializers}
         self.outputs = {value.name: value for value in proto.graph.output}
         self.producer = {name: index for index, node in enumerate(self.nodes) for name in node.output if name}
-        self.captured = {index: names for index, node in enumerate(self.nodes) if (names := captured_names(node))}
-        self.types = infer_types(proto, self.constants)
+        self.captured = {index: names for index, node in enumerate(self.nodes) if (names := _captured_by(node))}
+        self.types = infer_types(proto, self.constants, folder)
         self.slots = [self._slots_of(node) for node in self.nodes]
         self.consumers: dict[str, list[int]] = {}
         for index, node in enumerate(self.nodes):
@@ -96,7 +96,7 @@ class FloatGraph:
 
     def is_indifferent(self, index: int) -> bool:
         """Say whether a node takes its float input in whatever type there is."""
-        return is_onnx(self.nodes[index]) and self.nodes[index].op_type in _INDIFFERENT
+        return is_onnx(self.nodes[index].domain) and self.nodes[index].op_type in _INDIFFERENT
 
     def scalar(self, name: str) -> float | None:
         """Return the value of a float32 constant of one element, or None."""
@@ -168,37 +168,14 @@ class FloatGraph:
         return frozenset(slot for slot, name in enumerate(names) if self.is_float(name))
 
 
-def address_of(node: onnx.NodeProto, prefix: str = "") -> str:
-    """Return a node's address, behind the path of the branches it stands in."""
-    return format_address(node.name, node.op_type, node.output, prefix)
-
-
-def walk_addresses(graph: onnx.GraphProto, prefix: str = "") -> Iterator[tuple[str, onnx.NodeProto]]:
-    """Yield every node of a graph with its address, branches and bodies included."""
-    for node in graph.node:
-        address = address_of(node, prefix)
-        yield address, node
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from walk_addresses(attribute.g, f"{address}/{attribute.name}/")
-
-
-def captured_names(node: onnx.NodeProto) -> tuple[str, ...]:
+def _captured_by(node: onnx.NodeProto) -> tuple[str, ...]:
     """Return the outer tensors that a node's branches read."""
-    names: dict[str, None] = {}
-    for branch in branches(node):
-        own = {value.name for value in branch.input} | {tensor.name for tensor in branch.initializer}
-        for inner in branch.node:
-            names.update(dict.fromkeys(name for name in (*inner.input, *captured_names(inner)) if name not in own))
-            own.update(inner.output)
-        names.update(dict.fromkeys(value.name for value in branch.output if value.name not in own))
-    names.pop("", None)
-    return tuple(names)
+    return tuple(dict.fromkeys(name for branch in branches(node) for name in captured_names(branch)))
 
 
 def _constant_nodes(nodes: Any) -> Iterator[tuple[str, TensorProto]]:
     for node in nodes:
-        if node.op_type != "Constant" or not is_onnx(node):
+        if node.op_type != "Constant" or not is_onnx(node.domain):
             continue
         for attribute in node.attribute:
             if attribute.name == "value":

@@ -13,13 +13,12 @@ import numpy as np
 from onnx import TensorProto
 
 from trtconv.element_types import BY_ONNX
-from trtconv.model.walking import branches
+from trtconv.model.walking import branches, is_onnx
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.precision.calibration import Range
 from trtconv.precision.float_graph import FloatGraph
 from trtconv.precision.op_kinds import HEAVY, MATRIX_PRODUCTS, MOVES, NATIVE_NORMS, NORMS
 from trtconv.precision.squares import SPECTRUM, SQUARES, square_sums
-from trtconv.precision.tensor_types import is_onnx
 
 FP16_MAX = 65504.0
 MAX_VALUE = 3e4  # half of fp16's range: inputs other than those of the calibration may give twice as much
@@ -122,7 +121,7 @@ def reasons_by_value(graph: FloatGraph, ranges: Mapping[str, Range]) -> Reasons:
             text = f"{name}, an argument of {graph.nodes[index].op_type}, falls to {smallest:.2g}"
             keep([index, *made_by], text, tensor=name, min_abs=smallest)
     for index, node in enumerate(graph.nodes):
-        if is_onnx(node) and node.op_type in NATIVE_NORMS and node.input[0] in ranges:
+        if is_onnx(node.domain) and node.op_type in NATIVE_NORMS and node.input[0] in ranges:
             largest = ranges[node.input[0]].max_abs
             if largest**2 > MAX_VALUE:
                 keep([index], f"squares of {largest:.2g} leave fp16, if TensorRT forms them in fp16", max_abs=largest)
@@ -135,7 +134,7 @@ def sensitive_arguments(graph: FloatGraph) -> Iterator[tuple[int, str]]:
     """Yield the nodes, with the input in question, that turn a small argument into a large result."""
     for index, node in enumerate(graph.nodes):
         slot = {"Sqrt": 0, "Log": 0, "Reciprocal": 0, "Pow": 0, "Div": 1}.get(node.op_type)
-        if slot is None or not is_onnx(node) or not graph.is_variable(node.input[slot]):
+        if slot is None or not is_onnx(node.domain) or not graph.is_variable(node.input[slot]):
             continue
         if node.op_type != "Pow" or (graph.scalar(node.input[1]) or 0.0) < 1.0:  # the larger ones flatten what is small
             yield index, node.input[slot]
@@ -146,9 +145,9 @@ def _unsupported(graph: FloatGraph, index: int, elem_type: int) -> str | None:
     type_name = BY_ONNX[elem_type].short
     if any(branches(node)):
         return "its branches are not looked into"
-    if not is_onnx(node) and node.domain != DOMAIN:
+    if not is_onnx(node.domain) and node.domain != DOMAIN:
         return f"a custom op of {node.domain}: the types that it takes are unknown"
-    if elem_type == TensorProto.BFLOAT16 and is_onnx(node) and node.op_type in _NO_BF16:
+    if elem_type == TensorProto.BFLOAT16 and is_onnx(node.domain) and node.op_type in _NO_BF16:
         return "TensorRT has none in bf16"
     if graph.slots[index] and not graph.takes(index, elem_type):
         return f"ONNX has none in {type_name}"
@@ -159,7 +158,7 @@ def _unsupported(graph: FloatGraph, index: int, elem_type: int) -> str | None:
 
 def _single_ops(graph: FloatGraph) -> Iterator[tuple[int, str]]:
     for index, node in enumerate(graph.nodes):
-        if is_onnx(node) and node.op_type in _ALWAYS:
+        if is_onnx(node.domain) and node.op_type in _ALWAYS:
             yield index, _ALWAYS[node.op_type]
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
+from trtconv.model.walking import is_onnx
 from trtconv.precision.float_graph import FloatGraph
 from trtconv.precision.op_kinds import HEAVY, MOVES
-from trtconv.precision.tensor_types import is_onnx
 
 SQUARES = "a sum of squares loses digits and overflows"
 SPECTRUM = "the power of a spectrum spans more than a 16-bit type holds"
@@ -74,7 +74,7 @@ def _is_square(graph: FloatGraph, index: int) -> bool:
         return _origin(graph, node.input[0]) == _origin(graph, node.input[1]) and graph.is_variable(node.input[0])
     if node.op_type == "Pow":
         return (graph.scalar(node.input[1]) or 2.0) > 1.0
-    return node.op_type in ("ReduceSumSquare", "ReduceL2") and is_onnx(node)
+    return node.op_type in ("ReduceSumSquare", "ReduceL2") and is_onnx(node.domain)
 
 
 def _origin(graph: FloatGraph, name: str) -> str:

@@ -3,54 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnx.defs
-import onnx.shape_inference
 from onnx import TensorProto
 
-from trtconv.model.walking import opset_of
+from trtconv.model.shape_inference import with_shapes
+from trtconv.model.walking import is_onnx, opset_of
 from trtconv.ops.custom_op import DOMAIN
 
 FLOAT = TensorProto.FLOAT
-_ONNX_DOMAINS = ("", "ai.onnx")
-_MAX_SMALL = 64  # elements: a shape inference may look at them, as at the scales of a Resize
 
 
-def infer_types(proto: onnx.ModelProto, constants: Mapping[str, TensorProto]) -> dict[str, int]:
-    """Return the element types in the main graph: as declared, as shape inference finds them, as schemas give them."""
+def infer_types(proto: onnx.ModelProto, constants: Mapping[str, TensorProto], folder: Path) -> dict[str, int]:
+    """Return the element types in the main graph: as declared, as shape inference finds them, as schemas give them.
+
+    `folder` is the model's, for external data.
+    """
     types = {name: int(tensor.data_type) for name, tensor in constants.items()}
-    for value in (*proto.graph.input, *proto.graph.output, *_inferred(proto)):
+    for value in (*proto.graph.input, *proto.graph.output, *with_shapes(proto, folder).graph.value_info):
         if value.type.HasField("tensor_type") and value.type.tensor_type.elem_type:
             types.setdefault(value.name, int(value.type.tensor_type.elem_type))
     for node in proto.graph.node:
         for slot, name in enumerate(node.output):
-            if name and name not in types and (found := _type_byschema_of(node, slot, types, opset_of(proto))):
+            if name and name not in types and (found := _type_by_schema(node, slot, types, opset_of(proto))):
                 types[name] = found
     return types
 
 
-def _inferred(proto: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """Infer types on a copy whose weights have lost their data, which would be copied several times."""
-    light = onnx.ModelProto(ir_version=proto.ir_version)
-    light.opset_import.extend(proto.opset_import)
-    light.functions.extend(proto.functions)
-    for field in ("node", "input", "output", "value_info"):
-        getattr(light.graph, field).extend(getattr(proto.graph, field))
-    for tensor in proto.graph.initializer:
-        if tensor.data_type == FLOAT and int(np.prod(tensor.dims)) > _MAX_SMALL:
-            light.graph.initializer.add(name=tensor.name, data_type=FLOAT, dims=tensor.dims)
-        else:
-            light.graph.initializer.add().CopyFrom(tensor)
-    try:
-        return list(onnx.shape_inference.infer_shapes(light).graph.value_info)
-    except Exception:  # an op that breaks inference: what the model declares and the schemas remain
-        return list(proto.graph.value_info)
-
-
-def _type_byschema_of(node: onnx.NodeProto, slot: int, types: Mapping[str, int], opset: int) -> int | None:
+def _type_by_schema(node: onnx.NodeProto, slot: int, types: Mapping[str, int], opset: int) -> int | None:
     """Return the type of an output that shares it with an input."""
     if node.domain == DOMAIN:
         return types.get(node.input[0])
@@ -72,7 +55,7 @@ def schema_of(node: onnx.NodeProto, opset: int) -> Any | None:
     if op_type == "Upsample" and opset > 9:  # withdrawn in favour of Resize
         op_type = "Resize"
     try:
-        return onnx.defs.get_schema(op_type, opset, "") if is_onnx(node) else None
+        return onnx.defs.get_schema(op_type, opset, "") if is_onnx(node.domain) else None
     except onnx.defs.SchemaError:
         return None
 
@@ -100,8 +83,3 @@ def allows(node: onnx.NodeProto, opset: int, elem_type: int) -> bool:
     schema = schema_of(node, opset if elem_type == TensorProto.FLOAT16 else onnx.defs.onnx_opset_version())
     wanted = f"tensor({TensorProto.DataType.Name(elem_type).lower()})"
     return schema is not None and any(wanted in each.allowed_type_strs for each in schema.type_constraints)
-
-
-def is_onnx(node: onnx.NodeProto) -> bool:
-    """Say whether a node's op is one of ONNX itself."""
-    return node.domain in _ONNX_DOMAINS

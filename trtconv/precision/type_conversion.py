@@ -15,9 +15,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from trtconv.element_types import BY_ONNX
-from trtconv.model.walking import branches
-from trtconv.precision.float_graph import TYPED_BY_ATTRIBUTE, FloatGraph, captured_names
-from trtconv.precision.tensor_types import FLOAT, is_onnx
+from trtconv.model.walking import branches, is_onnx, walk_graphs
+from trtconv.precision.float_graph import TYPED_BY_ATTRIBUTE, FloatGraph
+from trtconv.precision.tensor_types import FLOAT
 
 # Converted constants are kept inside the model, which protobuf limits to 2 GiB; external ones beyond this are cast.
 _MAX_EMBEDDED_BYTES = 1 << 30
@@ -128,7 +128,7 @@ class Typing:
         for slot, name in enumerate(self._graph.nodes[index].output):
             if name in self._made:
                 node.output[slot] = self._names[name, self._made[name]]
-        if index in self._low_nodes and node.op_type in TYPED_BY_ATTRIBUTE and is_onnx(node):
+        if index in self._low_nodes and node.op_type in TYPED_BY_ATTRIBUTE and is_onnx(node.domain):
             _set_output_type(node, self._low_type)
 
     def _constant(self, name: str, in_place: bool) -> str:
@@ -212,7 +212,7 @@ def _rename_captured(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
         for inner in branch.node:
             visible = {old: new for old, new in names.items() if old not in own}
             if visible:
-                _rename_captured(inner, {name: visible[name] for name in captured_names(inner) if name in visible})
+                _rename_captured(inner, visible)
                 inner.input[:] = [visible.get(name, name) for name in inner.input]
             own.update(inner.output)
         for value in branch.output:
@@ -221,9 +221,9 @@ def _rename_captured(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
 
 
 def _all_names(graph: onnx.GraphProto) -> set[str]:
-    names = {value.name for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer)}
-    for node in graph.node:
-        names.update((node.name, *node.input, *node.output))
-        for branch in branches(node):
-            names |= _all_names(branch)
+    names: set[str] = set()
+    for each in walk_graphs(graph):
+        names.update(value.name for value in (*each.input, *each.output, *each.value_info, *each.initializer))
+        for node in each.node:
+            names.update((node.name, *node.input, *node.output))
     return names
