@@ -1,131 +1,325 @@
-"""From an ONNX graph to graph-surgeon's and back, with only what a pass edited on the way back.
+"""From graph-surgeon's graph back to ONNX: what no pass touched is taken as it was read, all else is written anew.
 
 graph-surgeon's own export loses metadata, doc strings and some attributes, repeats outer tensors inside branches, and
-fails on types that it does not know; its import mixes up a branch's initializer with an outer tensor of that name.
+fails on types that it does not know. An edit that cannot be written raises; none is lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 
 import onnx
 import onnx_graphsurgeon as gs
-from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
-from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter
-from onnx_graphsurgeon.logger import G_LOGGER
 
-G_LOGGER.severity = G_LOGGER.CRITICAL + 1  # it prints to standard output; what is critical it raises as well
-
-
-def import_graph(proto: onnx.ModelProto) -> gs.Graph:
-    """Return the graph of a model for passes to edit, without what graph-surgeon cannot carry."""
-    bare = onnx.ModelProto()
-    bare.CopyFrom(proto)
-    del bare.functions[:]
-    _drop_unportable(bare.graph)
-    graph = gs.import_onnx(bare)
-    _import_branches(graph, proto.graph, outer=None)
-    return graph
+from trtconv.errors import GraphEditError, first_line
+from trtconv.model.addresses import address_of
+from trtconv.model.as_read import AsRead, GraphAsRead, NodeAsRead, TensorAsRead, is_portable
+from trtconv.model.node_order import in_order
+from trtconv.model.tensor_names import Scope, UsedNames
+from trtconv.model.written_values import attribute_of, is_same_attribute, is_same_tensor, tensor_proto, value_info
 
 
-def write_edits(target: onnx.GraphProto, graph: gs.Graph) -> None:
-    """Give `target`, the (sub)graph as it was read, the nodes of `graph` that a pass changed, and their types."""
-    as_read: dict[tuple[str, ...], list[onnx.NodeProto]] = {}
-    for source in reversed(target.node):
-        as_read.setdefault(tuple(source.output), []).append(source)
-    known_types = {value.name for value in (*target.value_info, *target.output)}
-    for node in graph.nodes:
-        source = as_read[tuple(tensor.name for tensor in node.outputs)].pop()
-        if (node.op, node.domain or "") == (source.op_type, source.domain):
-            for attribute in source.attribute:
-                if attribute.type == onnx.AttributeProto.GRAPH:
-                    write_edits(attribute.g, node.attrs[attribute.name])
-            continue
-        edited = OnnxExporter.export_node(node)
-        edited.doc_string = source.doc_string
-        edited.metadata_props.MergeFrom(source.metadata_props)
-        source.CopyFrom(edited)
-        for tensor in node.outputs:
-            if tensor.name not in known_types and tensor.dtype is not None:
-                target.value_info.append(OnnxExporter.export_value_info_proto(tensor, do_type_check=False))
+def write_edits(target: onnx.GraphProto, graph: gs.Graph, as_read: AsRead) -> None:
+    """Give `target`, a copy of the graph as it was read, all that passes changed in `graph`, branches included.
 
-
-class _Scope:
-    """The tensors that a branch sees from outside, by name, as graph-surgeon's import asks for them.
-
-    graph-surgeon itself copies a dictionary of them for every branch, and lets an outer tensor hide a branch's own
-    initializer of the same name: `own_names` are those that are not looked for outside.
+    Nodes that no pass touched stay as they are, byte for byte, and in their order where that lets each tensor be
+    written before it is read. Raises GraphEditError where a pass left a graph that no model can hold.
     """
+    _Writer(as_read).write(target, graph, outer=None)
 
-    def __init__(self, tensors: Mapping[str, gs.Tensor], outer: _Scope | None, own_names: Set[str]) -> None:
-        self._tensors = tensors
-        self._outer = outer
-        self._own_names = own_names
 
-    def __contains__(self, name: str) -> bool:
-        return name not in self._own_names and (
-            name in self._tensors or (self._outer is not None and name in self._outer)
+@dataclass
+class _Written:
+    """A node, its place in the list that was read, and what is written instead of what was read, if anything."""
+
+    node: gs.Node
+    index: int | None
+    proto: onnx.NodeProto | None
+
+
+class _Writer:
+    def __init__(self, as_read: AsRead) -> None:
+        self._as_read = as_read
+        self._used = UsedNames(as_read)
+
+    def write(self, target: onnx.GraphProto, graph: gs.Graph, outer: Scope | None) -> None:
+        """Write one (sub)graph that sees the tensors of `outer`."""
+        scope = Scope(self._as_read, self._used, outer)
+        identities = self._name_tensors(target, graph, scope)
+        inputs = [_input_names(node, scope) for node in graph.nodes]  # all of them before any branch is written
+        names = _NodeNames(graph, self._as_read)
+        written = [
+            self._write_node(target, graph, node, read, scope, names)
+            for node, read in zip(graph.nodes, inputs, strict=True)
+        ]
+        names_before = {name for node in target.node for name in node.output}
+        touched = {id(each.node) for each in written if each.proto is not None}
+        if touched or [each.index for each in written] != list(range(len(target.node))):
+            written = [written[place] for place in in_order(graph.nodes, self._as_read, touched)]
+        _set_nodes(target, written, identities)
+        self._write_constants(target, graph, scope)
+        self._write_types(target, graph, scope, written, names_before)
+
+    def _name_tensors(self, target: onnx.GraphProto, graph: gs.Graph, scope: Scope) -> list[onnx.NodeProto]:
+        """Name all tensors of a graph; return the nodes that give out a tensor under a second name."""
+        read = self._as_read.graphs.get(id(graph))
+        if read is None:
+            for value in (*target.input, *target.output):
+                value.name = self._used.new(value.name)
+        elif not _are_same(graph.inputs, read.inputs) or len(graph.outputs) != len(read.outputs):
+            raise GraphEditError("what a graph takes, and how much it gives out, cannot change", where=graph.name)
+        initializers = [tensor for tensor in (read.initializers if read else ()) if isinstance(tensor, gs.Constant)]
+        self._promise_inputs(target, graph, scope, initializers)
+        own = {id(tensor) for tensor in initializers} | {id(out) for node in graph.nodes for out in node.outputs}
+        ends = list(zip(graph.outputs, target.output, strict=True))
+        others = [end for end in ends if id(end[0]) not in own or not scope.promise(end[0], end[1].name)]
+        for tensor in initializers:
+            scope.declare(tensor)
+        identities = [self._give_out(read, scope, tensor, value) for tensor, value in others]
+        for tensor in (tensor for node in graph.nodes for tensor in node.outputs):
+            scope.declare_output(tensor)
+        return [node for node in identities if node is not None]
+
+    def _promise_inputs(
+        self, target: onnx.GraphProto, graph: gs.Graph, scope: Scope, initializers: Sequence[gs.Tensor]
+    ) -> None:
+        """Name the inputs; an initializer that is listed as one may be replaced by the caller, under its name."""
+        by_name = {self._as_read.tensors[id(tensor)].name: tensor for tensor in initializers}
+        with_value = {tensor.name for tensor in target.initializer}
+        with_value |= {tensor.values.name for tensor in target.sparse_initializer}
+        real = iter(graph.inputs)
+        for value in target.input:
+            tensor = by_name.get(value.name) if value.name in with_value else next(real)
+            if tensor is not None:
+                scope.promise(tensor, value.name)
+
+    def _give_out(
+        self, read: GraphAsRead | None, scope: Scope, tensor: gs.Tensor, value: onnx.ValueInfoProto
+    ) -> onnx.NodeProto | None:
+        """Return what gives out a tensor that comes from outside or has another name already, None where it may so."""
+        name = scope.name_of(tensor, lambda: f"output {value.name}")
+        if name == value.name:
+            return None
+        if not scope.is_outermost and read is not None and any(output is tensor for output in read.outputs):
+            value.name = name  # a branch gives out by position: it has promised no name
+            return None
+        scope.reserve(value.name)
+        return onnx.helper.make_node("Identity", [name], [value.name])
+
+    def _write_node(
+        self,
+        target: onnx.GraphProto,
+        graph: gs.Graph,
+        node: gs.Node,
+        inputs: list[str],
+        scope: Scope,
+        names: _NodeNames,
+    ) -> _Written:
+        outputs = [scope.own_name(tensor) or "" for tensor in node.outputs]
+        read = self._as_read.nodes.get(id(node))
+        source = onnx.NodeProto() if read is None else read.source
+        index = read.place if read is not None and read.graph is graph else None
+        if read is not None:
+            _require_raw_reads(read, scope)
+        if index is not None and self._is_as_read(node, source, inputs, outputs):
+            self._write_branches(target.node[index], node, scope)
+            return _Written(node, index, None)
+        proto = onnx.NodeProto()
+        proto.CopyFrom(source)
+        try:
+            self._write_attributes(proto, node, source)
+            for field, text in (("op_type", node.op), ("name", names.name_of(node)), ("domain", node.domain or "")):
+                if getattr(proto, field) != text:
+                    setattr(proto, field, text)  # a field that is set to nothing differs from one that is not set
+        except (TypeError, ValueError, AssertionError) as error:
+            raise GraphEditError(f"cannot be written: {first_line(error)}", where=address_of(node)) from error
+        proto.input[:], proto.output[:] = inputs, outputs
+        self._write_branches(proto, node, scope)
+        return _Written(node, index, proto)
+
+    def _is_as_read(self, node: gs.Node, source: onnx.NodeProto, inputs: list[str], outputs: list[str]) -> bool:
+        if (*_op_of(source), source.name) != (node.op, node.domain or "", node.name):
+            return False
+        if inputs != list(source.input) or outputs != list(source.output):
+            return False
+        carried = [attribute for attribute in source.attribute if _is_carried(attribute)]
+        return len(carried) == len(node.attrs) and all(
+            each.name in node.attrs and is_same_attribute(node.attrs[each.name], each, self._as_read)
+            for each in carried
         )
 
-    def __getitem__(self, name: str) -> gs.Tensor:
-        return self._outer[name] if name not in self._tensors and self._outer is not None else self._tensors[name]
-
-    def __copy__(self) -> _Scope:
-        return self
-
-
-def _import_branches(graph: gs.Graph, proto: onnx.GraphProto, outer: _Scope | None) -> None:
-    """Give the nodes of `graph` the branches and loop bodies that their protos hold; `outer` is what `graph` sees."""
-    tensors: dict[str, gs.Tensor] | None = None
-    for node, source in zip(graph.nodes, proto.node, strict=True):
-        for attribute in source.attribute:
-            if attribute.type != onnx.AttributeProto.GRAPH:
-                continue
-            if tensors is None:
-                initializers = {each.name: OnnxImporter.import_tensor(each) for each in proto.initializer}
-                tensors = initializers | graph.tensors()
-            bare = onnx.GraphProto()
-            bare.CopyFrom(attribute.g)
-            _drop_unportable(bare)
-            scope = _Scope(tensors, outer, {each.name for each in bare.initializer})
-            branch = OnnxImporter.import_graph(
-                bare, tensor_map=scope, opset=graph.opset, import_domains=graph.import_domains
+    def _write_attributes(self, proto: onnx.NodeProto, node: gs.Node, source: onnx.NodeProto) -> None:
+        """Give a copy of `source` the attributes that the node has now; those that are the same stay as they are."""
+        given = {attribute.name: attribute for attribute in source.attribute}
+        order = list(node.attrs)
+        if _op_of(source) == (node.op, node.domain or ""):
+            kept = [name for name, each in given.items() if name in node.attrs or not _is_carried(each)]
+            order = [*kept, *(name for name in node.attrs if name not in given)]
+        else:
+            proto.ClearField("overload")
+        del proto.attribute[:]
+        for name in order:
+            is_kept = name in given and (
+                name not in node.attrs or is_same_attribute(node.attrs[name], given[name], self._as_read)
             )
-            node.attrs[attribute.name] = branch
-            _import_branches(branch, attribute.g, scope)
+            proto.attribute.append(given[name] if is_kept else attribute_of(name, node.attrs[name], self._as_read))
 
+    def _write_branches(self, proto: onnx.NodeProto, node: gs.Node, scope: Scope) -> None:
+        for attribute in proto.attribute:
+            if isinstance(branch := node.attrs.get(attribute.name), gs.Graph):
+                self.write(attribute.g, branch, scope)
 
-def _drop_unportable(graph: onnx.GraphProto) -> None:
-    """Drop what graph-surgeon cannot carry: types of values that are no tensors, some attributes, and branches."""
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        if not value.type.HasField("tensor_type"):
-            value.ClearField("type")
-    for node in graph.node:
-        _drop_unportable_attributes(node)
+    def _write_constants(self, target: onnx.GraphProto, graph: gs.Graph, scope: Scope) -> None:
+        """Write the initializers that passes added, renamed, gave other values, or let a node write."""
+        target.initializer.extend(tensor_proto(each, name, self._as_read) for name, each in scope.new_constants)
+        read_graph = self._as_read.graphs.get(id(graph))
+        changed = {
+            read.name: read.tensor
+            for tensor in (read_graph.initializers if read_graph is not None else ())
+            if self._is_changed(read := self._as_read.tensors[id(tensor)], scope)
+        }
+        for position in reversed(range(len(target.initializer) if changed else 0)):
+            tensor = changed.pop(target.initializer[position].name, None)
+            if isinstance(tensor, gs.Constant):
+                name = scope.own_name(tensor)
+                target.initializer[position].CopyFrom(tensor_proto(tensor, name or "", self._as_read))
+            elif tensor is not None:
+                del target.initializer[position]
+        for name in changed:
+            raise GraphEditError("a sparse initializer cannot be changed", where=name)
 
-
-def _drop_unportable_attributes(node: onnx.NodeProto) -> None:
-    """Drop empty lists, types, raw bytes and graphs; the written model has them from the model as it was read."""
-    portable = [attribute for attribute in node.attribute if _is_portable(attribute)]
-    if len(portable) != len(node.attribute):
-        del node.attribute[:]
-        node.attribute.extend(portable)
-
-
-def _is_portable(attribute: onnx.AttributeProto) -> bool:
-    kind = onnx.AttributeProto
-    if attribute.type in (kind.INTS, kind.FLOATS, kind.STRINGS):
-        return bool(attribute.ints or attribute.floats) or (
-            bool(attribute.strings) and all(map(_is_text, attribute.strings))
+    def _is_changed(self, read: TensorAsRead, scope: Scope) -> bool:
+        """Say whether an initializer is to be written anew."""
+        if not isinstance(read.tensor, gs.Constant) or scope.own_name(read.tensor) != read.name:
+            return True
+        source = self._as_read.source_of(read.values)
+        return (
+            read.tensor._values is not read.values
+            and source is not None
+            and not is_same_tensor(read.tensor, source, self._as_read)
         )
-    if attribute.type == kind.STRING:
-        return _is_text(attribute.s)
-    return attribute.type in (kind.FLOAT, kind.INT, kind.TENSOR)
+
+    def _write_types(
+        self,
+        target: onnx.GraphProto,
+        graph: gs.Graph,
+        scope: Scope,
+        written: Sequence[_Written],
+        names_before: set[str],
+    ) -> None:
+        """Follow new names and types in value_info, add those of new tensors, drop those of tensors that are gone."""
+        own = self._as_read.tensors_of.get(id(graph), ())
+        renamed = {read.name: name for read in own if (name := scope.own_name(read.tensor)) not in (None, read.name)}
+        retyped = {scope.own_name(read.tensor): read.tensor for read in own if _is_retyped(read)}
+        names_now = {name for node in target.node for name in node.output} | {name for name, _ in scope.new_constants}
+        gone = names_before - names_now - renamed.keys()
+        for position in reversed(range(len(target.value_info) if gone or renamed else 0)):
+            value = target.value_info[position]
+            if value.name in gone:
+                del target.value_info[position]
+            else:
+                value.name = renamed.get(value.name, value.name)
+        touched = [each.node for each in written if each.proto is not None]
+        if not touched and not retyped:
+            return
+        values = (*target.input, *target.value_info, *target.output)
+        for value in values:
+            if value.name in retyped:
+                value.type.CopyFrom(value_info(value.name, retyped[value.name]).type)
+        known = {value.name for value in values}
+        for node, tensor in ((each, tensor) for each in touched for tensor in each.outputs):
+            name = scope.own_name(tensor)
+            if name and name not in known and tensor.dtype is not None and self._is_news(node, tensor, name, retyped):
+                known.add(name)
+                target.value_info.append(value_info(name, tensor))
+
+    def _is_news(self, node: gs.Node, tensor: gs.Tensor, name: str, retyped: Container[str | None]) -> bool:
+        """Say whether a pass may know more about what a node writes than what was read says."""
+        read_node, read = self._as_read.nodes.get(id(node)), self._as_read.tensors.get(id(tensor))
+        if read_node is None or read is None or read.name != name or name in retyped:
+            return True
+        return _op_of(read_node.source) != (node.op, node.domain or "")
 
 
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
+class _NodeNames:
+    """The names of a graph's nodes: a new one, or one that a pass gave, is changed where another node has it."""
+
+    def __init__(self, graph: gs.Graph, as_read: AsRead) -> None:
+        self._as_read = as_read
+        self._graph = graph
+        self._taken = {node.name for node in graph.nodes if self._is_kept(node)}
+
+    def name_of(self, node: gs.Node) -> str:
+        """Return the name under which a node is written."""
+        wanted = node.name or ""
+        if not wanted or self._is_kept(node):
+            return wanted
+        name, count = wanted, 0
+        while name in self._taken:
+            count += 1
+            name = f"{wanted}_{count}"
+        self._taken.add(name)
+        return name
+
+    def _is_kept(self, node: gs.Node) -> bool:
+        read = self._as_read.nodes.get(id(node))
+        return read is not None and read.graph is self._graph and bool(read.source.name == node.name)
+
+
+def _set_nodes(target: onnx.GraphProto, written: Sequence[_Written], identities: Sequence[onnx.NodeProto]) -> None:
+    """Change the list of nodes without a copy of those that stay."""
+    num_read = len(target.node)
+    order: list[int] = []
+    for proto, index in [*((each.proto, each.index) for each in written), *((each, None) for each in identities)]:
+        if proto is not None:
+            index = len(target.node)
+            target.node.append(proto)
+        assert index is not None
+        order.append(index)
+    if order == list(range(num_read)):
+        return
+    rank = {place: position for position, place in enumerate(order)}
+    for place in reversed(range(num_read)):
+        if place not in rank:
+            del target.node[place]
+    ranks = (rank[place] for place in sorted(rank))
+    target.node.sort(key=lambda _: next(ranks))
+
+
+def _input_names(node: gs.Node, scope: Scope) -> list[str]:
+    return [scope.name_of(tensor, lambda: address_of(node)) for tensor in node.inputs]
+
+
+def _require_raw_reads(read: NodeAsRead, scope: Scope) -> None:
+    """Raise GraphEditError where a branch that is kept as bytes reads a tensor that was renamed or removed."""
+    for tensor, name in read.raw_reads:
+        if scope.name_of(tensor, lambda: address_of(read.node)) != name:
+            raise GraphEditError(
+                f"a branch of it reads {name}, which has another name now", where=address_of(read.node)
+            )
+
+
+def _is_retyped(read: TensorAsRead) -> bool:
+    """Say whether a pass gave a tensor another type: to learn more about it is no change."""
+    dtype, shape = read.tensor.dtype, read.tensor.shape
+    if not isinstance(read.tensor, gs.Variable) or (read.dtype is None and read.shape is None):
         return False
-    return True
+    if read.dtype is not None and dtype != read.dtype:
+        return True
+    if read.shape is None or shape is None:
+        return read.shape is not None
+    pairs = zip(read.shape, shape, strict=False)
+    return len(shape) != len(read.shape) or any(isinstance(old, int) and old != new for old, new in pairs)
+
+
+def _op_of(source: onnx.NodeProto) -> tuple[str, str]:
+    return source.op_type, source.domain
+
+
+def _is_carried(attribute: onnx.AttributeProto) -> bool:
+    return is_portable(attribute) or bool(attribute.type == onnx.AttributeProto.GRAPH)
+
+
+def _are_same(one: Sequence[gs.Tensor], other: Sequence[gs.Tensor]) -> bool:
+    return len(one) == len(other) and all(first is second for first, second in zip(one, other, strict=True))

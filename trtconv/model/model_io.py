@@ -10,12 +10,13 @@ import onnx_graphsurgeon as gs
 from google.protobuf.message import DecodeError, EncodeError
 
 from trtconv.errors import ConfigError, ModelError
+from trtconv.model.as_read import AsRead, import_graph
 from trtconv.model.external_data import require_external_files
 from trtconv.model.functions import attach_functions, inline_functions
-from trtconv.model.graph_bridge import import_graph, write_edits
+from trtconv.model.graph_bridge import write_edits
 from trtconv.model.plugin_nodes import require_plugin_nodes, require_plugin_operands
 from trtconv.model.shape_inference import with_shapes
-from trtconv.model.walking import branches, opset_of, walk_nodes
+from trtconv.model.walking import opset_of, walk_graphs, walk_nodes
 from trtconv.ops.custom_op import MIN_IR_VERSION
 
 _FIRST_IR_WITH_OPSETS = 3
@@ -28,12 +29,13 @@ class Model:
     """A model as it was read, and its graph for the passes to edit.
 
     `proto` stays as it was, its own functions inlined; tensors in external files are not loaded. `graph` also holds the
-    types and shapes that ONNX's shape inference found.
+    types and shapes that ONNX's shape inference found, and `as_read` what it was before any pass.
     """
 
     path: Path
     proto: onnx.ModelProto
     graph: gs.Graph
+    as_read: AsRead
 
     @property
     def opset(self) -> int:
@@ -55,23 +57,27 @@ def load(path: Path, *, inline_plugins: bool = False) -> Model:
         raise ModelError("a name is not UTF-8 text: the file is damaged", where=str(path))
     inferred = with_shapes(proto, path.parent)
     require_plugin_operands(inferred.graph, path)
-    return Model(path, proto, _import(inferred, path))
+    return Model(path, proto, *_import(inferred, proto, path))
 
 
 def to_proto(model: Model) -> onnx.ModelProto:
     """Return the edited model: only edited nodes differ, the custom ops' functions are attached.
 
-    The result shares no state with `model`. External tensors still name their files.
+    The result shares no state with `model`. External tensors still name their files. Raises GraphEditError where a pass
+    left a graph that no model can hold.
     """
     proto = onnx.ModelProto()
     proto.CopyFrom(model.proto)
-    read_before = _consumed_names(proto.graph)
-    write_edits(proto.graph, model.graph)
+    read_before, domains_before = _consumed_names(proto.graph), _domains(proto.graph)
+    write_edits(proto.graph, model.graph, model.as_read)
     _drop_initializers(proto.graph, read_before - _consumed_names(proto.graph), keep_inputs=proto.ir_version > 3)
     proto.ir_version = max(proto.ir_version, MIN_IR_VERSION)
     if not proto.opset_import:
         proto.opset_import.append(onnx.helper.make_opsetid("", opset_of(proto)))  # IR version 2 had no need of it
     attach_functions(proto)
+    imported = {entry.domain for entry in proto.opset_import}
+    new_domains = _domains(proto.graph) - domains_before - imported
+    proto.opset_import.extend(onnx.helper.make_opsetid(domain, 1) for domain in sorted(new_domains))
     return proto
 
 
@@ -113,14 +119,14 @@ def _parse(path: Path) -> onnx.ModelProto:
 
 def _has_text_names(graph: onnx.GraphProto) -> bool:
     """Say whether every name is text: protobuf hands out one that is not UTF-8 as bytes."""
-    values = (*graph.input, *graph.output, *graph.value_info)
-    names: list[object] = [entry.name for entry in (*values, *graph.initializer)]
-    names += (dim.dim_param for value in values for dim in value.type.tensor_type.shape.dim)
-    for node in graph.node:
-        names += (node.name, node.op_type, node.domain, node.overload, *node.input, *node.output)
-        names += (attribute.name for attribute in node.attribute)
-        if not all(_has_text_names(branch) for branch in branches(node)):
-            return False
+    names: list[object] = []
+    for each in walk_graphs(graph):
+        values = (*each.input, *each.output, *each.value_info)
+        names += (entry.name for entry in (*values, *each.initializer))
+        names += (dim.dim_param for value in values for dim in value.type.tensor_type.shape.dim)
+        for node in each.node:
+            names += (node.name, node.op_type, node.domain, node.overload, *node.input, *node.output)
+            names += (attribute.name for attribute in node.attribute)
     return all(isinstance(name, str) for name in names)
 
 
@@ -131,9 +137,9 @@ def _not_onnx(path: Path, data: bytes) -> ModelError:
     return ModelError(what, where=str(path), hint="fetch or export the model again")
 
 
-def _import(proto: onnx.ModelProto, path: Path) -> gs.Graph:
+def _import(inferred: onnx.ModelProto, proto: onnx.ModelProto, path: Path) -> tuple[gs.Graph, AsRead]:
     try:
-        return import_graph(proto)
+        return import_graph(inferred, proto.graph)
     except Exception as error:
         raise ModelError(f"cannot be read as a graph: {error}", where=str(path)) from error
 
@@ -144,21 +150,24 @@ def _drop_initializers(graph: onnx.GraphProto, names: set[str], keep_inputs: boo
     An input of the same name goes with them. Up to IR version 3 every initializer is listed as an input, which from
     version 4 on means that a caller may replace it: without `keep_inputs` these inputs go too.
     """
-    initializer_names = {tensor.name for tensor in graph.initializer}
-    dropped_inputs = initializer_names & names if keep_inputs else initializer_names
-    for entries, dropped in ((graph.initializer, names), (graph.input, dropped_inputs)):
-        for index in reversed(range(len(entries))):
-            if entries[index].name in dropped:
-                del entries[index]
-    for node in graph.node:
-        for branch in branches(node):
-            _drop_initializers(branch, names, keep_inputs)
+    for each in walk_graphs(graph):
+        initializer_names = {tensor.name for tensor in each.initializer}
+        dropped_inputs = initializer_names & names if keep_inputs else initializer_names
+        for entries, dropped in ((each.initializer, names), (each.input, dropped_inputs)):
+            for index in reversed(range(len(entries))):
+                if entries[index].name in dropped:
+                    del entries[index]
 
 
 def _consumed_names(graph: onnx.GraphProto) -> set[str]:
     """Return the names of all tensors that some node reads or some (sub)graph gives out."""
-    names = {value.name for value in graph.output}
-    for node in walk_nodes(graph):
-        names.update(node.input)
-        names.update(value.name for branch in branches(node) for value in branch.output)
+    names: set[str] = set()
+    for each in walk_graphs(graph):
+        names.update(value.name for value in each.output)
+        for node in each.node:
+            names.update(node.input)
     return names
+
+
+def _domains(graph: onnx.GraphProto) -> set[str]:
+    return {node.domain for node in walk_nodes(graph) if not is_onnx(node.domain)}

@@ -1,0 +1,95 @@
+"""Attributes and constants of a graph-surgeon graph as ONNX has them, and whether they are those that were read."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import onnx
+import onnx_graphsurgeon as gs
+from onnx import numpy_helper
+from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter, constant_to_onnx_tensor
+from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
+
+from trtconv.model.as_read import AsRead
+
+_LISTS = {
+    onnx.AttributeProto.INTS: "ints",
+    onnx.AttributeProto.FLOATS: "floats",
+    onnx.AttributeProto.STRINGS: "strings",
+}
+
+
+def attribute_of(name: str, value: Any, as_read: AsRead) -> onnx.AttributeProto:
+    """Return an attribute with the value that a node of graph-surgeon carries; branches are those that were read."""
+    if isinstance(value, gs.Graph):
+        attribute = onnx.AttributeProto(name=name, type=onnx.AttributeProto.GRAPH)
+        read = as_read.graphs.get(id(value))
+        attribute.g.CopyFrom(_new_graph(value) if read is None else read.source)
+        return attribute
+    if isinstance(value, gs.Constant):
+        return onnx.helper.make_attribute(name, tensor_proto(value, value.name, as_read))
+    return OnnxExporter.export_attributes({name: value})[0]  # type: ignore[no-any-return]
+
+
+def _new_graph(graph: gs.Graph) -> onnx.GraphProto:
+    """Return a branch that a pass made, without its nodes."""
+    proto = onnx.GraphProto(name=graph.name or "", doc_string=graph.doc_string or "")
+    for tensors, values in ((graph.inputs, proto.input), (graph.outputs, proto.output)):
+        values.extend(value_info(tensor.name, tensor) for tensor in tensors)
+    return proto
+
+
+def value_info(name: str, tensor: gs.Tensor) -> onnx.ValueInfoProto:
+    """Return what is known of a tensor's type, under the name that it is written by."""
+    value: onnx.ValueInfoProto = OnnxExporter.export_value_info_proto(tensor, do_type_check=False)
+    value.name = name
+    return value
+
+
+def is_same_attribute(value: Any, source: onnx.AttributeProto, as_read: AsRead) -> bool:
+    """Say whether a node carries the very value of an attribute of its source."""
+    kind = onnx.AttributeProto
+    if source.ref_attr_name:
+        return isinstance(value, gs.Node.AttributeRef) and value.name == source.ref_attr_name
+    if source.type == kind.GRAPH:
+        return id(value) in as_read.graphs and as_read.graphs[id(value)].source is source.g
+    if source.type == kind.TENSOR:
+        return isinstance(value, gs.Constant) and is_same_tensor(value, source.t, as_read)
+    if source.type in _LISTS:
+        items = [each.decode() if isinstance(each, bytes) else each for each in getattr(source, _LISTS[source.type])]
+        return isinstance(value, list) and len(value) == len(items) and all(map(_is_same, value, items))
+    given = {kind.INT: source.i, kind.FLOAT: source.f, kind.STRING: source.s}[source.type]
+    return _is_same(value, given.decode() if isinstance(given, bytes) else given)
+
+
+def _is_same(value: Any, given: Any) -> bool:
+    if type(value) is not type(given):
+        return False
+    return bool(value == given) or (isinstance(given, float) and math.isnan(value) and math.isnan(given))
+
+
+def is_same_tensor(constant: gs.Constant, source: onnx.TensorProto, as_read: AsRead) -> bool:
+    """Say whether a constant has the values that it was read with; a pass that looked at them has loaded them."""
+    if isinstance(constant._values, LazyValues):
+        return as_read.source_of(constant._values) is source
+    if source.data_location == onnx.TensorProto.EXTERNAL:
+        return False
+    given = numpy_helper.to_array(source)
+    values = constant._values
+    is_like = (values.dtype, values.shape) == (given.dtype, given.shape)
+    return bool(is_like and values.tobytes() == given.tobytes())
+
+
+def tensor_proto(constant: gs.Constant, name: str, as_read: AsRead) -> onnx.TensorProto:
+    """Return a constant as it is written under `name`: what was not loaded has the data that it was read with."""
+    proto = onnx.TensorProto()
+    values = constant._values
+    if isinstance(values, SparseValues):
+        raise ValueError(f"the sparse tensor {constant.name} cannot be given another place")
+    if isinstance(values, LazyValues):
+        proto.CopyFrom(as_read.source_of(values) or values.tensor)
+    else:
+        proto.CopyFrom(constant_to_onnx_tensor(constant))
+    proto.name = name
+    return proto
