@@ -63,6 +63,21 @@ LAYERS = (
     {"ops", "gpu", "shapes", "files", "records"},
     {"element_types", "errors", "progress", "installed"},
 )
+# What makes up a graph and its nodes, and how lists and dictionaries change: passes leave both to graph_edit.
+GRAPH_PARTS = {"nodes", "inputs", "outputs", "op", "domain", "attrs"}
+MUTATORS = {
+    "append",
+    "extend",
+    "insert",
+    "remove",
+    "pop",
+    "clear",
+    "sort",
+    "reverse",
+    "update",
+    "setdefault",
+    "popitem",
+}
 ROOT = "__init__"  # the package itself: its public names are imported when they are first used
 
 
@@ -105,6 +120,28 @@ def layer_of(module: str) -> int:
 def test_each_foreign_library_has_its_door(library: str) -> None:
     users = {module for module in MODULES if any(name.split(".")[0] == library for name in imports(module))}
     assert {user for user in users if not any(f"{user}.".startswith(f"{door}.") for door in DOORS[library])} == set()
+
+
+def changed_parts(module: str) -> Iterator[str]:
+    """Yield where a module changes a part of a graph or of a node: by assignment, by del, or by a list's own method."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        targets: list[ast.expr] = []
+        if isinstance(node, ast.Assign | ast.Delete):
+            targets = node.targets
+        elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+            targets = [node.target]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+            targets = [node.func.value]
+        for each in (inner for target in targets for inner in (getattr(target, "elts", None) or [target])):
+            part = each.value if isinstance(each, ast.Subscript | ast.Starred) else each
+            if isinstance(part, ast.Attribute) and part.attr in GRAPH_PARTS:
+                yield f"{module}, line {node.lineno}: {ast.unparse(node)}"
+
+
+def test_only_graph_edit_changes_a_graph() -> None:
+    passes = [module for module in MODULES if f"{module}.".startswith("passes.")]
+    assert [change for module in passes if module != "passes.graph_edit" for change in changed_parts(module)] == []
+    assert list(changed_parts("passes.graph_edit")), "the test sees no change at all"
 
 
 def test_only_the_door_names_a_tensorrt_module() -> None:
