@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.support import golden
 from tests.support.random_graphs import RandomModel, TwinEdits
 from trtconv.errors import GraphEditError
 from trtconv.model import model_io
@@ -28,6 +30,8 @@ from trtconv.passes.base import walk
 from trtconv.passes.graph_edit import NewNode, replace
 
 PROPERTY = settings(max_examples=300, deadline=None, derandomize=True)
+MODELS = os.environ.get("TRTCONV_TEST_MODELS")
+REAL_MODELS = sorted(Path(MODELS).rglob("*.onnx")) if MODELS else []
 Edit = Callable[[gs.Graph], None]
 
 
@@ -69,6 +73,15 @@ def node_of(graph: gs.Graph, op: str) -> gs.Node:
 @given(st.randoms(use_true_random=False))
 def test_without_edits_nothing_changes(rng: random.Random) -> None:
     proto = RandomModel(rng).proto
+    assert to_bytes(written(proto, *read(proto))) == to_bytes(proto)
+
+
+@pytest.mark.parametrize(
+    "path", [*golden.case_paths(), *REAL_MODELS], ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_test_models_come_back_identical(path: Path) -> None:
+    proto = onnx.load(path, load_external_data=False) if path.suffix == ".onnx" else golden.read_case(path).model
+    proto.ClearField("functions")
     assert to_bytes(written(proto, *read(proto))) == to_bytes(proto)
 
 

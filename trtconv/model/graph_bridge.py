@@ -16,7 +16,7 @@ from trtconv.errors import GraphEditError, first_line
 from trtconv.model.addresses import address_of
 from trtconv.model.as_read import AsRead, GraphAsRead, NodeAsRead, TensorAsRead, is_portable
 from trtconv.model.node_order import in_order
-from trtconv.model.tensor_names import Scope, UsedNames
+from trtconv.model.written_names import NodeNames, Scope, UsedNames
 from trtconv.model.written_values import attribute_of, is_same_attribute, is_same_tensor, tensor_proto, value_info
 
 
@@ -48,7 +48,7 @@ class _Writer:
         scope = Scope(self._as_read, self._used, outer)
         identities = self._name_tensors(target, graph, scope)
         inputs = [_input_names(node, scope) for node in graph.nodes]  # all of them before any branch is written
-        names = _NodeNames(graph, self._as_read)
+        names = NodeNames(graph, self._as_read)
         written = [
             self._write_node(target, graph, node, read, scope, names)
             for node, read in zip(graph.nodes, inputs, strict=True)
@@ -114,7 +114,7 @@ class _Writer:
         node: gs.Node,
         inputs: list[str],
         scope: Scope,
-        names: _NodeNames,
+        names: NodeNames,
     ) -> _Written:
         outputs = [scope.own_name(tensor) or "" for tensor in node.outputs]
         read = self._as_read.nodes.get(id(node))
@@ -240,31 +240,6 @@ class _Writer:
         if read_node is None or read is None or read.name != name or name in retyped:
             return True
         return _op_of(read_node.source) != (node.op, node.domain or "")
-
-
-class _NodeNames:
-    """The names of a graph's nodes: a new one, or one that a pass gave, is changed where another node has it."""
-
-    def __init__(self, graph: gs.Graph, as_read: AsRead) -> None:
-        self._as_read = as_read
-        self._graph = graph
-        self._taken = {node.name for node in graph.nodes if self._is_kept(node)}
-
-    def name_of(self, node: gs.Node) -> str:
-        """Return the name under which a node is written."""
-        wanted = node.name or ""
-        if not wanted or self._is_kept(node):
-            return wanted
-        name, count = wanted, 0
-        while name in self._taken:
-            count += 1
-            name = f"{wanted}_{count}"
-        self._taken.add(name)
-        return name
-
-    def _is_kept(self, node: gs.Node) -> bool:
-        read = self._as_read.nodes.get(id(node))
-        return read is not None and read.graph is self._graph and bool(read.source.name == node.name)
 
 
 def _set_nodes(target: onnx.GraphProto, written: Sequence[_Written], identities: Sequence[onnx.NodeProto]) -> None:

@@ -1,7 +1,7 @@
-"""The names under which the tensors of a graph-surgeon graph are written.
+"""The names under which the tensors and nodes of a graph-surgeon graph are written.
 
-A tensor that was read keeps its name, or has the one that a pass gave it; what a graph takes and gives out keeps the
-names that the model promises; the name of a new tensor is changed where it is taken.
+What was read keeps its name, or has the one that a pass gave it; what a graph takes and gives out
+keeps the names that the model promises; a new name is changed where it is taken.
 """
 
 from __future__ import annotations
@@ -156,3 +156,28 @@ class Scope:
                 return True
             outer = outer._outer
         return False
+
+
+class NodeNames:
+    """The names of a graph's nodes: a new one, or one that a pass gave, is changed where another node has it."""
+
+    def __init__(self, graph: gs.Graph, as_read: AsRead) -> None:
+        self._as_read = as_read
+        self._graph = graph
+        self._taken = {node.name for node in graph.nodes if self._is_kept(node)}
+
+    def name_of(self, node: gs.Node) -> str:
+        """Return the name under which a node is written."""
+        wanted = node.name or ""
+        if not wanted or self._is_kept(node):
+            return wanted
+        name, count = wanted, 0
+        while name in self._taken:
+            count += 1
+            name = f"{wanted}_{count}"
+        self._taken.add(name)
+        return name
+
+    def _is_kept(self, node: gs.Node) -> bool:
+        read = self._as_read.nodes.get(id(node))
+        return read is not None and read.graph is self._graph and bool(read.source.name == node.name)
