@@ -12,7 +12,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.support.equivalence import rewrite_file
+from trtconv.model import model_io
 from trtconv.model.walking import walk_nodes
+from trtconv.passes.graph_edit import NewNode, replace
 
 MAX_SECONDS = 3.0
 MAX_RATIO = 10.0  # for four times the nodes: 4 to 5 on a quiet machine; a square would give 16
@@ -140,5 +142,26 @@ def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path
 def test_ten_thousand_nodes(make: Callable[[int], onnx.GraphProto], tmp_path: Path) -> None:
     few, many = seconds(make, NUM_NODES // 4, tmp_path), seconds(make, NUM_NODES, tmp_path)
     print(f"{make.__name__}: {few:.2f} s, {many:.2f} s, ratio {many / few:.1f}")
+    assert many < MAX_SECONDS
+    assert many / few < MAX_RATIO
+
+
+def join_pairs(num_nodes: int, folder: Path) -> float:
+    """Return the time of reading a chain of nodes, making one of every two, and writing it."""
+    nodes = [helper.make_node("Relu", [f"t{index}" if index else "x"], [f"t{index + 1}"]) for index in range(num_nodes)]
+    graph = make_graph(nodes, f"t{num_nodes}", [])
+    path = folder / "chain.onnx"
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
+    start = time.process_time()
+    model = model_io.load(path)
+    for first, second in zip(*[iter(list(model.graph.nodes))] * 2, strict=True):
+        replace(model.graph, [first, second], NewNode("Elu", first.inputs, second.outputs))
+    assert len(model_io.to_proto(model).graph.node) == num_nodes // 2
+    return time.process_time() - start
+
+
+def test_thousands_of_nodes_are_joined(tmp_path: Path) -> None:
+    few, many = join_pairs(NUM_NODES // 4, tmp_path), join_pairs(NUM_NODES, tmp_path)
+    print(f"{few:.2f} s, {many:.2f} s, ratio {many / few:.1f}")
     assert many < MAX_SECONDS
     assert many / few < MAX_RATIO

@@ -442,6 +442,10 @@ def add_an_input(graph: gs.Graph) -> None:
     graph.inputs.append(gs.Variable("more", np.float32, [2]))
 
 
+def read_values_of_no_type(graph: gs.Graph) -> None:
+    graph.nodes[0].inputs.append(gs.Constant("odd", np.array([object()])))
+
+
 def set_an_attribute_of_no_type(graph: gs.Graph) -> None:
     graph.nodes[1].attrs["alpha"] = object()
 
@@ -456,6 +460,7 @@ def set_an_attribute_of_no_type(graph: gs.Graph) -> None:
         (read_nothing, "first: it reads nobody, which no node writes"),
         (drop_an_output, "cannot change"),
         (add_an_input, "cannot change"),
+        (read_values_of_no_type, "odd: cannot be written"),
         (set_an_attribute_of_no_type, "second: cannot be written"),
     ],
 )

@@ -143,10 +143,9 @@ class _Writer:
             return False
         if inputs != list(source.input) or outputs != list(source.output):
             return False
-        carried = [attribute for attribute in source.attribute if _is_carried(attribute)]
-        return len(carried) == len(node.attrs) and all(
-            each.name in node.attrs and is_same_attribute(node.attrs[each.name], each, self._as_read)
-            for each in carried
+        carried = {attribute.name: attribute for attribute in source.attribute if _is_carried(attribute)}
+        return carried.keys() == node.attrs.keys() and all(
+            is_same_attribute(node.attrs[name], attribute, self._as_read) for name, attribute in carried.items()
         )
 
     def _write_attributes(self, proto: onnx.NodeProto, node: gs.Node, source: onnx.NodeProto) -> None:

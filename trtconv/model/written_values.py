@@ -11,6 +11,7 @@ from onnx import numpy_helper
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter, constant_to_onnx_tensor
 from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 
+from trtconv.errors import GraphEditError, first_line
 from trtconv.model.as_read import AsRead
 
 _LISTS = {
@@ -86,10 +87,13 @@ def tensor_proto(constant: gs.Constant, name: str, as_read: AsRead) -> onnx.Tens
     proto = onnx.TensorProto()
     values = constant._values
     if isinstance(values, SparseValues):
-        raise ValueError(f"the sparse tensor {constant.name} cannot be given another place")
+        raise GraphEditError("a sparse tensor cannot be given another place", where=constant.name)
     if isinstance(values, LazyValues):
         proto.CopyFrom(as_read.source_of(values) or values.tensor)
     else:
-        proto.CopyFrom(constant_to_onnx_tensor(constant))
+        try:
+            proto.CopyFrom(constant_to_onnx_tensor(constant))
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            raise GraphEditError(f"cannot be written: {first_line(error)}", where=constant.name) from error
     proto.name = name
     return proto
