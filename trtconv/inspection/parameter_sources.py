@@ -71,7 +71,7 @@ def _is_shown(node: gs.Node, name: str) -> bool:
 
 def _from_attributes(node: gs.Node) -> list[Parameter]:
     names: Iterable[str] = ()
-    if is_onnx(node) and node.op in BY_ONNX_OP:
+    if is_onnx(node.domain) and node.op in BY_ONNX_OP:
         names = BY_ONNX_OP[node.op].form.attributes
     elif node.domain == DOMAIN and node.op in CUSTOM_OPS:
         names = CUSTOM_OPS[node.op].attributes

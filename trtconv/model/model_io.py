@@ -16,7 +16,7 @@ from trtconv.model.functions import attach_functions, inline_functions
 from trtconv.model.graph_bridge import write_edits
 from trtconv.model.plugin_nodes import require_plugin_nodes, require_plugin_operands
 from trtconv.model.shape_inference import with_shapes
-from trtconv.model.walking import opset_of, walk_graphs, walk_nodes
+from trtconv.model.walking import is_onnx, opset_of, walk_graphs, walk_nodes
 from trtconv.ops.custom_op import MIN_IR_VERSION
 
 _FIRST_IR_WITH_OPSETS = 3
