@@ -59,6 +59,24 @@ EDITS: dict[str, tuple[str, Callable[[NodeProto], object], str]] = {
     "namespace": ("ReflectPad", set_to("plugin_namespace", ""), "plugin_namespace must be 'trtconv', got ''"),
     "inputs": ("InstanceNorm", lambda node: node.input.pop(), "InstanceNorm takes the inputs X, scale, bias, got ["),
     "op": ("InstanceNorm", lambda node: setattr(node, "op_type", "GroupNorm"), "there is no plugin GroupNorm, only"),
+    "no output": ("InstanceNorm", lambda node: node.ClearField("output"), "InstanceNorm has one output, got []"),
+    "outputs": ("ReflectPad", lambda node: node.output.append("more"), "ReflectPad has one output, got ["),
+    "twice": (
+        "InstanceNorm",
+        lambda node: node.attribute.append(attribute(node, "epsilon")),
+        "InstanceNorm has an attribute twice, got ['epsilon', 'epsilon',",
+    ),
+    "reference": (
+        "InstanceNorm",
+        lambda node: setattr(attribute(node, "epsilon"), "ref_attr_name", "outer"),
+        "InstanceNorm.epsilon must be a value, got a reference to outer",
+    ),
+    "tensor": (
+        "InstanceNorm",
+        lambda node: node.attribute.append(helper.make_attribute("epsilon_tensor", 1.0)),
+        "InstanceNorm has no attribute epsilon_tensor",
+    ),
+    "large pads": ("ReflectPad", set_to("pads", [1 << 31] * 8), "ReflectPad.pads must be at most 2147483647, got ["),
 }
 
 
@@ -124,6 +142,17 @@ def test_pads_that_reach_beyond_their_axis_are_found(tmp_path: Path) -> None:
     """
     onnx.save(onnx.parser.parse_model(text), tmp_path / "model.onnx")
     with pytest.raises(ModelError, match=r"node pad: ReflectPad: pads .* axis 2 of x has size 8"):
+        model_io.load(tmp_path / "model.onnx")
+
+
+def test_a_node_without_name_and_outputs_is_refused(rewritten: onnx.ModelProto, tmp_path: Path) -> None:
+    edited = onnx.ModelProto()
+    edited.CopyFrom(rewritten)
+    node = next(each for each in edited.graph.node if each.domain == "trtconv")
+    node.name = ""
+    del node.output[:]
+    onnx.save(edited, tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=rf"node {node.op_type}\(\): {node.op_type} has one output"):
         model_io.load(tmp_path / "model.onnx")
 
 

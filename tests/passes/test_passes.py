@@ -39,6 +39,16 @@ def test_an_epsilon_that_is_no_number_from_0_on_stays_native(epsilon: float, tmp
     assert list(rewritten.proto.functions) == []
 
 
+def test_pads_that_no_plugin_field_holds_stay_native(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[N] x) => (float[M] y) <int64[2] pads = {2147483648, 0}> '
+        '{ y = Pad <mode = "reflect"> (x, pads) }'
+    )
+    rewritten = rewrite(model, tmp_path)
+    assert rewritten.num_edits == 0
+    assert rewritten.reasons == ["pads must be at most 2147483647, got [2147483648, 0]"]
+
+
 def test_rewrite_gives_the_expected_graph(case: golden.Case, tmp_path: Path) -> None:
     if case.error is not None:
         with pytest.raises(ModelError) as raised:

@@ -117,7 +117,7 @@ def test_reflect_pad_gets_its_tensor_and_its_field(trt: Any, made: Made, dtype: 
 
 
 # what is wrong: x's sizes and type, scale, bias, epsilon, what the message says
-BAD_NORMS: dict[str, tuple[Any, str, Any, Any, float, str]] = {
+BAD_NORMS: dict[str, tuple[Any, str, Any, Any, Any, str]] = {
     "rank 2": ([1, 3], "FLOAT", [1] * 3, [0] * 3, 1e-5, "X has rank 2, the plugin takes rank 3 to 8"),
     "no rank": (None, "FLOAT", [1] * 3, [0] * 3, 1e-5, "the shape of x is not known"),
     "type": ([1, 3, 4], "INT32", [1] * 3, [0] * 3, 1e-5, "x must be of type FLOAT or HALF or BF16, got INT32"),
@@ -136,6 +136,7 @@ BAD_NORMS: dict[str, tuple[Any, str, Any, Any, float, str]] = {
     "rank 9": ([1] * 9, "FLOAT", [1], [0], 1e-5, "X has rank 9, TensorRT takes at most 8"),
     "infinite": ([1, 3, 4], "FLOAT", [1] * 3, [0] * 3, float("inf"), "epsilon must be a number not below 0, got inf"),
     "beyond float32": ([1, 3, 4], "FLOAT", [1] * 3, [0] * 3, 1e39, "epsilon must be a number not below 0, got 1e+39"),
+    "epsilon as text": ([1, 3, 4], "FLOAT", [1] * 3, [0] * 3, "abc", "epsilon must be a number, got 'abc'"),
     "nan": ([1, 3, 4], "FLOAT", [1] * 3, [0] * 3, float("nan"), "epsilon must be a number not below 0, got nan"),
 }
 
@@ -172,6 +173,7 @@ BAD_PADS: dict[str, tuple[Any, str, Any, str]] = {
         "smaller than the axis that they reflect, axis 1 of x has size 5",
     ),
     "fraction": ([4], "FLOAT", [0.5, 1], "pads must be integers, got [0.5, 1]"),
+    "beyond int32": ([-1], "FLOAT", [1 << 31, 0], "pads must be at most 2147483647, got [2147483648, 0]"),
     "no sequence": ([4], "FLOAT", 2, "pads must be integers, got 2"),
     "scalar": ([], "FLOAT", [], "pads must be two values an axis, got 0 values"),
     "rank 9": ([2] * 9, "FLOAT", [0] * 18, "X has rank 9, TensorRT takes at most 8"),

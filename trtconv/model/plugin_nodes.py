@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 
 from trtconv.errors import ModelError
+from trtconv.model.addresses import address_of
 from trtconv.model.walking import branches, walk_nodes
 from trtconv.ops import problem_of
 from trtconv.ops.custom_op import DOMAIN, Dim, Operand
@@ -37,7 +38,7 @@ def require_plugin_operands(graph: onnx.GraphProto, path: Path, outer: Mapping[s
 
 def _require(node: onnx.NodeProto, problem: str | None, path: Path) -> None:
     if problem is not None:
-        raise ModelError(f"node {node.name or node.output[0]}: {problem}", where=str(path))
+        raise ModelError(f"node {address_of(node)}: {problem}", where=str(path))
 
 
 def _declared(graph: onnx.GraphProto) -> dict[str, Operand]:

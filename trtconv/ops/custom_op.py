@@ -141,14 +141,21 @@ class CustomOp:
         """
         if len(node.input) != len(self.inputs) or not all(node.input):
             return f"{self.name} takes the inputs {', '.join(self.inputs)}, got {list(node.input)}"
+        if len(node.output) != 1 or not node.output[0]:
+            return f"{self.name} has one output, got {list(node.output)}"
         given = {attribute.name: attribute for attribute in node.attribute}
+        if len(given) != len(node.attribute):
+            return f"{self.name} has an attribute twice, got {sorted(str(each.name) for each in node.attribute)}"
         expected = {name: _ATTRIBUTE_KINDS[row.kind] for name, row in self.attributes.items()} | _PLUGIN_ATTRIBUTES
         for name, kind in expected.items():
             if name not in given:
                 return f"{self.name} needs the attribute {name}, got {sorted(map(str, given))}"
             if given[name].type != kind:
                 return f"{self.name}.{name} must be {_kind_name(kind)}, got {_kind_name(given[name].type)}"
-        unknown = sorted(map(str, given.keys() - expected.keys() - {f"{name}_tensor" for name in self.attributes}))
+            if given[name].ref_attr_name:
+                return f"{self.name}.{name} must be a value, got a reference to {given[name].ref_attr_name}"
+        tensors = {f"{name}_tensor" for name, row in self.attributes.items() if row.tensor_opsets}
+        unknown = sorted(map(str, given.keys() - expected.keys() - tensors))
         if unknown:
             return f"{self.name} has no attribute {', '.join(unknown)}, only {', '.join(expected)}"
         values = {name: _value_of(given[name]) for name in self.attributes}

@@ -13,6 +13,8 @@ from onnx import TensorProto, helper
 
 from trtconv.ops.custom_op import MAX_RANK, Attribute, Attributes, CustomOp, Dim, OnnxForm, Operand, reference_to
 
+_LARGEST_PAD = int(np.iinfo(np.int32).max)  # a plugin's field holds int32
+
 
 def reflect_pad_reference(x: npt.NDArray[Any], pads: Sequence[int]) -> npt.NDArray[Any]:
     """Pad `x` by reflection without repeating the border; `pads` holds all begins, then all ends, each < its dimension.
@@ -50,6 +52,8 @@ def _two_an_axis(pads: Sequence[int]) -> str | None:
         return f"must be two values an axis, got {len(pads)} values"
     if min(pads) < 0:
         return f"must not be negative, got {list(pads)}"
+    if max(pads) > _LARGEST_PAD:
+        return f"must be at most {_LARGEST_PAD}, got {list(pads)}"
     return None
 
 

@@ -55,7 +55,7 @@ def add_instance_norm(
         is_tensor = isinstance(values, trt.ITensor)
         given[role] = values if is_tensor else _array(role, values, x.dtype.name, where)
         known[role] = _operand(role, values, where) if is_tensor else Operand(known["x"].dtype, given[role].shape)
-    attributes = {"epsilon": float(epsilon)}
+    attributes = {"epsilon": _number(epsilon, where)}
     _require_allowed(INSTANCE_NORM.problem(list(known.values()), attributes), where)
     inputs = [x]
     for role, values in given.items():
@@ -128,6 +128,13 @@ def _array(role: str, values: Any, type_name: str, where: str) -> npt.NDArray[An
     if not np.array_equal(np.isfinite(array.astype(np.float64)), np.isfinite(given)):
         raise ConfigError(f"{role} holds values beyond the range of {type_name}, the type of x", where=where)
     return array
+
+
+def _number(value: float, where: str) -> float:
+    try:
+        return float(value)
+    except (OverflowError, TypeError, ValueError):
+        raise ConfigError(f"epsilon must be a number, got {value!r}", where=where) from None
 
 
 def _integers(values: Sequence[int], where: str) -> list[int]:
