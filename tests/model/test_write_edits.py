@@ -403,6 +403,33 @@ def test_data_that_shape_inference_did_without_is_written(tmp_path: Path) -> Non
     assert np.array_equal(numpy_helper.to_array(graph.initializer[0]), values)
 
 
+def test_values_that_shape_inference_did_without_are_read_and_changed() -> None:
+    values = np.arange(1 << 17, dtype=np.float32)
+    nodes = [
+        helper.make_node("Constant", [], ["v"], value=numpy_helper.from_array(values)),
+        helper.make_node("Sum", ["x", "v", "w", "kept"], ["y"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, values.shape) for name in "xy"]
+    weights = [numpy_helper.from_array(values, name) for name in ("w", "kept")]
+    model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:], weights))
+    before = to_bytes(model)
+
+    def double(graph: gs.Graph) -> None:
+        (constant, total) = graph.nodes
+        assert np.array_equal(constant.attrs["value"].values, values)
+        assert np.array_equal(total.inputs[3].values, values)  # to look at values is no edit
+        total.inputs[2].values = total.inputs[2].values * 2
+        total.inputs[2].name = "doubled"
+
+    graph = edited(model, double)
+    assert {each.name: numpy_helper.to_array(each)[-1] for each in graph.initializer} == {
+        "doubled": 2 * values[-1],
+        "kept": values[-1],
+    }
+    assert (graph.node[0], graph.initializer[1]) == (model.graph.node[0], model.graph.initializer[1])
+    assert to_bytes(model) == before
+
+
 def test_the_domain_of_a_new_op_is_imported(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(HEADER + CHAIN), tmp_path / "model.onnx")
     model: Model = model_io.load(tmp_path / "model.onnx")

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter
+from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
+from trtconv.model.light_copy import lacks_data
 from trtconv.model.walking import captured_names
 
 G_LOGGER.severity = G_LOGGER.CRITICAL + 1  # it prints to standard output; what is critical it raises as well
@@ -91,6 +93,23 @@ def import_graph(inferred: onnx.ModelProto, source: onnx.GraphProto) -> tuple[gs
     return graph, as_read
 
 
+class _FullValues(LazyValues):  # type: ignore[misc]
+    """The values of a large tensor: shape inference ran on a copy without them.
+
+    graph-surgeon's export renames the `tensor` that it is given, so that gets a copy of the one that was read.
+    """
+
+    def __init__(self, light: Any, source: onnx.TensorProto) -> None:
+        self.shape, self.dtype, self.nbytes = light.shape, light.dtype, light.nbytes
+        self._source = source
+
+    @property
+    def tensor(self) -> onnx.TensorProto:
+        copy = onnx.TensorProto()
+        copy.CopyFrom(self._source)
+        return copy
+
+
 class _Scope:
     """The tensors that a branch sees from outside, by name, as graph-surgeon's import asks for them.
 
@@ -135,7 +154,7 @@ def _record(
                 scope = _Scope(tensors, outer, set())
                 raw_reads += ((scope[name], name) for name in names if name in scope)
             elif isinstance(value := node.attrs.get(attribute.name), gs.Constant):
-                as_read.sources[id(value._values)] = (value._values, original.t)
+                _record_values(as_read, value, original.t)
         as_read.nodes[id(node)] = NodeAsRead(node, full, graph, index, tuple(raw_reads))
 
 
@@ -174,17 +193,24 @@ def _record_tensors(
             continue
         writers, values = num_writers.get(id(tensor), 0), None
         if isinstance(tensor, gs.Constant):
-            values = tensor._values
             if tensor.name in full or tensor.name in sparse:
                 initializers.append(tensor)
             if tensor.name in full:
-                as_read.sources[id(values)] = (values, full[tensor.name])
+                _record_values(as_read, tensor, full[tensor.name])
+            values = tensor._values
         is_dangling = not writers and id(tensor) not in inputs
         shape = None if tensor.shape is None else tuple(tensor.shape)
         read = TensorAsRead(tensor, tensor.name, writers, is_dangling, values, tensor.dtype, shape)
         as_read.tensors[id(tensor)] = read
         own.append(read)
     as_read.graphs[id(graph)] = GraphAsRead(graph, source, tuple(graph.inputs), tuple(graph.outputs), initializers)
+
+
+def _record_values(as_read: AsRead, constant: gs.Constant, source: onnx.TensorProto) -> None:
+    """Record what a constant was read from; passes can read its values, but for those in external files."""
+    if lacks_data(constant._values.tensor) and source.data_location != onnx.TensorProto.EXTERNAL:
+        constant._values = _FullValues(constant._values, source)
+    as_read.sources[id(constant._values)] = (constant._values, source)
 
 
 def _tensors_of(graph: gs.Graph) -> Iterator[gs.Tensor]:

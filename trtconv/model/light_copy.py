@@ -1,6 +1,6 @@
 """Copy a model without the data of its large tensors: inference and the checker copy what they are given several times.
 
-No pass reads these values, and no shape depends on them.
+No shape depends on these values; a pass that asks for them gets those of the model as it was read.
 """
 
 from __future__ import annotations
