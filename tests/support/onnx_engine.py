@@ -74,7 +74,7 @@ class OnnxEngine:
 
 
 class FakeTensorRT:
-    """Replaces the parts of engine.py that need TensorRT. `spoil` changes the models that "engines" are built from."""
+    """Replaces what in engine/ needs TensorRT. `spoil` changes the models that "engines" are built from."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.spoil: Callable[[onnx.ModelProto], None] = lambda proto: None
