@@ -97,7 +97,6 @@ class TwinEdits:
         self._rng = rng
         self._graph = graph
         self._expected = expected
-        self._promised: dict[int, str] = {}  # what a node writes that gives out a renamed tensor
 
     def make(self, num_edits: int) -> None:
         """Make so many edits, those left out that are not possible where they were to be made."""
@@ -157,12 +156,11 @@ class TwinEdits:
         replace(site.graph, [node], [NewNode("Neg", node.inputs[:1], [between]), same])
 
     def rename(self, site: Site, new_name: str) -> None:
-        """Give the first output another name; what a graph gives out keeps the promised one."""
-        tensor, source = site.node.outputs[0], self._find(site.node)
-        old, tensor.name = source.output[0], new_name
+        """Give the first output another name, unless the graph promises it."""
+        tensor = site.node.outputs[0]
         if _is_given_out(site.graph, tensor):
-            self._promised[id(site.node)] = old
             return
+        old, tensor.name = tensor.name, new_name
         for graph in walk_graphs(self._expected.graph):
             for value in graph.value_info:
                 value.name = new_name if value.name == old else value.name
@@ -194,8 +192,7 @@ class TwinEdits:
 
     def _find(self, node: gs.Node) -> onnx.NodeProto:
         """Return the node to be expected that writes the same tensor."""
-        name = self._promised.get(id(node), node.outputs[0].name)
-        return next(each for each in walk_nodes(self._expected.graph) if each.output[0] == name)
+        return next(each for each in walk_nodes(self._expected.graph) if each.output[0] == node.outputs[0].name)
 
     def _graph_of(self, node: onnx.NodeProto) -> onnx.GraphProto:
         return next(each for each in walk_graphs(self._expected.graph) if any(inner is node for inner in each.node))

@@ -43,15 +43,22 @@ class GraphAsRead(NamedTuple):
     inputs: tuple[gs.Tensor, ...]
     outputs: tuple[gs.Tensor, ...]
     initializers: list[gs.Tensor]
+    name: str | None
+    doc_string: str | None
+    opset: int | None
 
 
 class TensorAsRead(NamedTuple):
-    """A tensor as it was; `values` are those of an initializer, `is_dangling` says that nothing wrote it."""
+    """A tensor as it was; `values` are those of an initializer, `is_dangling` says that nothing wrote it.
+
+    `is_input` says that its graph takes it.
+    """
 
     tensor: gs.Tensor
     name: str
     num_writers: int
     is_dangling: bool
+    is_input: bool
     values: Any
     dtype: Any
     shape: tuple[Any, ...] | None
@@ -198,12 +205,16 @@ def _record_tensors(
             if tensor.name in full:
                 _record_values(as_read, tensor, full[tensor.name])
             values = tensor._values
-        is_dangling = not writers and id(tensor) not in inputs
+        is_input = id(tensor) in inputs
         shape = None if tensor.shape is None else tuple(tensor.shape)
-        read = TensorAsRead(tensor, tensor.name, writers, is_dangling, values, tensor.dtype, shape)
+        read = TensorAsRead(
+            tensor, tensor.name, writers, not writers and not is_input, is_input, values, tensor.dtype, shape
+        )
         as_read.tensors[id(tensor)] = read
         own.append(read)
-    as_read.graphs[id(graph)] = GraphAsRead(graph, source, tuple(graph.inputs), tuple(graph.outputs), initializers)
+    ends = (tuple(graph.inputs), tuple(graph.outputs))
+    texts = (graph.name, graph.doc_string)
+    as_read.graphs[id(graph)] = GraphAsRead(graph, source, *ends, initializers, *texts, graph.opset)
 
 
 def _record_values(as_read: AsRead, constant: gs.Constant, source: onnx.TensorProto) -> None:
@@ -231,13 +242,18 @@ def _drop_unportable(graph: onnx.GraphProto) -> None:
         if not value.type.HasField("tensor_type"):
             value.ClearField("type")
     for node in graph.node:
-        portable = [attribute for attribute in node.attribute if is_portable(attribute)]
+        portable = [attribute for attribute in node.attribute if _is_portable(attribute)]
         if len(portable) != len(node.attribute):
             del node.attribute[:]
             node.attribute.extend(portable)
 
 
-def is_portable(attribute: onnx.AttributeProto) -> bool:
+def is_carried(attribute: onnx.AttributeProto) -> bool:
+    """Say whether the nodes that passes see have an attribute; the others stay as they were read."""
+    return _is_portable(attribute) or bool(attribute.type == onnx.AttributeProto.GRAPH)
+
+
+def _is_portable(attribute: onnx.AttributeProto) -> bool:
     """Say whether graph-surgeon's node carries an attribute: not types, empty lists, raw bytes and graphs."""
     kind = onnx.AttributeProto
     if attribute.type in (kind.INTS, kind.FLOATS, kind.STRINGS):

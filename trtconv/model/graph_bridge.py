@@ -14,10 +14,17 @@ import onnx_graphsurgeon as gs
 
 from trtconv.errors import GraphEditError, first_line
 from trtconv.model.addresses import address_of
-from trtconv.model.as_read import AsRead, GraphAsRead, NodeAsRead, TensorAsRead, is_portable
+from trtconv.model.as_read import AsRead, GraphAsRead, NodeAsRead, TensorAsRead, is_carried
 from trtconv.model.node_order import in_order
-from trtconv.model.written_names import NodeNames, Scope, UsedNames
-from trtconv.model.written_values import attribute_of, is_same_attribute, is_same_tensor, tensor_proto, value_info
+from trtconv.model.written_names import NodeNames, Scope, UsedNames, require_promised
+from trtconv.model.written_values import (
+    attribute_of,
+    is_retyped,
+    is_same_attribute,
+    is_same_tensor,
+    tensor_proto,
+    value_info,
+)
 
 
 def write_edits(target: onnx.GraphProto, graph: gs.Graph, as_read: AsRead) -> None:
@@ -69,6 +76,9 @@ class _Writer:
                 value.name = self._used.new(value.name)
         elif not _are_same(graph.inputs, read.inputs) or len(graph.outputs) != len(read.outputs):
             raise GraphEditError("what a graph takes, and how much it gives out, cannot change", where=graph.name)
+        else:
+            require_promised(graph, read, self._as_read)
+            _write_texts(target, graph, read)
         initializers = [tensor for tensor in (read.initializers if read else ()) if isinstance(tensor, gs.Constant)]
         self._promise_inputs(target, graph, scope, initializers)
         own = {id(tensor) for tensor in initializers} | {id(out) for node in graph.nodes for out in node.outputs}
@@ -143,7 +153,7 @@ class _Writer:
             return False
         if inputs != list(source.input) or outputs != list(source.output):
             return False
-        carried = {attribute.name: attribute for attribute in source.attribute if _is_carried(attribute)}
+        carried = {attribute.name: attribute for attribute in source.attribute if is_carried(attribute)}
         return carried.keys() == node.attrs.keys() and all(
             is_same_attribute(node.attrs[name], attribute, self._as_read) for name, attribute in carried.items()
         )
@@ -153,7 +163,7 @@ class _Writer:
         given = {attribute.name: attribute for attribute in source.attribute}
         order = list(node.attrs)
         if _op_of(source) == (node.op, node.domain or ""):
-            kept = [name for name, each in given.items() if name in node.attrs or not _is_carried(each)]
+            kept = [name for name, each in given.items() if name in node.attrs or not is_carried(each)]
             order = [*kept, *(name for name in node.attrs if name not in given)]
         else:
             proto.ClearField("overload")
@@ -210,7 +220,7 @@ class _Writer:
         """Follow new names and types in value_info, add those of new tensors, drop those of tensors that are gone."""
         own = self._as_read.tensors_of.get(id(graph), ())
         renamed = {read.name: name for read in own if (name := scope.own_name(read.tensor)) not in (None, read.name)}
-        retyped = {scope.own_name(read.tensor): read.tensor for read in own if _is_retyped(read)}
+        retyped = {scope.own_name(read.tensor): read.tensor for read in own if is_retyped(read)}
         names_now = {name for node in target.node for name in node.output} | {name for name, _ in scope.new_constants}
         gone = names_before - names_now - renamed.keys()
         for position in reversed(range(len(target.value_info) if gone or renamed else 0)):
@@ -261,6 +271,13 @@ def _set_nodes(target: onnx.GraphProto, written: Sequence[_Written], identities:
     target.node.sort(key=lambda _: next(ranks))
 
 
+def _write_texts(target: onnx.GraphProto, graph: gs.Graph, read: GraphAsRead) -> None:
+    """Write the name and the doc string that a pass gave to a graph."""
+    for field, old in (("name", read.name), ("doc_string", read.doc_string)):
+        if getattr(graph, field) != old:
+            setattr(target, field, getattr(graph, field) or "")
+
+
 def _input_names(node: gs.Node, scope: Scope) -> list[str]:
     return [scope.name_of(tensor, lambda: address_of(node)) for tensor in node.inputs]
 
@@ -274,25 +291,8 @@ def _require_raw_reads(read: NodeAsRead, scope: Scope) -> None:
             )
 
 
-def _is_retyped(read: TensorAsRead) -> bool:
-    """Say whether a pass gave a tensor another type: to learn more about it is no change."""
-    dtype, shape = read.tensor.dtype, read.tensor.shape
-    if not isinstance(read.tensor, gs.Variable) or (read.dtype is None and read.shape is None):
-        return False
-    if read.dtype is not None and dtype != read.dtype:
-        return True
-    if read.shape is None or shape is None:
-        return read.shape is not None
-    pairs = zip(read.shape, shape, strict=False)
-    return len(shape) != len(read.shape) or any(isinstance(old, int) and old != new for old, new in pairs)
-
-
 def _op_of(source: onnx.NodeProto) -> tuple[str, str]:
     return source.op_type, source.domain
-
-
-def _is_carried(attribute: onnx.AttributeProto) -> bool:
-    return is_portable(attribute) or bool(attribute.type == onnx.AttributeProto.GRAPH)
 
 
 def _are_same(one: Sequence[gs.Tensor], other: Sequence[gs.Tensor]) -> bool:

@@ -12,7 +12,7 @@ from functools import cached_property
 import onnx_graphsurgeon as gs
 
 from trtconv.errors import GraphEditError
-from trtconv.model.as_read import AsRead
+from trtconv.model.as_read import AsRead, GraphAsRead
 from trtconv.model.walking import walk_graphs
 
 
@@ -91,7 +91,9 @@ class Scope:
         if id(tensor) in self._names:
             return
         read = self._as_read.tensors.get(id(tensor))
-        name = self._used.new(tensor.name) if read is None else tensor.name
+        name = self._used.new(tensor.name or "tensor") if read is None else tensor.name
+        if read is not None and not name:
+            raise GraphEditError("it has no name any more, and is still read", where=read.name)
         owner = self._owners.get(name)
         if owner is not None and owner in self._promised:  # the graph gives out another tensor under this name now
             name = self._used.new(name)
@@ -106,6 +108,8 @@ class Scope:
         self.declare(tensor)
         self._num_writers[id(tensor)] = self._num_writers.get(id(tensor), 0) + 1
         read = self._as_read.tensors.get(id(tensor))
+        if isinstance(tensor, gs.Constant) and (read is None or read.values is None):
+            raise GraphEditError("it is a constant now, and a node still writes it", where=tensor.name)
         if self._num_writers[id(tensor)] > max(1, read.num_writers if read is not None else 0):
             raise GraphEditError(f"more than one node writes {tensor.name}", where=tensor.name)
 
@@ -123,12 +127,14 @@ class Scope:
             return self._add_constant(tensor)
         read = self._as_read.tensors.get(id(tensor))
         name = str(tensor.name)
-        is_as_it_was = read.is_dangling if read is not None else self._sees(name) and not tensor.inputs
+        was_nobodys = read is not None and read.is_dangling and read.values is None
+        is_as_it_was = was_nobodys if read is not None else self._sees(name) and not tensor.inputs
         if not name or is_as_it_was:
             return name
         raise GraphEditError(f"it reads {name}, which no node writes that it can see", where=where())
 
     def _add(self, tensor: gs.Tensor, name: str) -> None:
+        _require_text(name)
         self._names[id(tensor)] = name
         self._owners[name] = id(tensor)
         read = self._as_read.tensors.get(id(tensor))
@@ -156,6 +162,35 @@ class Scope:
                 return True
             outer = outer._outer
         return False
+
+
+def require_promised(graph: gs.Graph, read: GraphAsRead, as_read: AsRead) -> None:
+    """Raise GraphEditError where a pass renamed what a graph takes or gives out, or changed its opset.
+
+    To give out another tensor is no such thing: it gets the promised name.
+    """
+    if graph.opset != read.opset:
+        raise GraphEditError(f"the opset of a graph cannot become {graph.opset}", where=graph.name)
+    kept = [new for new, old in zip(graph.outputs, read.outputs, strict=True) if new is old]
+    listed = {value.name for value in read.source.input}
+    own = {id(each.tensor): each for each in as_read.tensors_of[id(graph)]}
+    kept += [each.tensor for each in own.values() if each.name in listed]
+    for tensor in kept:
+        if id(tensor) in own and tensor.name != own[id(tensor)].name:
+            what = f"its name is promised by the graph that takes it or gives it out, and cannot become {tensor.name}"
+            raise GraphEditError(what, where=own[id(tensor)].name)
+    for tensor in graph.inputs:
+        if isinstance(tensor, gs.Constant):
+            raise GraphEditError("an input cannot become a constant", where=tensor.name)
+
+
+def _require_text(name: object) -> None:
+    try:
+        if isinstance(name, str) and name.encode():
+            return
+    except UnicodeEncodeError:
+        pass
+    raise GraphEditError("the name of a tensor must be UTF-8 text", where=ascii(name))
 
 
 class NodeNames:

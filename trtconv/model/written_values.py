@@ -1,10 +1,12 @@
-"""Attributes and constants of a graph-surgeon graph as ONNX has them, and whether they are those that were read."""
+"""Attributes, constants and types of a graph-surgeon graph as ONNX has them, and whether they are as they were read."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 from onnx import numpy_helper
@@ -12,7 +14,7 @@ from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter, constant_to_
 from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 
 from trtconv.errors import GraphEditError, first_line
-from trtconv.model.as_read import AsRead
+from trtconv.model.as_read import AsRead, TensorAsRead
 
 _LISTS = {
     onnx.AttributeProto.INTS: "ints",
@@ -30,7 +32,14 @@ def attribute_of(name: str, value: Any, as_read: AsRead) -> onnx.AttributeProto:
         return attribute
     if isinstance(value, gs.Constant):
         return onnx.helper.make_attribute(name, tensor_proto(value, value.name, as_read))
-    return OnnxExporter.export_attributes({name: value})[0]  # type: ignore[no-any-return]
+    written: onnx.AttributeProto = OnnxExporter.export_attributes({name: value})[0]
+    if _has_infinity((written.f, *written.floats)) and not _has_infinity(np.ravel(value)):
+        raise ValueError(f"{name} is beyond the range of float32, {value}")
+    return written
+
+
+def _has_infinity(numbers: Iterable[float]) -> bool:
+    return any(map(math.isinf, numbers))
 
 
 def _new_graph(graph: gs.Graph) -> onnx.GraphProto:
@@ -46,6 +55,21 @@ def value_info(name: str, tensor: gs.Tensor) -> onnx.ValueInfoProto:
     value: onnx.ValueInfoProto = OnnxExporter.export_value_info_proto(tensor, do_type_check=False)
     value.name = name
     return value
+
+
+def is_retyped(read: TensorAsRead) -> bool:
+    """Say whether a pass gave a tensor another type; to learn a size of what a node writes is not a change."""
+    dtype, shape = read.tensor.dtype, read.tensor.shape
+    if not isinstance(read.tensor, gs.Variable) or (read.dtype is None and read.shape is None):
+        return False
+    if read.dtype is not None and dtype != read.dtype:
+        return True
+    if read.shape is None or shape is None:
+        return read.shape is not None
+    if read.is_input or len(shape) != len(read.shape):
+        return list(shape) != list(read.shape)
+    pairs = zip(read.shape, shape, strict=True)
+    return any(old != new and (isinstance(old, int) or not isinstance(new, int)) for old, new in pairs)
 
 
 def is_same_attribute(value: Any, source: onnx.AttributeProto, as_read: AsRead) -> bool:
