@@ -356,3 +356,10 @@ def test_a_config_comes_back_as_it_was_built(config: BuildConfig, decisions: lis
 
 def test_the_format_is_known() -> None:
     assert FORMAT == 1
+
+
+def test_a_report_s_manifest_is_read_as_a_document_too() -> None:
+    manifest = Manifest(trtconv="0.1.0", backend="tensorrt-rtx", gpu_arch="sm_89")
+    assert manifest["gpu_arch"] == manifest.to_json()["gpu_arch"] == "sm_89"
+    with pytest.raises(KeyError):
+        _ = manifest["nonsense"]

@@ -105,6 +105,10 @@ class Manifest:
         """Return the manifest in the types of JSON."""
         return records.as_object(self)
 
+    def __getitem__(self, key: str) -> Any:
+        """Return one value of the JSON document, as a report's manifest was read when it was a dict."""
+        return self.to_json()[key]
+
     def to_text(self) -> str:
         """Return the manifest as the text of its file."""
         return json.dumps(self.to_json(), indent=2) + "\n"
