@@ -7,6 +7,7 @@
 
 #include "common/export.h"
 #include "norm/instance_norm_plugin.h"
+#include "reflect_pad/dynamic_reflect_pad_plugin.h"
 #include "reflect_pad/reflect_pad_plugin.h"
 #include "tensorrt_face/log.h"
 #include "tensorrt_face/tensorrt_host.h"
@@ -24,6 +25,7 @@ std::vector<IPluginCreatorV3One*> const& creators()
     static auto const& all = *new std::vector<IPluginCreatorV3One*>{
         new CreatorShell<InstanceNormPlugin>,
         new CreatorShell<ReflectPadPlugin>,
+        new CreatorShell<DynamicReflectPadPlugin>,
     };
     return all;
 }

@@ -1,47 +1,12 @@
 #include "reflect_pad/reflect_pad_plugin.h"
 
 #include "common/version.h"
+#include "reflect_pad/pad_plugin_parts.h"
 #include "reflect_pad/reflect_pad.h"
-#include "tensorrt_face/shapes.h"
 #include "tensorrt_face/tensor_formats.h"
 
 namespace trtconv
 {
-
-namespace
-{
-
-using nvinfer1::DataType;
-
-// Returns the bytes of an element, 0 for a type that cannot be padded.
-int32_t bytesOf(DataType type)
-{
-    switch (type)
-    {
-    case DataType::kINT64: return 8;
-    case DataType::kFLOAT:
-    case DataType::kINT32: return 4;
-    case DataType::kHALF:
-    case DataType::kBF16: return 2;
-    case DataType::kINT8:
-    case DataType::kBOOL:
-    case DataType::kUINT8:
-    case DataType::kFP8: return 1;
-    }
-    return 0;
-}
-
-std::string toText(std::vector<int32_t> const& values)
-{
-    std::string result;
-    for (int32_t const value : values)
-    {
-        result += (result.empty() ? "" : ", ") + std::to_string(value);
-    }
-    return "[" + result + "]";
-}
-
-} // namespace
 
 ReflectPadPlugin::ReflectPadPlugin(std::string const& nodeName, FieldReader& fields)
     : PluginShell(nodeName)
@@ -67,7 +32,7 @@ std::vector<nvinfer1::PluginField> ReflectPadPlugin::fields() const
 bool ReflectPadPlugin::supports(nvinfer1::PluginTensorDesc const& x) const
 {
     std::optional<Layout> const layout = layoutOf(x);
-    return bytesOf(x.type) != 0 && x.dims.nbDims == rank() && layout && canPadIn(*layout, rank(), mPads.data());
+    return paddableBytes(x.type) != 0 && x.dims.nbDims == rank() && layout && canPadIn(*layout, rank(), mPads.data());
 }
 
 nvinfer1::DimsExprs ReflectPadPlugin::outputShape(
@@ -82,7 +47,7 @@ nvinfer1::DimsExprs ReflectPadPlugin::outputShape(
         int64_t const padBegin = mPads[axis];
         int64_t const padEnd = mPads[rank() + axis];
         int64_t const padSum = padBegin + padEnd;
-        // A size known only at run time is checked then, by checkShapes.
+        // A size known only at run time is checked there.
         require(padSum == 0 || !size.isConstant() || std::max(padBegin, padEnd) < size.getConstantValue(), "pads ",
             toText(mPads), " must be smaller than the axis they reflect, axis ", axis, " has size ",
             size.isConstant() ? size.getConstantValue() : -1);
@@ -93,11 +58,7 @@ nvinfer1::DimsExprs ReflectPadPlugin::outputShape(
 
 void ReflectPadPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) const
 {
-    nvinfer1::Dims const& dims = inputs[0].dims;
-    require(dims.nbDims == rank(), "pads ", toText(mPads), " are for rank ", rank(), ", X has rank ", dims.nbDims);
-    int32_t const badAxis = findBadPad(rank(), dims.d, mPads.data());
-    require(badAxis < 0, "pads ", toText(mPads), " must be smaller than the axis they reflect, axis ", badAxis,
-        " of X ", trtconv::toText(dims), " is too small");
+    requirePadsWithin(inputs[0].dims, mPads);
 }
 
 DeviceLimits ReflectPadPlugin::prepareDevice()
@@ -113,11 +74,7 @@ size_t ReflectPadPlugin::workspaceBytes(nvinfer1::DynamicPluginTensorDesc const*
 void ReflectPadPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, void const* const* inputs, void* output,
     void* /*workspace*/, cudaStream_t stream) const
 {
-    nvinfer1::PluginTensorDesc const& x = inputDesc[0];
-    Layout const layout = layoutOf(x).value();
-    int32_t const elementBytes = bytesOf(x.type);
-    PadShape const shape = makePadShape(layout, elementBytes, rank(), x.dims.d, mPads.data());
-    launchReflectPad({inputs[0], output, shape, elementBytes, channelsToMask(layout, x.dims.d)}, device(), stream);
+    launchPads(inputDesc[0], mPads, inputs[0], output, device(), stream);
 }
 
 } // namespace trtconv

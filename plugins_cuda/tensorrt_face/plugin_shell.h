@@ -13,7 +13,8 @@
 //   size_t workspaceBytes(DynamicPluginTensorDesc const* inputs) const;
 //   void launch(PluginTensorDesc const* inputDesc, void const* const* inputs, void* output, void* workspace,
 //       cudaStream_t stream) const;                                     may ask device() for what prepareDevice gave
-// It has one output, of the type and format of its first input; all inputs are of that type, the others linear.
+// It has one output, of the type and format of its first input; the other inputs are linear and, unless the plugin has
+// a typeOfInput of its own, of that type, too.
 #pragma once
 
 #include <iterator>
@@ -79,9 +80,9 @@ public:
                 requireInputs(nbInputs);
                 for (int32_t i = 1; i < nbInputs; ++i)
                 {
-                    require(inputTypes[i] == inputTypes[0], "all inputs must have one type, got type ",
-                        static_cast<int32_t>(inputTypes[0]), " and, for input ", i, ", ",
-                        static_cast<int32_t>(inputTypes[i]));
+                    nvinfer1::DataType const wanted = Plugin::typeOfInput(i, inputTypes[0]);
+                    require(inputTypes[i] == wanted, "input ", i, " must be of type ", static_cast<int32_t>(wanted),
+                        ", got type ", static_cast<int32_t>(inputTypes[i]));
                 }
                 outputTypes[0] = inputTypes[0];
             });
@@ -106,7 +107,8 @@ public:
         nvinfer1::PluginTensorDesc const& tensor = inOut[pos].desc;
         nvinfer1::PluginTensorDesc const& first = inOut[0].desc;
         nvinfer1::TensorFormat const format = pos == nbInputs ? first.format : nvinfer1::TensorFormat::kLINEAR;
-        bool const fits = pos == 0 ? self().supports(tensor) : tensor.type == first.type && tensor.format == format;
+        bool const hasType = tensor.type == (pos == nbInputs ? first.type : Plugin::typeOfInput(pos, first.type));
+        bool const fits = pos == 0 ? self().supports(tensor) : hasType && tensor.format == format;
         bool const isTaken = nbInputs == Plugin::kNumInputs && fits;
         mTraced.call("supportsFormatCombination tensor ", pos, " type ", static_cast<int32_t>(tensor.type), " format ",
             static_cast<int32_t>(tensor.format), isTaken ? " -> yes" : " -> no");
@@ -170,6 +172,9 @@ public:
             });
         return status == kSuccess ? &mFieldCollection : nullptr;
     }
+
+    // The type that an input beside X must have. A plugin that differs hides this with a function of its own.
+    static nvinfer1::DataType typeOfInput(int32_t /*input*/, nvinfer1::DataType typeOfX) { return typeOfX; }
 
 protected:
     explicit PluginShell(std::string const& nodeName)

@@ -55,7 +55,7 @@ def test_plugins_answer_as_tensorrt_expects(program: Path) -> None:
         'InstanceNorm "from_cpp": field "epsilon": expected a finite number not below 0, given nan',
         'InstanceNorm "first_norm": X has 3 channels, scale has 2 elements',
         'InstanceNorm "first_norm": X has 3 channels, bias has 6 elements',
-        "all inputs must have one type, got type 1 and, for input 2, 0",
+        "input 2 must be of type 1, got type 0",
         "X [2, 3, 8] has 3 channels, scale [3], bias [2]",
         'ReflectPad "from_cpp": field "pads": expected int32 or int64, given int8 x 4',
         'ReflectPad "from_cpp": field "pads": expected 2 values for each of 1 to 8 axes, given 3 values',
