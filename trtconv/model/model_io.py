@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from trtconv.model.external_data import require_external_files
 from trtconv.model.functions import attach_functions, inline_functions
 from trtconv.model.graph_bridge import write_edits
 from trtconv.model.plugin_nodes import require_plugin_nodes, require_plugin_operands
-from trtconv.model.shape_inference import with_shapes
+from trtconv.model.shape_inference import drop_stale_shapes, infer
 from trtconv.model.walking import is_onnx, opset_of, walk_graphs, walk_nodes
 from trtconv.ops.custom_op import MIN_IR_VERSION
+from trtconv.shapes import Dims
 
 _FIRST_IR_WITH_OPSETS = 3
 _MAX_BYTES = (1 << 31) - 1  # protobuf's limit
@@ -29,13 +31,15 @@ class Model:
     """A model as it was read, and its graph for the passes to edit.
 
     `proto` stays as it was, its own functions inlined; tensors in external files are not loaded. `graph` also holds the
-    types and shapes that ONNX's shape inference found, and `as_read` what it was before any pass.
+    types and shapes that ONNX's shape inference found, and `as_read` what it was before any pass. `warnings` are what
+    was wrong with the model and could be put right.
     """
 
     path: Path
     proto: onnx.ModelProto
     graph: gs.Graph
     as_read: AsRead
+    warnings: tuple[str, ...] = ()
 
     @property
     def opset(self) -> int:
@@ -43,11 +47,12 @@ class Model:
         return opset_of(self.proto)
 
 
-def load(path: Path, *, inline_plugins: bool = False) -> Model:
+def load(path: Path, *, inline_plugins: bool = False, sizes: Mapping[str, Dims] | None = None) -> Model:
     """Read a model without its external tensors, inline its functions and infer shapes.
 
-    With `inline_plugins`, custom ops of an already rewritten model become ONNX ops again. Raises ConfigError when there
-    is no such file, ModelError when it is no valid ONNX model or an external data file is missing.
+    With `inline_plugins`, custom ops of an already rewritten model become ONNX ops again. `sizes` are dimensions that
+    inputs are known to have, which fixes them in `graph` alone. Raises ConfigError when there is no such file,
+    ModelError when it is no valid ONNX model or an external data file is missing.
     """
     proto = _parse(path)
     require_external_files(proto, path)
@@ -55,9 +60,17 @@ def load(path: Path, *, inline_plugins: bool = False) -> Model:
     proto = inline_functions(proto, path, inline_plugins)
     if not _has_text_names(proto.graph):
         raise ModelError("a name is not UTF-8 text: the file is damaged", where=str(path))
-    inferred = with_shapes(proto, path.parent)
-    require_plugin_operands(inferred.graph, path)
-    return Model(path, proto, *_import(inferred, proto, path))
+    inferred = infer(proto, path.parent, sizes)
+    if inferred.stale:
+        drop_stale_shapes(proto)
+    require_plugin_operands(inferred.model.graph, path)
+    warnings = () if inferred.warning is None else (inferred.warning,)
+    return Model(path, proto, *_import(inferred.model, proto, path), warnings)
+
+
+def graph_at(model: Model, sizes: Mapping[str, Dims]) -> gs.Graph:
+    """Return a graph of the model as it was read, for inputs that have the dimensions `sizes`."""
+    return _import(infer(model.proto, model.path.parent, sizes).model, model.proto, model.path)[0]
 
 
 def to_proto(model: Model) -> onnx.ModelProto:

@@ -1,8 +1,13 @@
-"""The types and shapes that ONNX infers, in spite of what exporters put in its way."""
+"""The types and shapes that ONNX infers, in spite of what exporters and editors put in its way.
+
+Shapes follow from the inputs. What a model declares of its other tensors fills only what inference does not find: an
+input that was made dynamic by hand, or got another size, leaves the old sizes declared everywhere behind it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -11,6 +16,35 @@ import onnx.shape_inference
 from trtconv.model.external_data import with_small_tensors
 from trtconv.model.light_copy import light_copy
 from trtconv.model.walking import walk_graphs
+from trtconv.shapes import Dims
+
+_MAX_NAMED_TENSORS = 3
+# Sizes to try for dynamic dimensions: a prime times a power of two passes through networks that halve their input.
+_TRIED_PRIMES = (11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61)
+_TRIED_FACTOR = 1 << 7
+_LEADING_SIZES = (3, 5, 7, 11, 13)  # of the first axis: a batch
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """A light copy of a model with inferred types, and what was wrong with the shapes that the model declares.
+
+    `stale` names the tensors whose declared shape contradicts the shapes of the inputs; where there are any, `model`
+    holds nothing of what was declared.
+    """
+
+    model: onnx.ModelProto
+    stale: tuple[str, ...] = ()
+
+    @property
+    def warning(self) -> str | None:
+        """What a report says of stale shapes."""
+        if not self.stale:
+            return None
+        named = ", ".join(self.stale[:_MAX_NAMED_TENSORS])
+        hidden = len(self.stale) - _MAX_NAMED_TENSORS
+        more = f" and {hidden} more" if hidden > 0 else ""
+        return f"the shapes that the model declares do not follow from its inputs and are not used: those of {named}{more}"
 
 
 def with_shapes(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
@@ -18,26 +52,117 @@ def with_shapes(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
 
     `folder` is the model's, for external data.
     """
-    inferable = _with_dynamic_dims(with_small_tensors(light_copy(proto), folder))
+    return infer(proto, folder).model
+
+
+def infer(proto: onnx.ModelProto, folder: Path, sizes: Mapping[str, Dims] | None = None) -> Inferred:
+    """Infer the types and shapes of a model whose inputs have the dimensions `sizes`, as far as these are numbers."""
+    declared = with_small_tensors(light_copy(proto), folder)
+    _make_dynamic(declared)
+    _set_sizes(declared.graph, sizes or {})
+    if not any(dim.HasField("dim_value") for value in _declared_values(declared.graph) for dim in _dims(value)):
+        return Inferred(_infer(declared))
+    bare = onnx.ModelProto()
+    bare.CopyFrom(declared)
+    for value in _declared_values(bare.graph):
+        value.type.tensor_type.ClearField("shape")
+    stale = _stale_names(declared, bare)
+    return Inferred(_infer(bare if stale else declared), stale)
+
+
+def drop_stale_shapes(proto: onnx.ModelProto) -> None:
+    """Take the declared shapes out of a model, types kept; outputs keep their rank, which ONNX wants declared."""
+    outputs = {id(value) for value in proto.graph.output}
+    for graph in walk_graphs(proto.graph):
+        graph.ClearField("value_info")
+    for value in _declared_values(proto.graph):
+        if id(value) in outputs or value.type.tensor_type.HasField("shape"):
+            for dim in _dims(value):
+                dim.Clear()
+
+
+def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
     try:
-        return onnx.shape_inference.infer_shapes(inferable, data_prop=True)
+        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
     except Exception:
-        return inferable
-
-
-def _with_dynamic_dims(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with -1 for a dimension, as older exporters write a dynamic one, made unknown."""
-    if not any(dim.dim_value < 0 for dim in _declared_dims(proto.graph)):
         return proto
-    dynamic = onnx.ModelProto()
-    dynamic.CopyFrom(proto)
-    for dim in _declared_dims(dynamic.graph):
-        if dim.dim_value < 0:
-            dim.Clear()
-    return dynamic
 
 
-def _declared_dims(graph: onnx.GraphProto) -> Iterator[onnx.TensorShapeProto.Dimension]:
+def _stale_names(declared: onnx.ModelProto, bare: onnx.ModelProto) -> tuple[str, ...]:
+    """Return the tensors whose declared shape is another one than follows from the inputs.
+
+    A dimension that depends on a dynamic one cannot be declared as a number. Whether it depends is not visible in what
+    inference finds, for behind a convolution it makes up symbols: so the inputs get numbers that nobody declares.
+    """
+    known = {value.name: value for value in _declared_values(declared.graph)}
+    numbers = {dim.dim_value for value in known.values() for dim in _dims(value)}
+    tried = onnx.ModelProto()
+    tried.CopyFrom(bare)
+    _try_sizes(tried.graph, numbers)
+    found = _infer(tried)
+    if found is tried:
+        return ()
+    values = {value.name: value for value in _declared_values(found.graph)}
+    return tuple(name for name, value in known.items() if name in values and _contradicts(value, values[name]))
+
+
+def _try_sizes(graph: onnx.GraphProto, declared: set[int]) -> None:
+    """Give the dynamic dimensions of the inputs sizes; equal symbols, and unnamed ones of one axis, have one size."""
+    initializers = {tensor.name for tensor in graph.initializer}
+    taken: dict[str, int] = {}
+    for value in graph.input:
+        if value.name in initializers:
+            continue
+        for axis, dim in enumerate(_dims(value)):
+            if not dim.HasField("dim_value"):
+                key = dim.dim_param or f"axis {axis}"
+                if key not in taken:
+                    taken[key] = _unused_size(axis, declared | set(taken.values()))
+                dim.dim_value = taken[key]
+
+
+def _unused_size(axis: int, taken: set[int]) -> int:
+    if axis == 0:
+        return next((size for size in _LEADING_SIZES if size not in taken), _LEADING_SIZES[-1])
+    halves = [(prime * _TRIED_FACTOR, {prime << power for power in range(10)}) for prime in _TRIED_PRIMES]
+    return next((size for size, related in halves if not related & taken), halves[-1][0])
+
+
+def _contradicts(declared: onnx.ValueInfoProto, found: onnx.ValueInfoProto) -> bool:
+    if not (declared.type.tensor_type.HasField("shape") and found.type.tensor_type.HasField("shape")):
+        return False
+    if len(_dims(declared)) != len(_dims(found)):
+        return True
+    return any(
+        said.HasField("dim_value") and follows.HasField("dim_value") and said.dim_value != follows.dim_value
+        for said, follows in zip(_dims(declared), _dims(found), strict=True)
+    )
+
+
+def _set_sizes(graph: onnx.GraphProto, sizes: Mapping[str, Dims]) -> None:
+    """Fix the dimensions of inputs that are not fixed in the model."""
+    for value in graph.input:
+        wanted = sizes.get(value.name, ())
+        if len(wanted) == len(_dims(value)):
+            for dim, size in zip(_dims(value), wanted, strict=True):
+                if isinstance(size, int) and not dim.HasField("dim_value"):
+                    dim.dim_value = size
+
+
+def _make_dynamic(proto: onnx.ModelProto) -> None:
+    """Make -1 for a dimension, as older exporters write a dynamic one, an unknown one."""
+    for graph in walk_graphs(proto.graph):
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            for dim in _dims(value):
+                if dim.dim_value < 0:
+                    dim.Clear()
+
+
+def _declared_values(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:
+    """Yield what a model declares of tensors that nodes write, in branches too."""
     for each in walk_graphs(graph):
-        for value in (*each.input, *each.output, *each.value_info):
-            yield from value.type.tensor_type.shape.dim
+        yield from (value for value in (*each.value_info, *each.output) if value.type.HasField("tensor_type"))
+
+
+def _dims(value: onnx.ValueInfoProto) -> list[onnx.TensorShapeProto.Dimension]:
+    return list(value.type.tensor_type.shape.dim)
