@@ -25,6 +25,7 @@ from trtconv.ops import BY_ONNX_OP, other_form
 from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.passes import run_passes
 from trtconv.passes.base import Choices, PassContext, Site, walk
+from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
 
 _MADE_UP_DIM = re.compile(r"unk__\d+")
@@ -42,6 +43,7 @@ def inspect_model(
     files.require_readable(path)
     file = identify(path)
     model = model_io.load(path)
+    complete_shapes(model.graph, PassContext(model.opset, path.parent))
     sites = list(walk(model.graph))
     opsets = {entry.domain or "ai.onnx": int(entry.version) for entry in model.proto.opset_import}
     outputs = _outputs(model)

@@ -242,6 +242,11 @@ class _Writer:
             if name and name not in known and tensor.dtype is not None and self._is_news(node, tensor, name, retyped):
                 known.add(name)
                 target.value_info.append(value_info(name, tensor))
+        for tensor in (read.tensor for read in own if _is_learned(read)):
+            name = scope.own_name(tensor)
+            if name and name in names_now and name not in known and tensor.dtype is not None:
+                known.add(name)
+                target.value_info.append(value_info(name, tensor))
 
     def _is_news(self, node: gs.Node, tensor: gs.Tensor, name: str, retyped: Container[str | None]) -> bool:
         """Say whether a pass may know more about what a node writes than what was read says."""
@@ -289,6 +294,14 @@ def _require_raw_reads(read: NodeAsRead, scope: Scope) -> None:
             raise GraphEditError(
                 f"a branch of it reads {name}, which has another name now", where=address_of(read.node)
             )
+
+
+def _is_learned(read: TensorAsRead) -> bool:
+    """Say whether more sizes of a tensor are known than when it was read."""
+    dims, known = read.tensor.shape, read.shape
+    if not isinstance(read.tensor, gs.Variable) or dims is None:
+        return False
+    return sum(isinstance(dim, int) for dim in dims) > sum(isinstance(dim, int) for dim in known or ())
 
 
 def _op_of(source: onnx.NodeProto) -> tuple[str, str]:

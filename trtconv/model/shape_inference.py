@@ -44,7 +44,9 @@ class Inferred:
         named = ", ".join(self.stale[:_MAX_NAMED_TENSORS])
         hidden = len(self.stale) - _MAX_NAMED_TENSORS
         more = f" and {hidden} more" if hidden > 0 else ""
-        return f"the shapes that the model declares do not follow from its inputs and are not used: those of {named}{more}"
+        return (
+            f"the shapes that the model declares do not follow from its inputs and are not used: those of {named}{more}"
+        )
 
 
 def with_shapes(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
@@ -66,7 +68,13 @@ def infer(proto: onnx.ModelProto, folder: Path, sizes: Mapping[str, Dims] | None
     bare.CopyFrom(declared)
     for value in _declared_values(bare.graph):
         value.type.tensor_type.ClearField("shape")
-    stale = _stale_names(declared, bare)
+    tried = onnx.ModelProto()
+    tried.CopyFrom(bare)
+    is_fixed = not _try_sizes(tried.graph, _declared_numbers(declared.graph))
+    found = _infer(tried)
+    stale, is_complete = _compare(declared, found)
+    if is_fixed and (stale or is_complete):
+        return Inferred(found, stale)
     return Inferred(_infer(bare if stale else declared), stale)
 
 
@@ -88,26 +96,33 @@ def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
         return proto
 
 
-def _stale_names(declared: onnx.ModelProto, bare: onnx.ModelProto) -> tuple[str, ...]:
-    """Return the tensors whose declared shape is another one than follows from the inputs.
+def _compare(declared: onnx.ModelProto, found: onnx.ModelProto) -> tuple[tuple[str, ...], bool]:
+    """Return the tensors whose declared shape is another one than was found, and whether all of them were found.
 
     A dimension that depends on a dynamic one cannot be declared as a number. Whether it depends is not visible in what
-    inference finds, for behind a convolution it makes up symbols: so the inputs get numbers that nobody declares.
+    inference finds, for after a convolution it makes up symbols: so `found` is what follows from numbers for the
+    dynamic dimensions that nobody declares.
     """
-    known = {value.name: value for value in _declared_values(declared.graph)}
-    numbers = {dim.dim_value for value in known.values() for dim in _dims(value)}
-    tried = onnx.ModelProto()
-    tried.CopyFrom(bare)
-    _try_sizes(tried.graph, numbers)
-    found = _infer(tried)
-    if found is tried:
-        return ()
     values = {value.name: value for value in _declared_values(found.graph)}
-    return tuple(name for name, value in known.items() if name in values and _contradicts(value, values[name]))
+    pairs = [(value, values.get(value.name)) for value in _declared_values(declared.graph) if _dims(value)]
+    stale = dict.fromkeys(said.name for said, follows in pairs if follows is not None and _contradicts(said, follows))
+    is_complete = all(follows is not None and _is_fixed(follows) for _, follows in pairs)
+    return tuple(stale), is_complete
 
 
-def _try_sizes(graph: onnx.GraphProto, declared: set[int]) -> None:
-    """Give the dynamic dimensions of the inputs sizes; equal symbols, and unnamed ones of one axis, have one size."""
+def _is_fixed(value: onnx.ValueInfoProto) -> bool:
+    return value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in _dims(value))
+
+
+def _declared_numbers(graph: onnx.GraphProto) -> set[int]:
+    return {dim.dim_value for value in _declared_values(graph) for dim in _dims(value)}
+
+
+def _try_sizes(graph: onnx.GraphProto, declared: set[int]) -> bool:
+    """Give the dynamic dimensions of the inputs sizes; equal symbols, and unnamed ones of one axis, have one size.
+
+    Return whether there was one.
+    """
     initializers = {tensor.name for tensor in graph.initializer}
     taken: dict[str, int] = {}
     for value in graph.input:
@@ -119,6 +134,7 @@ def _try_sizes(graph: onnx.GraphProto, declared: set[int]) -> None:
                 if key not in taken:
                     taken[key] = _unused_size(axis, declared | set(taken.values()))
                 dim.dim_value = taken[key]
+    return bool(taken)
 
 
 def _unused_size(axis: int, taken: set[int]) -> int:

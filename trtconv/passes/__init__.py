@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import onnx_graphsurgeon as gs
 
 from trtconv.passes.base import PassContext
+from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.rewrite_instance_norm import rewrite_instance_norm
 from trtconv.passes.rewrite_reflect_pad import rewrite_reflect_pad
 
@@ -23,6 +24,7 @@ def run_passes(graph: gs.Graph, context: PassContext, passes: Sequence[Pass] = D
 
     Raises ConfigError when a keep_native pattern matched nothing, ModelError when a node breaks ONNX's rules.
     """
+    complete_shapes(graph, context)
     num_edits = sum(run(graph, context) for run in passes)
     context.choices.require_used([decision.node for decision in context.decisions])
     return num_edits

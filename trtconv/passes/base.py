@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
 from trtconv.decisions import Decision
@@ -88,13 +89,15 @@ class Decisions:
 class PassContext:
     """What the passes of one conversion know, and the decisions that they have made so far.
 
-    `folder` is the model's, for tensors in external data files.
+    `folder` is the model's, for tensors in external data files. `constants` are the values that were computed so far,
+    with their tensors, by the ids of these.
     """
 
     opset: int
     folder: Path
     choices: Choices = field(default_factory=Choices)
     decisions: Decisions = field(default_factory=Decisions)
+    constants: dict[int, tuple[gs.Tensor, npt.NDArray[Any]]] = field(default_factory=dict)
 
     def candidates(self, graph: gs.Graph, op: CustomOp, accept: Callable[[gs.Node], bool]) -> list[Site]:
         """Return every ONNX node that `accept` takes and that `op` could replace, branches included.

@@ -16,7 +16,7 @@ from trtconv.errors import ModelError
 from trtconv.ops.custom_op import Dim, Operand
 from trtconv.ops.reflect_pad import REFLECT_PAD, find_bad_pad, padded_dims
 from trtconv.passes.base import NoMatch, PassContext, Site
-from trtconv.passes.constant_values import Value, read_constants
+from trtconv.passes.constant_values import KnownValues, Value, read_constants
 from trtconv.passes.graph_edit import (
     dtype_of,
     given_inputs,
@@ -70,7 +70,8 @@ def _read_parameters(sites: Sequence[Site], context: PassContext) -> dict[int, d
         inputs = given_inputs(site.node)
         parameters = [inputs[index] for index in (_PADS, _AXES) if index < len(inputs)]
         wanted.setdefault(id(site.graph), []).extend(tensor for tensor in parameters if tensor is not None)
-    return {graph: read_constants(tensors, context.opset, context.folder) for graph, tensors in wanted.items()}
+    known = KnownValues(context.constants)
+    return {graph: read_constants(tensors, context.opset, context.folder, known) for graph, tensors in wanted.items()}
 
 
 def _match(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch:
