@@ -76,9 +76,13 @@ TRTCONV_EXPORT IPluginCreatorInterface* const* getCreators(int32_t& numCreators)
     // The caller is about to register them: make room for that where loading has already done so.
     if (std::optional<TensorRtHost> const host = TensorRtHost::behindCode(__builtin_return_address(0)))
     {
-        for (auto* const creator : all)
+        for (auto* const creator : creators())
         {
-            host->deregisterCreator(*creator);
+            // A host without them logs an error for each one that it is asked to drop.
+            if (host->hasCreator(creator->getPluginName(), creator->getPluginVersion(), kPluginNamespace))
+            {
+                host->deregisterCreator(*creator);
+            }
         }
     }
     numCreators = static_cast<int32_t>(all.size());

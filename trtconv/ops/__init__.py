@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import onnx
 
 from trtconv.ops.custom_op import CustomOp, OnnxForm, Operand
+from trtconv.ops.dynamic_reflect_pad import DYNAMIC_REFLECT_PAD
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
 
-CUSTOM_OPS: Mapping[str, CustomOp] = {op.name: op for op in (INSTANCE_NORM, REFLECT_PAD)}
+CUSTOM_OPS: Mapping[str, CustomOp] = {op.name: op for op in (INSTANCE_NORM, REFLECT_PAD, DYNAMIC_REFLECT_PAD)}
 
 
 # Several rows may stand for one operator, the first of them for nodes of which nothing more is known.

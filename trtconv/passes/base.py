@@ -99,21 +99,14 @@ class PassContext:
     decisions: Decisions = field(default_factory=Decisions)
     constants: dict[int, tuple[gs.Tensor, npt.NDArray[Any]]] = field(default_factory=dict)
 
-    def candidates(self, graph: gs.Graph, op: CustomOp, accept: Callable[[gs.Node], bool]) -> list[Site]:
-        """Return every ONNX node that `accept` takes and that `op` could replace, branches included.
+    def nodes(self, graph: gs.Graph, accept: Callable[[gs.Node], bool]) -> list[Site]:
+        """Return every ONNX node that `accept` takes, branches included."""
+        return [site for site in walk(graph) if is_onnx(site.node.domain) and accept(site.node)]
 
-        Those that the user keeps native are left out: they are decided.
-        """
-        found = []
-        for site in walk(graph):
-            if not is_onnx(site.node.domain) or not accept(site.node):
-                continue
-            reason = self.choices.reason_against(site.address)
-            if reason is None:
-                found.append(site)
-            else:
-                self.keep(site, op, NoMatch(reason))
-        return found
+    def wish_against(self, site: Site) -> NoMatch | None:
+        """Return why the user wants a node to stay native, None where the passes decide."""
+        reason = self.choices.reason_against(site.address)
+        return None if reason is None else NoMatch(reason)
 
     def keep(self, site: Site, op: CustomOp, no_match: NoMatch) -> None:
         """Record that a node stays native instead of becoming `op`."""

@@ -39,8 +39,9 @@ def rewrite_instance_norm(graph: gs.Graph, context: PassContext) -> int:
     Raises ModelError for a node that breaks ONNX's rules.
     """
     num_rewritten = 0
-    for site in context.candidates(graph, INSTANCE_NORM, lambda node: node.op == "InstanceNormalization"):
-        match = _match(site)
+    for site in context.nodes(graph, lambda node: node.op == "InstanceNormalization"):
+        match = _match(site)  # of a node that stays native too: a model that breaks ONNX's rules is refused
+        match = context.wish_against(site) or match
         if isinstance(match, NoMatch):
             context.keep(site, INSTANCE_NORM, match)
             continue
@@ -70,5 +71,8 @@ def _match(site: Site) -> _Match | NoMatch:
     epsilon = site.node.attrs.get("epsilon", INSTANCE_NORM.attributes["epsilon"].default)
     if not isinstance(epsilon, float):
         raise ModelError(f"epsilon is {epsilon!r}, expected a float", where=site.address)
-    problem = INSTANCE_NORM.problem([operand_of(tensor) for tensor in (x, scale, bias)], {"epsilon": epsilon})
+    operands, attributes = [operand_of(tensor) for tensor in (x, scale, bias)], {"epsilon": epsilon}
+    problem = INSTANCE_NORM.problem(operands, attributes)
+    if problem is not None and problem == INSTANCE_NORM.misfit(operands, attributes):
+        raise ModelError(problem, where=site.address, hint="ONNX wants one value a channel, of the type of the input")
     return _Match(epsilon, dtype, shape_of(x)) if problem is None else NoMatch(problem)

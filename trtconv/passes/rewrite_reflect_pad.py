@@ -1,6 +1,8 @@
 """Rewrite  Pad(X, pads, mode="reflect")  ->  trtconv::ReflectPad(X, pads=[...]).
 
-pads may be an attribute, an initializer, a Constant node or computed from constants, each with or without `axes`.
+pads may be an attribute, an initializer, a Constant node or computed from constants, each with or without `axes`. Where
+some are negative, a Slice crops X first. Pads that are computed from sizes known at run time only become the dimensions
+of two tensors:  trtconv::DynamicReflectPad(X, ConstantOfShape(begins), ConstantOfShape(ends), rank=[...]).
 """
 
 from __future__ import annotations
@@ -11,13 +13,16 @@ from typing import cast
 
 import numpy as np
 import onnx_graphsurgeon as gs
+from onnx import TensorProto, numpy_helper
 
 from trtconv.errors import ModelError
 from trtconv.ops.custom_op import Dim, Operand
+from trtconv.ops.dynamic_reflect_pad import DYNAMIC_REFLECT_PAD
 from trtconv.ops.reflect_pad import REFLECT_PAD, find_bad_pad, padded_dims
 from trtconv.passes.base import NoMatch, PassContext, Site
-from trtconv.passes.constant_values import KnownValues, Value, read_constants
+from trtconv.passes.constant_values import FromSizes, KnownValues, Value, read_constants
 from trtconv.passes.graph_edit import (
+    NewNode,
     dtype_of,
     given_inputs,
     plugin_node,
@@ -28,39 +33,143 @@ from trtconv.passes.graph_edit import (
 )
 
 _PADS, _AXES = 1, 3  # input positions
+_SLICE_INPUTS_OPSET = 10  # before it, the bounds of Slice are attributes
+_LAST = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class BadPad:
+    """A pad that reaches beyond the axis that it reflects, which ONNX forbids."""
+
+    site: Site
+    axis: int
+    pad: int
+    size: int
 
 
 @dataclass(frozen=True)
 class _Match:
+    """Pads for all axes, begins and then ends; negative ones crop."""
+
     pads: list[int]
     source: str
 
+    @property
+    def added(self) -> list[int]:
+        return [max(pad, 0) for pad in self.pads]
+
+    @property
+    def cropped(self) -> list[int]:
+        return [max(-pad, 0) for pad in self.pads]
+
+
+@dataclass(frozen=True)
+class _RunTimeMatch:
+    """Pads that are known at run time, for `axes` of X or, with None, for all of them."""
+
+    rank: int
+    axes: list[int] | None
+
 
 def rewrite_reflect_pad(graph: gs.Graph, context: PassContext) -> int:
-    """Return how many Pad(mode=reflect) nodes became trtconv::ReflectPad.
+    """Return how many Pad(mode=reflect) nodes became a custom op.
 
     Raises ModelError when a pad is known to reach beyond its dimension, which ONNX forbids.
     """
-    sites = context.candidates(graph, REFLECT_PAD, _is_reflect_pad)
+    sites = context.nodes(graph, is_reflect_pad)
     values = _read_parameters(sites, context)
     num_rewritten = 0
     for site in sites:
-        match = _match(site, values.get(id(site.graph), {}), context.opset)
+        match = _match(site, values.get(id(site.graph), {}), context.opset)  # it raises of one that stays native too
+        match = context.wish_against(site) or match
         if isinstance(match, NoMatch):
             context.keep(site, REFLECT_PAD, match)
             continue
-        x, y = site.node.inputs[0], site.node.outputs[0]
-        replace(site.graph, [site.node], plugin_node(REFLECT_PAD, [x], [y], {"pads": match.pads}, context.opset))
-        set_type(y, dtype_of(x), padded_dims(shape_of(x) or [None] * (len(match.pads) // 2), match.pads))
-        reason = f"pads {_short(match.pads)} from {match.source}"
-        context.rewritten(site, REFLECT_PAD, reason, {"pads": match.pads, "source": match.source})
+        if isinstance(match, _RunTimeMatch):
+            _rewrite_run_time(site, match, context)
+        else:
+            _rewrite_known(site, match, context)
         num_rewritten += 1
     return num_rewritten
 
 
-def _is_reflect_pad(node: gs.Node) -> bool:
+def is_reflect_pad(node: gs.Node) -> bool:
+    """Say whether a node pads by reflection."""
     mode = node.attrs.get("mode")
     return node.op == "Pad" and isinstance(mode, str) and mode == "reflect"
+
+
+def find_bad_pads(graph: gs.Graph, context: PassContext) -> list[BadPad]:
+    """Return the reflect pads that the known sizes of a graph do not allow; one that is malformed is left out."""
+    sites = context.nodes(graph, is_reflect_pad)
+    values = _read_parameters(sites, context)
+    found = []
+    for site in sites:
+        try:
+            match = _known_pads(site, values.get(id(site.graph), {}), context.opset)
+        except ModelError:
+            continue
+        bad = _bad_pad(site, match) if isinstance(match, _Match) else None
+        found += [] if bad is None else [bad]
+    return found
+
+
+def _rewrite_known(site: Site, match: _Match, context: PassContext) -> None:
+    x, y = site.node.inputs[0], site.node.outputs[0]
+    dtype, dims = dtype_of(x), shape_of(x) or [None] * (len(match.pads) // 2)
+    new: list[NewNode] = []
+    if any(match.cropped):
+        dims = _cropped_dims(dims, match.cropped)
+        inside = gs.Variable(f"{y.name}_cropped", x.dtype, dims)
+        new.append(_crop(x, inside, match.cropped, context.opset))
+        x = inside
+    new.append(plugin_node(REFLECT_PAD, [x], [y], {"pads": match.added}, context.opset))
+    replace(site.graph, [site.node], new)
+    set_type(y, dtype, padded_dims(dims, match.added))
+    crop = " of what a Slice leaves" if any(match.cropped) else ""
+    reason = f"pads {_short(match.pads)} from {match.source}{crop}"
+    context.rewritten(site, REFLECT_PAD, reason, {"pads": match.pads, "source": match.source})
+
+
+def _crop(x: gs.Tensor, inside: gs.Tensor, cropped: list[int], opset: int) -> NewNode:
+    rank = len(cropped) // 2
+    starts, ends = cropped[:rank], [-end if end else _LAST for end in cropped[rank:]]
+    if opset < _SLICE_INPUTS_OPSET:
+        return NewNode("Slice", [x], [inside], {"starts": starts, "ends": ends, "axes": list(range(rank))})
+    bounds = [_constant(f"{inside.name}_{what}", values) for what, values in (("starts", starts), ("ends", ends))]
+    return NewNode("Slice", [x, *bounds], [inside])
+
+
+def _rewrite_run_time(site: Site, match: _RunTimeMatch, context: PassContext) -> None:
+    """Make the pads the dimensions of two tensors, which a plugin is told; nobody reads the zeros in them."""
+    x, pads, y, rank = site.node.inputs[0], site.node.inputs[_PADS], site.node.outputs[0], match.rank
+    new: list[NewNode] = []
+    if match.axes is not None:  # a zero after the pads is what the other axes take
+        zero, extended = _constant(f"{y.name}_no_pad", [0]), gs.Variable(f"{y.name}_pads_and_0", np.int64)
+        new.append(NewNode("Concat", [pads, zero], [extended], {"axis": 0}))
+    for half, what in enumerate(("begins", "ends")):
+        dims = gs.Variable(f"{y.name}_{what}", np.int64, [rank])
+        if match.axes is None:
+            bounds = [[half * rank], [(half + 1) * rank]]
+            limits = [_constant(f"{dims.name}_{index}", bound) for index, bound in enumerate(bounds)]
+            new.append(NewNode("Slice", [pads, *limits], [dims]))
+        else:
+            count = len(match.axes)
+            places = {axis: half * count + position for position, axis in enumerate(match.axes)}
+            wanted = _constant(f"{dims.name}_places", [places.get(axis, 2 * count) for axis in range(rank)])
+            new.append(NewNode("Gather", [extended, wanted], [dims], {"axis": 0}))
+        carrier = gs.Variable(f"{dims.name}_as_dims", np.int32, [None] * rank)
+        zeros = numpy_helper.from_array(np.zeros(1, np.int32))
+        new.append(NewNode("ConstantOfShape", [dims], [carrier], {"value": zeros}))
+    carriers = [node.outputs[0] for node in new if node.op == "ConstantOfShape"]
+    new.append(plugin_node(DYNAMIC_REFLECT_PAD, [x, *carriers], [y], {"rank": [rank]}, context.opset))
+    replace(site.graph, [site.node], new)
+    set_type(y, dtype_of(x), [None] * rank)
+    context.rewritten(site, DYNAMIC_REFLECT_PAD, "pads computed at run time from the sizes of tensors")
+
+
+def _constant(name: str, values: Sequence[int]) -> gs.Constant:
+    return gs.Constant(name, np.array(values, dtype=np.int64))
 
 
 def _read_parameters(sites: Sequence[Site], context: PassContext) -> dict[int, dict[str, Value]]:
@@ -74,11 +183,48 @@ def _read_parameters(sites: Sequence[Site], context: PassContext) -> dict[int, d
     return {graph: read_constants(tensors, context.opset, context.folder, known) for graph, tensors in wanted.items()}
 
 
-def _match(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch:
+def _match(site: Site, values: dict[str, Value], opset: int) -> _Match | _RunTimeMatch | NoMatch:
     x = require_x(site)
     dtype, shape = dtype_of(x), shape_of(x)
+    found = _known_pads(site, values, opset)
+    if isinstance(found, _Match) and (bad := _bad_pad(site, found)):
+        raise ModelError(
+            f"reflect pad of {bad.pad} on axis {bad.axis} of size {bad.size}: "
+            f"ONNX allows at most {max(bad.size - 1, 0)}",
+            where=site.address,
+            hint="feed a larger input, or export the model with smaller pads",
+        )
     if dtype is not None and (problem := REFLECT_PAD.problem_of_dtype(dtype)):
         return NoMatch(problem)
+    if isinstance(found, FromSizes):
+        return _run_time_match(site, values, found)
+    if isinstance(found, NoMatch):
+        return found
+    if not any(found.pads):
+        return NoMatch("all pads are zero: TensorRT removes the node")
+    if not any(found.added):
+        return NoMatch(f"pads {_short(found.pads)} are negative: they only crop", {"pads": found.pads})
+    dims = _cropped_dims(shape or [None] * (len(found.pads) // 2), found.cropped)
+    problem = REFLECT_PAD.problem([Operand(dtype, dims)], {"pads": found.added})
+    return found if problem is None else NoMatch(problem)
+
+
+def _run_time_match(site: Site, values: dict[str, Value], why: FromSizes) -> _RunTimeMatch | NoMatch:
+    x = site.node.inputs[0]
+    dtype, shape = dtype_of(x), shape_of(x)
+    if shape is None:
+        return NoMatch(f"{why.reason}, and the rank of X is unknown")
+    axes = _find_axes(site, values, len(shape))
+    if isinstance(axes, NoMatch):
+        return axes
+    carrier = Operand(TensorProto.INT32, None)
+    problem = DYNAMIC_REFLECT_PAD.problem([Operand(dtype, shape), carrier, carrier], {"rank": [len(shape)]})
+    return _RunTimeMatch(len(shape), axes) if problem is None else NoMatch(problem)
+
+
+def _known_pads(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch:
+    """Return the pads for all axes, as far as they are known before run time."""
+    shape = shape_of(require_x(site))
     found = _find_pads(site, values, opset)
     if isinstance(found, NoMatch):
         return found
@@ -86,14 +232,20 @@ def _match(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch
     if isinstance(axes, NoMatch):
         return axes
     pads = _spread(found.pads, axes, rank=None if shape is None else len(shape), where=site.address)
-    if any(pad < 0 for pad in pads):
-        return NoMatch(f"pads {_short(pads)} are negative: they crop", {"pads": pads})
-    dims = shape or [None] * (len(pads) // 2)
-    if not any(pads):
-        return NoMatch("all pads are zero: TensorRT removes the node")
-    _require_within(pads, dims, where=site.address)
-    problem = REFLECT_PAD.problem([Operand(dtype, dims)], {"pads": pads})
-    return _Match(pads, found.source) if problem is None else NoMatch(problem)
+    return _Match(pads, found.source)
+
+
+def _bad_pad(site: Site, match: _Match) -> BadPad | None:
+    rank = len(match.pads) // 2
+    dims = _cropped_dims(shape_of(site.node.inputs[0]) or [None] * rank, match.cropped)
+    axis = find_bad_pad(dims, match.added)
+    if axis is None:
+        return None
+    return BadPad(site, axis, max(match.added[axis], match.added[axis + rank]), cast(int, dims[axis]))
+
+
+def _cropped_dims(dims: Sequence[Dim], cropped: list[int]) -> list[Dim]:
+    return padded_dims(dims, [-amount for amount in cropped])
 
 
 def _find_pads(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch:
@@ -148,17 +300,6 @@ def _spread(given: list[int], axes: list[int] | None, rank: int | None, where: s
     for position, axis in enumerate(axes):
         pads[axis], pads[axis + rank] = given[position], given[position + len(axes)]
     return pads
-
-
-def _require_within(pads: list[int], shape: list[Dim], where: str) -> None:
-    axis = find_bad_pad(shape, pads)
-    if axis is not None:
-        pad, dim = max(pads[axis], pads[axis + len(shape)]), cast(int, shape[axis])
-        raise ModelError(
-            f"reflect pad of {pad} on axis {axis} of size {dim}: ONNX allows at most {max(dim - 1, 0)}",
-            where=where,
-            hint="feed a larger input, or export the model with smaller pads",
-        )
 
 
 def _describe_source(tensor: gs.Tensor) -> str:
