@@ -60,7 +60,7 @@ def build(
         verification.require_verifiable(backend)
     native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
-    model = model_io.load(model_path, inline_plugins=native_reason is not None)
+    model = model_io.load(model_path, inline_plugins=native_reason is not None, profiles=config.profiles)
     _require_writable(model, output, manifest_path(output), config.timing_cache)
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     rewritten, report = prepare(model, config, native_reason)
@@ -85,7 +85,7 @@ def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> Rewrit
     if config.backend != "auto":
         require_options(config, config.backend)
     native_reason = native_reason_of(config, supports_plugins=config.backend != "tensorrt-rtx")
-    model = model_io.load(model_path, inline_plugins=native_reason is not None)
+    model = model_io.load(model_path, inline_plugins=native_reason is not None, profiles=config.profiles)
     if config.profiles:
         shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     return prepare(model, config, native_reason)[1]

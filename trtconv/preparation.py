@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 import onnx
 
-from trtconv import decisions
+from trtconv import decisions, shapes
 from trtconv.config import BuildConfig
 from trtconv.decisions import KEPT_FP32, Decision
 from trtconv.inputs.input_files import read_feeds
@@ -20,7 +20,9 @@ from trtconv.passes import run_passes
 from trtconv.passes.base import Choices, PassContext
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
 from trtconv.precision.calibration import Arrays, make_feeds
+from trtconv.profile_checks import require_runnable
 from trtconv.reports.build_report import RewriteReport
+from trtconv.shapes import Profile
 
 
 def prepare_as_built(
@@ -31,7 +33,7 @@ def prepare_as_built(
     `feeds` stand for the calibration of the build, whose inputs no manifest holds: what stayed fp32 stays so.
     """
     options = manifest.options
-    model = model_io.load(model_path, inline_plugins=options.ops == "native")
+    model = model_io.load(model_path, inline_plugins=options.ops == "native", profiles=manifest.profiles)
     chosen = {decision.node: decision.reason for decision in manifest.decisions if decision.became is None}
     proto, _ = run_and_check(model, PassContext(model.opset, model_path.parent, Choices(chosen_native=chosen)))
     if options.precision is None:
@@ -50,12 +52,13 @@ def native_reason_of(config: BuildConfig, supports_plugins: bool) -> str | None:
 
 def prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tuple[onnx.ModelProto, RewriteReport]:
     """Do to the model what `config` asks for, and write or obey the decision file."""
+    require_runnable(model, config.profiles)
     path = config.decisions
     is_given = path is not None and path.exists()
     wanted = decisions.read(path) if path is not None and is_given else {}
     chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
     context = PassContext(model.opset, model.path.parent, Choices(config.keep_native, native_reason, chosen))
-    proto, report = run_and_check(model, context)
+    proto, report = run_and_check(model, context, config.profiles)
     if path is not None and is_given:
         decisions.require_obeyed(path, wanted, report.decisions)
     elif path is not None:
@@ -78,11 +81,14 @@ def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict
     return read_feeds(config.calibration, walking.describe_inputs(proto).keys())
 
 
-def run_and_check(model: Model, context: PassContext) -> tuple[onnx.ModelProto, RewriteReport]:
+def run_and_check(
+    model: Model, context: PassContext, profiles: Sequence[Profile] = ()
+) -> tuple[onnx.ModelProto, RewriteReport]:
     """Run the passes and check what they made."""
     num_nodes = sum(1 for _ in walking.walk_nodes(model.proto.graph))
     run_passes(model.graph, context)
     proto = model_io.to_proto(model)
     warning = checking.check(proto, model.proto)
-    warnings = () if warning is None else (warning,)
+    empty = shapes.describe_empty(walking.describe_inputs(model.proto), profiles)
+    warnings = (*model.warnings, *empty, *(() if warning is None else (warning,)))
     return proto, RewriteReport(model.path, model.opset, num_nodes, tuple(context.decisions), warnings)

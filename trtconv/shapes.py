@@ -63,6 +63,7 @@ class ShapeRange:
 
 
 Profile = Mapping[str, ShapeRange]
+Bound = Literal["min", "opt", "max"]
 
 
 def parse_shape_option(text: str) -> tuple[str, ShapeRange]:
@@ -115,6 +116,7 @@ def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Prof
                 raise ConfigError(f"the model has no input {name!r}", where="--shape", hint=f"its inputs are: {known}")
             if shape.kind == "shape":
                 _require_fit(name, inputs[name], shape)
+        _require_equal_symbols(inputs, profile)
         missing = [name for name in dynamic if name not in profile]
         if missing:
             listed = ", ".join(f"{name} ({format_dims(inputs[name])})" for name in missing)
@@ -126,9 +128,76 @@ def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Prof
             )
 
 
+def sizes_at(described: Mapping[str, Dims | None], profile: Profile, bound: Bound) -> dict[str, list[int | None]]:
+    """Return the dimensions of each input of a profile at its smallest, usual or largest shape.
+
+    TensorRT wants dimensions of one name to be equal: they range over what all their inputs allow.
+    """
+    given = {
+        name: (dims, profile[name])
+        for name, dims in described.items()
+        if dims is not None and name in profile and _has_rank(profile[name], len(dims))
+    }
+    of_symbol: dict[str, list[int]] = {}
+    for dims, shape in given.values():
+        for dim, size in zip(dims, getattr(shape, bound), strict=True):
+            if isinstance(dim, str):
+                of_symbol.setdefault(dim, []).append(size)
+    common = {symbol: min(sizes) if bound == "max" else max(sizes) for symbol, sizes in of_symbol.items()}
+    return {
+        name: [
+            common[dim] if isinstance(dim, str) else size for dim, size in zip(dims, getattr(shape, bound), strict=True)
+        ]
+        for name, (dims, shape) in given.items()
+    }
+
+
+def fixed_sizes(described: Mapping[str, Dims | None], profiles: Sequence[Profile]) -> dict[str, list[int | None]]:
+    """Return the dimensions of each input that every profile fixes at one size, None for all others."""
+    bounds: tuple[Bound, Bound] = ("min", "max")
+    corners = [sizes_at(described, profile, bound) for profile in profiles for bound in bounds]
+    names = [name for name in described if corners and all(name in corner for corner in corners)]
+    columns = {name: zip(*(corner[name] for corner in corners), strict=True) for name in names}
+    return {name: [sizes[0] if len(set(sizes)) == 1 else None for sizes in axes] for name, axes in columns.items()}
+
+
+def describe_empty(described: Mapping[str, Dims | None], profiles: Sequence[Profile]) -> list[str]:
+    """Return a warning for each input that never has an element."""
+    largest = [sizes_at(described, profile, "max") for profile in profiles]
+    warnings = []
+    for name, dims in described.items():
+        sizes = [corner[name] for corner in largest if name in corner]
+        if 0 in (dims or ()):
+            how = "some exporters write 0 for a size that they do not know"
+            warnings.append(f"input {name} is empty ({format_dims(dims or ())}), so the engine computes nothing: {how}")
+        elif sizes and all(0 in each for each in sizes):
+            warnings.append(f"input {name} is empty in every profile ({format_dims(sizes[0])})")
+    return warnings
+
+
 def format_dims(dims: Dims) -> str:
     """Return dimensions as people write them: 1x3xHxW, ? for one without a name, [] for a scalar."""
     return "x".join("?" if dim is None else str(dim) for dim in dims) or "[]"
+
+
+def _has_rank(shape: ShapeRange, rank: int) -> bool:
+    return shape.kind == "shape" and len(shape.opt) == rank
+
+
+def _require_equal_symbols(inputs: Mapping[str, Dims], profile: Profile) -> None:
+    """Raise ConfigError where one symbol has two usual sizes; ranges may differ, TensorRT takes what they share."""
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, dims in inputs.items():
+        if name not in profile or not _has_rank(profile[name], len(dims)):
+            continue
+        for dim, size in zip(dims, profile[name].opt, strict=True):
+            if not isinstance(dim, str):
+                continue
+            other, where = sizes.setdefault(dim, (size, name))
+            if other != size:
+                what = f"{dim} is {other} in {where} and {size} in {name}"
+                hint = f"give both inputs one size for {dim}, or export the model with another name for one of them"
+                raise ConfigError(what, where="--shape", hint=hint)
 
 
 def _require_fit(name: str, dims: Dims, shape: ShapeRange) -> None:

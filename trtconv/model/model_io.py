@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from trtconv.model.functions import attach_functions, inline_functions
 from trtconv.model.graph_bridge import write_edits
 from trtconv.model.plugin_nodes import require_plugin_nodes, require_plugin_operands
 from trtconv.model.shape_inference import drop_stale_shapes, infer
-from trtconv.model.walking import is_onnx, opset_of, walk_graphs, walk_nodes
+from trtconv.model.walking import describe_inputs, is_onnx, opset_of, walk_graphs, walk_nodes
 from trtconv.ops.custom_op import MIN_IR_VERSION
-from trtconv.shapes import Dims
+from trtconv.shapes import Dims, Profile, fixed_sizes
 
 _FIRST_IR_WITH_OPSETS = 3
 _MAX_BYTES = (1 << 31) - 1  # protobuf's limit
@@ -47,12 +47,12 @@ class Model:
         return opset_of(self.proto)
 
 
-def load(path: Path, *, inline_plugins: bool = False, sizes: Mapping[str, Dims] | None = None) -> Model:
+def load(path: Path, *, inline_plugins: bool = False, profiles: Sequence[Profile] = ()) -> Model:
     """Read a model without its external tensors, inline its functions and infer shapes.
 
-    With `inline_plugins`, custom ops of an already rewritten model become ONNX ops again. `sizes` are dimensions that
-    inputs are known to have, which fixes them in `graph` alone. Raises ConfigError when there is no such file,
-    ModelError when it is no valid ONNX model or an external data file is missing.
+    With `inline_plugins`, custom ops of an already rewritten model become ONNX ops again. Sizes of inputs
+    that all `profiles` agree on are fixed in `graph`, and in nothing else. Raises ConfigError when there is no such
+    file, ModelError when it is no valid ONNX model or an external data file is missing.
     """
     proto = _parse(path)
     require_external_files(proto, path)
@@ -60,7 +60,7 @@ def load(path: Path, *, inline_plugins: bool = False, sizes: Mapping[str, Dims] 
     proto = inline_functions(proto, path, inline_plugins)
     if not _has_text_names(proto.graph):
         raise ModelError("a name is not UTF-8 text: the file is damaged", where=str(path))
-    inferred = infer(proto, path.parent, sizes)
+    inferred = infer(proto, path.parent, fixed_sizes(describe_inputs(proto), profiles))
     if inferred.stale:
         drop_stale_shapes(proto)
     require_plugin_operands(inferred.model.graph, path)
