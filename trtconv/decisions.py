@@ -21,6 +21,9 @@ from trtconv.errors import ConfigError
 
 FORMAT: Final = 1
 KEPT_FP32 = "fp32"
+CONSTANT = "constant"  # a node that computes from constants alone was computed
+CONSTANT_INPUT = "constant input"  # the same of what computes an input of a node
+_NO_PLUGIN = (None, KEPT_FP32, CONSTANT, CONSTANT_INPUT)
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Decision:
 
     `node` is its address: the name, else `Op(first output)`, inside branches with the path before it. `became` is what
     differs from the rest of the network: the custom op that stands for the node now, KEPT_FP32 where a change of
-    precision left it alone, or None for a node that stays as it is. `figures` are the numbers behind the reason.
+    precision left it alone, CONSTANT or CONSTANT_INPUT where it or an input was computed for TensorRT, or None for a
+    node that stays as it is. `figures` are the numbers behind the reason.
     """
 
     node: str
@@ -37,6 +41,16 @@ class Decision:
     became: str | None
     reason: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_plugin(self) -> bool:
+        """Whether the node is a custom op now."""
+        return self.became not in _NO_PLUGIN
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether the node, or an input of it, was computed from constants."""
+        return self.became in (CONSTANT, CONSTANT_INPUT)
 
     def to_json(self) -> dict[str, Any]:
         """Return the decision in the types of JSON; without figures there is no such key."""

@@ -11,7 +11,7 @@ from trtconv.model import model_io, walking
 from trtconv.model.model_io import Model
 from trtconv.passes.base import PassContext
 from trtconv.passes.complete_shapes import complete_shapes
-from trtconv.passes.rewrite_reflect_pad import BadPad, find_bad_pads, is_reflect_pad
+from trtconv.passes.rewrite_reflect_pad import BadPad, find_bad_pads, has_reflect_pads
 from trtconv.shapes import Bound, Dims, Profile, format_dims, sizes_at
 
 _BOUNDS: Mapping[Bound, str] = {"min": "smallest", "opt": "usual", "max": "largest"}
@@ -24,8 +24,7 @@ def require_runnable(model: Model, profiles: Sequence[Profile]) -> None:
     """
     described = {name: dims for name, dims in walking.describe_inputs(model.proto).items() if dims is not None}
     is_fixed = all(isinstance(dim, int) for dims in described.values() for dim in dims)
-    context = PassContext(model.opset, model.path.parent)
-    if is_fixed or not context.nodes(model.graph, is_reflect_pad):
+    if is_fixed or not has_reflect_pads(model.graph):
         return
     tried = []
     for profile in profiles:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -49,7 +51,7 @@ def inspect_model(
     outputs = _outputs(model)
     problems = onnx_problems(sites, opsets)
     nodes, pass_problem = _decide(model, sites, keep_native)
-    check = check_backend(backend, model_io.load(path, inline_plugins=True))
+    check = check_backend(backend, _as_native(path))
     return ModelInspection(
         file=file,
         producer=f"{model.proto.producer_name} {model.proto.producer_version}".strip(),
@@ -90,7 +92,20 @@ def _decide(
         outcome = (True, made.became, made.reason) if made else _not_taken_up(address, title, problems)
         figures = made.figures if made else {}
         nodes.append(NodeInspection(address, title, dtype, shape, given, *outcome, figures))
+    told = {node.node for node in nodes}
+    others = (made for made in context.decisions if made.node not in told)
+    nodes += (NodeInspection(made.node, made.op, None, None, [], True, made.became, made.reason) for made in others)
     return nodes, problems
+
+
+def _as_native(path: Path) -> Model:
+    """Return the model as a backend without plugins gets it."""
+    model = model_io.load(path, inline_plugins=True)
+    context = PassContext(model.opset, path.parent, Choices(native_reason="for a backend without plugins"))
+    with contextlib.suppress(ModelError):  # the model's fault, which is told already
+        if run_passes(model.graph, context):
+            return replace(model, proto=model_io.to_proto(model))
+    return model
 
 
 def _not_taken_up(address: str, title: str, problems: Sequence[Problem]) -> tuple[bool, str | None, str]:

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trtconv import records
+from trtconv.decisions import CONSTANT, CONSTANT_INPUT
 from trtconv.inspection.inspected_file import FileIdentity
 from trtconv.inspection.op_support import BackendCheck, Problem
 from trtconv.inspection.parameter_sources import SOURCE_TEXTS, Parameter
 from trtconv.ops import BY_ONNX_OP, list_titles, other_form
-from trtconv.ops.custom_op import Dim, OnnxForm
+from trtconv.ops.custom_op import DOMAIN, Dim, OnnxForm
 from trtconv.reports.tables import DEFAULT_WIDTH, NO_BREAK, Column, Facts, Table, render
 from trtconv.reports.text import format_size
 from trtconv.shapes import format_dims
@@ -129,8 +130,9 @@ def _tables(model: ModelInspection) -> list[Table]:
             _parameters(node),
         )
         for node in model.nodes
-        if other_form(node.op) is None
+        if _is_candidate(node)
     ]
+    prepared = [(node.node, node.op, outcome(node.became), node.reason) for node in model.nodes if _is_prepared(node)]
     problems = [(problem.found_by, problem.what, _node_list(problem)) for problem in model.problems]
     return [
         Table(
@@ -150,6 +152,11 @@ def _tables(model: ModelInspection) -> list[Table]:
             ],
             decided,
         ),
+        Table(
+            "Other nodes that TensorRT does not take as they are",
+            [Column("node", "name"), Column("op"), Column("becomes"), Column("why", "text")],
+            prepared,
+        ),
         *(_other_nodes(op.form, model.nodes) for op in BY_ONNX_OP.values() if op.form.others),
         Table(
             "What stands in the way of a build",
@@ -166,12 +173,22 @@ def _other_nodes(form: OnnxForm, nodes: Sequence[NodeInspection]) -> Table:
     return Table(f"{form.others} stay native: {form.why_not_others}", columns, others)
 
 
+def _is_candidate(node: NodeInspection) -> bool:
+    """Say whether a plugin could stand for a node, or does."""
+    return not _is_prepared(node) and other_form(node.op) is None
+
+
+def _is_prepared(node: NodeInspection) -> bool:
+    """Say whether a node is none that a plugin stands for."""
+    return node.op.partition("(")[0] not in BY_ONNX_OP and not node.op.startswith(f"{DOMAIN}::")
+
+
 def _histogram(ops: Mapping[str, int]) -> str:
     return ", ".join(f"{count}{NO_BREAK}{op}" for op, count in ops.items())
 
 
 def _summary(nodes: Sequence[NodeInspection]) -> str:
-    outcomes = [node.became is not None for node in nodes if other_form(node.op) is None]
+    outcomes = [node.became is not None for node in nodes if _is_candidate(node)]
     if not outcomes:
         return f"nothing: no {list_titles('and no')} in this model"
     plugins = f"{sum(outcomes)} of {len(outcomes)} {list_titles()} nodes become plugins"
@@ -198,6 +215,8 @@ def _parameters(node: NodeInspection) -> str:
 
 def outcome(became: str | None) -> str:
     """Say what became of a node."""
+    if became in (CONSTANT, CONSTANT_INPUT):
+        return became
     return "native" if became is None else f"plugin {became.rpartition('::')[2]}"
 
 

@@ -8,6 +8,8 @@ import onnx_graphsurgeon as gs
 
 from trtconv.passes.base import PassContext
 from trtconv.passes.complete_shapes import complete_shapes
+from trtconv.passes.fix_constant_inputs import fix_constant_inputs
+from trtconv.passes.fold_batch_statistics import fold_batch_statistics
 from trtconv.passes.rewrite_instance_norm import rewrite_instance_norm
 from trtconv.passes.rewrite_reflect_pad import rewrite_reflect_pad
 
@@ -16,6 +18,8 @@ Pass = Callable[[gs.Graph, PassContext], int]
 DEFAULT_PASSES: Sequence[Pass] = (
     rewrite_instance_norm,  # the two meet no node of each other, so their order only sets the order in the report
     rewrite_reflect_pad,
+    fold_batch_statistics,  # after all that makes norms of batch statistics: what is left TensorRT refuses, or is here
+    fix_constant_inputs,  # last: a node that another pass replaced needs none of it
 )
 
 
@@ -26,5 +30,5 @@ def run_passes(graph: gs.Graph, context: PassContext, passes: Sequence[Pass] = D
     """
     complete_shapes(graph, context)
     num_edits = sum(run(graph, context) for run in passes)
-    context.choices.require_used([decision.node for decision in context.decisions])
+    context.choices.require_used([decision.node for decision in context.decisions if not decision.is_computed])
     return num_edits

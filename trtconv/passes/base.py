@@ -117,6 +117,10 @@ class PassContext:
         """Record that a node is now the custom `op`; `figures` are the numbers that the reason names."""
         self.decisions.record(site.node, Decision(site.address, op.replaces, op.title, reason, figures or {}))
 
+    def note(self, site: Site, became: str | None, reason: str, figures: Mapping[str, Any] | None = None) -> None:
+        """Record what became of a node that no custom op stands for, or why it stays as it is."""
+        self.decisions.record(site.node, Decision(site.address, site.node.op, became, reason, figures or {}))
+
 
 def walk(graph: gs.Graph, prefix: str = "") -> Iterator[Site]:
     """Yield every node of `graph` and of the branches and bodies inside it, in their order."""

@@ -20,7 +20,7 @@ import onnx_graphsurgeon as gs
 from trtconv.model.walking import is_onnx
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, Dim
-from trtconv.ops.shape_inputs import SHAPE_INPUTS
+from trtconv.ops.input_roles import SHAPE_INPUTS
 from trtconv.passes.base import PassContext
 from trtconv.passes.constant_values import KnownValues, node_proto, read_constants
 from trtconv.passes.graph_edit import dtype_of, given_inputs, shape_of

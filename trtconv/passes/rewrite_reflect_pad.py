@@ -16,10 +16,10 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto, numpy_helper
 
 from trtconv.errors import ModelError
-from trtconv.ops.custom_op import Dim, Operand
+from trtconv.ops.custom_op import DOMAIN, Dim, Operand
 from trtconv.ops.dynamic_reflect_pad import DYNAMIC_REFLECT_PAD
 from trtconv.ops.reflect_pad import REFLECT_PAD, find_bad_pad, padded_dims
-from trtconv.passes.base import NoMatch, PassContext, Site
+from trtconv.passes.base import NoMatch, PassContext, Site, walk
 from trtconv.passes.constant_values import FromSizes, KnownValues, Value, read_constants
 from trtconv.passes.graph_edit import (
     NewNode,
@@ -99,11 +99,16 @@ def is_reflect_pad(node: gs.Node) -> bool:
     return node.op == "Pad" and isinstance(mode, str) and mode == "reflect"
 
 
+def has_reflect_pads(graph: gs.Graph) -> bool:
+    """Say whether a graph pads by reflection, with ONNX's operator or the custom op."""
+    return any(is_reflect_pad(site.node) or _is_plugin(site.node) for site in walk(graph))
+
+
 def find_bad_pads(graph: gs.Graph, context: PassContext) -> list[BadPad]:
     """Return the reflect pads that the known sizes of a graph do not allow; one that is malformed is left out."""
     sites = context.nodes(graph, is_reflect_pad)
     values = _read_parameters(sites, context)
-    found = []
+    found = [bad for site in walk(graph) if _is_plugin(site.node) and (bad := _bad_pad(site, _of_plugin(site.node)))]
     for site in sites:
         try:
             match = _known_pads(site, values.get(id(site.graph), {}), context.opset)
@@ -112,6 +117,14 @@ def find_bad_pads(graph: gs.Graph, context: PassContext) -> list[BadPad]:
         bad = _bad_pad(site, match) if isinstance(match, _Match) else None
         found += [] if bad is None else [bad]
     return found
+
+
+def _is_plugin(node: gs.Node) -> bool:
+    return node.op == REFLECT_PAD.name and node.domain == DOMAIN and isinstance(node.attrs.get("pads"), list)
+
+
+def _of_plugin(node: gs.Node) -> _Match:
+    return _Match(node.attrs["pads"], "an attribute")
 
 
 def _rewrite_known(site: Site, match: _Match, context: PassContext) -> None:

@@ -33,7 +33,7 @@ class RewriteReport:
     @property
     def num_rewritten(self) -> int:
         """How many nodes became custom ops."""
-        return sum(decision.became is not None for decision in self.decisions)
+        return sum(decision.is_plugin for decision in self.decisions)
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in the types of JSON."""
@@ -97,7 +97,8 @@ def decision_lines(decisions: Iterable[Decision], verbose: bool) -> list[str]:
         first, nodes = group[0], [decision.node for decision in group]
         outcome = f"{len(nodes)} {first.op}" + (f" -> {first.became}" if first.became else "")
         shown = _shorten(nodes, verbose)
-        lines.append(_line("rewritten" if first.became else "native", f"{outcome}: {first.reason} [{shown}]"))
+        label = "computed" if first.is_computed else "rewritten" if first.became else "native"
+        lines.append(_line(label, f"{outcome}: {first.reason} [{shown}]"))
     return lines
 
 
