@@ -56,7 +56,7 @@ LAYERS = (
     {"convert"},
     {"comparison"},
     {"preparation"},
-    {"engine"},
+    {"engine", "profile_checks"},
     {"passes", "precision", "plugins", "inputs", "reports"},
     {"manifest"},
     {"model", "decisions", "config"},

@@ -75,7 +75,7 @@ def test_data_files_are_not_read_for_the_decisions(external: Path) -> None:
     proto = onnx.load(external, load_external_data=False)
     weights = next(tensor for tensor in proto.graph.initializer if tensor.name == "w_0")
     num_bytes = 8 << 30
-    weights.dims[:] = [num_bytes // (4 * 8 * 9), 8, 3, 3]
+    weights.dims[:] = [8, num_bytes // (4 * 8 * 9), 3, 3]
     for entry in weights.external_data:
         entry.value = {"location": "hole.bin", "offset": "0", "length": str(num_bytes // 288 * 288)}[entry.key]
     with (external.parent / "hole.bin").open("wb") as file:

@@ -386,7 +386,7 @@ int main(int /*argc*/, char** argv)
     using GetCreators = IPluginCreatorInterface* const* (*)(int32_t&);
     int32_t numCreators = 0;
     auto* const* const creators = reinterpret_cast<GetCreators>(dlsym(library, "getCreators"))(numCreators);
-    check("two creators", numCreators == 2);
+    check("three creators", numCreators == 3);
     checkInstanceNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
     checkReflectPad(*static_cast<IPluginCreatorV3One*>(creators[1]));
     checkRefusedFields(
