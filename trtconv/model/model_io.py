@@ -60,11 +60,14 @@ def load(path: Path, *, inline_plugins: bool = False, profiles: Sequence[Profile
     proto = inline_functions(proto, path, inline_plugins)
     if not _has_text_names(proto.graph):
         raise ModelError("a name is not UTF-8 text: the file is damaged", where=str(path))
-    inferred = infer(proto, path.parent, fixed_sizes(describe_inputs(proto), profiles))
-    if inferred.stale:
-        drop_stale_shapes(proto)
-    require_plugin_operands(inferred.model.graph, path)
-    warnings = () if inferred.warning is None else (inferred.warning,)
+    sizes = fixed_sizes(describe_inputs(proto), profiles)
+    inferred = at_any_size = infer(proto, path.parent)
+    if any(size is not None for dims in sizes.values() for size in dims):
+        inferred = infer(proto, path.parent, sizes)
+    if at_any_size.stale:
+        drop_stale_shapes(proto, at_any_size.model)
+    require_plugin_operands(at_any_size.model.graph, path)
+    warnings = () if at_any_size.warning is None else (at_any_size.warning,)
     return Model(path, proto, *_import(inferred.model, proto, path), warnings)
 
 

@@ -78,14 +78,19 @@ def infer(proto: onnx.ModelProto, folder: Path, sizes: Mapping[str, Dims] | None
     return Inferred(_infer(bare if stale else declared), stale)
 
 
-def drop_stale_shapes(proto: onnx.ModelProto) -> None:
-    """Take the declared shapes out of a model, types kept; outputs keep their rank, which ONNX wants declared."""
-    outputs = {id(value) for value in proto.graph.output}
+def drop_stale_shapes(proto: onnx.ModelProto, inferred: onnx.ModelProto) -> None:
+    """Take the declared shapes out of a model; outputs, whose rank ONNX wants declared, keep what `inferred` has too."""
+    symbols = {dim.dim_param for value in proto.graph.input for dim in _dims(value) if dim.dim_param}
+    found = {value.name: _dims(value) for value in inferred.graph.output}
     for graph in walk_graphs(proto.graph):
         graph.ClearField("value_info")
     for value in _declared_values(proto.graph):
-        if id(value) in outputs or value.type.tensor_type.HasField("shape"):
-            for dim in _dims(value):
+        follows = found.get(value.name, [])
+        is_known = len(follows) == len(_dims(value))
+        for dim, other in zip(_dims(value), follows if is_known else _dims(value), strict=True):
+            if is_known and (other.HasField("dim_value") or other.dim_param in symbols):
+                dim.CopyFrom(other)
+            elif dim.HasField("dim_value"):
                 dim.Clear()
 
 
