@@ -7,7 +7,16 @@ import shlex
 import pytest
 
 from trtconv.errors import ConfigError, ModelError
-from trtconv.shapes import Dims, format_dims, parse_profiles, parse_shape_option, require_shapes
+from trtconv.shapes import (
+    Dims,
+    describe_empty,
+    fixed_sizes,
+    format_dims,
+    parse_profiles,
+    parse_shape_option,
+    require_shapes,
+    sizes_at,
+)
 
 STATIC: dict[str, Dims | None] = {"x": [1, 3, 8, 8]}
 DYNAMIC: dict[str, Dims | None] = {"x": ["N", 3, None, 8], "mask": [4]}
@@ -74,3 +83,81 @@ def test_unknown_rank_is_the_model_s_fault() -> None:
 def test_scalar() -> None:
     require_shapes({"sr": []}, parse_profiles(["sr=[]"]))
     assert format_dims([]) == "[]"
+
+
+TWO_INPUTS: dict[str, Dims | None] = {"image": ["n", 3, "h", "w"], "mask": ["n", 1, "h", None]}
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (["image=1x3x64x32", "mask=1x1x32x64"], "h is 64 in image and 32 in mask"),
+        (["image=2x3x64x32", "mask=1x1x64x64"], "n is 2 in image and 1 in mask"),
+        (["image=1x3x8x8:1x3x64x32:1x3x64x64", "mask=1x1x8x8:1x1x32x64:1x1x64x64"], "h is 64 in image and 32 in mask"),
+    ],
+)
+def test_one_symbol_has_one_size(items: list[str | None], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        require_shapes(TWO_INPUTS, parse_profiles(items))
+    assert raised.value.what == message
+    assert "one size for" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        ["image=1x3x64x32", "mask=1x1x64x7"],
+        ["image=1x3x32x32:1x3x64x32:1x3x128x64", "mask=1x1x64x8:1x1x64x64:1x1x64x64"],  # TensorRT takes what they share
+    ],
+)
+def test_one_symbol_may_have_two_ranges(items: list[str | None]) -> None:
+    require_shapes(TWO_INPUTS, parse_profiles(items))
+
+
+def test_one_symbol_of_one_input_has_one_size() -> None:
+    with pytest.raises(ConfigError, match="s is 4 in x and 5 in x"):
+        require_shapes({"x": ["s", "s"]}, parse_profiles(["x=4x5"]))
+
+
+def test_sizes_of_one_symbol_are_what_all_inputs_allow() -> None:
+    items = ["image=1x3x32x32:1x3x64x32:1x3x128x64", "mask=1x1x48x8:1x1x64x64:1x1x96x64"]
+    (profile,) = parse_profiles(items)
+    assert sizes_at(TWO_INPUTS, profile, "min") == {"image": [1, 3, 48, 32], "mask": [1, 1, 48, 8]}
+    assert sizes_at(TWO_INPUTS, profile, "opt") == {"image": [1, 3, 64, 32], "mask": [1, 1, 64, 64]}
+    assert sizes_at(TWO_INPUTS, profile, "max") == {"image": [1, 3, 96, 64], "mask": [1, 1, 96, 64]}
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        (["x=1x3x5x8"], [1, 3, 5, 8]),
+        (["x=1x3x5x8:1x3x6x8:1x3x7x8"], [1, 3, None, 8]),
+        (["x=1x3x5x8", None, "x=2x3x5x8"], [None, 3, 5, 8]),
+        (["x=1x3x5x8", None, "x=1x3x5x8"], [1, 3, 5, 8]),
+    ],
+)
+def test_sizes_are_fixed_where_all_profiles_agree(items: list[str | None], expected: list[int | None]) -> None:
+    assert fixed_sizes(DYNAMIC, parse_profiles(items)) == {"x": expected}
+
+
+@pytest.mark.parametrize("items", [[], ["x=1x3x5"], ["x=[1,3,5,8]"], ["mask=4", None, "x=1x3x5x8"]])
+def test_nothing_is_fixed_by_what_is_no_shape_of_an_input(items: list[str | None]) -> None:
+    assert "x" not in fixed_sizes(DYNAMIC, parse_profiles(items))
+
+
+@pytest.mark.parametrize(
+    ("dims", "items", "expected"),
+    [
+        ([0, 3], [], "input x is empty (0x3), so the engine computes nothing"),
+        (["n", 3], ["x=0x3"], "input x is empty in every profile (0x3)"),
+        (["n", 3], ["x=0x3", None, "x=0x3"], "input x is empty in every profile"),
+        (["n", 3], ["x=0x3", None, "x=1x3"], None),
+        (["n", 3], ["x=0x3:1x3:2x3"], None),
+        (["n", 3], [], None),
+        (None, [], None),
+    ],
+)
+def test_empty_inputs_are_told(dims: Dims | None, items: list[str | None], expected: str | None) -> None:
+    warnings = describe_empty({"x": dims}, parse_profiles(items))
+    assert len(warnings) == (expected is not None)
+    assert all((expected or "") in warning for warning in warnings)

@@ -81,7 +81,7 @@ def infer(proto: onnx.ModelProto, folder: Path, sizes: Mapping[str, Dims] | None
 def drop_stale_shapes(proto: onnx.ModelProto, inferred: onnx.ModelProto) -> None:
     """Take the declared shapes out of a model; outputs, whose rank ONNX wants declared, keep what `inferred` has too."""
     symbols = {dim.dim_param for value in proto.graph.input for dim in _dims(value) if dim.dim_param}
-    found = {value.name: _dims(value) for value in inferred.graph.output}
+    found = {value.name: _dims(value) for value in _declared_values(inferred.graph)}
     for graph in walk_graphs(proto.graph):
         graph.ClearField("value_info")
     for value in _declared_values(proto.graph):
