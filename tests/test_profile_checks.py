@@ -98,9 +98,10 @@ def test_the_input_behind_the_pad_is_named(tmp_path: Path) -> None:
       [pad] y = Pad <mode = "reflect"> (b, pads)
       z = Relu (a)
     }""".replace("float[1,2,V] z", "float[1,2,H] z")
+    config = BuildConfig(profiles=parse_profiles(["a=1x2x1:1x2x2:1x2x3", "b=1x2x8:1x2x9:1x2x10"]))
+    path = write(tmp_path, graph)
     with pytest.raises(ConfigError, match="axis 2, which is 8 for the smallest shape of b"):
-        items = ["a=1x2x1:1x2x2:1x2x3", "b=1x2x8:1x2x9:1x2x10"]
-        trtconv.dry_run(write(tmp_path, graph), BuildConfig(profiles=parse_profiles(items)))
+        trtconv.dry_run(path, config)
 
 
 @pytest.mark.parametrize("num_profiles", [1, 2])

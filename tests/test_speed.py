@@ -113,6 +113,25 @@ def branches(num_nodes: int) -> onnx.GraphProto:
     return make_graph(nodes, last, [])
 
 
+def pads_behind_pads(num_nodes: int) -> onnx.GraphProto:
+    """Each pad is computed from the size of what the pad before it gives, as in EnCodec."""
+    nodes, last = [constant("none", [0, 0]), constant("six", [6])], "x"
+    for index in range(num_nodes // 9):
+        nodes += [
+            helper.make_node("Shape", [last], [f"shape{index}"], start=2),
+            helper.make_node("Div", [f"shape{index}", "six"], [f"some{index}"]),
+            helper.make_node("Concat", ["none", f"some{index}"] * 2, [f"pads{index}"], axis=0),
+            helper.make_node("Identity", [f"pads{index}"], [f"same{index}"]),
+            helper.make_node("Pad", [last, f"same{index}"], [f"padded{index}"], mode="reflect"),
+            helper.make_node("Relu", [f"padded{index}"], [f"relu{index}"]),
+            helper.make_node("MaxPool", [f"relu{index}"], [f"pool{index}"], kernel_shape=[3, 3]),
+            helper.make_node("Abs", [f"pool{index}"], [f"abs{index}"]),
+            helper.make_node("Neg", [f"abs{index}"], [f"neg{index}"]),
+        ]
+        last = f"neg{index}"
+    return make_graph(nodes, last, [])
+
+
 def image(name: str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2, 8, 8])
 
@@ -138,7 +157,9 @@ def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path
     return min(times)
 
 
-@pytest.mark.parametrize("make", [computed_pads, shared_pads, growing_chain, one_source, plain_nodes, branches])
+@pytest.mark.parametrize(
+    "make", [computed_pads, shared_pads, growing_chain, one_source, plain_nodes, branches, pads_behind_pads]
+)
 def test_ten_thousand_nodes(make: Callable[[int], onnx.GraphProto], tmp_path: Path) -> None:
     few, many = seconds(make, NUM_NODES // 4, tmp_path), seconds(make, NUM_NODES, tmp_path)
     print(f"{make.__name__}: {few:.2f} s, {many:.2f} s, ratio {many / few:.1f}")

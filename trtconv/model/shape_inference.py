@@ -79,7 +79,7 @@ def infer(proto: onnx.ModelProto, folder: Path, sizes: Mapping[str, Dims] | None
 
 
 def drop_stale_shapes(proto: onnx.ModelProto, inferred: onnx.ModelProto) -> None:
-    """Take the declared shapes out of a model; outputs, whose rank ONNX wants declared, keep what `inferred` has too."""
+    """Take the declared shapes out of a model; outputs, whose rank ONNX wants, keep what `inferred` has."""
     symbols = {dim.dim_param for value in proto.graph.input for dim in _dims(value) if dim.dim_param}
     found = {value.name: _dims(value) for value in _declared_values(inferred.graph)}
     for graph in walk_graphs(proto.graph):

@@ -7,6 +7,7 @@ unknown too. Here such inputs are computed, and each node after them is inferred
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from trtconv.passes.constant_values import KnownValues, node_proto, read_constan
 from trtconv.passes.graph_edit import dtype_of, given_inputs, shape_of
 
 _IR_VERSION = 8
+_MADE_UP_SYMBOL = re.compile(r"unk__\d+")  # ONNX's inference names unknown sizes so
 
 
 def complete_shapes(graph: gs.Graph, context: PassContext) -> None:
@@ -143,4 +145,5 @@ def _dim_of(dim: onnx.TensorShapeProto.Dimension) -> Dim:
 
 
 def _merged(old: Dim, new: Dim) -> Dim:
-    return new if isinstance(new, int) or old is None else old
+    is_open = old is None or (isinstance(old, str) and _MADE_UP_SYMBOL.fullmatch(old) is not None)
+    return new if isinstance(new, int) or (is_open and new is not None) else old
