@@ -6,9 +6,9 @@ import itertools
 from pathlib import Path
 
 import onnx
-import onnx.inliner
 
 from trtconv.errors import ModelError
+from trtconv.model.function_opsets import inline_all
 from trtconv.model.walking import opset_of, plugin_op_names, walk_all, walk_nodes
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, VERSION, function_for
@@ -40,10 +40,14 @@ def inline_functions(proto: onnx.ModelProto, path: Path, inline_plugins: bool) -
         return proto
     inlinable = without_functions(proto) if kept else proto
     try:
-        inlinable = _with_explicit_attributes(inlinable)
-        inlined = onnx.inliner.inline_local_functions(inlinable, convert_version=True)
-    except Exception as error:
-        raise ModelError(f"its functions cannot be inlined: {error}", where=str(path)) from error
+        inlined = inline_all(_with_explicit_attributes(inlinable), path)
+    except ModelError:
+        raise
+    except Exception as error:  # of onnx: words of its sources, which tell a user nothing
+        called = sorted({f"{function.domain}::{function.name}" for function in inlinable.functions})
+        what = f"its local functions cannot be inlined: {', '.join(called)}"
+        hint = "export the model without local functions, or run: trtconv build MODEL --debug, for onnx's own words"
+        raise ModelError(what, where=str(path), hint=hint) from error
     inlined.functions.extend(kept)
     return inlined
 
