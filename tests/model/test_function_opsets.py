@@ -113,3 +113,29 @@ def test_defaults_and_attributes_of_functions_are_bound(tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((2, 4, 8), dtype=np.float32)
     (y,) = run_onnxruntime(model_io.load(path).proto, {"x": x})
     np.testing.assert_allclose(y, x.mean(axis=1, keepdims=True), rtol=1e-5, atol=1e-6)
+
+
+def test_a_call_gets_its_types_from_the_call_before(tmp_path: Path) -> None:
+    text = """<ir_version: 10, opset_import: ["": 18, "l": 1]>
+    g (float[1,4,8,8] x) => (float[1,4,12,12] y) <float[4] s = {1, 2, 3, 4}> {
+        m = l.Block<pads=[0,0,1,1,0,0,1,1]>(x, s)
+        y = l.Block<pads=[0,0,1,1,0,0,1,1]>(m, s)
+    }
+    <domain: "l", opset_import: ["": 13]> Block <pads>(a, s) => (b) {
+        p = Constant<value_ints: ints = @pads>()
+        q = Pad<mode="reflect">(a, p)
+        n = InstanceNormalization(q, s, s)
+        u = ReduceMean<axes=[2,3], keepdims=1>(n)
+        b = Sub(n, u)
+    }"""
+    rewritten = rewrite_file(write(tmp_path, text))
+    assert [decision.became for decision in rewritten.decisions].count("trtconv::ReflectPad") == 2
+    x = np.random.default_rng(0).standard_normal((1, 4, 8, 8), dtype=np.float32)
+    expected = x
+    for _ in range(2):
+        padded = np.pad(expected, [(0, 0), (0, 0), (1, 1), (1, 1)], mode="reflect")
+        mean, var = (f(axis=(2, 3), keepdims=True) for f in (padded.mean, padded.var))
+        s = np.arange(1, 5, dtype=np.float32).reshape(1, 4, 1, 1)
+        normed = (padded - mean) / np.sqrt(var + 1e-5) * s + s
+        expected = normed - normed.mean(axis=(2, 3), keepdims=True)
+    np.testing.assert_allclose(run_onnxruntime(rewritten.proto, {"x": x})[0], expected, rtol=1e-4, atol=1e-4)

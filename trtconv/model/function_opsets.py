@@ -29,8 +29,11 @@ def inline_all(proto: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     _require_no_circle(proto, path)
     _align(proto)
     inlined = onnx.inliner.inline_local_functions(proto, convert_version=False)  # keeps those of other opsets
-    while _called(inlined):  # no round is the last one where a function calls another
-        _Converter(inlined, path).convert(inlined.graph, {})
+    is_stuck = False
+    while _called(inlined):  # a round takes the calls whose inputs have types, which it gives to the calls after them
+        converter = _Converter(inlined, path, needs_types=not is_stuck)
+        converter.convert(inlined.graph, {})
+        is_stuck = converter.num_converted == 0
     del inlined.functions[:]
     return inlined
 
@@ -100,8 +103,9 @@ class _Converter:
     Each call is converted in a small model of its own: onnx's converter gives tensors the same names again and again.
     """
 
-    def __init__(self, proto: onnx.ModelProto, path: Path) -> None:
-        self._proto, self._path = proto, path
+    def __init__(self, proto: onnx.ModelProto, path: Path, needs_types: bool) -> None:
+        self._proto, self._path, self._needs_types = proto, path, needs_types
+        self.num_converted = 0
         self._functions = _called(proto)
         self._used = {name for graph in walk_graphs(proto.graph) for name in _names_in(graph)}
 
@@ -113,7 +117,11 @@ class _Converter:
             for branch in branches(node):
                 self.convert(branch, known)
             function = self._functions.get(_id_of_call(node))
-            nodes += [node] if function is None else self._body(graph, node, function, known)
+            if function is None or (self._needs_types and not all(name in known for name in node.input if name)):
+                nodes.append(node)
+            else:
+                nodes += self._body(graph, node, function, known)
+                self.num_converted += 1
         copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
         del graph.node[:]
         graph.node.extend(copies)
@@ -139,6 +147,7 @@ class _Converter:
         small.graph.node.append(call)
         small.graph.input.extend(_value_of(each) for name, each in read.items() if not is_value[name])
         small.graph.initializer.extend(each for name, each in read.items() if is_value[name])
+        small.graph.value_info.extend(_value_of(each) for name, each in read.items() if is_value[name])
         small.graph.output.extend(known.get(name, onnx.ValueInfoProto(name=name)) for name in call.output if name)
         try:
             inlined = onnx.inliner.inline_local_functions(small, convert_version=True).graph
