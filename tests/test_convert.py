@@ -15,7 +15,7 @@ from onnx import numpy_helper
 
 import trtconv
 from tests.support.command_line import OPSET_17, contents, write_model
-from trtconv import BuildConfig, ShapeRange, files
+from trtconv import BuildConfig, ShapeRange, convert, files
 from trtconv.errors import ConfigError
 
 RTX = {"backend": "tensorrt-rtx"}
@@ -135,3 +135,20 @@ def test_files_of_a_conversion_are_written_together(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("trtconv.reports.build_report.BuildReport.render", lambda self: "")
     trtconv.build(write_model(tmp_path, "static"), BuildConfig(**RTX))
     assert calls == [["static.engine", "static.engine.json"]]
+
+
+@pytest.mark.parametrize(
+    ("model", "engine"),
+    [
+        ("net.onnx", "net.engine"),
+        ("net.v1.1.onnx", "net.v1.1.engine"),
+        ("net.v1.2.onnx", "net.v1.2.engine"),
+        ("net.v1.2", "net.v1.2.engine"),
+        ("net", "net.engine"),
+        ("NET.ONNX", "NET.engine"),
+        (".onnx", ".engine"),
+        ("a.b/net.pt.onnx", "a.b/net.pt.engine"),
+    ],
+)
+def test_dots_in_a_name_mean_nothing(model: str, engine: str) -> None:
+    assert convert.default_engine_path(Path(model)) == Path(engine)

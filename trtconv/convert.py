@@ -49,12 +49,12 @@ def build(
 ) -> BuildReport:
     """Convert an ONNX model into a TensorRT engine and write it, with its manifest beside it.
 
-    `config.output` defaults to the model's path with the suffix `.engine`. `progress` follows the build, `log` receives
+    `config.output` defaults to the model with `.engine` for `.onnx`. `progress` follows the build, `log` receives
     TensorRT's messages. Raises a TrtconvError; then neither file was written.
     """
     model_path, config = Path(model_path), config or BuildConfig()
     files.require_readable(model_path)
-    output, progress = config.output or model_path.with_suffix(".engine"), progress or NoProgress()
+    output, progress = config.output or default_engine_path(model_path), progress or NoProgress()
     backend, notes = backends.select_backend(config)
     if config.verify:
         verification.require_verifiable(backend)
@@ -72,6 +72,12 @@ def build(
     files.write_atomically({output: plan.data, manifest_path(output): manifest.to_text().encode()})
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
     return BuildReport(report, output, manifest_path(output), manifest, title, notes, seconds)
+
+
+def default_engine_path(model_path: Path) -> Path:
+    """Return where the engine of a model is written: dots in its name mean nothing, only `.onnx` is dropped."""
+    name = model_path.name
+    return model_path.with_name((name[:-5] if name.lower().endswith(".onnx") else name) + ".engine")
 
 
 def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> RewriteReport:
