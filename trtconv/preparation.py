@@ -14,7 +14,7 @@ from trtconv.config import BuildConfig
 from trtconv.decisions import KEPT_FP32, Decision
 from trtconv.inputs.input_files import read_feeds
 from trtconv.manifest import Manifest
-from trtconv.model import checking, model_io, walking
+from trtconv.model import checking, model_io, redefinitions, walking
 from trtconv.model.model_io import Model
 from trtconv.passes import run_passes
 from trtconv.passes.base import Choices, PassContext
@@ -86,9 +86,11 @@ def run_and_check(
 ) -> tuple[onnx.ModelProto, RewriteReport]:
     """Run the passes and check what they made."""
     num_nodes = sum(1 for _ in walking.walk_nodes(model.proto.graph))
+    context.doubts = redefinitions.reasons_against(model.proto.graph)
     run_passes(model.graph, context)
     proto = model_io.to_proto(model)
-    warning = checking.check(proto, model.proto)
+    found = (checking.check(proto, model.proto), checking.type_warning(model.proto))
+    redefined = [each.warning for each in redefinitions.redefinitions(model.proto.graph)]
     empty = shapes.describe_empty(walking.describe_inputs(model.proto), profiles)
-    warnings = (*model.warnings, *empty, *(() if warning is None else (warning,)))
+    warnings = (*model.warnings, *empty, *filter(None, found), *redefined)
     return proto, RewriteReport(model.path, model.opset, num_nodes, tuple(context.decisions), warnings)

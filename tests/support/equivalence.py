@@ -15,7 +15,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from trtconv.decisions import Decision
-from trtconv.model import checking, functions, model_io, walking
+from trtconv.model import checking, functions, model_io, redefinitions, walking
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.ops.dynamic_reflect_pad import dynamic_reflect_pad_reference
 from trtconv.ops.instance_norm import instance_norm_reference
@@ -85,7 +85,8 @@ def rewrite(model: onnx.ModelProto, folder: Path, keep_native: Sequence[str] = (
 def rewrite_file(path: Path, keep_native: Sequence[str] = ()) -> Rewritten:
     """Read, rewrite and check a model as `trtconv rewrite` does."""
     model = model_io.load(path)
-    context = PassContext(model.opset, path.parent, Choices(keep_native))
+    doubts = redefinitions.reasons_against(model.proto.graph)
+    context = PassContext(model.opset, path.parent, Choices(keep_native), doubts=doubts)
     num_edits = run_passes(model.graph, context)
     proto = model_io.to_proto(model)
     return Rewritten(proto, num_edits, tuple(context.decisions), checking.check(proto, model.proto))

@@ -21,7 +21,7 @@ from trtconv.inspection.inspected_file import identify
 from trtconv.inspection.model_report import ModelInspection, NodeInspection, Tensor
 from trtconv.inspection.op_support import Problem, check_backend, external_files, onnx_problems
 from trtconv.inspection.parameter_sources import read_parameters
-from trtconv.model import model_io, walking
+from trtconv.model import model_io, redefinitions, walking
 from trtconv.model.model_io import Model
 from trtconv.ops import BY_ONNX_OP, other_form
 from trtconv.ops.custom_op import DOMAIN, Dim
@@ -79,7 +79,8 @@ def _decide(
     before = [
         (site.address, _title(site), *_type_of_x(site), given) for site, given in zip(shown, parameters, strict=True)
     ]
-    context = PassContext(model.opset, model.path.parent, Choices(keep_native))
+    doubts = redefinitions.reasons_against(model.proto.graph)
+    context = PassContext(model.opset, model.path.parent, Choices(keep_native), doubts=doubts)
     problems = []
     try:
         run_passes(model.graph, context)

@@ -16,6 +16,7 @@ from trtconv.model.external_data import require_external_files
 from trtconv.model.functions import attach_functions, inline_functions
 from trtconv.model.graph_bridge import write_edits
 from trtconv.model.plugin_nodes import require_plugin_nodes, require_plugin_operands
+from trtconv.model.redefinitions import drop_repeated_initializers
 from trtconv.model.shape_inference import drop_stale_shapes, infer
 from trtconv.model.walking import describe_inputs, is_onnx, opset_of, walk_graphs, walk_nodes
 from trtconv.ops.custom_op import MIN_IR_VERSION
@@ -57,6 +58,7 @@ def load(path: Path, *, inline_plugins: bool = False, profiles: Sequence[Profile
     proto = _parse(path)
     require_external_files(proto, path)
     require_plugin_nodes(proto.graph, path)
+    drop_repeated_initializers(proto, path)
     proto = inline_functions(proto, path, inline_plugins)
     if not _has_text_names(proto.graph):
         raise ModelError("a name is not UTF-8 text: the file is damaged", where=str(path))

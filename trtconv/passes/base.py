@@ -90,7 +90,7 @@ class PassContext:
     """What the passes of one conversion know, and the decisions that they have made so far.
 
     `folder` is the model's, for tensors in external data files. `constants` are the values that were computed so far,
-    with their tensors, by the ids of these.
+    with their tensors, by the ids of these. `doubts` gives reasons, by address, for nodes that no pass may touch.
     """
 
     opset: int
@@ -98,14 +98,15 @@ class PassContext:
     choices: Choices = field(default_factory=Choices)
     decisions: Decisions = field(default_factory=Decisions)
     constants: dict[int, tuple[gs.Tensor, npt.NDArray[Any]]] = field(default_factory=dict)
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
     def nodes(self, graph: gs.Graph, accept: Callable[[gs.Node], bool]) -> list[Site]:
         """Return every ONNX node that `accept` takes, branches included."""
         return [site for site in walk(graph) if is_onnx(site.node.domain) and accept(site.node)]
 
     def wish_against(self, site: Site) -> NoMatch | None:
-        """Return why the user wants a node to stay native, None where the passes decide."""
-        reason = self.choices.reason_against(site.address)
+        """Return why a node has to stay native before any pass looks at it: the user wants it, or there are doubts."""
+        reason = self.choices.reason_against(site.address) or self.doubts.get(site.address)
         return None if reason is None else NoMatch(reason)
 
     def keep(self, site: Site, op: CustomOp, no_match: NoMatch) -> None:
