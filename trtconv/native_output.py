@@ -7,29 +7,28 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO
 
 _lock = threading.RLock()
 
 
 @contextlib.contextmanager
-def kept_off_the_streams(log: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Catch what is written to standard output and standard error below Python; hand its lines to `log` afterwards.
+def kept_off_the_streams() -> Iterator[list[str]]:
+    """Catch what is written to standard output and standard error below Python; its lines are there afterwards.
 
     TensorRT's parser and onnx's checker print there, whatever their caller wants. The streams belong to the whole
     process: put only short calls inside.
     """
+    lines: list[str] = []
     with tempfile.TemporaryFile() as caught:
         try:
             with _lock, _redirected(caught):
-                yield
+                yield lines
         finally:
-            if log is not None:
-                caught.seek(0)
-                for line in caught.read().decode(errors="replace").splitlines():
-                    if line.strip():
-                        log(line)
+            caught.seek(0)
+            text = caught.read().decode(errors="replace")
+            lines += filter(None, map(str.strip, text.splitlines()))
 
 
 @contextlib.contextmanager

@@ -11,12 +11,13 @@ import onnx
 
 from trtconv.config import BuildConfig
 from trtconv.engine.backends import Backend
+from trtconv.engine.build_errors import build_error
 from trtconv.engine.builder_options import add_profiles, apply_options
 from trtconv.engine.logger import create, make_logger
 from trtconv.engine.monitored_build import build_serialized
 from trtconv.engine.network_parsing import parse_network, set_io_format
 from trtconv.engine.timing_cache import save_timing_cache, use_timing_cache
-from trtconv.errors import BackendError, ModelError
+from trtconv.errors import ModelError
 from trtconv.manifest import IoTensor
 from trtconv.model import walking
 from trtconv.ops.custom_op import DOMAIN
@@ -72,8 +73,7 @@ def build(
         use_timing_cache(builder_config, config.timing_cache, notes)
     data = build_serialized(trt, builder, network, builder_config, parser, progress)
     if data is None:
-        what = f"{backend.title} could not build the engine: {logger.last_error()}"
-        raise BackendError(what, hint=_build_hint(config, logger.last_error(), trt))
+        raise build_error(backend.title, logger.last_error(), proto, model_path, config, trt.__version__)
     if config.timing_cache is not None:
         save_timing_cache(builder_config, config.timing_cache, notes)
     inputs = [_describe(network.get_input(index)) for index in range(network.num_inputs)]
@@ -105,10 +105,3 @@ def _types(network: Any) -> list[str]:
 
 def _describe(tensor: Any) -> IoTensor:
     return IoTensor(tensor.name, tensor.dtype.name.lower(), tuple(tensor.shape))
-
-
-def _build_hint(config: BuildConfig, error: str, trt: Any) -> str:
-    if "nvinfer_lean" in error:
-        return f"version-compatible engines need the lean runtime; run: pip install tensorrt-lean=={trt.__version__}"
-    larger = "a larger --workspace may help; " if config.workspace_bytes is not None else ""
-    return f"{larger}run again with --verbose to see TensorRT's messages"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from trtconv.engine.backends import NO_GPU_HINT, Backend
-from trtconv.engine.parser_errors import without_consequences
+from trtconv.engine.tensorrt_words import without_consequences
 from trtconv.errors import BackendError
 
 
@@ -26,6 +26,12 @@ def make_logger(trt: Any, log: Callable[[str], None] | None) -> Any:
                 self.errors.append(message)
             if log is not None and level != severity.VERBOSE:
                 log(f"{level.name.lower()}: {message}")
+
+        def hand_on(self, printed: Sequence[str]) -> None:
+            """Hand on what TensorRT printed past its logger."""
+            if log is not None:
+                for line in printed:
+                    log(f"printed: {line}")
 
         def first_error(self) -> str:
             return next(iter(self._causes()), "TensorRT gave no reason")

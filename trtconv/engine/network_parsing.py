@@ -12,7 +12,8 @@ import onnx
 from trtconv.engine.backends import Backend
 from trtconv.engine.logger import create, make_logger
 from trtconv.engine.parser_errors import nodes_by_problem, parse_error
-from trtconv.model import functions, walking
+from trtconv.model import functions, loops, walking
+from trtconv.native_output import kept_off_the_streams
 
 
 def parse_network(
@@ -24,8 +25,12 @@ def parse_network(
     """
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse(functions.without_functions(proto).SerializeToString(), str(model_path)):
-        raise parse_error(parser, title, proto, model_path, logger.last_error())
+    given = parsable(proto)
+    with kept_off_the_streams() as printed:
+        is_parsed = parser.parse(given.SerializeToString(), str(model_path))
+    logger.hand_on(printed)
+    if not is_parsed:
+        raise parse_error(parser, title, given, model_path, logger.last_error(), printed)
     return network, parser
 
 
@@ -48,13 +53,20 @@ def check_model(backend: Backend, proto: onnx.ModelProto, model_path: Path) -> M
     builder = create(lambda: trt.Builder(logger), "a builder", backend, logger)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
-    bare = functions.without_functions(proto)
-    if parser.supports_model_v2(bare.SerializeToString(), str(model_path)):
+    bare = parsable(proto)
+    with kept_off_the_streams() as printed:
+        is_taken = parser.supports_model_v2(bare.SerializeToString(), str(model_path))
+    if is_taken:
         return ModelCheck(True)
-    problems = nodes_by_problem(parser, "the parser", bare)
+    problems = nodes_by_problem(parser, "the parser", bare, printed)
     ops = {str(node.op_type) for node in walking.walk_nodes(bare.graph)}
     unsupported = frozenset(op for op in ops if not parser.supports_operator(op))
     return ModelCheck(False, problems, unsupported)
+
+
+def parsable(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model as TensorRT's parser takes it: no functions for custom ops, and Loops complete."""
+    return loops.completed(functions.without_functions(proto))
 
 
 def set_io_format(trt: Any, network: Any, io_format: str) -> None:
