@@ -84,7 +84,7 @@ def test_a_plugin_that_cannot_be_is_an_error(model: Path, tmp_path: Path) -> Non
 def test_another_file_is_refused(model: Path, tmp_path: Path, content: str) -> None:
     file = tmp_path / "decisions.json"
     file.write_text(content)
-    with pytest.raises(ConfigError, match="no decision file"):
+    with pytest.raises(ConfigError, match="not a decision file"):
         decide(model, file)
     assert file.read_text() == content
 
@@ -106,7 +106,7 @@ def test_a_wrong_entry_is_named(model: Path, tmp_path: Path, entry: object, mess
     file.write_text(json.dumps({"format": 1, "decisions": [entry]}))
     with pytest.raises(ConfigError) as caught:
         decide(model, file)
-    assert f"is no decision file: {message}" in caught.value.what
+    assert f"is not a decision file: {message}" in caught.value.what
     assert caught.value.where == str(file)
 
 
@@ -115,7 +115,7 @@ def test_a_list_is_no_decision_file(tmp_path: Path) -> None:
     file.write_text("[]")
     with pytest.raises(ConfigError) as caught:
         decision_file.read(file)
-    assert caught.value.what == "is no decision file: the document: got a list, expected an object"
+    assert caught.value.what == "is not a decision file: the document: got a list, expected an object"
 
 
 def test_a_pipe_and_a_folder_are_no_decision_files(model: Path, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_what_cannot_be_written_is_told_beforehand(tmp_path: Path, monkeypatch: 
     wrong = {
         tmp_path / "no" / "x": "the folder does not exist",
         tmp_path: "is a folder",
-        tmp_path / "pipe": "is no regular file",
+        tmp_path / "pipe": "is not a regular file",
         model: "never overwritten",
         tmp_path / "same": "never overwritten",
         tmp_path / "link": "never overwritten",
@@ -136,6 +136,9 @@ def test_what_cannot_be_written_is_told_beforehand(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "access", lambda path, wanted: not wanted & os.W_OK)
     with pytest.raises(ConfigError, match="the folder is not writable"):
         files.require_writable(tmp_path / "new")
+    with pytest.raises(ConfigError) as caught:
+        files.require_writable(tmp_path / "new")
+    assert caught.value.hint == "write elsewhere, for example: -o ~/new"
 
 
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:

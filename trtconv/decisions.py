@@ -84,11 +84,11 @@ def group_decisions(decisions: Iterable[Decision], *by: str) -> list[list[Decisi
 
 def read(path: Path) -> dict[str, Decision]:
     """Return the decisions of a file by node address. Raises ConfigError when it is no decision file."""
-    hint = "name a file that is not there, and it is written"
+    hint = "correct it, or name a file that does not exist yet: trtconv then writes it"
     try:
         content = records.from_json(DecisionFile, records.read_json(path))
     except ConfigError as error:
-        what = error.what if error.what.startswith("cannot be read") else f"is no decision file: {error.what}"
+        what = error.what if error.what.startswith("cannot be read") else f"is not a decision file: {error.what}"
         raise ConfigError(what, where=str(path), hint=hint) from None
     return {decision.node: decision for decision in content.decisions}
 

@@ -35,9 +35,11 @@ def require_writable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
     if path.is_dir():
         raise ConfigError("is a folder, expected a file name", where=str(path))
     if path.exists() and not path.is_file():
-        raise ConfigError("is no regular file", where=str(path))
+        raise ConfigError("is not a regular file", where=str(path))
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigError("the folder is not writable", where=str(folder))
+        raise ConfigError(
+            "the folder is not writable", where=str(folder), hint=f"write elsewhere, for example: -o ~/{path.name}"
+        )
     for source in inputs:
         if path.exists() and source.exists() and os.path.samefile(path, source):
             what = "belongs to the input model, which is never overwritten"

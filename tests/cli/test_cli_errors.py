@@ -70,7 +70,7 @@ WRONG_OPTIONS = {
     "folder missing": ("static", "-o missing/static.engine", 2, "folder does not exist", "mkdir -p"),
     "output is the input": ("static", "-o static.onnx", 2, "input model", "another output"),
     "output is a folder": ("static", "-o folder", 2, "is a folder", ""),
-    "output is a device": ("static", "-o /dev/null", 2, "no regular file", ""),
+    "output is a device": ("static", "-o /dev/null", 2, "not a regular file", ""),
 }
 
 

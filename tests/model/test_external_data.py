@@ -136,6 +136,8 @@ def test_links_into_a_store_are_followed(tmp_path: Path) -> None:
         ("../weights.bin", {}, "leads out of the model's folder"),
         ("a/../../weights.bin", {}, "leads out of the model's folder"),
         ("/etc/hostname", {}, "leads out of the model's folder"),
+        ("sub\\weights.bin", {}, "location sub.weights.bin of tensor w was written on Windows, with backslashes"),
+        ("C:\\Users\\me\\weights.bin", {}, "was written on Windows"),
         ("weights.bin", {"offset": 9999}, "has 304 bytes, tensor w ends at 10239"),
         ("weights.bin", {"length": 9999}, "has 304 bytes, tensor w ends at 9999"),
         ("weights.bin", {"offset": 100}, "has 304 bytes, tensor w ends at 340"),

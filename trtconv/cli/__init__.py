@@ -12,6 +12,7 @@ import click
 
 from trtconv.cli import bench, build, compare, doctor, inspect, plugins, rewrite
 from trtconv.cli.console import leave, open_standard_streams
+from trtconv.cli.foreign_options import hint_for
 from trtconv.errors import BackendError, ConfigError, Interrupted, TrtconvError
 
 PROGRAM = "trtconv"
@@ -64,7 +65,10 @@ def main(args: list[str] | None = None) -> NoReturn:
         leave(0)
     except click.UsageError as error:
         hint = f"run: {error.ctx.command_path} --help" if error.ctx else None
-        _fail(ConfigError(error.format_message().rstrip("."), hint=hint), args, error)
+        what = error.format_message().rstrip(".")
+        if known := hint_for(error):
+            what, hint = what.split(" Did you mean")[0].rstrip("."), known
+        _fail(ConfigError(what, hint=hint), args, error)
     except (KeyboardInterrupt, click.Abort):
         _fail(Interrupted("interrupted"), args)
     except TrtconvError as error:

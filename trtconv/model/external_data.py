@@ -164,6 +164,12 @@ def _num_bytes(tensor: onnx.TensorProto) -> int:
 
 def _file_size(location: str, model_path: Path, tensor_name: str) -> int:
     relative = PurePosixPath(location)
+    if "\\" in location and not (model_path.parent / relative).is_file():
+        what = f"external data location {location} of tensor {tensor_name} was written on Windows, with backslashes"
+        hint = (
+            "save it there again, all data beside the model: onnx.save(onnx.load(old), new, save_as_external_data=True)"
+        )
+        raise ModelError(what, where=str(model_path), hint=hint)
     if not location or relative.is_absolute() or ".." in relative.parts:
         what = f"external data location {location!r} of tensor {tensor_name} leads out of the model's folder"
         raise ModelError(what, where=str(model_path))

@@ -11,6 +11,7 @@ import onnx_graphsurgeon as gs
 from google.protobuf.message import DecodeError, EncodeError
 
 from trtconv.errors import ConfigError, ModelError
+from trtconv.model import foreign_files
 from trtconv.model.as_read import AsRead, import_graph
 from trtconv.model.external_data import require_external_files
 from trtconv.model.functions import attach_functions, inline_functions
@@ -24,7 +25,6 @@ from trtconv.shapes import Dims, Profile, fixed_sizes
 
 _FIRST_IR_WITH_OPSETS = 3
 _MAX_BYTES = (1 << 31) - 1  # protobuf's limit
-_GIT_LFS_MARK = b"version https://git-lfs"
 
 
 @dataclass
@@ -114,8 +114,7 @@ def to_bytes(proto: onnx.ModelProto, path: Path) -> bytes:
 def _parse(path: Path) -> onnx.ModelProto:
     try:
         if path.stat().st_size > _MAX_BYTES:
-            what = "is larger than 2 GiB, which no ONNX file can be"
-            raise ModelError(what, where=str(path), hint="export the model again, with external data")
+            raise _too_large(path)
         data = path.read_bytes()
     except FileNotFoundError:
         raise ConfigError("no such file", where=str(path), hint="check the path of the model") from None
@@ -148,9 +147,19 @@ def _has_text_names(graph: onnx.GraphProto) -> bool:
     return all(isinstance(name, str) for name in names)
 
 
+def _too_large(path: Path) -> ModelError:
+    with path.open("rb") as file:
+        head = file.read(foreign_files.HEAD_BYTES)
+    if foreign_files.describe(path, head) is not None:
+        return _not_onnx(path, head)
+    what = "is larger than 2 GiB, which no ONNX file can be"
+    return ModelError(what, where=str(path), hint="export the model again, with external data")
+
+
 def _not_onnx(path: Path, data: bytes) -> ModelError:
-    if data.startswith(_GIT_LFS_MARK):
-        return ModelError("is a Git LFS pointer, not the model", where=str(path), hint="run: git lfs pull")
+    foreign = foreign_files.describe(path, data[: foreign_files.HEAD_BYTES])
+    if foreign is not None:
+        return ModelError(foreign.what, where=str(path), hint=foreign.hint.replace("FILE", path.name))
     what = f"is not an ONNX model, or it is damaged or truncated ({len(data)} bytes)"
     return ModelError(what, where=str(path), hint="fetch or export the model again")
 
