@@ -59,6 +59,20 @@ def test_a_branch_that_defines_an_outer_name_again(tmp_path: Path) -> None:
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_a_value_that_nothing_else_reads_is_the_inner_one(tmp_path: Path) -> None:
+    """ONNX Runtime takes it as such, so the node is rewritten; the warning stays."""
+    path = tmp_path / "inner.onnx"
+    onnx.save(onnx.parser.parse_model(SHADOWING.replace('z = Pad<mode="reflect">(r, pads)', "z = Neg(r)")), path)
+    (warning,) = dry_run(path).warnings
+    assert "ONNX Runtime takes the inner value" in warning
+    rewritten = rewrite_file(path)
+    assert rewritten.num_edits == 3
+    feeds = {"x": np.random.default_rng(0).standard_normal((1, 4, 8, 8), dtype=np.float32), "c": np.array(True)}
+    (expected,) = run_onnxruntime(onnx.load(path), feeds, optimise=False)
+    (got,) = run_onnxruntime(rewritten.proto, feeds, optimise=False)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
 def twice(folder: Path, values: list[int], as_raw: bool) -> Path:
     text = SHADOWING.replace("<int64[8] pads = {0,0,2,0,0,0,0,2}>", "")
     model = onnx.parser.parse_model(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,16 @@ import onnx
 from trtconv.errors import ModelError
 from trtconv.model.addresses import address_of
 from trtconv.model.external_data import read_external_tensor
-from trtconv.model.walking import walk_graphs
+from trtconv.model.walking import captured_names, walk_graphs
 
 
 @dataclass(frozen=True)
 class Redefinition:
-    """An initializer of a branch that has the name of a tensor around it; `nodes` depend on which of them is meant."""
+    """An initializer of a branch that has the name of a tensor around it.
+
+    `nodes` are those whose parameters depend on which of the two is meant, where that is in doubt: ONNX Runtime takes
+    the inner value, but the outer one as soon as another branch of the same node reads that.
+    """
 
     name: str
     branch: str
@@ -30,16 +34,16 @@ class Redefinition:
     @property
     def warning(self) -> str:
         """What a user should know, and do."""
+        taken = "outer value" if self.nodes else "inner value"
         return (
             f"{self.branch} defines the outer tensor {self.name} again, which ONNX forbids: ONNX Runtime takes the "
-            "outer value, TensorRT may take the inner one; give one of them another name"
+            f"{taken}, others may take the other one; give one of them another name"
         )
 
 
 def redefinitions(graph: onnx.GraphProto) -> list[Redefinition]:
     """Return the initializers of branches that hide, or are hidden by, a tensor of a graph around them."""
-    found = dict.fromkeys(_redefined(graph, "", set()))
-    return [Redefinition(name, branch, tuple(_dependents(graph, "", {name}))) for name, branch in found]
+    return list(_redefinitions(graph, "", set()))
 
 
 def reasons_against(graph: onnx.GraphProto) -> dict[str, str]:
@@ -65,25 +69,32 @@ def drop_repeated_initializers(proto: onnx.ModelProto, path: Path) -> None:
             del graph.initializer[index]
 
 
-def _redefined(graph: onnx.GraphProto, prefix: str, outer: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield each such name with the branch that defines it again."""
-    for tensor in graph.initializer:
-        if tensor.name in outer:
-            yield tensor.name, prefix.rstrip("/")
-    names = {value.name for value in (*graph.input, *graph.initializer)}
+def _redefinitions(graph: onnx.GraphProto, prefix: str, outer: set[str]) -> Iterator[Redefinition]:
+    names = outer | {value.name for value in (*graph.input, *graph.initializer)}
     names.update(name for node in graph.node for name in node.output if name)
     for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                inner = f"{address_of(node, prefix)}/{attribute.name}/"
-                yield from _redefined(attribute.g, inner, outer | names)
+        address = address_of(node, prefix)
+        inner = {each.name: each.g for each in node.attribute if each.type == onnx.AttributeProto.GRAPH}
+        for title, branch in inner.items():
+            for tensor in branch.initializer:
+                if tensor.name in names:
+                    others = (captured_names(other) for other in inner.values() if other is not branch)
+                    is_in_doubt = any(tensor.name in captured for captured in others)
+                    doubtful = _dependents_in(inner, address, {tensor.name}) if is_in_doubt else ()
+                    yield Redefinition(tensor.name, f"{address}/{title}", tuple(doubtful))
+            yield from _redefinitions(branch, f"{address}/{title}/", names)
+
+
+def _dependents_in(inner: Mapping[str, onnx.GraphProto], address: str, doubtful: set[str]) -> Iterator[str]:
+    """Yield the dependents in all branches of a node: the inner value counts where nothing reads the outer one."""
+    for title, branch in inner.items():
+        yield from _dependents(branch, f"{address}/{title}/", doubtful)
 
 
 def _dependents(graph: onnx.GraphProto, prefix: str, doubtful: set[str]) -> Iterator[str]:
     """Yield the nodes that read a doubtful tensor, or what is computed from one, as anything but their data input.
 
-    The data flows by name, whichever value is meant: it is the parameters that a pass evaluates. Readers of the outer
-    value count too: ONNX Runtime hides the inner one only where something in the branches still reads the outer one.
+    The data flows by name, whichever value is meant: it is the parameters that a pass evaluates.
     """
     doubtful = set(doubtful)
     for node in graph.node:
