@@ -11,6 +11,7 @@ import pytest
 from trtconv.decisions import Decision
 from trtconv.manifest import Manifest
 from trtconv.reports.build_report import BuildReport, RewriteReport, decision_lines
+from trtconv.reports.grouping import kind_of
 from trtconv.reports.text import format_size
 
 PAD, NORM = "trtconv::ReflectPad", "trtconv::InstanceNorm"
@@ -53,6 +54,53 @@ def test_each_outcome_and_reason_has_its_line() -> None:
     lines = decision_lines([*pads(1), *native], verbose=False)
     assert [line.split()[:2] for line in lines] == [["rewritten", "1"], ["native", "2"], ["native", "1"]]
     assert len({line.index(line.split()[1]) for line in lines}) == 1, "the second column is not aligned"
+
+
+RUN_TIME = "{} is only known at run time: it depends on {}"
+
+
+def test_reasons_that_differ_in_names_share_a_line() -> None:
+    natives = [
+        Decision(
+            f"/pad{index}", "Pad(reflect)", None, RUN_TIME.format(f"/c{index}/Cast_output_0", f"/c{index}/Elu (Elu)")
+        )
+        for index in range(17)
+    ]
+    (line,) = decision_lines(natives, verbose=False)
+    assert line.split(maxsplit=1)[1].startswith("17 Pad(reflect): /c0/Cast_output_0 is only known at run time: it")
+    assert line.endswith("; likewise the others [/pad0, /pad1, and 15 more]")
+    assert len(decision_lines(natives, verbose=True)) == 17
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (RUN_TIME.format("p", "x"), RUN_TIME.format("pads_2", "Relu(y) (Relu)"), True),
+        (RUN_TIME.format("p", "x"), "q is only known at run time", False),
+        ("pads [0,0,1,1] from an initializer", "pads [0,0,2,2] from an initializer", False),
+        ("float32, rank 4, epsilon 1e-05", "float16, rank 4, epsilon 1e-05", False),
+        ("float32, rank 4, epsilon 1e-05", "float32, rank 4, epsilon 1e-06", False),
+        ("the plugin has no kernel for float64", "the plugin has no kernel for int8", False),
+        ("a/b cannot be read: no such file", "c cannot be read: no such file", True),
+    ],
+)
+def test_what_makes_reasons_one_kind(one: str, other: str, is_same: bool) -> None:
+    assert (kind_of(one) == kind_of(other)) == is_same
+
+
+def test_other_norms_are_told_instead_of_nothing(tmp_path: Path) -> None:
+    others = [
+        Decision("/gn", "GroupNormalization", None, "no plugin takes it"),
+        Decision("/pad", PAD, PAD, "the model was rewritten before"),
+    ]
+    lines = decision_lines([], verbose=False, others=others)
+    assert [line.split(maxsplit=1) for line in lines] == [
+        ["rewritten", "nothing"],
+        ["native", "1 GroupNormalization: no plugin takes it [/gn]"],
+        ["plugin", f"1 {PAD}: the model was rewritten before [/pad]"],
+    ]
+    document = rewrite_report(tmp_path, [], others=tuple(others)).to_json()
+    assert [entry["node"] for entry in document["others"]] == ["/gn", "/pad"]
 
 
 def test_control_characters_in_a_name_are_written_out() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from trtconv.inputs.input_files import read_feeds
 from trtconv.manifest import Manifest
 from trtconv.model import checking, model_io, redefinitions, walking
 from trtconv.model.model_io import Model
+from trtconv.model.native_norms import native_norms
+from trtconv.ops.custom_op import DOMAIN
 from trtconv.passes import run_passes
 from trtconv.passes.base import Choices, PassContext
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
@@ -23,6 +26,8 @@ from trtconv.precision.calibration import Arrays, make_feeds
 from trtconv.profile_checks import require_runnable
 from trtconv.reports.build_report import RewriteReport
 from trtconv.shapes import Profile
+
+_BEFORE = "the model was rewritten before"
 
 
 def prepare_as_built(
@@ -93,4 +98,15 @@ def run_and_check(
     redefined = [each.warning for each in redefinitions.redefinitions(model.proto.graph)]
     empty = shapes.describe_empty(walking.describe_inputs(model.proto), profiles)
     warnings = (*model.warnings, *empty, *filter(None, found), *redefined)
-    return proto, RewriteReport(model.path, model.opset, num_nodes, tuple(context.decisions), warnings)
+    report = RewriteReport(model.path, model.opset, num_nodes, tuple(context.decisions), warnings)
+    return proto, replace(report, others=_others(model.proto))
+
+
+def _others(proto: onnx.ModelProto) -> tuple[Decision, ...]:
+    """Return what no pass looks at: plugins of a model that was rewritten before, and norms in another form."""
+    nodes = walking.walk_addresses(proto.graph)
+    plugins = [(address, f"{DOMAIN}::{node.op_type}") for address, node in nodes if node.domain == DOMAIN]
+    return (
+        *(Decision(address, title, title, _BEFORE) for address, title in plugins),
+        *(Decision(norm.node, norm.op, None, norm.reason) for norm in native_norms(proto)),
+    )

@@ -23,6 +23,7 @@ from trtconv.inspection.op_support import Problem, check_backend, external_files
 from trtconv.inspection.parameter_sources import read_parameters
 from trtconv.model import model_io, redefinitions, walking
 from trtconv.model.model_io import Model
+from trtconv.model.native_norms import native_norms
 from trtconv.ops import BY_ONNX_OP, other_form
 from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.passes import run_passes
@@ -65,6 +66,7 @@ def inspect_model(
         functions=_functions(path),
         ops=dict(Counter(_op_name(node) for node in walking.walk_nodes(model.proto.graph)).most_common()),
         nodes=nodes,
+        native_norms=native_norms(model.proto),
         problems=[*problems, *pass_problem, *check.problems],
         backend=check,
     )

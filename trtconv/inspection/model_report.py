@@ -11,6 +11,7 @@ from trtconv.decisions import CONSTANT, CONSTANT_INPUT
 from trtconv.inspection.inspected_file import FileIdentity
 from trtconv.inspection.op_support import BackendCheck, Problem
 from trtconv.inspection.parameter_sources import SOURCE_TEXTS, Parameter
+from trtconv.model.native_norms import NativeNorm
 from trtconv.ops import BY_ONNX_OP, list_titles, other_form
 from trtconv.ops.custom_op import DOMAIN, Dim, OnnxForm
 from trtconv.reports.tables import DEFAULT_WIDTH, NO_BREAK, Column, Facts, Table, render
@@ -67,6 +68,7 @@ class ModelInspection:
     functions: dict[str, int]
     ops: dict[str, int]
     nodes: Sequence[NodeInspection]
+    native_norms: Sequence[NativeNorm]
     problems: Sequence[Problem]
     backend: BackendCheck
 
@@ -111,7 +113,7 @@ def _facts(model: ModelInspection) -> Facts:
         functions = ", ".join(f"{name} ({count} nodes)" for name, count in model.functions.items())
         items.append(("functions", functions))
     items.append(("nodes", f"{sum(model.ops.values())}: {_histogram(model.ops)}"))
-    items.append(("rewrite", _summary(model.nodes)))
+    items.append(("rewrite", _summary(model.nodes, model.native_norms)))
     check = model.backend
     items.append(("checked by" if check.checked else "unchecked", f"{check.backend or 'no TensorRT'}: {check.detail}"))
     return Facts(items)
@@ -157,6 +159,7 @@ def _tables(model: ModelInspection) -> list[Table]:
             [Column("node", "name"), Column("op"), Column("becomes"), Column("why", "text")],
             prepared,
         ),
+        _native_norms(model.native_norms),
         *(_other_nodes(op.form, model.nodes) for op in BY_ONNX_OP.values() if op.form.others),
         Table(
             "What stands in the way of a build",
@@ -164,6 +167,17 @@ def _tables(model: ModelInspection) -> list[Table]:
             problems,
         ),
     ]
+
+
+def _native_norms(norms: Sequence[NativeNorm]) -> Table:
+    """Return the norms that no pass looks at, those of one kind in one row."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for norm in norms:
+        groups.setdefault((norm.op, norm.reason), []).append(norm.node)
+    rows = [(str(len(nodes)), op, reason, _shown(nodes)) for (op, reason), nodes in groups.items()]
+    return Table(
+        "Other norms stay native", [Column(""), Column("op"), Column("why", "text"), Column("nodes", "text")], rows
+    )
 
 
 def _other_nodes(form: OnnxForm, nodes: Sequence[NodeInspection]) -> Table:
@@ -187,8 +201,11 @@ def _histogram(ops: Mapping[str, int]) -> str:
     return ", ".join(f"{count}{NO_BREAK}{op}" for op, count in ops.items())
 
 
-def _summary(nodes: Sequence[NodeInspection]) -> str:
+def _summary(nodes: Sequence[NodeInspection], native_norms: Sequence[NativeNorm]) -> str:
     outcomes = [node.became is not None for node in nodes if _is_candidate(node)]
+    if not outcomes and native_norms:
+        plural = "norms of this model stay" if len(native_norms) > 1 else "norm of this model stays"
+        return f"nothing: the {len(native_norms)} {plural} native, see below"
     if not outcomes:
         return f"nothing: no {list_titles('and no')} in this model"
     plugins = f"{sum(outcomes)} of {len(outcomes)} {list_titles()} nodes become plugins"
@@ -225,6 +242,10 @@ def _shape(tensor: Tensor | NodeInspection) -> str:
 
 
 def _node_list(problem: Problem) -> str:
-    shown = ", ".join(problem.nodes[:_MAX_NAMED_NODES])
-    hidden = len(problem.nodes) - _MAX_NAMED_NODES
+    return _shown(problem.nodes)
+
+
+def _shown(nodes: Sequence[str]) -> str:
+    shown = ", ".join(nodes[:_MAX_NAMED_NODES])
+    hidden = len(nodes) - _MAX_NAMED_NODES
     return f"{shown} and {hidden} more" if hidden > 0 else shown

@@ -11,6 +11,7 @@ from trtconv import records
 from trtconv.decisions import Decision, group_decisions
 from trtconv.manifest import Manifest, Verified
 from trtconv.ops import describe_replaced
+from trtconv.reports.grouping import by_kind, reason_of
 from trtconv.reports.text import format_size, printable
 
 
@@ -18,7 +19,8 @@ from trtconv.reports.text import format_size, printable
 class RewriteReport:
     """The result of the graph passes. `output` is None when nothing was written to disk.
 
-    `kept_fp32` are the nodes that a change to `precision` left alone, and why.
+    `kept_fp32` are the nodes that a change to `precision` left alone, and why. `others` are those that no pass looks at
+    and that a user may look for: norms in another form, and plugins of a model that was rewritten before.
     """
 
     model: Path
@@ -29,6 +31,7 @@ class RewriteReport:
     output: Path | None = None
     precision: str | None = None
     kept_fp32: Sequence[Decision] = ()
+    others: Sequence[Decision] = ()
 
     @property
     def num_rewritten(self) -> int:
@@ -42,7 +45,7 @@ class RewriteReport:
     def render(self, verbose: bool = False) -> str:
         """Return the report as lines for a terminal; `verbose` names every node."""
         lines = [_line("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes)")]
-        lines += decision_lines(self.decisions, verbose)
+        lines += decision_lines(self.decisions, verbose, self.others)
         if self.precision:
             lines.append(_line("precision", describe_precision(self.precision, len(self.kept_fp32))))
             lines += _kept_lines(self.kept_fp32, verbose)
@@ -87,19 +90,32 @@ class BuildReport:
         return "\n".join(lines)
 
 
-def decision_lines(decisions: Iterable[Decision], verbose: bool) -> list[str]:
-    """Group decisions of one outcome and reason into one line each, or with `verbose` give every node its line."""
-    groups = group_decisions(decisions, "op", "became", "reason")
-    if not groups:
-        return [_line("rewritten", f"nothing: no {describe_replaced('and no')} in this model")]
-    lines = []
-    for group in groups:
-        first, nodes = group[0], [decision.node for decision in group]
-        outcome = f"{len(nodes)} {first.op}" + (f" -> {first.became}" if first.became else "")
-        shown = _shorten(nodes, verbose)
-        label = "computed" if first.is_computed else "rewritten" if first.became else "native"
-        lines.append(_line(label, f"{outcome}: {first.reason} [{shown}]"))
-    return lines
+def decision_lines(decisions: Iterable[Decision], verbose: bool, others: Sequence[Decision] = ()) -> list[str]:
+    """Group decisions of one outcome and kind of reason into one line each; `verbose` names every node and reason.
+
+    `others` are told behind them; where there are no decisions, they say why.
+    """
+
+    def group(given: Iterable[Decision]) -> list[list[Decision]]:
+        return group_decisions(given, "op", "became", "reason") if verbose else by_kind(given)
+
+    lines = [_group_line(_label(each[0]), each, verbose) for each in group(decisions)]
+    if not lines:
+        none = "" if others else f": no {describe_replaced('and no')} in this model"
+        lines = [_line("rewritten", f"nothing{none}")]
+    return lines + [_group_line("plugin" if each[0].became else "native", each, verbose) for each in group(others)]
+
+
+def _label(decision: Decision) -> str:
+    if decision.is_computed:
+        return "computed"
+    return "rewritten" if decision.became else "native"
+
+
+def _group_line(label: str, group: Sequence[Decision], verbose: bool) -> str:
+    first, nodes = group[0], [decision.node for decision in group]
+    into = f" -> {first.became}" if first.became and first.became != first.op else ""
+    return _line(label, f"{len(nodes)} {first.op}{into}: {reason_of(group)} [{_shorten(nodes, verbose)}]")
 
 
 def describe_precision(precision: str, num_kept: int) -> str:

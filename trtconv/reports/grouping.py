@@ -1,0 +1,39 @@
+"""Group what has one outcome and the same kind of reason: reasons that differ in the names of tensors alone are one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from trtconv.decisions import Decision
+
+# What a reason names: a tensor it begins with, what it depends on, and whatever is written like a path or a number of
+# a tensor. Types, pads and figures are no names: reasons that differ in them differ.
+_NAMES = (
+    re.compile(r"^\S+(?= (?:is only known|are only known|cannot be|could not be|depends on|has the shape)\b)"),
+    re.compile(r"(?<=depends on )\S+(?: \(\w+\))?"),
+    re.compile(r"(?<=depend on )\S+(?: \(\w+\))?"),
+    re.compile(r"\S*[/:]\S+|\b\w+\(\w+\)"),
+)
+
+
+def kind_of(reason: str) -> str:
+    """Return a reason without the names in it."""
+    for pattern in _NAMES:
+        reason = pattern.sub("*", reason)
+    return reason
+
+
+def by_kind(decisions: Iterable[Decision]) -> list[list[Decision]]:
+    """Return the decisions of one op, outcome and kind of reason in a list each, in the order of the first of each."""
+    groups: dict[tuple[str, str | None, str], list[Decision]] = {}
+    for decision in decisions:
+        groups.setdefault((decision.op, decision.became, kind_of(decision.reason)), []).append(decision)
+    return list(groups.values())
+
+
+def reason_of(group: Sequence[Decision]) -> str:
+    """Return the reason of a group: that of its first node, with a word where the others have one of the same kind."""
+    reasons = dict.fromkeys(decision.reason for decision in group)
+    first = next(iter(reasons))
+    return first if len(reasons) == 1 else f"{first}; likewise the others"
