@@ -137,6 +137,7 @@ def test_bad_sizes(text: str) -> None:
         ({"gpu_arch": "sm_89a"}, "not of the form sm_89"),
         ({"ops": "both"}, "ops 'both' is unknown"),
         ({"ops": "native", "keep_native": ("a",)}, "all of them stay native"),
+        ({"exclude_lean_runtime": True}, "--exclude-lean-runtime: only a version-compatible engine has a lean runtime"),
         ({"ops": "native", "embed_plugins": True}, "--embed-plugins: native nodes leave no plugin to embed"),
         ({"precision": "int8"}, "--precision: precision 'int8' is unknown, expected fp16 or bf16"),
         ({"precision": "fp16", "refittable": True}, "cannot be refitted"),

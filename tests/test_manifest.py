@@ -56,6 +56,7 @@ SCHEMA: dict[str, Any] = {
         "refittable": bool,
         "strip_weights": bool,
         "embed_plugins": bool,
+        "exclude_lean_runtime": bool,
     },
     "profiles": [dict],
     "inputs": [{"name": str, "dtype": str, "shape": [int]}],
@@ -321,6 +322,7 @@ def configs(draw: st.DrawFn) -> BuildConfig:
     precision = draw(st.sampled_from([None, "fp16", "bf16"]))
     ops: Ops | None = draw(st.sampled_from([None, "plugin", "native"]))
     flags = {name: draw(st.booleans()) for name in ("version_compatible", "hardware_compatible")}
+    flags["exclude_lean_runtime"] = flags["version_compatible"] and draw(st.booleans())
     if precision is None:
         flags |= {name: draw(st.booleans()) for name in ("refittable", "strip_weights")}
     return BuildConfig(

@@ -52,6 +52,7 @@ class EngineOptions:
     refittable: bool = False
     strip_weights: bool = False
     embed_plugins: bool = False
+    exclude_lean_runtime: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class BuildConfig(EngineOptions):
     name or for all as "*". `calibration` names .npz files, an input set each, to judge by what fp16 can hold.
     `timing_cache` names the file of the tactics measured so far. A `strip_weights` engine gets its weights from the
     model when it is loaded; `embed_plugins` puts the plugin library into the engine, which is then version-compatible.
+    With `exclude_lean_runtime` such an engine comes without the lean runtime that other versions would load it with.
     With `verify` an engine is kept only when it computes what the model does.
     Raises ConfigError when a value is out of range.
     """
@@ -150,6 +152,12 @@ def _rules(config: BuildConfig) -> tuple[_Rule, ...]:
             "an engine without weights computes nothing that could be compared",
             "--verify",
             "verify it without --strip-weights first",
+        ),
+        _Rule(
+            config.exclude_lean_runtime and not (config.version_compatible or config.embed_plugins),
+            "only a version-compatible engine has a lean runtime to leave out",
+            "--exclude-lean-runtime",
+            "add --version-compatible",
         ),
         _Rule(is_native and config.embed_plugins, "native nodes leave no plugin to embed", "--embed-plugins"),
         _Rule(

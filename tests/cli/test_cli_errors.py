@@ -64,6 +64,18 @@ WRONG_OPTIONS = {
         ("static", "--precision fp16 --calibration other.npz", 2, "has no array for x; it holds z", "numpy.savez")
     ),
     "calibration for bf16": ("static", "--precision bf16 --calibration other.npz", 2, "bf16 has the range", ""),
+    "a lean runtime left out of nothing": (
+        (
+            "static",
+            "--exclude-lean-runtime",
+            2,
+            "--exclude-lean-runtime: only a version-comp",
+            "add --version-compatible",
+        )
+    ),
+    "no lean runtime on RTX": (
+        ("static", "--exclude-lean-runtime --version-compatible", 2, "TensorRT-RTX belong to one release", "")
+    ),
     "unknown backend": ("static", "--backend cuda", 2, "'cuda'", "--help"),
     "unknown op": ("unknown_op", "", 3, "does not support the op Foo [nodes first, Foo(b)]; ", "replace the op"),
     "too little workspace": ("static", "--workspace 1B", 4, "could not build", "--workspace"),

@@ -123,6 +123,14 @@ def test_a_backend_that_auto_takes_in_vain() -> None:
     assert ("warning", "--backend auto takes tensorrt, which cannot build here", "use: --backend tensorrt-rtx") in found
 
 
+def test_a_version_whose_engines_no_test_has_run() -> None:
+    newest = BackendState("tensorrt", "11.2.1", True, "builds for the GPU here", True)
+    ((level, what, hint),) = advice(H100, (newest, RTX), "tensorrt")
+    assert level == "warning"
+    assert what.startswith("TensorRT 11.2.1: engines of this version have not been run by trtconv's own tests")
+    assert "pip install 'tensorrt<11'" in hint
+
+
 def test_a_gpu_without_the_plugins_backend() -> None:
     assert any("stay native" in what for _, what, _ in advice(H100, (NO_TENSORRT, RTX)))
 

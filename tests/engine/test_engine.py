@@ -112,6 +112,16 @@ def test_options_reach_the_builder(static: Path) -> None:
         assert builder_config.builder_optimization_level == 2
 
 
+@pytest.mark.parametrize("excludes", [False, True])
+def test_compatibility_reaches_the_builder(static: Path, excludes: bool) -> None:
+    builder_config, flags = parsed(static)[2], trt.BuilderFlag
+    names = ["VERSION_COMPATIBLE", "EXCLUDE_LEAN_RUNTIME"]
+    if not all(hasattr(flags, name) for name in names):
+        pytest.skip("TensorRT-RTX has no such flags")
+    apply_options(builder_config, BuildConfig(version_compatible=True, exclude_lean_runtime=excludes), trt)
+    assert [builder_config.get_flag(getattr(flags, name)) for name in names] == [True, excludes]
+
+
 def test_profiles_reach_the_builder(tmp_path: Path) -> None:
     builder, network, builder_config, *_ = parsed(write_model(tmp_path, "resize"))
     sizes = ShapeRange.parse("[1,3,4,4]:[1,3,8,8]:[1,3,16,16]")

@@ -189,6 +189,11 @@ def test_a_truncated_engine_is_told_by_its_manifest(plan: Path, tensorrt: FakeTe
             H100,
             "built with version 10.9.0, here is 10.6.0",
         ),
+        (
+            '{"trtconv": "0.1", "plugins": [], "backend_version": "10.9.0", "options": {"exclude_lean_runtime": true}}',
+            H100,
+            "without its lean runtime: load it by IRuntime.load_runtime with libnvinfer_lean of 10.9.0",
+        ),
         ('{"trtconv": "0.1", "plugins": [], "gpu_arch": "sm_89"}', H100, "built for sm_89, this GPU is sm_90"),
         ('{"trtconv": "0.1", "plugins": [], "gpu_arch": "sm_89"}', RTX_4090, "build it again"),
     ],
@@ -227,6 +232,16 @@ def test_rtx_says_when_this_gpu_cannot_run_it(monkeypatch: pytest.MonkeyPatch, g
     backend, notes = backends.select_backend(BuildConfig(backend="tensorrt-rtx"))
     assert backend.arch == "sm_89"
     assert [text[: len(note or "")] for text in notes] == ([note] if note else [])
+
+
+@pytest.mark.parametrize(("version", "is_noted"), [("10.6.0", False), ("10.16.1.11", False), ("11.2.1.10", True)])
+def test_a_version_whose_engines_no_test_has_run_is_noted(
+    tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch, version: str, is_noted: bool
+) -> None:
+    monkeypatch.setattr(type(tensorrt), "__version__", version)
+    _, notes = backends.select_backend(BuildConfig(backend="tensorrt"))
+    said = f"TensorRT {version}: engines of this version have not been run by trtconv's own tests; --verify checks one"
+    assert notes == ([said] if is_noted else [])
 
 
 def test_options_of_the_other_backend_are_refused(tensorrt: FakeTensorRT) -> None:

@@ -46,6 +46,7 @@ OPTIONS = {
         "ITimingCache.serialize",
     ),
     "--version-compatible": ("BuilderFlag.VERSION_COMPATIBLE",),
+    "--exclude-lean-runtime": ("BuilderFlag.EXCLUDE_LEAN_RUNTIME", "Runtime.load_runtime"),
     "--hardware-compatible": (
         "IBuilderConfig.hardware_compatibility_level",
         "HardwareCompatibilityLevel.AMPERE_PLUS",

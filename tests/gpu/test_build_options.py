@@ -123,3 +123,10 @@ def test_ctrl_c_ends_a_build_within_seconds(model: Path, tmp_path: Path) -> None
     assert seconds < 2
     assert output.read_bytes() == b"older engine"
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".engine", ".onnx"]
+
+
+def test_an_engine_without_its_lean_runtime_runs_where_it_was_built(model: Path, tmp_path: Path) -> None:
+    options = config(tmp_path, version_compatible=True, exclude_lean_runtime=True)
+    report = build(model, options)
+    assert report.manifest.options.exclude_lean_runtime
+    assert compare(model, report.engine, NETWORK.feeds(model), TOLERANCE["fp32"]).passed

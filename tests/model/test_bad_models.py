@@ -67,7 +67,7 @@ def test_truncated_before_the_opset(tmp_path: Path) -> None:
         (b"", "not an ONNX model"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS pointer"),
         (b"# not a model\n\nbut a text\n", "not an ONNX model"),
-        (b"PK\x03\x04" + bytes(64), "not an ONNX model"),
+        (b"PK\x03\x04" + bytes(64), "is a zip archive"),
         (bytes(4096), "not an ONNX model"),
         (b"\xff" * 4096, "not an ONNX model"),
     ],

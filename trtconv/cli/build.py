@@ -41,6 +41,8 @@ NEXT_PROFILE = "--profile"
 @click.option("--strip-weights", is_flag=True, help="An engine without weights: trtconv.refit_engine puts them in.")
 @click.option("--embed-plugins", is_flag=True, help="Put the plugin library into the engine, which is then "
               "version-compatible.")  # fmt: skip
+@click.option("--exclude-lean-runtime", is_flag=True, help="With --version-compatible: leave the lean runtime out "
+              "of the engine.")  # fmt: skip
 @click.option("--verify", is_flag=True, help="Compare the engine with the model; keep none that is wrong.")
 @click.option("--dry-run", is_flag=True, help="Show what would become of each node, and build nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every node, and show TensorRT's messages.")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from trtconv.doctor.diagnosis import BackendState, Finding, LibraryState
+from trtconv.engine.backends import unproven
 from trtconv.gpu.driver import Gpu
 from trtconv.installed import install_hint
 from trtconv.ops import list_titles
@@ -51,6 +52,9 @@ def _about_backends(gpu: Gpu | None, backends: Sequence[BackendState], auto: str
     elif auto not in usable:
         what = f"--backend auto takes {auto}, which cannot build here" if auto else "--backend auto finds no backend"
         yield Finding("warning", what, f"use: --backend {usable[0]}")
+    full = next((backend for backend in backends if backend.name == "tensorrt"), None)
+    for note in unproven(full.version) if full is not None and full.version is not None else ():
+        yield Finding("warning", note, "build with --verify, or run: pip install 'tensorrt<11'")
     if usable == ["tensorrt-rtx"] and gpu is not None:
         what = f"only TensorRT-RTX builds here: {list_titles()} stay native"
         yield Finding("warning", what, "run: pip install 'trtconv[tensorrt]'")

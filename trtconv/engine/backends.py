@@ -32,6 +32,9 @@ ENGINE_MARKS: dict[bytes, BackendKey] = {b"ftrt": "tensorrt", b"vtrt": "tensorrt
 _CUDA_MAJORS = (12, 13)  # that TensorRT 10.6 to 11.x exist for
 
 
+FIRST_UNPROVEN_MAJOR = 11  # no engine of this version and later has been run by the tests
+
+
 NO_GPU_HINT = "check: nvidia-smi"
 
 
@@ -82,13 +85,22 @@ def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
                 raise BackendError("TensorRT builds engines on a GPU, and no CUDA device answers", hint=hint)
             backend = Backend(key, module, gpu, gpu.arch)
             require_driver(backend.title, gpu)
-            return backend, notes
+            return backend, [*notes, *unproven(backend.version)]
         if config.backend == "auto":
             why = "no CUDA device answers" if gpu is None else "the package tensorrt cannot be imported"
             notes.append(f"{why}: TensorRT-RTX is taken")
         return Backend(key, module, gpu, _rtx_arch(module, config, gpu, notes)), notes
     missing = " and ".join(MODULES[key] for key in wanted)
     raise BackendError(f"no backend: the package {missing} cannot be imported", hint=install_hint(*wanted))
+
+
+def unproven(version: str) -> list[str]:
+    """Return a note for a version of TensorRT whose engines trtconv's own tests have not run."""
+    if int(version.split(".")[0]) < FIRST_UNPROVEN_MAJOR:
+        return []
+    return [
+        f"TensorRT {version}: engines of this version have not been run by trtconv's own tests; --verify checks one"
+    ]
 
 
 def import_backend(key: BackendKey) -> Any | None:

@@ -27,6 +27,7 @@ def require_options(config: BuildConfig, key: str) -> None:
         "--opt-level": (config.opt_level is not None, "TensorRT-RTX builds the same engine at every level"),
         "--timing-cache": (config.timing_cache is not None, "TensorRT-RTX keeps no timing cache"),
         "--version-compatible": (config.version_compatible, "engines of TensorRT-RTX belong to one release"),
+        "--exclude-lean-runtime": (config.exclude_lean_runtime, "engines of TensorRT-RTX hold no lean runtime"),
         "--hardware-compatible": (config.hardware_compatible, "TensorRT-RTX builds for one --gpu-arch"),
         # 1.7.1 fails in its compiler where there is no GPU, and no GPU that it knows was at hand to try it on
         "--refittable": (config.refittable, "trtconv builds refittable engines with TensorRT only"),
@@ -60,6 +61,7 @@ def _wanted_flags(config: BuildConfig) -> list[str]:
         "VERSION_COMPATIBLE": config.version_compatible or config.embed_plugins,
         "REFIT": config.refittable,
         "STRIP_PLAN": config.strip_weights,
+        "EXCLUDE_LEAN_RUNTIME": config.exclude_lean_runtime,
     }
     return [name for name, is_wanted in flags.items() if is_wanted]
 

@@ -34,9 +34,10 @@ def load_engine(
 ) -> Any:
     """Load an engine, and the plugin library first where it is needed; return TensorRT's ICudaEngine.
 
-    An engine that embeds its plugins runs code of the file itself: `allow_embedded_code` says that you trust it. Raises
-    ConfigError when there is no such file or its manifest is damaged, ModelError when it is no engine, BackendError
-    when the package, the GPU or the plugin library that it needs is missing.
+    An engine that embeds its plugins runs code of the file itself: `allow_embedded_code` says that you trust it. One
+    built with `exclude_lean_runtime` loads in the TensorRT that built it; elsewhere the error names what it needs.
+    Raises ConfigError when there is no such file or its manifest is damaged, ModelError when it is no engine,
+    BackendError when the package, the GPU or the plugin library that it needs is missing.
     """
     path = Path(path)
     data, key = _read_plan(path)
@@ -98,7 +99,13 @@ def _mismatch(manifest: Manifest | None, trt: Any) -> str:
     """Return the likeliest reason for which an engine does not load, as a hint."""
     built_with = manifest.backend_version if manifest is not None else None
     if built_with and built_with != trt.__version__:
-        return f"it was built with version {built_with}, here is {trt.__version__}: build it again"
+        what = f"it was built with version {built_with}, here is {trt.__version__}"
+        if manifest is not None and manifest.options.exclude_lean_runtime:
+            return (
+                f"{what}, and without its lean runtime: load it by IRuntime.load_runtime with libnvinfer_lean of "
+                f"{built_with} (package tensorrt_lean), or build it again"
+            )
+        return f"{what}: build it again"
     built_for, gpu = manifest.gpu_arch if manifest is not None else None, driver.find_gpu()
     if gpu is None:
         return f"no CUDA device answers; {NO_GPU_HINT}"
