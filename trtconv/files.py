@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -44,6 +45,28 @@ def require_writable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
         if path.exists() and source.exists() and os.path.samefile(path, source):
             what = "belongs to the input model, which is never overwritten"
             raise ConfigError(what, where=str(path), hint="name another output")
+
+
+@contextmanager
+def text_path(path: Path) -> Iterator[str]:
+    """Yield a path to the same folder that is UTF-8 text, as libraries want it: the path, else by a temporary link.
+
+    Names of files are bytes: those unpacked on a Chinese or Japanese Windows are often not UTF-8, and in the C locale
+    Python takes no name beyond ASCII for text. Through the link, a library that is given the file's content finds the
+    data files beside it; the name of the file itself may be another.
+    """
+    try:
+        text = os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        text = None
+    if text is not None:
+        yield text
+        return
+    with tempfile.TemporaryDirectory(prefix="trtconv-") as folder:
+        link = Path(folder, "link")
+        link.symlink_to(path.parent.absolute(), target_is_directory=True)
+        name = path.name if path.name.isascii() else "file"
+        yield str(link / name)
 
 
 def sha256(path: Path) -> str:

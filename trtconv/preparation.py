@@ -94,7 +94,7 @@ def run_and_check(
     context.doubts = redefinitions.reasons_against(model.proto.graph)
     run_passes(model.graph, context)
     proto = model_io.to_proto(model)
-    found = (checking.check(proto, model.proto), checking.type_warning(model.proto))
+    found = (checking.check(proto, model.proto), checking.type_warning(model.proto, model.path.parent))
     redefined = [each.warning for each in redefinitions.redefinitions(model.proto.graph)]
     empty = shapes.describe_empty(walking.describe_inputs(model.proto), profiles)
     warnings = (*model.warnings, *empty, *filter(None, found), *redefined)

@@ -12,6 +12,7 @@ import onnx
 from trtconv.engine.backends import Backend
 from trtconv.engine.logger import create, make_logger
 from trtconv.engine.parser_errors import nodes_by_problem, parse_error
+from trtconv.files import text_path
 from trtconv.model import functions, loops, walking
 from trtconv.native_output import kept_off_the_streams
 
@@ -26,8 +27,8 @@ def parse_network(
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
     given = parsable(proto)
-    with kept_off_the_streams() as printed:
-        is_parsed = parser.parse(given.SerializeToString(), str(model_path))
+    with text_path(model_path) as path, kept_off_the_streams() as printed:
+        is_parsed = parser.parse(given.SerializeToString(), path)
     logger.hand_on(printed)
     if not is_parsed:
         raise parse_error(parser, title, given, model_path, logger.last_error(), printed)
@@ -54,8 +55,8 @@ def check_model(backend: Backend, proto: onnx.ModelProto, model_path: Path) -> M
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
     bare = parsable(proto)
-    with kept_off_the_streams() as printed:
-        is_taken = parser.supports_model_v2(bare.SerializeToString(), str(model_path))
+    with text_path(model_path) as path, kept_off_the_streams() as printed:
+        is_taken = parser.supports_model_v2(bare.SerializeToString(), path)
     if is_taken:
         return ModelCheck(True)
     problems = nodes_by_problem(parser, "the parser", bare, printed)

@@ -9,6 +9,7 @@ import onnx
 
 from trtconv.engine.network_parsing import parsable
 from trtconv.errors import BackendError
+from trtconv.files import text_path
 
 
 def refit(engine: Any, proto: onnx.ModelProto, model_path: Path, trt: Any, logger: Any) -> None:
@@ -18,7 +19,9 @@ def refit(engine: Any, proto: onnx.ModelProto, model_path: Path, trt: Any, logge
     """
     refitter = trt.Refitter(engine, logger)
     parser = trt.OnnxParserRefitter(refitter, logger)
-    if not parser.refit_from_bytes(parsable(proto).SerializeToString(), str(model_path)):
+    with text_path(model_path) as path:
+        is_taken = parser.refit_from_bytes(parsable(proto).SerializeToString(), path)
+    if not is_taken:
         problems = "; ".join(parser.get_error(index).desc() for index in range(parser.num_errors))
         raise BackendError(f"the engine does not take these weights: {problems}", where=str(model_path))
     missing = refitter.get_missing_weights()

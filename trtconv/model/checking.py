@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import onnx
 import onnx.checker
 import onnx.shape_inference
 
 from trtconv.errors import ModelError
-from trtconv.model.external_data import all_tensors
+from trtconv.model.external_data import all_tensors, with_small_tensors
 from trtconv.model.light_copy import lacks_data, light_copy
 from trtconv.model.walking import walk_graphs, walk_nodes
 from trtconv.native_output import kept_off_the_streams
@@ -22,7 +23,9 @@ _NODE = re.compile(r"\(op_type:\s*(?P<op>[^,)]*)(?:,\s*node name:\s*(?P<name>.*?
 _NO_NEWS = re.compile(r"\[(?:Shape|Type)InferenceError\]\s*|Inference error\(s\):\s*|==> Context:\s*", re.IGNORECASE)
 
 # What follows from another fault, or from an op that inference does not know; and int32 axes, which ONNX allows.
-_NO_FAULT = re.compile(r"expected to have type but instead is null|ParseData type mismatch")
+_NO_FAULT = re.compile(
+    r"expected to have type but instead is null|ParseData type mismatch|Cannot parse data from external"
+)
 
 
 def check(proto: onnx.ModelProto, original: onnx.ModelProto) -> str | None:
@@ -39,12 +42,15 @@ def check(proto: onnx.ModelProto, original: onnx.ModelProto) -> str | None:
     raise ModelError(f"the rewritten model does not pass onnx.checker: {error}", hint="please report this model")
 
 
-def type_warning(proto: onnx.ModelProto) -> str | None:
-    """Return a warning for a model that breaks ONNX's rules on types and shapes, as some exporters write them."""
+def type_warning(proto: onnx.ModelProto, folder: Path) -> str | None:
+    """Return a warning for a model that breaks ONNX's rules on types and shapes, as some exporters write them.
+
+    `folder` is the model's, for external data.
+    """
     has_sparse = any(graph.sparse_initializer for graph in walk_graphs(proto.graph))  # inference does not know them
     if has_sparse or sum(1 for _ in walk_nodes(proto.graph)) > _MAX_TYPED_NODES:
         return None
-    checkable = light_copy(proto)
+    checkable = with_small_tensors(light_copy(proto), folder)
     for graph in walk_graphs(checkable.graph):
         del graph.value_info[:]  # what follows from the inputs counts; a stale shape is no fault of the nodes
     try:

@@ -150,7 +150,9 @@ def _place_of(tensor: onnx.TensorProto, model_path: Path) -> _Place:
         if text is not None and not (isinstance(text, str) and text.isdecimal() and len(text) < 20):
             raise ModelError(f"external data of tensor {tensor.name} has the {key} {text!r}", where=str(model_path))
         numbers[key] = None if text is None else int(text)
-    return _Place(str(entries.get("location", "")), numbers["offset"] or 0, numbers["length"])
+    location = entries.get("location", "")  # UTF-8, whatever Python takes the names of files for
+    encoded = location.encode() if isinstance(location, str) else location
+    return _Place(os.fsdecode(encoded), numbers["offset"] or 0, numbers["length"])
 
 
 def _num_bytes(tensor: onnx.TensorProto) -> int:
