@@ -12,6 +12,7 @@ _CODE = re.compile(r"^.*?Error Code:? \d+:\s*(?:(?P<kind>[A-Z][\w ]*?) \((?P<inn
 _ASSERTION = re.compile(r"^Assertion failed: .*?: (?=[A-Z\"])")
 _CONDITION = re.compile(r"^.*&& \"(?P<words>.+)\"$")
 _INVALID_NODE = re.compile(r"^Invalid Node - .+$")
+_CHECK = re.compile(r"\bAssertion (?P<condition>\S.*?) failed\b\.?")
 _LAYER_KIND = re.compile(r"^I[A-Z]\w+Layer (?=\S+:)")
 _TWICE = re.compile(r"^(?P<name>[^:]+: )(?P=name)+")
 
@@ -27,6 +28,7 @@ def words_of(text: str) -> str:
     words = _ASSERTION.sub("", _PLACE.sub("", words).strip())
     if condition := _CONDITION.match(words):
         words = condition["words"]
+    words = _CHECK.sub(r"TensorRT expects \g<condition>", words)
     words = _TWICE.sub(r"\g<name>", _LAYER_KIND.sub("", words.strip()))
     return words.removesuffix(".") or " ".join(text.split())
 
