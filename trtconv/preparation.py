@@ -45,7 +45,8 @@ def prepare_as_built(
         return proto, []
     kept = [decision.node for decision in manifest.kept_fp32]
     wanted = PrecisionOptions(options.precision, kept, options.io_types)  # type: ignore[arg-type]
-    return convert_precision(proto, model_path, wanted, feeds)
+    conversion = convert_precision(proto, model_path, wanted, feeds)
+    return conversion.proto, conversion.kept
 
 
 def native_reason_of(config: BuildConfig, supports_plugins: bool) -> str | None:
@@ -71,9 +72,11 @@ def prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tup
     if config.precision is None:
         return proto, report
     options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
-    proto, kept = convert_precision(proto, model.path, options, _calibration_feeds(proto, config))
+    feeds = _calibration_feeds(proto, config)
+    proto, kept, warnings = convert_precision(proto, model.path, options, feeds, are_made=not config.calibration)
     kept_fp32 = tuple(Decision(node.address, node.op, KEPT_FP32, node.reason, node.figures) for node in kept)
-    return proto, RewriteReport(**(vars(report) | {"precision": config.precision, "kept_fp32": kept_fp32}))
+    changed = {"precision": config.precision, "kept_fp32": kept_fp32, "warnings": (*report.warnings, *warnings)}
+    return proto, RewriteReport(**(vars(report) | changed))
 
 
 def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict[str, npt.NDArray[Any]]]:

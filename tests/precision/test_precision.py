@@ -62,7 +62,7 @@ def convert(
 ) -> Converted:
     original = onnx.parser.parse_model(HEADER + text) if isinstance(text, str) else text
     before = original.SerializeToString()
-    converted, kept = convert_precision(original, folder / "model.onnx", PrecisionOptions(precision, **options), feeds)
+    converted, kept, _ = convert_precision(original, folder / "model.onnx", PrecisionOptions(precision, **options), feeds)
     assert original.SerializeToString() == before, "the given model is not changed"
     assert_sound(converted, precision)
     return Converted(converted, kept, original)
@@ -421,10 +421,10 @@ def test_external_weights_are_converted_or_cast(tmp_path: Path, monkeypatch: pyt
     tensors = convert(light, folder=tmp_path).model.graph.initializer
     assert [(t.data_type, t.data_location) for t in tensors] == [(FP16, TensorProto.DEFAULT)] * 2
     monkeypatch.setattr(type_conversion, "_MAX_EMBEDDED_BYTES", 40)
-    converted, _ = convert_precision(light, tmp_path / "model.onnx", PrecisionOptions("fp16"))
-    locations = [t.data_location for t in converted.graph.initializer]
+    converted = convert_precision(light, tmp_path / "model.onnx", PrecisionOptions("fp16"))
+    locations = [t.data_location for t in converted.proto.graph.initializer]
     assert sorted(locations) == [TensorProto.DEFAULT, TensorProto.EXTERNAL]
-    assert sum(node.op_type == "Cast" for node in converted.graph.node) == 3
+    assert sum(node.op_type == "Cast" for node in converted.proto.graph.node) == 3
 
 
 def test_ops_that_do_not_exist_in_bf16() -> None:

@@ -82,7 +82,8 @@ def network(name: str, *, native: bool) -> tuple[onnx.ModelProto, Path]:
 def converted(name: str, precision: Any, *, native: bool) -> tuple[onnx.ModelProto, list[KeptNode]]:
     proto, path = network(name, native=native)
     feeds = make_feeds(proto, SHAPES.get(name)) if precision == "fp16" else []
-    return convert_precision(proto, path, PrecisionOptions(precision), feeds)
+    conversion = convert_precision(proto, path, PrecisionOptions(precision), feeds, are_made=True)
+    return conversion.proto, conversion.kept
 
 
 def relative_errors(name: str, model: onnx.ModelProto) -> list[float]:
@@ -152,7 +153,7 @@ def test_pictures_of_0_to_255_overflow_nothing_in_fns_candy() -> None:
     black = [{"input.1": np.zeros((1, 3, 128, 128), np.float32)}]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(rules, "square_sums", lambda graph: iter(()))
-        reckless, _ = convert_precision(original, path, PrecisionOptions("fp16"), black)
+        reckless = convert_precision(original, path, PrecisionOptions("fp16"), black).proto
     picture = make_feeds(original, seed=7)[0]
     wrong = np.abs(run_rounded(reckless, picture)["433"] - run(original, picture)["433"])
     assert not wrong.max() < 10, "this is what the test would see"
@@ -213,7 +214,7 @@ def test_any_network_stays_sound_and_overflows_nowhere(model: onnx.ModelProto) -
     feeds = [{"x": np.random.default_rng(seed).uniform(-2, 2, (4, 4)).astype(np.float32)} for seed in range(2)]
     for precision in ("fp16", "bf16"):
         options = PrecisionOptions(precision)  # type: ignore[arg-type]
-        low, _ = convert_precision(model, Path("model.onnx"), options, feeds)
+        low = convert_precision(model, Path("model.onnx"), options, feeds).proto
         assert_sound(low, precision)
         for feed in feeds:
             expected, got = run(model, feed), run_rounded(low, feed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import onnx
 from onnx import TensorProto
@@ -32,12 +32,12 @@ from trtconv.precision.rules import (
     sensitive_arguments,
 )
 from trtconv.precision.type_conversion import Typing
+from trtconv.precision.value_ranges import observe
 
 IoType = Literal["keep", "fp32", "fp16", "bf16"]
 ALL_TENSORS = "*"
 
 _ELEM_TYPES: Mapping[str, int] = {each.short: each.onnx for each in (FLOAT32, FLOAT16, BFLOAT16)}
-_QUANTISERS = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul"})
 
 
 @dataclass(frozen=True)
@@ -86,55 +86,66 @@ def parse_io_types(items: Iterable[str]) -> dict[str, IoType]:
     return parsed
 
 
+class Conversion(NamedTuple):
+    """A model in another precision, the nodes of it that stay fp32, and what a user should know of the calibration."""
+
+    proto: onnx.ModelProto
+    kept: list[KeptNode]
+    warnings: Sequence[str] = ()
+
+
 def convert_precision(
-    proto: onnx.ModelProto, model_path: Path, options: PrecisionOptions, feeds: Sequence[Arrays] = ()
-) -> tuple[onnx.ModelProto, list[KeptNode]]:
-    """Return the model with its float32 tensors in 16 bits, except what must stay, and the nodes that stay.
+    proto: onnx.ModelProto,
+    model_path: Path,
+    options: PrecisionOptions,
+    feeds: Sequence[Arrays] = (),
+    *,
+    are_made: bool = False,
+) -> Conversion:
+    """Return the model with its float32 tensors in 16 bits, except what must stay.
 
     `proto`, which is not changed, is the rewritten model or one without custom ops; its external tensors lie beside
     `model_path`. `feeds` are the calibration's input sets, which fp16 alone needs; without them calibration.make_feeds
-    makes some, for which the model's inputs must have fixed shapes. A model that is in the wanted precision already
-    stays as it is, and so does the quantised part of one with Q/DQ nodes. Raises ConfigError for options that do not
-    fit the model, ModelError when nothing of it can be converted or the calibration cannot run.
+    makes some, for which the model's inputs must have fixed shapes. `are_made` says that they come from there: then
+    zeros prove nothing, and inputs in [0, 1] are tried where the others give NaN. A model that is in the wanted
+    precision already stays as it is. Raises ConfigError for options that do not fit the model, ModelError when nothing
+    of it can be converted or the calibration cannot run.
     """
     graph = FloatGraph(proto, model_path.parent)
     low_type = _ELEM_TYPES[options.precision]
     io_types = _io_types(graph, options.io_types)
     asked = _asked_for(graph, options.keep_fp32)
     reasons: Reasons = {}
+    warnings: Sequence[str] = ()
     low_nodes: set[int] = set()
     if not _is_converted(graph, low_type, model_path):
-        reasons = _decide(graph, low_type, asked, model_path, feeds)
+        is_given = bool(feeds) and not are_made
+        reasons, warnings = _decide(graph, low_type, asked, feeds, is_given)
         low_nodes = {index for index, slots in enumerate(graph.slots) if slots and index not in reasons}
-        if not low_nodes and not any(node.op_type in _QUANTISERS for node in graph.nodes):
+        if not low_nodes:
             raise _nothing_to_convert(graph, reasons, options.precision, model_path)
     converted = onnx.ModelProto()
-    converted.CopyFrom(proto)
+    converted.CopyFrom(graph.proto)
     Typing(converted, graph, low_nodes, low_type, io_types).apply()
     checking.check(converted, proto)
-    return converted, [_kept_node(graph, index, reasons[index]) for index in sorted(reasons)]
+    return Conversion(converted, [_kept_node(graph, index, reasons[index]) for index in sorted(reasons)], warnings)
 
 
-def _decide(graph: FloatGraph, low_type: int, asked: Reasons, model_path: Path, feeds: Sequence[Arrays]) -> Reasons:
+def _decide(
+    graph: FloatGraph, low_type: int, asked: Reasons, feeds: Sequence[Arrays], is_given: bool
+) -> tuple[Reasons, Sequence[str]]:
     """Return why nodes stay fp32: the user's wish before what they compute, before the values, before fewer Casts."""
     reasons = reasons_by_op(graph, low_type)
+    warnings: Sequence[str] = ()
     if low_type == TensorProto.FLOAT16:
-        reasons = reasons_by_value(graph, _calibrate(graph, model_path, feeds)) | reasons
+        arguments = [name for _, name in sensitive_arguments(graph)]
+        input_sets = calibration.name_given(feeds) if is_given else calibration.name_made(feeds or calibration.make_feeds(graph.proto))
+        observed = observe(graph, arguments, input_sets, are_made=not is_given)
+        reasons = reasons_by_value(graph, observed.ranges) | reasons
+        warnings = observed.warnings
     reasons |= asked
     reasons |= {index: reason for index, reason in close_islands(graph, reasons.keys()).items()}
-    return {index: reason for index, reason in reasons.items() if _handles_floats(graph, index)}
-
-
-def _calibrate(graph: FloatGraph, model_path: Path, feeds: Sequence[Arrays]) -> dict[str, calibration.Range]:
-    names = [
-        name for name in graph.types if graph.is_variable(name) and (name in graph.producer or name in graph.inputs)
-    ]
-    if not names:
-        return {}
-    arguments = [name for _, name in sensitive_arguments(graph)]
-    return calibration.measure(
-        graph.proto, model_path.parent, names, arguments, feeds or calibration.make_feeds(graph.proto)
-    )
+    return {index: reason for index, reason in reasons.items() if _handles_floats(graph, index)}, warnings
 
 
 def _handles_floats(graph: FloatGraph, index: int) -> bool:

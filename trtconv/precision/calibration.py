@@ -1,13 +1,13 @@
 """See which values a network computes: run it in fp32 in ONNX Runtime and note the extremes of every tensor.
 
 ONNX Runtime's CPU kernels compute fp16 in fp32 and so hide what overflows; therefore the fp32 values are what counts.
-Every tensor is reduced to its extremes inside the model, right behind the node that makes it, so that no more memory is
-held than the network itself needs.
+Every tensor is reduced to its extremes inside the model (probes.py), so that no more memory is held than the network
+itself needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,62 +15,113 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper
+from onnx import helper
 
 from trtconv.errors import ConfigError, ModelError
 from trtconv.model.onnx_session import open_session
 from trtconv.model.walking import describe_inputs
+from trtconv.precision.probes import PREFIX, Probing
+from trtconv.precision.scopes import MAIN, names_in_branches
 from trtconv.shapes import format_dims
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-_PREFIX = "trtconv_calibration"
 _MAX_PIXEL = 255.0
 _IMAGE_CHANNELS = (1, 3, 4)
 _MIN_IMAGE_SIDE = 16
 _TINY = 1e-30
+_MADE = ("white noise", "natural noise", "zeros")  # the input sets of make_feeds
 
 
 @dataclass(frozen=True)
 class Range:
-    """The extremes of a tensor over all input sets: max|x|, and min|x| where it was asked for (infinity where not)."""
+    """The extremes of a tensor over all input sets: max|x|, and min|x| where it was asked for (infinity where not).
+
+    `unknown` says why nothing is known of it, if that is so.
+    """
 
     max_abs: float
     min_abs: float = np.inf
+    unknown: str = ""
 
     def __or__(self, other: Range) -> Range:
         return Range(max(self.max_abs, other.max_abs), min(self.min_abs, other.min_abs))
 
 
-_UNKNOWN = Range(np.inf, 0.0)  # NaN for every input set
+NAN = Range(np.inf, 0.0, "it is NaN")
 
 
-def measure(
-    proto: onnx.ModelProto, folder: Path, names: Sequence[str], arguments: Sequence[str], feeds: Sequence[Arrays]
-) -> dict[str, Range]:
-    """Run a model on every input set and return the range of each float32 tensor of `names`.
+@dataclass(frozen=True)
+class InputSet:
+    """Values for every input of a model; `proves` is False for zeros that were made up: they show no range."""
+
+    name: str
+    arrays: Arrays
+    proves: bool = True
+
+
+class Calibration:
+    """A model in ONNX Runtime that tells the extremes of the tensors in `names`, which are float32.
 
     `arguments` are those among them whose smallest magnitude is wanted too; `folder` is the model's, for external data.
-    Raises ModelError when ONNX Runtime cannot run the model on these inputs.
+    All tensors of `proto` have names of their own. Raises ModelError when ONNX Runtime refuses the model.
     """
-    probed = _with_probes(proto, folder, names, set(arguments))
-    try:
-        session = open_session(probed, folder)
-    except Exception as error:
-        raise _cannot_run(error) from None
-    outputs = [output.name for output in session.get_outputs()]
-    known = {entry.name for entry in session.get_inputs()}
-    ranges: dict[str, Range] = {}
-    for feed in feeds:
-        given = {name: values for name, values in feed.items() if name in known}
+
+    def __init__(self, proto: onnx.ModelProto, folder: Path, names: Sequence[str], arguments: Sequence[str]) -> None:
+        probing = Probing(proto, names, set(arguments))
+        self._names = names
+        self._turned = probing.turned
+        self._inner = names_in_branches(proto)
         try:
-            results = dict(zip(outputs, session.run(outputs, given), strict=True))
+            self._session = open_session(probing.model, folder)
         except Exception as error:
             raise _cannot_run(error) from None
-        for index, name in enumerate(names):
-            if (seen := _range_of(results, index)) is not None:
-                ranges[name] = ranges[name] | seen if name in ranges else seen
-    return {name: ranges.get(name, _UNKNOWN) for name in names}
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._known = {entry.name for entry in self._session.get_inputs()}
+
+    def see(self, feed: Arrays, turned: Container[str] = ()) -> dict[str, Range]:
+        """Run the model on one input set and return the range of each tensor that was computed, NAN where it held NaN.
+
+        `turned` are the inputs (probes.turning_input) of the If nodes that take the other branch for once. Raises
+        ModelError when the model does not run on these inputs.
+        """
+        given: dict[str, Any] = {name: values for name, values in feed.items() if name in self._known}
+        given |= {name: np.array(name in turned) for name in self._turned}
+        try:
+            results = dict(zip(self._outputs, self._session.run(self._outputs, given), strict=True))
+        except Exception as error:
+            raise _cannot_run(error) from None
+        ranges = {}
+        for number, name in enumerate(self._names):
+            if (seen := _range_of(results, number, name in self._inner)) is not None:
+                ranges[name] = seen
+        return ranges
+
+
+def name_made(feeds: Sequence[Arrays]) -> list[InputSet]:
+    """Name the input sets of make_feeds; zeros alone prove nothing."""
+    return [
+        InputSet(name, feed, proves=_has_values(feed)) for name, feed in zip(_MADE, feeds, strict=True)
+    ]
+
+
+def name_given(feeds: Sequence[Arrays]) -> list[InputSet]:
+    """Name the input sets of a user, in their order."""
+    return [InputSet(f"calibration input set {number}", feed) for number, feed in enumerate(feeds, 1)]
+
+
+def _has_values(feed: Arrays) -> bool:
+    floats = [values for values in feed.values() if values.dtype.kind == "f"]
+    return not floats or any(np.any(values) for values in floats)
+
+
+def in_unit_interval(feed: Arrays, *, seed: int = 0) -> dict[str, npt.NDArray[Any]]:
+    """Return an input set like another one with every float in [0, 1]: what may go into a root or a logarithm."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.uniform(0, 1, values.shape).astype(values.dtype) if values.dtype.kind == "f" else values
+        for name, values in feed.items()
+    }
 
 
 def make_feeds(
@@ -137,45 +188,15 @@ def _natural(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np
     return result
 
 
-def _with_probes(proto: onnx.ModelProto, folder: Path, names: Sequence[str], arguments: set[str]) -> onnx.ModelProto:
-    """Return the model with the extremes of each tensor as its outputs, and no other outputs."""
-    probed = onnx.ModelProto()
-    probed.CopyFrom(proto)
-    graph = probed.graph
-    behind: dict[str, list[onnx.NodeProto]] = {}
-    del graph.output[:]
-    for index, name in enumerate(names):
-        behind[name] = list(_probes(name, index, with_min=name in arguments))
-        outputs = [behind[name][0].output[0], behind[name][1].output[0]]
-        outputs += [node.output[0] for node in behind[name] if node.output[0].endswith("_min_abs")]
-        graph.output.extend(helper.make_tensor_value_info(output, TensorProto.FLOAT, None) for output in outputs)
-    nodes = [probe for value in graph.input for probe in behind.get(value.name, ())]
-    for node in graph.node:
-        nodes.append(node)
-        nodes += (probe for name in node.output for probe in behind.get(name, ()))
-    graph.ClearField("node")
-    graph.node.extend(nodes)
-    del graph.value_info[:]
-    return probed
-
-
-def _probes(name: str, index: int, with_min: bool) -> Iterator[onnx.NodeProto]:
-    prefix = f"{_PREFIX}_{index}"
-    yield helper.make_node("ReduceMax", [name], [f"{prefix}_max"], keepdims=0)
-    yield helper.make_node("ReduceMin", [name], [f"{prefix}_min"], keepdims=0)
-    if with_min:
-        yield helper.make_node("Abs", [name], [f"{prefix}_abs"])
-        yield helper.make_node("ReduceMin", [f"{prefix}_abs"], [f"{prefix}_min_abs"], keepdims=0)
-
-
-def _range_of(results: Mapping[str, npt.NDArray[Any]], index: int) -> Range | None:
-    """Return what was seen of a tensor; None where it held NaN, which says nothing: fp32 gives the same."""
-    prefix = f"{_PREFIX}_{index}"
+def _range_of(results: Mapping[str, npt.NDArray[Any]], number: int, is_inner: bool) -> Range | None:
+    """Return what was seen of a tensor; None for one in a branch that was not taken."""
+    prefix = f"{PREFIX}_{MAIN}_{number}"
     highest, lowest = float(results[f"{prefix}_max"]), float(results[f"{prefix}_min"])
-    if np.isnan(highest) or np.isnan(lowest):
-        return None
-    if highest < lowest:  # no elements
-        return Range(0.0)
+    is_infinite = np.isinf(highest) or np.isinf(lowest)  # whose sum may be NaN as well
+    if np.isnan(highest) or np.isnan(lowest) or (np.isnan(float(results[f"{prefix}_sum"])) and not is_infinite):
+        return NAN
+    if highest < lowest:  # no elements, or not computed
+        return None if is_inner else Range(0.0)
     return Range(max(abs(highest), abs(lowest)), float(results.get(f"{prefix}_min_abs", np.float32(np.inf))))
 
 

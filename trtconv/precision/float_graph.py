@@ -1,4 +1,4 @@
-"""The main graph of a model as its float32 tensors see it: who makes them, who reads them, whose type may change.
+"""A model's graphs as their float32 tensors see them: who makes them, who reads them, whose type may change.
 
 TensorRT networks are strongly typed: a node computes in the type of its inputs. So for every node the graph knows which
 inputs and outputs share the type that the node computes in ("flexible"), after ONNX's own schemas.
@@ -16,11 +16,11 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
-from trtconv.model.addresses import address_of
 from trtconv.model.external_data import read_external_tensor
 from trtconv.model.walking import branches, captured_names, is_onnx, opset_of
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN
+from trtconv.precision.scopes import MAIN, flatten, is_looked_into, with_unique_names
 from trtconv.precision.tensor_types import FLOAT, allows, infer_types, is_flexible, schema_of
 
 # Of these inputs ONNX allows float16, but TensorRT wants float32 or does not look at the type.
@@ -43,31 +43,57 @@ class Slots:
 
 
 class FloatGraph:
-    """An index of a model's main graph. It reads `proto` and never changes it.
+    """An index of a model's main graph and of the branches and bodies in it. It reads `proto` and never changes it.
 
-    `types` maps each tensor to its ONNX element type where that is known; `captured` maps a node that has branches to
-    the outer tensors that these read; `folder` is the model's, for external data.
+    `proto` is the given model, or a copy in which each tensor has a name of its own. `nodes` holds those of a branch or
+    body before the node that owns it. `inputs` and `outputs` are the model's; `entering` maps an input of a body to the
+    index of its owner, `leaving` the index of an owner to what its branches or body give out. `types` maps each tensor
+    to its ONNX element type where that is known; `captured` maps a node whose branches are not looked into to the outer
+    tensors that these read; `folder` is the model's, for external data.
     """
 
     def __init__(self, proto: onnx.ModelProto, folder: Path) -> None:
-        self.proto = proto
+        self.proto = with_unique_names(proto)
         self.folder = folder
         self.opset = opset_of(proto)
-        self.nodes = proto.graph.node
-        self.addresses = [address_of(node) for node in self.nodes]
-        self.initializers = {tensor.name: tensor for tensor in proto.graph.initializer}
+        self.flat = flatten(self.proto, self.opset)
+        self.nodes = self.flat.nodes
+        self.addresses = self.flat.addresses if self.proto is proto else flatten(proto, self.opset).addresses
+        self.initializers = {tensor.name: tensor for scope in self.flat.scopes for tensor in scope.graph.initializer}
         self.constants = self.initializers | dict(_constant_nodes(self.nodes))
-        self.inputs = {value.name: value for value in proto.graph.input if value.name not in self.initializers}
-        self.outputs = {value.name: value for value in proto.graph.output}
+        graph = self.proto.graph
+        self.inputs = {value.name: value for value in graph.input if value.name not in self.initializers}
+        self.outputs = {value.name: value for value in graph.output}
+        self.entering: dict[str, int] = {}
+        self.leaving: dict[int, tuple[str, ...]] = {}
+        for scope in self.flat.scopes:
+            if scope.owner is not None:
+                entered = (value.name for value in scope.graph.input if value.name not in self.initializers)
+                self.entering |= dict.fromkeys(entered, scope.owner)
+                left = tuple(value.name for value in scope.graph.output)
+                self.leaving[scope.owner] = (*self.leaving.get(scope.owner, ()), *left)
         self.producer = {name: index for index, node in enumerate(self.nodes) for name in node.output if name}
-        self.captured = {index: names for index, node in enumerate(self.nodes) if (names := _captured_by(node))}
-        self.types = infer_types(proto, self.constants, folder)
+        self.captured = {
+            index: names
+            for index, node in enumerate(self.nodes)
+            if index not in self.leaving and (names := _captured_by(node))
+        }
+        self.types = infer_types(self.proto, self.flat, self.constants, folder)
         self.slots = [self._slots_of(node) for node in self.nodes]
         self.consumers: dict[str, list[int]] = {}
         for index, node in enumerate(self.nodes):
-            for name in dict.fromkeys((*node.input, *self.captured.get(index, ()))):
+            read = (*node.input, *self.leaving.get(index, ()), *self.captured.get(index, ()))
+            for name in dict.fromkeys(read):
                 if name:
                     self.consumers.setdefault(name, []).append(index)
+        self._scope_of_name = {
+            **{name: self.flat.scope_of[index] for name, index in self.producer.items()},
+            **{
+                each.name: number
+                for number, scope in enumerate(self.flat.scopes)
+                for each in (*scope.graph.input, *scope.graph.initializer)
+            },
+        }
         self._values: dict[str, npt.NDArray[Any]] = {}
 
     def is_float(self, name: str) -> bool:
@@ -78,9 +104,22 @@ class FloatGraph:
         """Say whether a tensor is of type float32 and no constant."""
         return self.is_float(name) and name not in self.constants
 
+    def scope_of(self, name: str) -> int:
+        """Return the scope that owns a tensor."""
+        return self._scope_of_name.get(name, MAIN)
+
+    def names_in(self, scope: int) -> list[str]:
+        """Return the tensors that a scope owns, constants left out."""
+        return [name for name, owner in self._scope_of_name.items() if owner == scope and name not in self.constants]
+
+    def makers_of(self, name: str) -> list[int]:
+        """Return the node that decides on the type of a tensor: its producer, or the owner of the body it enters."""
+        return [index for index in (self.producer.get(name, self.entering.get(name)),) if index is not None]
+
     def variable_inputs(self, index: int) -> list[str]:
-        """Return the float32 inputs of a node that are no constants."""
-        return [name for name in self.nodes[index].input if self.is_variable(name)]
+        """Return the float32 tensors that a node, and for its outputs a branch or body of it, reads; no constants."""
+        read = (*self.nodes[index].input, *self.leaving.get(index, ()))
+        return [name for name in read if self.is_variable(name)]
 
     def float_outputs(self, index: int) -> list[str]:
         """Return the float32 outputs of a node."""
@@ -122,7 +161,7 @@ class FloatGraph:
         node = self.nodes[index]
         if node.domain == DOMAIN:
             return node.op_type in CUSTOM_OPS and elem_type in CUSTOM_OPS[node.op_type].dtypes
-        return allows(node, self.opset, elem_type)
+        return allows(node, self.opset, elem_type, self.slots[index].inputs, self.slots[index].outputs)
 
     def leading_to(self, nodes: Iterable[int], ends: Set[str]) -> set[int]:
         """Return those of `nodes` from which an op of `ends` among them can be reached, that op included."""
@@ -146,6 +185,8 @@ class FloatGraph:
 
     def _slots_of(self, node: onnx.NodeProto) -> Slots:
         if node.domain == DOMAIN:
+            return Slots(self._floats(node.input), self._floats(node.output))
+        if is_looked_into(node, self.opset):
             return Slots(self._floats(node.input), self._floats(node.output))
         schema = schema_of(node, self.opset)
         if schema is None or any(branches(node)):

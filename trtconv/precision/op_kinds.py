@@ -17,3 +17,5 @@ MOVES = names_of_kind("pad") | {
     *("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Expand", "Tile", "Slice", "Split"),
     *("Concat", "Gather", "DepthToSpace", "SpaceToDepth", "Dropout"),
 }
+# What they give out is among what they take in.
+SELECTIONS = MOVES - names_of_kind("pad") - {"Dropout"}

@@ -102,7 +102,7 @@ def reasons_by_op(graph: FloatGraph, elem_type: int) -> Reasons:
 
 
 def reasons_by_value(graph: FloatGraph, ranges: Mapping[str, Range]) -> Reasons:
-    """Return the nodes that stay fp32 because fp16 does not hold the values of a tensor or constant."""
+    """Return the nodes that stay fp32 because fp16 does not hold the values of a tensor or constant, or none are known."""
     reasons: Reasons = {}
 
     def keep(indices: Iterable[int], text: str, **figures: float | str) -> None:
@@ -110,18 +110,25 @@ def reasons_by_value(graph: FloatGraph, ranges: Mapping[str, Range]) -> Reasons:
             reasons.setdefault(index, Reason(text, figures))
 
     for name, seen in ranges.items():
-        made_by = [graph.producer[name]] if name in graph.producer else []
-        if seen.max_abs > MAX_VALUE:
+        made_by = graph.makers_of(name)
+        if seen.unknown:
+            keep([*made_by, *graph.consumers.get(name, ())], f"{name} is unknown: {seen.unknown}", tensor=name)
+        elif 0 < seen.max_abs < MIN_NORMAL:
+            text = f"{name} reaches only {seen.max_abs:.2g}, fp16 loses digits below {MIN_NORMAL:.2g}"
+            keep([*made_by, *graph.consumers.get(name, ())], text, tensor=name, max_abs=seen.max_abs)
+        elif seen.max_abs > MAX_VALUE:
             text = f"{name} reaches {seen.max_abs:.2g}, fp16 ends at {FP16_MAX:.0f}"
             keep([*made_by, *graph.consumers.get(name, ())], text, tensor=name, max_abs=seen.max_abs)
     for index, name in sensitive_arguments(graph):
-        if name in ranges and ranges[name].min_abs < MIN_ARGUMENT:
-            made_by = [graph.producer[name]] if name in graph.producer else []
+        if name in ranges and not ranges[name].unknown and ranges[name].min_abs < MIN_ARGUMENT:
+            made_by = graph.makers_of(name)
             smallest = ranges[name].min_abs
             text = f"{name}, an argument of {graph.nodes[index].op_type}, falls to {smallest:.2g}"
             keep([index, *made_by], text, tensor=name, min_abs=smallest)
     for index, node in enumerate(graph.nodes):
         if is_onnx(node.domain) and node.op_type in NATIVE_NORMS and node.input[0] in ranges:
+            if ranges[node.input[0]].unknown:
+                continue
             largest = ranges[node.input[0]].max_abs
             if largest**2 > MAX_VALUE:
                 keep([index], f"squares of {largest:.2g} leave fp16, if TensorRT forms them in fp16", max_abs=largest)
@@ -143,7 +150,7 @@ def sensitive_arguments(graph: FloatGraph) -> Iterator[tuple[int, str]]:
 def _unsupported(graph: FloatGraph, index: int, elem_type: int) -> str | None:
     node = graph.nodes[index]
     type_name = BY_ONNX[elem_type].short
-    if any(branches(node)):
+    if index not in graph.leaving and any(branches(node)):
         return "its branches are not looked into"
     if not is_onnx(node.domain) and node.domain != DOMAIN:
         return f"a custom op of {node.domain}: the types that it takes are unknown"
@@ -195,7 +202,7 @@ def _preprocessing(graph: FloatGraph) -> Iterator[tuple[int, str]]:
     for index, node in enumerate(graph.nodes):
         names = graph.variable_inputs(index)
         is_simple = node.op_type not in HEAVY or node.op_type in NORMS
-        if names and is_simple and all(name in graph.inputs or graph.producer[name] in before for name in names):
+        if names and is_simple and all(name in graph.inputs or graph.producer.get(name) in before for name in names):
             before.add(index)
     arithmetic = {graph.nodes[index].op_type for index in before} - MOVES
     yield from ((each, _OFFSETS) for each in sorted(graph.leading_to(before, arithmetic)))
@@ -210,23 +217,25 @@ def _scales(graph: FloatGraph) -> Iterator[tuple[int, str]]:
 
 
 def _constants(graph: FloatGraph) -> Iterator[tuple[int, str]]:
-    """Yield the nodes with a constant that fp16 turns into infinity, or an epsilon that it turns into 0."""
-    is_huge: dict[str, float] = {}
+    """Yield the nodes with a constant that fp16 turns into infinity, or an epsilon or weights that it turns into 0."""
+    largest: dict[str, float] = {}
     for index, node in enumerate(graph.nodes):
         for slot in graph.slots[index].inputs:
             name = node.input[slot]
             if name not in graph.constants:
                 continue
-            if name not in is_huge:
+            if name not in largest:
                 values = graph.value(name)
-                is_huge[name] = float(
+                largest[name] = float(
                     np.abs(values, where=np.isfinite(values), out=np.zeros_like(values)).max(initial=0)
                 )
             scalar = graph.scalar(name)
-            if is_huge[name] > FP16_MAX:
-                yield index, f"its constant {name} reaches {is_huge[name]:.2g}, fp16 ends at {FP16_MAX:.0f}"
+            if largest[name] > FP16_MAX:
+                yield index, f"its constant {name} reaches {largest[name]:.2g}, fp16 ends at {FP16_MAX:.0f}"
             elif scalar and abs(scalar) < MIN_NORMAL and node.op_type in _SMALL_CONSTANT_OPS:
                 yield index, f"its constant {scalar:.2g} loses digits in fp16, or all"
+            elif 0 < largest[name] < MIN_NORMAL:
+                yield index, f"its constant {name} reaches only {largest[name]:.2g}, which loses digits in fp16"
         for attribute in node.attribute:
             if node.op_type == "Clip" and attribute.name in ("min", "max") and 0 < abs(attribute.f) < MIN_NORMAL:
                 yield index, f"its bound {attribute.f:.2g} loses digits in fp16, or all"

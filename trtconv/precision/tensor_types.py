@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +11,50 @@ import onnx.defs
 from onnx import TensorProto
 
 from trtconv.model.shape_inference import with_shapes
-from trtconv.model.walking import is_onnx, opset_of
+from trtconv.model.walking import is_onnx, opset_of, walk_graphs
 from trtconv.ops.custom_op import DOMAIN
+from trtconv.precision.scopes import FlatGraph, outer_name
 
 FLOAT = TensorProto.FLOAT
 
 
-def infer_types(proto: onnx.ModelProto, constants: Mapping[str, TensorProto], folder: Path) -> dict[str, int]:
-    """Return the element types in the main graph: as declared, as shape inference finds them, as schemas give them.
+def infer_types(
+    proto: onnx.ModelProto, flat: FlatGraph, constants: Mapping[str, TensorProto], folder: Path
+) -> dict[str, int]:
+    """Return the element types of all tensors: as declared, as shape inference finds them, as schemas give them.
 
-    `folder` is the model's, for external data.
+    `flat` is the model's; `folder` is the model's, for external data.
     """
     types = {name: int(tensor.data_type) for name, tensor in constants.items()}
-    for value in (*proto.graph.input, *proto.graph.output, *with_shapes(proto, folder).graph.value_info):
+    inferred = with_shapes(proto, folder)
+    declared = [value for scope in flat.scopes for value in (*scope.graph.input, *scope.graph.output)]
+    for graph in walk_graphs(inferred.graph):
+        declared += (*graph.input, *graph.output, *graph.value_info)
+    for value in declared:
         if value.type.HasField("tensor_type") and value.type.tensor_type.elem_type:
             types.setdefault(value.name, int(value.type.tensor_type.elem_type))
-    for node in proto.graph.node:
-        for slot, name in enumerate(node.output):
-            if name and name not in types and (found := _type_by_schema(node, slot, types, opset_of(proto))):
-                types[name] = found
+    num_before = -1
+    while len(types) != num_before:  # more than once for what enters a body, whose owner comes behind it
+        num_before = len(types)
+        _add_types_across_borders(flat, types)
+        for node in flat.nodes:
+            for slot, name in enumerate(node.output):
+                if name and name not in types and (found := _type_by_schema(node, slot, types, opset_of(proto))):
+                    types[name] = found
     return types
+
+
+def _add_types_across_borders(flat: FlatGraph, types: dict[str, int]) -> None:
+    """Give what enters a body the type of what its owner gives to it, and an owner's outputs that of what leaves."""
+    for scope in flat.scopes:
+        if scope.owner is None:
+            continue
+        node = flat.nodes[scope.owner]
+        pairs = [(value.name, outer_name(node, slot)) for slot, value in enumerate(scope.graph.input)]
+        left = [value.name for value in scope.graph.output][node.op_type == "Loop" :]
+        for name, other in (*pairs, *zip(node.output, left, strict=False)):
+            if name and name not in types and other in types:
+                types[name] = types[other]
 
 
 def _type_by_schema(node: onnx.NodeProto, slot: int, types: Mapping[str, int], opset: int) -> int | None:
@@ -74,12 +98,15 @@ def is_flexible(parameters: Any, slot: int) -> bool:
     return formal is not None and {"tensor(float)", "tensor(float16)"} <= set(formal.types)
 
 
-def allows(node: onnx.NodeProto, opset: int, elem_type: int) -> bool:
-    """Say whether ONNX has an op in `elem_type`.
+def allows(node: onnx.NodeProto, opset: int, elem_type: int, inputs: Iterable[int], outputs: Iterable[int]) -> bool:
+    """Say whether ONNX has an op with these inputs and outputs in `elem_type`.
 
     For bfloat16 the newest version of the op counts, since TensorRT's parser looks at the op, not at its version; for
     float16 the model's own version, since ONNX Runtime does look.
     """
     schema = schema_of(node, opset if elem_type == TensorProto.FLOAT16 else onnx.defs.onnx_opset_version())
+    if schema is None:
+        return False
     wanted = f"tensor({TensorProto.DataType.Name(elem_type).lower()})"
-    return schema is not None and any(wanted in each.allowed_type_strs for each in schema.type_constraints)
+    formals = [_formal(schema.inputs, slot) for slot in inputs] + [_formal(schema.outputs, slot) for slot in outputs]
+    return all(formal is not None and wanted in formal.types for formal in formals)

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 from trtconv.element_types import BY_ONNX
 from trtconv.model.walking import branches, is_onnx, walk_graphs
 from trtconv.precision.float_graph import TYPED_BY_ATTRIBUTE, FloatGraph
+from trtconv.precision.scopes import MAIN, flatten
 from trtconv.precision.tensor_types import FLOAT
 
 # Converted constants are kept inside the model, which protobuf limits to 2 GiB; external ones beyond this are cast.
@@ -25,7 +26,7 @@ _BEFORE_ALL_NODES = -1
 
 
 class Typing:
-    """One conversion of one model: `proto` is edited in place, `graph` is its index as it was before."""
+    """One conversion of one model: `proto`, a copy of the model of `graph`, which is its index, is edited in place."""
 
     def __init__(
         self, proto: onnx.ModelProto, graph: FloatGraph, low_nodes: Set[int], low_type: int, io_types: Mapping[str, int]
@@ -36,10 +37,12 @@ class Typing:
         self._low_type = low_type
         self._io_types = io_types
         self._names: dict[tuple[str, int], str] = {}
-        self._behind: dict[int, list[onnx.NodeProto]] = {}
+        self._behind: dict[tuple[int, int], list[onnx.NodeProto]] = {}
         self._used_names = _all_names(proto.graph)
         self._embedded_bytes = 0
-        self._initializers = {tensor.name: tensor for tensor in proto.graph.initializer}
+        self._flat = flatten(proto, graph.opset)
+        self._graphs = [scope.graph for scope in self._flat.scopes]
+        self._initializers = {tensor.name: tensor for each in self._graphs for tensor in each.initializer}
         self._made = {
             name: self._type_made(name) for name in graph.types if graph.is_variable(name) or name in io_types
         }
@@ -48,23 +51,30 @@ class Typing:
         """Edit the model."""
         wanted_low = self._constants_wanted_low()
         self._name_results()
-        for index, node in enumerate(self._proto.graph.node):
+        for index, node in enumerate(self._flat.nodes):
             self._connect_inputs(index, node, wanted_low)
             self._connect_outputs(index, node)
         for name in self._graph.outputs:
             if name in self._made:
                 self._version(name, self._io_type(name))
         self._declare_types()
+        self._connect_leaving(wanted_low)
         self._insert_casts()
 
     def _type_made(self, name: str) -> int:
         """Return the type that the maker of a tensor gives it."""
+        if name in self._graph.entering:
+            return self._type_across(self._graph.entering[name])
         if name not in self._graph.producer:
             return self._io_type(name)
         index = self._graph.producer[name]
         slot = list(self._graph.nodes[index].output).index(name)
         is_low = index in self._low_nodes and slot in self._graph.slots[index].outputs
         return self._low_type if is_low else self._graph.types[name]
+
+    def _type_across(self, owner: int) -> int:
+        """Return the type of the floats that cross the border of an If, Loop or Scan."""
+        return self._low_type if owner in self._low_nodes else FLOAT
 
     def _io_type(self, name: str) -> int:
         return self._io_types.get(name, self._graph.types[name])
@@ -84,6 +94,8 @@ class Typing:
                     wants.setdefault(name, set()).add(self._wanted(index, slot))
             for name in self._graph.captured.get(index, ()):
                 wants.setdefault(name, set()).add(FLOAT)
+            for name in self._graph.leaving.get(index, ()):
+                wants.setdefault(name, set()).add(self._type_across(index))
         for name in self._graph.outputs:
             wants.setdefault(name, set()).add(FLOAT)
         return {name: types == {self._low_type} for name, types in wants.items() if self._low_type in types}
@@ -105,7 +117,8 @@ class Typing:
     def _cast(self, name: str, elem_type: int, cast_name: str) -> None:
         source = self._names[name, self._made[name]] if name in self._made else name
         node = helper.make_node("Cast", [source], [cast_name], self._new_name(f"Cast/{name}", elem_type), to=elem_type)
-        self._behind.setdefault(self._graph.producer.get(name, _BEFORE_ALL_NODES), []).append(node)
+        place = self._graph.scope_of(name), self._graph.producer.get(name, _BEFORE_ALL_NODES)
+        self._behind.setdefault(place, []).append(node)
         self._names[name, elem_type] = cast_name
 
     def _connect_inputs(self, index: int, node: onnx.NodeProto, wanted_low: Mapping[str, bool]) -> None:
@@ -144,9 +157,9 @@ class Typing:
         self._names[name, self._low_type] = new_name
         converted = self._convert(self._graph.value(name), new_name, tensor)
         if not in_place:
-            self._proto.graph.initializer.append(converted)
+            self._graphs[self._graph.scope_of(name)].initializer.append(converted)
         elif name in self._graph.producer:
-            constant = self._proto.graph.node[self._graph.producer[name]]
+            constant = self._flat.nodes[self._graph.producer[name]]
             del constant.attribute[:]
             constant.attribute.append(helper.make_attribute("value", converted))
         else:
@@ -160,15 +173,29 @@ class Typing:
         converted.doc_string = source.doc_string
         return converted
 
+    def _connect_leaving(self, wanted_low: Mapping[str, bool]) -> None:
+        """Let each branch or body give out the type that its owner has."""
+        for scope in self._flat.scopes:
+            for value in scope.graph.output if scope.owner is not None else ():
+                if not self._graph.is_float(value.name):
+                    continue
+                wanted = self._type_across(scope.owner or 0)
+                value.type.tensor_type.elem_type = wanted
+                if value.name in wanted_low and wanted == self._low_type:
+                    value.name = self._constant(value.name, wanted_low[value.name])
+                elif value.name in self._made:
+                    value.name = self._version(value.name, wanted)
+
     def _declare_types(self) -> None:
         """Write the new types into the declarations of inputs, outputs and inner tensors."""
-        graph = self._proto.graph
+        graph = self._graphs[MAIN]
         for value in (*graph.input, *graph.output):
             if value.name in self._made:
                 value.type.tensor_type.elem_type = self._io_type(value.name)
             elif self._names.get((value.name, self._low_type)) == value.name:  # an initializer listed as an input
                 value.type.tensor_type.elem_type = self._low_type
-        for value in graph.value_info:
+        inner = (value for each in self._graphs[1:] for value in (*each.input, *each.value_info))
+        for value in (*graph.value_info, *inner):
             made = self._made.get(value.name)
             if made is not None and self._names[value.name, made] == value.name:
                 value.type.tensor_type.elem_type = made
@@ -176,11 +203,15 @@ class Typing:
                 value.type.tensor_type.elem_type = self._low_type
 
     def _insert_casts(self) -> None:
-        nodes = list(self._behind.get(_BEFORE_ALL_NODES, ()))
-        for index, node in enumerate(self._proto.graph.node):
-            nodes += (node, *self._behind.get(index, ()))
-        del self._proto.graph.node[:]
-        self._proto.graph.node.extend(nodes)
+        rows: list[list[onnx.NodeProto]] = [
+            list(self._behind.get((scope, _BEFORE_ALL_NODES), ())) for scope in range(len(self._graphs))
+        ]
+        for index, node in enumerate(self._flat.nodes):
+            scope = self._flat.scope_of[index]
+            rows[scope] += (node, *self._behind.get((scope, index), ()))
+        for graph, nodes in reversed(list(zip(self._graphs, rows, strict=True))):  # an inner graph before its owner
+            del graph.node[:]
+            graph.node.extend(nodes)
 
     def _new_name(self, name: str, elem_type: int) -> str:
         base = f"{name}_{BY_ONNX[elem_type].short}"

@@ -1,0 +1,179 @@
+"""Find the range of every tensor by running a model on input sets, and say where that shows nothing.
+
+Unknown is unknown: what is NaN for every input set, and what is finite for zeros alone, has no range, and what has none
+stays fp32. A branch that the data do not take is run in place of the one that they take. Where made-up inputs give NaN,
+inputs in [0, 1] are tried: many inputs are magnitudes, levels or masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trtconv.errors import ModelError
+from trtconv.precision.calibration import Calibration, InputSet, Range, in_unit_interval
+from trtconv.precision.float_graph import FloatGraph
+from trtconv.precision.op_kinds import SELECTIONS
+from trtconv.precision.probes import turning_input
+from trtconv.precision.scopes import MAIN
+
+_MAX_TURNS = 8  # each runs the network once more on every input set
+UNIT_INTERVAL = "inputs in [0, 1]"
+_NO_NUMBERS = "it is NaN for every input set but zeros"
+_NEVER_TAKEN = "no input set takes its branch, which does not run on them either"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is known of each tensor, and what a user should know of the input sets."""
+
+    ranges: Mapping[str, Range]
+    warnings: Sequence[str] = ()
+
+
+def observe(graph: FloatGraph, arguments: Sequence[str], input_sets: Sequence[InputSet], *, are_made: bool) -> Observed:
+    """Return the range of every float32 tensor that a node makes or an input gives.
+
+    `arguments` are those whose smallest magnitude is wanted too; `are_made` says that nobody gave the input sets, so
+    that others may be tried. Raises ModelError when ONNX Runtime cannot run the model on them.
+    """
+    names = _tensors(graph)
+    if not names:
+        return Observed({})
+    calibration = Calibration(graph.proto, graph.folder, names, arguments)
+    seen = [(each, calibration.see(each.arrays)) for each in input_sets]
+    ranges = _merge(seen)
+    if are_made and any(name not in ranges and any(name in run for _, run in seen) for name in names):
+        unit = InputSet(UNIT_INTERVAL, in_unit_interval(input_sets[0].arrays))
+        try:
+            seen.append((unit, calibration.see(unit.arrays)))
+        except ModelError:  # it fits one input set and not another: nothing more is known
+            pass
+        ranges = _merge(seen)
+    warnings = _warnings(graph, seen, ranges, are_made)
+    was_run = {name for _, run in seen for name in run}
+    _turn_branches(graph, calibration, names, [each for each, _ in seen if each.proves], ranges, was_run)
+    _pass_on(graph, ranges)
+    for name in names:
+        if name not in ranges:
+            ranges[name] = Range(np.inf, 0.0, _NO_NUMBERS if name in was_run else _NEVER_TAKEN)
+    return Observed(ranges, warnings)
+
+
+def _tensors(graph: FloatGraph) -> list[str]:
+    """Return the tensors to be seen, in the order in which they are computed."""
+    made = [*graph.inputs, *graph.entering, *(name for node in graph.nodes for name in node.output)]
+    return [name for name in dict.fromkeys(made) if name and graph.is_variable(name)]
+
+
+def _merge(seen: Iterable[tuple[InputSet, Mapping[str, Range]]]) -> dict[str, Range]:
+    """Return the range over all input sets of each tensor that one of them proves; NaN says nothing."""
+    ranges: dict[str, Range] = {}
+    for each, run in sorted(seen, key=lambda item: not item[0].proves):
+        for name, found in run.items():
+            if not found.unknown and (name in ranges or each.proves):
+                ranges[name] = ranges[name] | found if name in ranges else found
+    return ranges
+
+
+def _warnings(
+    graph: FloatGraph, seen: Sequence[tuple[InputSet, Mapping[str, Range]]], ranges: Mapping[str, Range], are_made: bool
+) -> list[str]:
+    """Say which input sets give NaN or infinity, and from where on."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for each, run in seen:
+        began = _beginning(graph, run)
+        if began is not None:
+            found.setdefault(began, []).append(each.name)
+    if are_made and not any(each.proves and each.name in names for names in found.values() for each, _ in seen):
+        return []
+    warnings = []
+    for (name, what), sets in found.items():
+        place = f"{name} ({graph.addresses[graph.producer[name]]})" if name in graph.producer else f"input {name}"
+        verb = "give" if len(sets) > 1 or sets == [UNIT_INTERVAL] else "gives"
+        made = "made-up " if are_made else ""
+        warnings.append(
+            f"{made}{' and '.join(sets)} {verb} {what} from {place} on, so what follows "
+            f"{'is judged by other input sets' if name in ranges else 'stays fp32 as unknown'}: "
+            f"{'give real inputs with --calibration' if are_made else 'check these inputs'}"
+        )
+    return warnings
+
+
+def _beginning(graph: FloatGraph, run: Mapping[str, Range]) -> tuple[str, str] | None:
+    """Return the first tensor that is not finite though all that its maker reads is, and what it is."""
+    for name, found in run.items():
+        if np.isfinite(found.max_abs):
+            continue
+        reads = graph.nodes[graph.producer[name]].input if name in graph.producer else ()
+        is_outer = name in graph.entering or (name in graph.producer and graph.producer[name] in graph.leaving)
+        if not is_outer and all(_is_finite(graph, each, run) for each in reads):
+            return name, "NaN" if found.unknown else "infinity"
+    return None
+
+
+def _is_finite(graph: FloatGraph, name: str, run: Mapping[str, Range]) -> bool:
+    if name in graph.constants and graph.is_float(name):
+        return bool(np.isfinite(graph.value(name)).all())
+    return name not in run or bool(np.isfinite(run[name].max_abs))
+
+
+def _turn_branches(
+    graph: FloatGraph,
+    calibration: Calibration,
+    names: Sequence[str],
+    sets: Sequence[InputSet],
+    ranges: dict[str, Range],
+    was_run: set[str],
+) -> None:
+    """Run the branches that no input set takes, in place of those that they take, and add what is seen to `ranges`."""
+    tried: set[int] = set()
+    while len(tried) < _MAX_TURNS:
+        known = dict(ranges)
+        _pass_on(graph, known)
+        owners = (_untaken(graph, name, was_run) for name in names if name not in known and name not in was_run)
+        owner = next((each for each in owners if each is not None and each not in tried), None)
+        if owner is None:
+            return
+        tried.add(owner)
+        runs = []
+        for each in sets:
+            try:
+                runs.append((each, calibration.see(each.arrays, turned={turning_input(owner)})))
+            except ModelError:  # what the branch wants does not fit these inputs
+                continue
+        was_run.update(name for _, run in runs for name in run)
+        for name, found in _merge(runs).items():
+            ranges[name] = ranges[name] | found if name in ranges else found
+
+
+def _untaken(graph: FloatGraph, name: str, was_run: Container[str]) -> int | None:
+    """Return the outermost If around a tensor whose branch was never taken."""
+    owner, scope = None, graph.scope_of(name)
+    while scope != MAIN:
+        within = graph.flat.scopes[scope]
+        is_branch = within.owner is not None and graph.nodes[within.owner].op_type == "If"
+        if is_branch and not any(own in was_run for own in graph.names_in(scope)):
+            owner = within.owner
+        scope = within.outer
+    return owner
+
+
+def _pass_on(graph: FloatGraph, ranges: dict[str, Range]) -> None:
+    """Give what only selects among values that are known their range."""
+    for index, node in enumerate(graph.nodes):
+        outputs = [name for name in graph.float_outputs(index) if name not in ranges]
+        if not outputs or (node.op_type not in SELECTIONS and index not in graph.leaving):
+            continue
+        read = [name for name in graph.leaving.get(index, tuple(node.input)) if graph.is_float(name)]
+        largest = [_largest(graph, name, ranges) for name in read]
+        if largest and all(each is not None for each in largest):
+            ranges |= dict.fromkeys(outputs, Range(max(each for each in largest if each is not None), 0.0))
+
+
+def _largest(graph: FloatGraph, name: str, ranges: Mapping[str, Range]) -> float | None:
+    if name in graph.constants:
+        return float(np.abs(graph.value(name)).max(initial=0.0))
+    return ranges[name].max_abs if name in ranges else None
