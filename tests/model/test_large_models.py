@@ -19,7 +19,7 @@ from trtconv import BuildConfig
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.model import external_data, model_io
 from trtconv.model.light_copy import light_copy
-from trtconv.precision.calibration import measure
+from trtconv.precision.calibration import Calibration
 
 SIDE = 4
 PEAK_KIB = """
@@ -99,7 +99,7 @@ def test_calibration_finds_external_pads_and_weights(
         monkeypatch.setattr("onnxruntime.__version__", "1.19.2")
     assert proto.graph.initializer[0].external_data[0].value == "weights_0.bin"
     feed = {"x": np.ones((1, 8, SIDE, SIDE), np.float32)}
-    ranges = measure(proto, external.parent, ["padded_0", "c_0"], [], [feed])
+    ranges = Calibration(proto, external.parent, ["padded_0", "c_0"], []).see(feed)
     assert ranges["padded_0"].max_abs == 1
     assert ranges["c_0"].max_abs == pytest.approx(np.abs(kernel.sum(axis=(1, 2, 3))).max(), rel=1e-4)
 

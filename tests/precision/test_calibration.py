@@ -12,17 +12,23 @@ import pytest
 from onnx import helper
 
 from trtconv.errors import ConfigError, ModelError
-from trtconv.precision.calibration import Arrays, Range, make_feeds, measure
+from trtconv.precision import Conversion, PrecisionOptions, convert_precision
+from trtconv.precision.calibration import NAN, Arrays, Calibration, InputSet, Range, make_feeds, name_given, name_made
+from trtconv.precision.float_graph import FloatGraph
+from trtconv.precision.value_ranges import observe
 
 HEADER = '<ir_version: 8, opset_import: ["": 17]> g '
 X = np.array([-3.0, 0.5, 2.0], dtype=np.float32)
 
 
-def ranges(
-    body: str, names: list[str], *feeds: Arrays, arguments: tuple[str, ...] = (), folder: Path = Path()
-) -> dict[str, Range]:
+def ranges(body: str, names: list[str], feed: Arrays | None = None, arguments: tuple[str, ...] = ()) -> dict[str, Range]:
     model = onnx.parser.parse_model(HEADER + body)
-    return measure(model, folder, names, arguments, feeds or [{"x": X}])
+    return Calibration(model, Path(), names, arguments).see(feed or {"x": X})
+
+
+def observed(body: str, *feeds: Arrays) -> dict[str, Range]:
+    graph = FloatGraph(onnx.parser.parse_model(HEADER + body), Path())
+    return dict(observe(graph, name_given(feeds), are_made=False).ranges)
 
 
 def test_extremes_of_inputs_and_inner_tensors() -> None:
@@ -37,15 +43,26 @@ def test_smallest_magnitude_of_arguments_alone() -> None:
 
 def test_the_widest_of_several_input_sets_counts() -> None:
     feeds = [{"x": X * factor} for factor in (1, 100, 0.01)]
-    body = "(float[3] x) => (float[3] y) { y = Neg(x) }"
-    assert ranges(body, ["y"], *feeds, arguments=("y",))["y"] == Range(300.0, pytest.approx(0.005))
+    found = observed("(float[3] x) => (float[3] y) { y = Reciprocal(x) }", *feeds)
+    assert found["x"] == Range(300.0, pytest.approx(0.005))
 
 
 def test_infinity_counts_and_nan_does_not_where_another_input_set_gives_numbers() -> None:
     body = "(float[3] x) => (float[3] y) { t = Sub(x, x)  r = Reciprocal(t)  n = Div(x, x)  y = Add(r, n) }"
     zeros = {"x": np.zeros(3, np.float32)}
-    assert ranges(body, ["r", "n"], {"x": X}, zeros) == {"r": Range(np.inf), "n": Range(1.0)}
-    assert ranges(body, ["n"], zeros)["n"] == Range(np.inf, 0.0), "NaN for every input set: nothing is known"
+    found = observed(body, {"x": X}, zeros)
+    assert (found["r"].max_abs, found["n"].max_abs) == (np.inf, 1.0)
+    assert observed(body, zeros)["n"].unknown, "NaN for every input set: nothing is known"
+
+
+@pytest.mark.parametrize("position", range(3))
+def test_one_nan_among_numbers_is_nan(position: int) -> None:
+    """ONNX Runtime's ReduceMax passes over NaN that does not come first."""
+    x = np.delete(np.insert(X, position, np.nan), 3)
+    found = ranges("(float[3] x) => (float[3] y) { y = Neg(x) }", ["x", "y"], {"x": x})
+    assert found == {"x": NAN, "y": NAN}
+    both = ranges("(float[3] x) => (float[3] y) { y = Neg(x) }", ["y"], {"x": np.array([np.inf, -np.inf, 1], np.float32)})
+    assert both["y"] == Range(np.inf), "whose sum is NaN"
 
 
 def test_a_tensor_without_elements_has_no_extremes() -> None:
@@ -57,7 +74,7 @@ def test_scalars_and_old_opsets() -> None:
     model = onnx.parser.parse_model(
         '<ir_version: 4, opset_import: ["": 9]> g (float[3] x) => (float y) { y = ReduceSum<keepdims = 0>(x) }'
     )
-    assert measure(model, Path(), ["y"], ["y"], [{"x": X}])["y"] == Range(0.5, 0.5)
+    assert Calibration(model, Path(), ["y"], ["y"]).see({"x": X})["y"] == Range(0.5, 0.5)
 
 
 def test_external_weights(tmp_path: Path) -> None:
@@ -69,7 +86,7 @@ def test_external_weights(tmp_path: Path) -> None:
     onnx.save(model, path, save_as_external_data=True, location="weights", size_threshold=0)
     light = onnx.load(path, load_external_data=False)
     assert light.graph.initializer[0].external_data
-    assert measure(light, tmp_path, ["y"], [], [{"x": X}])["y"] == Range(140000.0)
+    assert Calibration(light, tmp_path, ["y"], []).see({"x": X})["y"] == Range(140000.0)
 
 
 def test_what_does_not_run_is_told() -> None:
@@ -78,6 +95,93 @@ def test_what_does_not_run_is_told() -> None:
     assert "--precision bf16" in str(caught.value.hint)
     with pytest.raises(ModelError, match="does not run it"):
         ranges("(float[3] x) => (float[3] y) { y = Crop(x) }", ["y"])
+
+
+# A power spectrum: noise gives NaN behind the root, zeros give 0, and data in [0, 1] pass fp16's range at `wide`.
+POWER = """(float[2,4] x) => (float[2,4] y) <float[4,4] a, float[4,4] b, float[4,4] c> {
+    [smooth] s = MatMul(x, a) [root] r = ROOT [wide] w = MatMul(r, b) [head] y = MatMul(w, c) }"""
+
+def power(root: str = "Sqrt(s)", value: float = 3e4) -> onnx.ModelProto:
+    body = POWER.replace("ROOT", root)
+    for name, weight in (("a", 0.25), ("b", value), ("c", 1e-3)):
+        body = body.replace(f"float[4,4] {name}", f"float[4,4] {name} = {{{','.join([str(weight)] * 16)}}}")
+    return onnx.parser.parse_model(HEADER + body)
+
+
+def convert_made(model: onnx.ModelProto) -> Conversion:
+    return convert_precision(model, Path("model.onnx"), PrecisionOptions("fp16"), make_feeds(model), are_made=True)
+
+
+def kept(conversion: Conversion) -> dict[str, str]:
+    return {node.address: node.reason for node in conversion.kept}
+
+
+def test_made_inputs_that_are_nan_are_followed_by_some_in_the_unit_interval() -> None:
+    conversion = convert_made(power())
+    assert kept(conversion).keys() == {"wide", "head"}
+    assert kept(conversion)["head"].startswith("w reaches")
+    assert conversion.warnings == [
+        "made-up white noise gives NaN from r (root) on, so what follows is judged by inputs in [0, 1]: "
+        "give real inputs with --calibration"
+    ]
+    real = {"x": np.random.default_rng(1).uniform(0, 1, (2, 4)).astype(np.float32)}
+    given = convert_precision(power(), Path("model.onnx"), PrecisionOptions("fp16"), [real])
+    assert kept(given).keys() == {"wide", "head"}
+    assert not given.warnings
+
+
+def test_what_is_nan_for_all_but_zeros_is_unknown() -> None:
+    """Neither noise nor [0, 1] lies above 1."""
+    model = power("Acosh(s)")
+    model.graph.node.insert(1, onnx.helper.make_node("Identity", ["s"], ["s1"]))
+    observed = observe(FloatGraph(power("Acosh(s)"), Path()), name_made(make_feeds(model)), are_made=True)
+    assert {name for name, found in observed.ranges.items() if found.unknown} == {"r", "w", "y"}
+    conversion = convert_made(power("Acosh(s)", value=1.0))
+    assert kept(conversion)["wide"] == "r is unknown: it is NaN for every input set but zeros"
+    assert kept(conversion).keys() == {"root", "wide", "head"}
+    assert "made-up white noise, natural noise, zeros and inputs in [0, 1] give NaN from r" in conversion.warnings[0]
+    assert "so what follows is unknown and stays fp32" in conversion.warnings[0]
+
+
+def test_zeros_alone_prove_nothing() -> None:
+    """Zero is a legal input of this one, and nothing else that is made up is."""
+    body = "(float[2,4] x) => (float[2,4] y) <W, float n = {-1e-9}, float o = {1}> { a = Abs(x) m = Neg(a) q = Sqrt(m) y = MatMul(q, w) }"
+    model = onnx.parser.parse_model(HEADER + body.replace("W,", f"float[4,4] w = {{{','.join(['1'] * 16)}}},"))
+    graph = FloatGraph(model, Path())
+    found = observe(graph, name_made(make_feeds(model)), are_made=True)
+    assert {name for name, each in found.ranges.items() if each.unknown} == {"q", "y"}
+    assert len(found.warnings) == 1
+    given = observe(graph, name_given([{"x": np.zeros((2, 4), np.float32)}]), are_made=False)
+    assert not any(each.unknown for each in given.ranges.values()), "a user's own sets decide alone"
+    assert not given.warnings
+
+
+def test_nan_of_a_users_input_set_is_told() -> None:
+    good, bad = np.full((2, 4), 0.5, np.float32), np.full((2, 4), -0.5, np.float32)
+    feeds = [{"x": good}, {"x": bad}]
+    conversion = convert_precision(power(), Path("model.onnx"), PrecisionOptions("fp16"), feeds)
+    assert conversion.warnings == [
+        "calibration input set 2 gives NaN from r (root) on, so what follows is judged by the other input sets: "
+        "check these inputs"
+    ]
+    alone = convert_precision(power(value=1.0), Path("model.onnx"), PrecisionOptions("fp16"), feeds[1:])
+    assert kept(alone).keys() == {"root", "wide", "head"}
+    assert "unknown and stays fp32" in alone.warnings[0]
+    bad[0, 0] = np.nan
+    graph = FloatGraph(power(), Path())
+    (warning,) = observe(graph, [InputSet("mine", {"x": bad})], are_made=False).warnings
+    assert warning.startswith("mine gives NaN from the input x on")
+
+
+def test_infinity_that_a_model_brings_along_is_no_news() -> None:
+    """A mask of -inf before Softmax is how attention is written."""
+    model = power("Add(s, mask)", value=1.0)
+    mask = np.zeros((2, 4), np.float32)
+    mask[:, 3] = -np.inf
+    model.graph.initializer.append(onnx.numpy_helper.from_array(mask, "mask"))
+    del model.graph.node[2:]
+    model.graph.node.extend([onnx.helper.make_node("Softmax", ["r"], ["y"])])
+    assert not convert_made(model).warnings
 
 
 def test_feeds_look_like_pictures_sounds_and_silence() -> None:
@@ -119,13 +223,13 @@ PEAK_MEMORY = """
 import resource, sys
 from pathlib import Path
 import numpy as np, onnx
-from trtconv.precision.calibration import measure
+from trtconv.precision.calibration import Calibration
 model = onnx.load(sys.argv[1])
 names = [node.output[0] for node in model.graph.node]
 feeds = [{"x": np.ones((1, 4, 1024, 1024), np.float32)}]
-measure(model, Path(), names[:1], [], feeds)
+Calibration(model, Path(), names[:1], []).see(feeds[0])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-measure(model, Path(), names, names, feeds)
+Calibration(model, Path(), names, names).see(feeds[0])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

@@ -12,11 +12,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.support.rounding import Arrays, run
+from tests.support.rounding import Arrays, run, run_rounded
 from trtconv.errors import ConfigError, ModelError
 from trtconv.model.walking import branches
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision, parse_io_types, type_conversion
 from trtconv.precision.float_graph import FloatGraph
+from trtconv.precision.rules import reasons_by_op
+from trtconv.precision.scopes import outer_name
 from trtconv.precision.tensor_types import schema_of
 
 FLOAT, FP16, BF16 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16
@@ -71,11 +73,18 @@ def convert(
 def assert_sound(model: onnx.ModelProto, precision: str) -> None:
     onnx.checker.check_model(model, full_check=precision == "fp16" and not model.functions)
     assert_strongly_typed(model)
-    produced: set[str] = {value.name for value in (*model.graph.input, *model.graph.initializer)}
-    made_by_cast: dict[str, str] = {}
     seen: set[tuple[str, int]] = set()
-    for node in model.graph.node:
+    assert_sorted_and_cast_once(model.graph, set(), {}, seen)
+
+
+def assert_sorted_and_cast_once(
+    graph: onnx.GraphProto, outer: set[str], made_by_cast: dict[str, str], seen: set[tuple[str, int]]
+) -> None:
+    produced = outer | {value.name for value in (*graph.input, *graph.initializer)}
+    for node in graph.node:
         assert all(name in produced for name in node.input if name), f"{node.name} is not sorted"
+        for branch in branches(node):
+            assert_sorted_and_cast_once(branch, produced, made_by_cast, seen)
         produced.update(node.output)
         if node.op_type == "Cast" and node.name.startswith("Cast/"):
             cast = node.input[0], node.attribute[0].i
@@ -83,6 +92,7 @@ def assert_sound(model: onnx.ModelProto, precision: str) -> None:
             assert node.input[0] not in made_by_cast, "a Cast of a Cast"
             seen.add(cast)
             made_by_cast[node.output[0]] = node.name
+    assert all(value.name in produced for value in graph.output)
 
 
 def assert_strongly_typed(model: onnx.ModelProto) -> None:
@@ -97,6 +107,14 @@ def assert_strongly_typed(model: onnx.ModelProto) -> None:
                 if name in graph.types and formal.is_homogeneous:
                     found.setdefault(formal.type_str, set()).add(graph.types[name])
         assert all(len(types) == 1 for types in found.values()), f"{node.op_type} {node.name}: {found}"
+    for scope in graph.flat.scopes[1:]:
+        owner = graph.nodes[scope.owner or 0]
+        left = [value.name for value in scope.graph.output][owner.op_type == "Loop" :]
+        entered = [(value.name, outer_name(owner, slot)) for slot, value in enumerate(scope.graph.input)]
+        states = zip([name for name, other in entered if other], left, strict=False) if owner.op_type != "If" else ()
+        for name, other in (*entered, *zip(owner.output, left, strict=True), *states):
+            if owner.op_type != "Scan" or name in owner.output or name in graph.entering:
+                assert not other or graph.types.get(name) == graph.types.get(other), f"{owner.name}: {name}, {other}"
 
 
 def test_matrix_products_compute_in_16_bits_and_inputs_and_outputs_keep_their_types() -> None:
@@ -205,7 +223,7 @@ def test_large_values_keep_their_makers_and_readers() -> None:
 
 
 def test_small_arguments_keep_what_makes_and_reads_them() -> None:
-    feeds = [{"x": np.full((2, 4), 1e-9, np.float32)}]
+    feeds = [{"x": np.array([[1] * 4, [1e-9] * 4], np.float32)}]
     for body, op in (("t = Neg(a) b = Div(one, t)", "Div"), ("t = Neg(a) b = Reciprocal(t)", "Reciprocal")):
         converted = between(body, "float one = {1}", feeds=feeds)
         assert converted.kept_ops[op] == converted.kept_ops["Neg"] == 1
@@ -215,8 +233,10 @@ def test_small_arguments_keep_what_makes_and_reads_them() -> None:
 def test_constants_that_fp16_does_not_hold() -> None:
     converted = between("c = Mul(a, big) b = Mul(c, small)", "float[4] big = {1, 1, 70000, 1}, float small = {1e-5}",
                         feeds=[{"x": np.zeros((2, 4), np.float32)}])  # fmt: skip
-    assert converted.kept_ops == {"Mul": 1}
-    assert "its constant big reaches 7e+04" in converted.reason("Mul")
+    assert [node.reason for node in converted.kept] == [
+        "its constant big reaches 7e+04, fp16 ends at 65504",
+        "its constant small reaches only 1e-05, which loses digits in fp16",
+    ]
     converted = between("c = Abs(a) b = Add(c, epsilon)", "float epsilon = {1e-6}")
     assert "its constant 1e-06 loses digits" in converted.reason("Add")
 
@@ -299,32 +319,128 @@ IF = """(float[2,4] x, bool c) => (float[2,4] y)
     y = MatMul(r, w) }"""
 
 
+def assert_same_results(converted: Converted, *feeds: Arrays, tolerance: float = 1e-2) -> None:
+    for given in feeds:
+        expected, got = run(converted.original, given), run_rounded(converted.model, given)
+        for name, values in expected.items():
+            assert got[name].shape == values.shape
+            assert np.abs(got[name] - values).max(initial=0) <= tolerance * np.abs(values).max(initial=1e-9), name
+
+
+X = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
+CHOICES = [{"x": X, "c": np.array(choice)} for choice in (True, False)]
+
+
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_branches_stay_and_read_what_they_read_before(precision: str) -> None:
-    converted = convert(IF, precision)
-    assert [(node.address, node.reason) for node in converted.kept] == [("choice", "its branches are not looked into")]
-    assert len(converted.casts) == 4, "x, a for the branches, r, y"
-    assert {t.name: t.data_type for t in converted.model.graph.initializer}["w"] == FLOAT
+def test_branches_are_converted(precision: str) -> None:
+    converted = convert(IF, precision, CHOICES)
+    assert not converted.kept
+    assert len(converted.casts) == 2, "x and y"
+    assert {t.data_type for t in converted.model.graph.initializer} == {FP16 if precision == "fp16" else BF16}
+    assert_same_results(converted, *CHOICES, tolerance=1e-2 if precision == "fp16" else 3e-2)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_node_that_stays_within_a_branch_has_its_casts_there(precision: str) -> None:
+    converted = convert(IF.replace("p = Relu(q)", "e = Exp(q) p = Relu(e)"), precision, CHOICES)
+    assert [node.address for node in converted.kept] == ["choice/then_branch/Exp(e)"]
     (choice,) = [node for node in converted.nodes if node.op_type == "If"]
-    outer = {name for branch in branches(choice) for node in branch.node for name in node.input}
-    assert "a_fp32" in outer
-    assert convert(IF, precision, keep_fp32=["choice/then_branch/inner"]).kept == converted.kept
-    if precision == "fp16":
-        feeds = {"x": np.ones((2, 4), np.float32)}
-        for chosen in (True, False):
-            given = {**feeds, "c": np.array(chosen)}
-            assert np.allclose(run(converted.model, given)["y"], run(converted.original, given)["y"], rtol=1e-3)
+    assert [node.op_type for node in choice.attribute[0].g.node] == ["Mul", "Cast", "Exp", "Cast", "Relu"]
+    assert_same_results(converted, *CHOICES, tolerance=5e-2)
+    asked = convert(IF, precision, CHOICES, keep_fp32=["choice/then_branch/inner"])
+    assert [(node.address, node.op) for node in asked.kept] == [("choice/then_branch/inner", "Mul")]
+    outer = convert(IF, precision, CHOICES, keep_fp32=["choice"])
+    assert [(node.address, node.op) for node in outer.kept] == [("choice", "If")]
+    assert_same_results(outer, *CHOICES, tolerance=5e-2)
 
 
-def test_loops_stay() -> None:
-    text = f"""{INPUT}<{W}, int64 n = {{3}}, bool yes = {{1}}> {{ a = MatMul(x, w)
-        r = Loop(n, yes, a) <body = l (int64 i, bool go, float[2,4] v) => (bool on, float[2,4] u)
-            {{ on = Identity(go) u = Add(v, a) }}>
-        y = MatMul(r, w) }}"""
-    converted = convert(text)
-    assert converted.kept_ops == {"Loop": 1}
-    feeds = {"x": np.ones((2, 4), np.float32)}
-    assert np.allclose(run(converted.model, feeds)["y"], run(converted.original, feeds)["y"], rtol=1e-3)
+def test_values_inside_a_branch_count() -> None:
+    """Both branches are seen, though the data take one of them."""
+    text = IF.replace("p = Relu(q)", "big = Mul(q, large) p = Mul(big, small)").replace(
+        "float one", "float large = {9000}, float small = {1e-4}, float one"
+    )
+    for choice in CHOICES:
+        converted = convert(text, feeds=[choice])
+        assert {node.address for node in converted.kept} == {f"choice/then_branch/Mul({name})" for name in ("big", "p")}
+        assert "big reaches" in converted.kept[0].reason
+        assert_same_results(converted, *CHOICES)
+
+
+def test_a_branch_that_cannot_run_on_the_data_is_unknown() -> None:
+    text = IF.replace("q = Mul(a, one)", "s = Reshape(a, six) q = Mul(s, one)").replace(
+        "float one", "int64[2] six = {2, 3}, float one"
+    )
+    model = onnx.parser.parse_model(HEADER + text)
+    converted = convert(model, feeds=CHOICES[1:])
+    kept = {node.address: node.reason for node in converted.kept}
+    assert kept.keys() == {"choice", "choice/then_branch/Mul(q)", "choice/then_branch/Relu(p)"}
+    assert "runs on no input set" in kept["choice/then_branch/Mul(q)"]
+    assert set(convert(model, "bf16").kept_ops) == set()
+
+
+def test_two_branches_may_name_their_tensors_alike() -> None:
+    text = IF.replace("n = MatMul(a, w)", "q = MatMul(a, w) e = Sin(q) n = Relu(e)")
+    converted = convert(text, feeds=CHOICES)
+    assert [node.address for node in converted.kept] == ["choice/else_branch/Sin(e)"]
+    assert_same_results(converted, *CHOICES, tolerance=5e-2)
+
+
+LOOP = f"""{INPUT}<{W}, int64 n = {{3}}, bool yes = {{1}}, float half = {{0.5}}, float small = {{0.01}}> {{ a = MatMul(x, w)
+    [loop] r, all = Loop(n, yes, a) <body = l (int64 i, bool go, float[2,4] v) => (bool on, float[2,4] u, float[2,4] t)
+        {{ on = Identity(go) BODY t = Relu(u) }}>
+    s = ReduceMax<axes = [0], keepdims = 0>(all) b = Add(r, s) y = MatMul(b, w) }}"""
+SCAN = f"""(float[3,2,4] x) => (float[2,4] last, float[3,2,4] y) <{W}, float[2,4] zero = {{0,0,0,0,0,0,0,0}},
+    float small = {{0.05}}> {{ a = MatMul(x, w)
+    [scan] last, r = Scan(zero, a) <num_scan_inputs = 1, body = l (float[2,4] v, float[2,4] e) => (float[2,4] u, float[2,4] t)
+        {{ BODY t = Relu(u) }}>
+    y = MatMul(r, w) }}"""
+ROUND = "m = MatMul(v, w) h = Mul(m, small) u = Tanh(h)"
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize(("text", "feed"), [(LOOP, X), (SCAN, np.stack([X, 2 * X, -X]))], ids=["loop", "scan"])
+def test_bodies_are_converted(text: str, feed: Any, precision: str) -> None:
+    body = ROUND if text is LOOP else ROUND.replace("MatMul(v, w)", "Add(v, e)")
+    feeds = [{"x": feed}]
+    converted = convert(text.replace("BODY", body), precision, feeds)
+    assert not converted.kept
+    assert_same_results(converted, *feeds, tolerance=1e-2 if precision == "fp16" else 5e-2)
+    kept = convert(text.replace("BODY", body.replace("Tanh(h)", "Exp(h)")), precision, feeds)
+    assert "Exp" in kept.kept_ops
+    assert_same_results(kept, *feeds, tolerance=1e-2 if precision == "fp16" else 5e-2)
+    asked = convert(text.replace("BODY", body), precision, feeds, keep_fp32=["loop", "scan"][text is SCAN :][:1])
+    assert asked.kept_ops["Loop" if text is LOOP else "Scan"] == 1
+    assert text is SCAN or set(asked.kept_ops) == {"Loop"}, "all of the Scan's body is light and enclosed by it"
+    assert_same_results(asked, *feeds, tolerance=1e-2 if precision == "fp16" else 5e-2)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_state_that_adds_up_stays(precision: str) -> None:
+    converted = convert(LOOP.replace("BODY", "h = Mul(a, small) u = Add(v, h)"), precision, [{"x": X}])
+    assert converted.kept_ops["Loop"] == converted.kept_ops["Add"] == 1
+    assert "adds up over the rounds" in converted.reason("Loop")
+    assert "Mul" not in converted.kept_ops
+    assert_same_results(converted, {"x": X}, tolerance=3e-2)
+
+
+def test_values_of_every_round_count() -> None:
+    """x triples in each round: 3e4 is passed in the last of ten."""
+    text = LOOP.replace("BODY", "u = Mul(v, three)").replace("int64 n = {3}", "int64 n = {10}, float three = {3}")
+    kept = {node.address for node in convert(text, feeds=[{"x": X}]).kept}
+    assert {"loop", "loop/body/Mul(u)"} <= kept
+    assert "loop/body/Mul(u)" not in {node.address for node in convert(text, "bf16").kept}
+    never = convert(text.replace("int64 n = {10}", "int64 n = {0}"), feeds=[{"x": X}])
+    assert "is unknown: its branch or body runs on no input set" in next(node.reason for node in never.kept if node.address == "loop/body/Mul(u)")
+
+
+def test_an_if_within_a_loop() -> None:
+    body = """z = Less(i, one64) u = If(z) <then_branch = t () => (float[2,4] p) { p = Mul(v, half) },
+        else_branch = e () => (float[2,4] q) { m = MatMul(v, w) q = Mul(m, small) }>"""
+    text = LOOP.replace("BODY", body).replace("float half", "int64 one64 = {1}, float half")
+    for precision in ("fp16", "bf16"):
+        converted = convert(text, precision, [{"x": X}])
+        assert not converted.kept
+        assert_same_results(converted, {"x": X}, tolerance=1e-2 if precision == "fp16" else 5e-2)
 
 
 def test_what_stands_around_the_graph_stays() -> None:
@@ -363,8 +479,104 @@ def test_the_quantised_part_stays(precision: str) -> None:
         + """<float s = {0.1}, int8 z = {0}, int8[4,4] wq = {1,2,3,4,1,2,3,4,1,2,3,4,1,2,3,4}> {
         q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) dw = DequantizeLinear(wq, s, z) y = MatMul(d, dw) }"""
     )
-    untouched = convert(whole, precision)
-    assert untouched.model == untouched.original
+    with pytest.raises(ModelError, match=f"nothing of it can be {precision}: all of it is quantised"):
+        convert(whole, precision)
+    with pytest.raises(ModelError, match="all of it is quantised"):
+        convert(onnx.version_converter.convert_version(onnx.parser.parse_model(HEADER + whole), 21), precision)
+
+
+AROUND_QUANTISED = f"""{INPUT}<{W}, float s = {{0.1}}, int8 z = {{0}}, int8[4,4] wq = {{1,2,3,4,1,2,3,4,1,2,3,4,1,2,3,4}}> {{
+    [first] a = MatMul(x, w) r = Relu(a) q = QuantizeLinear(r, s, z)
+    d = DequantizeLinear(q, s, z) dw = DequantizeLinear(wq, s, z)
+    m = MatMul(d, dw) b = OP(m) [last] y = MatMul(b, w) }}"""
+
+
+@pytest.mark.parametrize("opset", [17, 19, 21, 23])
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_the_quantised_part_takes_the_types_around_it_from_opset_19_on(precision: str, opset: int) -> None:
+    text = HEADER.replace('"": 17', f'"": {opset}').replace("ir_version: 8", "ir_version: 10") + AROUND_QUANTISED
+    model = onnx.parser.parse_model(text.replace("OP", "Relu"))
+    converted = convert(model, precision)
+    if opset < 19:
+        assert {node.reason for node in converted.kept} == {
+            "part of the quantised network, whose scales are fp32 before opset 19"
+        }
+    else:
+        assert not converted.kept
+        assert len(converted.casts) == 2, "x and y"
+        low = FP16 if precision == "fp16" else BF16
+        assert {t.name: t.data_type for t in converted.model.graph.initializer}["s"] == low
+    if precision == "fp16":
+        got, expected = (run(each, {"x": X})["y"] for each in (converted.model, model))
+        assert np.abs(got - expected).max() <= 2e-2 * np.abs(expected).max(), "a step of int8 is 1e-2 of it"
+    asked = convert(model, precision, keep_fp32=["DequantizeLinear(d)"])
+    before_opset_19 = {"QuantizeLinear": 1, "Relu": 1} if opset < 19 else {}
+    assert asked.kept_ops == {"DequantizeLinear": 2, "MatMul": 1, **before_opset_19}
+    assert not [cast for cast in asked.casts if cast[0] in ("q", "d", "dw", "r")], "none within the quantised part"
+
+
+def test_scales_that_fp16_does_not_hold_keep_the_quantised_part() -> None:
+    text = HEADER.replace('"": 17', '"": 19') + AROUND_QUANTISED.replace("OP", "Relu").replace("{0.1}", "{0.00001}")
+    kept = convert(text.removeprefix(HEADER) if text.startswith(HEADER) else onnx.parser.parse_model(text)).kept
+    assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op for node in kept}
+
+
+def recurrent(op: str, *given: str) -> onnx.ModelProto:
+    """A layer whose optional inputs in `given` are known at run time alone."""
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
+    shapes = {"x": [3, 2, 4], "w": [1, gates * 4, 4], "r": [1, gates * 4, 4], "b": [1, gates * 8], "lens": [2]}
+    shapes |= {"h": [1, 2, 4], "c": [1, 2, 4], "p": [1, 12]}
+    names = [name if name in ("x", "w", "r", *given) else "" for name in list(shapes)[: 8 if op == "LSTM" else 6]]
+    inputs = [name for name in names if name and name not in ("w", "r")]
+    rng = np.random.default_rng(0)
+    graph = helper.make_graph(
+        [helper.make_node(op, names, ["", "y"], "layer", hidden_size=4), helper.make_node("MatMul", ["y", "k"], ["z"])],
+        "g",
+        [helper.make_tensor_value_info(name, 6 if name == "lens" else FLOAT, shapes[name]) for name in inputs],
+        [helper.make_tensor_value_info("z", FLOAT, [1, 2, 4])],
+        [numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
+         for name, shape in (("w", shapes["w"]), ("r", shapes["r"]), ("k", [4, 4]))],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
+def test_recurrent_layers_that_tensorrt_has_in_fp32_alone(op: str) -> None:
+    for given, reason in ((["lens"], "lengths of its sequences"), (["p"], "peepholes"), (["b", "h", "c"], "")):
+        if op != "LSTM" and given == ["p"]:
+            continue
+        kept = convert(recurrent(op, *given)).kept
+        assert [node.address for node in kept] == (["layer"] if reason else [])
+        assert not kept or reason in kept[0].reason
+
+
+def test_ops_whose_types_do_not_take_16_bits() -> None:
+    body = "h = Unsqueeze(a, axis) o = OneHot(a, depth, values) m = ReduceMax<axes = [2], keepdims = 0>(o) b = Add(a, m)"
+    constants = "int64[1] axis = {0}, float depth = {5}, float[2] values = {0, 1}"
+    feeds = [{"x": np.full((2, 4), 0.1, np.float32)}]
+    assert between(body, constants, precision="bf16").reason("OneHot") == "ONNX has none in bf16"
+    assert "OneHot" not in between(body, constants, feeds=feeds).kept_ops
+    bits = """<ir_version: 13, opset_import: ["": 26]> g (float[2,4] x) => (float[2,4] y) <float[4,4] w = {1,2,3,4, 4,3,2,1,
+        1,2,3,4, 4,3,2,1}> { a = MatMul(x, w) i = BitCast<to = 6>(a) f = BitCast<to = 1>(i) y = MatMul(f, w) }"""
+    for precision in ("fp16", "bf16"):
+        graph = FloatGraph(onnx.parser.parse_model(bits), Path())
+        reasons = reasons_by_op(graph, FP16 if precision == "fp16" else BF16)
+        assert {graph.nodes[index].op_type for index in reasons} == {"BitCast"}
+
+
+def test_what_lies_below_the_range_of_fp16_stays() -> None:
+    feeds = [{"x": np.full((2, 4), 1e-3, np.float32)}]
+    constants = "float small = {1e-4}, float tenth = {0.1}"
+    converted = between("c = Mul(a, small) d = Neg(c) b = Div(d, small)", constants, feeds=feeds)
+    kept = {node.address: node.reason for node in converted.kept}
+    assert kept.keys() == {"Mul(c)", "Neg(d)", "Div(b)"}
+    assert kept["Mul(c)"] == "c reaches only 1e-06, fp16 loses digits below 6.1e-05"
+    output = convert(f"{INPUT}<{W}, float[4,4] v = {{{','.join(['1e-4'] * 16)}}}> {{ a = MatMul(x, w) y = MatMul(a, v) }}",
+                     feeds=feeds)  # fmt: skip
+    assert [node.reason.split(",")[0] for node in output.kept] == ["y reaches only 4e-06"]
+    weights = f"{INPUT}<{W}, float[4,4] v = {{{','.join(['1e-6'] * 16)}}}> {{ a = MatMul(x, w) y = MatMul(a, v) }}"
+    assert "v reaches only 1e-06" in convert(weights, feeds=[{"x": np.full((2, 4), 1e3, np.float32)}]).reason("MatMul")
+    assert not between("c = Mul(a, zero) b = Add(a, c)", "float zero = {0}", feeds=feeds).kept, "0 is 0 in fp16"
 
 
 def test_a_model_in_fp16_stays_as_it_is() -> None:

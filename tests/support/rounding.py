@@ -7,7 +7,7 @@ all of them, infinities and subnormal numbers included. Sums inside one node are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
+from trtconv.model.walking import branches
 from trtconv.precision.float_graph import FloatGraph
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -44,29 +45,38 @@ def run(model: onnx.ModelProto, feeds: Arrays) -> dict[str, npt.NDArray[Any]]:
 
 
 def widened(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model in float32, each tensor that was in 16 bits followed by its rounding."""
+    """Return the model in float32, each tensor that was in 16 bits followed by its rounding, in branches, too."""
     types = FloatGraph(model, Path()).types
     wide = onnx.ModelProto()
     wide.CopyFrom(model)
-    graph = wide.graph
     low = {name: types[name] for name in types if types[name] in LOW_TYPES}
+    constants = {tensor.name for tensor in wide.graph.initializer}
+    renamed: dict[str, str] = {}
+    rounded: list[onnx.NodeProto] = []
+    for value in wide.graph.input:
+        if value.name in low and value.name not in constants:
+            renamed[value.name] = f"{value.name}__rounded"
+            rounded += _rounding(value.name, renamed[value.name], low[value.name])
+    _widen_graph(wide.graph, low, renamed, rounded)
+    wide.graph.initializer.append(helper.make_tensor(_SPLITTER, TensorProto.FLOAT, [], [65537.0]))
+    return wide
+
+
+def _widen_graph(
+    graph: onnx.GraphProto, low: Mapping[str, int], renamed: Mapping[str, str], first: Sequence[onnx.NodeProto]
+) -> None:
     for tensor in graph.initializer:
         _widen_tensor(tensor)
     for value in (*graph.input, *graph.output):
-        if value.name in low:
+        if value.type.tensor_type.elem_type in LOW_TYPES:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
     del graph.value_info[:]
-    constants = {tensor.name for tensor in graph.initializer}
-    graph.initializer.append(helper.make_tensor(_SPLITTER, TensorProto.FLOAT, [], [65537.0]))
-    nodes: list[onnx.NodeProto] = []
-    renamed: dict[str, str] = {}
-    for value in graph.input:
-        if value.name in low and value.name not in constants:
-            renamed[value.name] = f"{value.name}__rounded"
-            nodes += _rounding(value.name, renamed[value.name], low[value.name])
+    nodes = list(first)
     for node in graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
         _widen_attributes(node)
+        for branch in branches(node):
+            _widen_graph(branch, low, renamed, ())
         if node.op_type == "LSTM" and node.output[0] in low:
             node.CopyFrom(_lstm_by_steps(node, low[node.output[0]]))
         nodes.append(node)
@@ -77,7 +87,6 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes = [_copy(node) for node in nodes]
     graph.ClearField("node")
     graph.node.extend(nodes)
-    return wide
 
 
 def _rounding(source: str, target: str, elem_type: int) -> list[onnx.NodeProto]:

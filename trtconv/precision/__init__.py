@@ -24,12 +24,13 @@ from trtconv.precision.calibration import Arrays
 from trtconv.precision.float_graph import FloatGraph
 from trtconv.precision.islands import close_islands
 from trtconv.precision.op_kinds import MATRIX_PRODUCTS
+from trtconv.precision.quantised import quantised_nodes, quantised_reasons
 from trtconv.precision.rules import (
+    QUANTISED,
     Reason,
     Reasons,
     reasons_by_op,
     reasons_by_value,
-    sensitive_arguments,
 )
 from trtconv.precision.type_conversion import Typing
 from trtconv.precision.value_ranges import observe
@@ -123,7 +124,7 @@ def convert_precision(
         reasons, warnings = _decide(graph, low_type, asked, feeds, is_given)
         low_nodes = {index for index, slots in enumerate(graph.slots) if slots and index not in reasons}
         if not low_nodes:
-            raise _nothing_to_convert(graph, reasons, options.precision, model_path)
+            raise _nothing_to_convert(graph, reasons, options.precision, model_path, warnings)
     converted = onnx.ModelProto()
     converted.CopyFrom(graph.proto)
     Typing(converted, graph, low_nodes, low_type, io_types).apply()
@@ -138,13 +139,14 @@ def _decide(
     reasons = reasons_by_op(graph, low_type)
     warnings: Sequence[str] = ()
     if low_type == TensorProto.FLOAT16:
-        arguments = [name for _, name in sensitive_arguments(graph)]
         input_sets = calibration.name_given(feeds) if is_given else calibration.name_made(feeds or calibration.make_feeds(graph.proto))
-        observed = observe(graph, arguments, input_sets, are_made=not is_given)
+        observed = observe(graph, input_sets, are_made=not is_given)
         reasons = reasons_by_value(graph, observed.ranges) | reasons
         warnings = observed.warnings
     reasons |= asked
-    reasons |= {index: reason for index, reason in close_islands(graph, reasons.keys()).items()}
+    quantised = quantised_nodes(graph)
+    reasons = quantised_reasons(graph, quantised, reasons, low_type) | reasons
+    reasons |= close_islands(graph, reasons.keys(), quantised)
     return {index: reason for index, reason in reasons.items() if _handles_floats(graph, index)}, warnings
 
 
@@ -204,11 +206,20 @@ def _is_converted(graph: FloatGraph, low_type: int, model_path: Path) -> bool:
     return True
 
 
-def _nothing_to_convert(graph: FloatGraph, reasons: Reasons, precision: str, model_path: Path) -> ModelError:
-    why = "; ".join(dict.fromkeys(reason.text for reason in reasons.values())) or "it has no float32 tensors"
-    return ModelError(
-        f"nothing of it can be {precision}: {why}", where=str(model_path), hint="build it without --precision"
-    )
+def _nothing_to_convert(
+    graph: FloatGraph, reasons: Reasons, precision: str, model_path: Path, warnings: Sequence[str]
+) -> ModelError:
+    texts = dict.fromkeys(reason.text for reason in reasons.values())
+    why, hint = "; ".join(texts) or "it has no float32 tensors", "build it without --precision"
+    if any(text.startswith(QUANTISED) for text in texts) and not any(graph.slots[each] for each in _besides_quantised(graph)):
+        why, hint = "all of it is quantised", "build it without --precision: it runs in the types of its Q and DQ nodes"
+    if warnings:
+        hint = f"{hint}, unless real inputs say otherwise: {'; '.join(warnings)}"
+    return ModelError(f"nothing of it can be {precision}: {why}", where=str(model_path), hint=hint)
+
+
+def _besides_quantised(graph: FloatGraph) -> set[int]:
+    return set(range(len(graph.nodes))) - quantised_nodes(graph)
 
 
 def _kept_node(graph: FloatGraph, index: int, reason: Reason) -> KeptNode:

@@ -13,8 +13,11 @@ _SHARES = Reason("its input is cast to fp32 anyway, and only fp32 nodes read it"
 _ENCLOSED = Reason("between nodes that stay fp32: 16 bits would only add Casts")
 
 
-def close_islands(graph: FloatGraph, kept: Set[int]) -> Reasons:
-    """Return the nodes that stay fp32 to save Casts, besides those in `kept`. None of them costs much time in fp32."""
+def close_islands(graph: FloatGraph, kept: Set[int], fixed: Set[int] = frozenset()) -> Reasons:
+    """Return the nodes that stay fp32 to save Casts, besides those in `kept`. None of them costs much time in fp32.
+
+    Those in `fixed` stay as they are.
+    """
     reasons: Reasons = {}
     rules: tuple[tuple[Callable[[FloatGraph, Set[int]], set[int]], Reason], ...] = (
         (_joining, _JOINS),
@@ -25,7 +28,7 @@ def close_islands(graph: FloatGraph, kept: Set[int]) -> Reasons:
     while len(reasons) != num_before:
         num_before = len(reasons)
         for rule, reason in rules:
-            reasons |= dict.fromkeys(rule(graph, kept | reasons.keys()), reason)
+            reasons |= dict.fromkeys(rule(graph, kept | reasons.keys()) - fixed, reason)
     return reasons
 
 

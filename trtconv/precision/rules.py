@@ -18,6 +18,7 @@ from trtconv.ops.custom_op import DOMAIN
 from trtconv.precision.calibration import Range
 from trtconv.precision.float_graph import FloatGraph
 from trtconv.precision.op_kinds import HEAVY, MATRIX_PRODUCTS, MOVES, NATIVE_NORMS, NORMS
+from trtconv.precision.scopes import num_scan_inputs
 from trtconv.precision.squares import SPECTRUM, SQUARES, square_sums
 
 FP16_MAX = 65504.0
@@ -32,8 +33,9 @@ _COUNT = "it counts: whole numbers are exact only up to 2048 in fp16 and 256 in 
 _OFFSETS = "it prepares the input: rounding before an offset is taken away would be scaled up"
 _SIZES = "it computes sizes"
 _COORDINATES = "its coordinates need more digits than a 16-bit type has"
+_SUM = "it adds up over the rounds of a loop, which would round it each time"
 _ATTRIBUTE = "its type is set otherwise than by its inputs, or TensorRT has none in 16 bits"
-_QUANTISED = "part of the quantised network"
+QUANTISED = "part of the quantised network"
 
 _ALWAYS: Mapping[str, str] = {
     **dict.fromkeys(("STFT", "DFT", "MelWeightMatrix"), SPECTRUM),
@@ -50,12 +52,18 @@ _ALWAYS: Mapping[str, str] = {
         ("SequenceConstruct", "SequenceInsert", "SequenceAt", "SequenceEmpty", "SequenceErase"), _ATTRIBUTE
     ),
     **dict.fromkeys(("SequenceMap", "SplitToSequence", "ConcatFromSequence", "Optional"), _ATTRIBUTE),
+    "BitCast": "it reinterprets bits: the width of its type is fixed",
+    "Unique": "it compares for equality, and rounding makes different values equal",
     **dict.fromkeys(("Bernoulli", "Multinomial", "EyeLike", "CastLike", "Celu", "OptionalGetElement"), _ATTRIBUTE),
 }
 # Refused by the parser or the builder of TensorRT-RTX 1.7.1, and the two that resize by TensorRT 10.6 ("no supported
 # formats", H100); all of them exist in fp16.
 _NO_BF16 = frozenset({"HardSwish", "Mish", "Shrink", "ConvTranspose", "GRU", "Resize", "Upsample"})
-_QUANTISERS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
+# The parser of TensorRT-RTX 1.7.1 takes these inputs of a recurrent layer in fp32 alone ("ISelectLayer must have
+# `thenInput` and `elseInput` with same type"): the lengths of the sequences.
+_RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+_SEQUENCE_LENGTHS, _PEEPHOLES = 4, 7
+_ADDITIONS = MOVES | {"Add", "Sub", "Sum", "Identity"}
 _INTEGERS = frozenset(
     {
         TensorProto.INT64,
@@ -67,6 +75,8 @@ _INTEGERS = frozenset(
     }
 )
 
+# Constants have no type of their own; quantised.py speaks of the others.
+_WITHOUT_A_REASON = frozenset({"Constant", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
 _SMALL_CONSTANT_OPS = frozenset({"Add", "Sub", "Max", "Min", "Clip", "Div", "Sum"})
 
 
@@ -85,10 +95,11 @@ def reasons_by_op(graph: FloatGraph, elem_type: int) -> Reasons:
     """Return the nodes that stay fp32 for what they compute, whatever the values, by index."""
     rules: tuple[Callable[[FloatGraph], Iterator[tuple[int, str]]], ...] = (
         _single_ops,
-        _quantised,
         _preprocessing,
         _scales,
         _sizes_and_positions,
+        _recurrent,
+        _running_sums,
         square_sums,
     )
     reasons: Reasons = {}
@@ -158,7 +169,7 @@ def _unsupported(graph: FloatGraph, index: int, elem_type: int) -> str | None:
         return "TensorRT has none in bf16"
     if graph.slots[index] and not graph.takes(index, elem_type):
         return f"ONNX has none in {type_name}"
-    if not graph.slots[index] and not graph.is_indifferent(index) and node.op_type not in ("Constant", *_QUANTISERS):
+    if not graph.slots[index] and not graph.is_indifferent(index) and node.op_type not in _WITHOUT_A_REASON:
         return "its floats are fp32 by definition"
     return None
 
@@ -169,13 +180,39 @@ def _single_ops(graph: FloatGraph) -> Iterator[tuple[int, str]]:
             yield index, _ALWAYS[node.op_type]
 
 
-def _quantised(graph: FloatGraph) -> Iterator[tuple[int, str]]:
-    """Q and DQ nodes, what reads a DQ and what a Q reads: a Cast between them would stop TensorRT from fusing them."""
+def _recurrent(graph: FloatGraph) -> Iterator[tuple[int, str]]:
+    """Recurrent layers that TensorRT's parser has in fp32 alone."""
     for index, node in enumerate(graph.nodes):
-        if node.op_type in _QUANTISERS:
-            yield index, _QUANTISED
-            yield from ((each, _QUANTISED) for each in graph.consumers_of(index))
-            yield from ((each, _QUANTISED) for each in graph.producers_of(index))
+        if node.op_type in _RECURRENT and is_onnx(node.domain):
+            given = dict(enumerate(node.input))
+            if given.get(_SEQUENCE_LENGTHS):
+                yield index, "TensorRT takes the lengths of its sequences in fp32 alone"
+            elif graph.is_variable(given.get(_PEEPHOLES, "")):
+                yield index, "its peepholes are known at run time alone"
+
+
+def _running_sums(graph: FloatGraph) -> Iterator[tuple[int, str]]:
+    """A state that a Loop or Scan only adds to: each round would round it again."""
+    for scope in graph.flat.scopes:
+        if scope.owner is None or graph.nodes[scope.owner].op_type == "If":
+            continue
+        node = graph.nodes[scope.owner]
+        is_loop = node.op_type == "Loop"
+        num_states = len(node.input) - 2 if is_loop else len(node.input) - num_scan_inputs(node)
+        states = [value.name for value in scope.graph.input][2 if is_loop else 0 :][:num_states]
+        updates = [value.name for value in scope.graph.output][is_loop : num_states + is_loop]
+        for state, update in zip(states, updates, strict=False):
+            path = graph.computing([update], _ADDITIONS.__contains__)
+            reached = {state}
+            for each in sorted(path):
+                if reached & set(graph.nodes[each].input):
+                    reached.update(graph.nodes[each].output)
+            if update in reached and any(graph.nodes[each].op_type not in MOVES for each in path):
+                yield from ((each, _SUM) for each in (*sorted(path & _readers(graph, reached)), scope.owner))
+
+
+def _readers(graph: FloatGraph, names: Iterable[str]) -> set[int]:
+    return {each for name in names for each in graph.consumers.get(name, ())}
 
 
 def _sizes_and_positions(graph: FloatGraph) -> Iterator[tuple[int, str]]:

@@ -81,6 +81,11 @@ def outer_name(node: onnx.NodeProto, slot: int) -> str:
     return node.input[slot] if slot < len(node.input) and (node.op_type == "Scan" or slot > 1) else ""
 
 
+def num_scan_inputs(node: onnx.NodeProto) -> int:
+    """Return how many of its inputs a Scan takes apart."""
+    return next((int(attribute.i) for attribute in node.attribute if attribute.name == "num_scan_inputs"), 0)
+
+
 def with_unique_names(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return a model in which no tensor of a branch or body is named like another tensor; itself where that is so."""
     owned = [name for graph in walk_graphs(proto.graph) for name in dict.fromkeys(_owned_names(graph))]

@@ -98,7 +98,8 @@ class Typing:
                 wants.setdefault(name, set()).add(self._type_across(index))
         for name in self._graph.outputs:
             wants.setdefault(name, set()).add(FLOAT)
-        return {name: types == {self._low_type} for name, types in wants.items() if self._low_type in types}
+        constants = {name: types for name, types in wants.items() if name in self._graph.constants}
+        return {name: types == {self._low_type} for name, types in constants.items() if self._low_type in types}
 
     def _name_results(self) -> None:
         """Choose the name of each tensor as its maker gives it: its own, unless a graph output of that name differs."""

@@ -17,12 +17,13 @@ from trtconv.precision.calibration import Calibration, InputSet, Range, in_unit_
 from trtconv.precision.float_graph import FloatGraph
 from trtconv.precision.op_kinds import SELECTIONS
 from trtconv.precision.probes import turning_input
+from trtconv.precision.rules import sensitive_arguments
 from trtconv.precision.scopes import MAIN
 
 _MAX_TURNS = 8  # each runs the network once more on every input set
 UNIT_INTERVAL = "inputs in [0, 1]"
 _NO_NUMBERS = "it is NaN for every input set but zeros"
-_NEVER_TAKEN = "no input set takes its branch, which does not run on them either"
+_NEVER_RUN = "its branch or body runs on no input set"
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,21 @@ class Observed:
     warnings: Sequence[str] = ()
 
 
-def observe(graph: FloatGraph, arguments: Sequence[str], input_sets: Sequence[InputSet], *, are_made: bool) -> Observed:
+def observe(graph: FloatGraph, input_sets: Sequence[InputSet], *, are_made: bool) -> Observed:
     """Return the range of every float32 tensor that a node makes or an input gives.
 
-    `arguments` are those whose smallest magnitude is wanted too; `are_made` says that nobody gave the input sets, so
+    `are_made` says that nobody gave the input sets, so
     that others may be tried. Raises ModelError when ONNX Runtime cannot run the model on them.
     """
     names = _tensors(graph)
     if not names:
         return Observed({})
+    arguments = [name for _, name in sensitive_arguments(graph)]
     calibration = Calibration(graph.proto, graph.folder, names, arguments)
-    seen = [(each, calibration.see(each.arrays)) for each in input_sets]
+    roots = _of_roots_alone(graph, arguments)
+    seen = [(each, _without_zeros(each, calibration.see(each.arrays), roots)) for each in input_sets]
     ranges = _merge(seen)
-    if are_made and any(name not in ranges and any(name in run for _, run in seen) for name in names):
+    if are_made and any(found.unknown for each, run in seen if each.proves for found in run.values()):
         unit = InputSet(UNIT_INTERVAL, in_unit_interval(input_sets[0].arrays))
         try:
             seen.append((unit, calibration.see(unit.arrays)))
@@ -58,7 +61,7 @@ def observe(graph: FloatGraph, arguments: Sequence[str], input_sets: Sequence[In
     _pass_on(graph, ranges)
     for name in names:
         if name not in ranges:
-            ranges[name] = Range(np.inf, 0.0, _NO_NUMBERS if name in was_run else _NEVER_TAKEN)
+            ranges[name] = Range(np.inf, 0.0, _NO_NUMBERS if name in was_run else _NEVER_RUN)
     return Observed(ranges, warnings)
 
 
@@ -66,6 +69,18 @@ def _tensors(graph: FloatGraph) -> list[str]:
     """Return the tensors to be seen, in the order in which they are computed."""
     made = [*graph.inputs, *graph.entering, *(name for node in graph.nodes for name in node.output)]
     return [name for name in dict.fromkeys(made) if name and graph.is_variable(name)]
+
+
+def _of_roots_alone(graph: FloatGraph, arguments: Iterable[str]) -> set[str]:
+    """Return those arguments that only a Sqrt is sensitive to."""
+    others = {name for index, name in sensitive_arguments(graph) if graph.nodes[index].op_type != "Sqrt"}
+    return set(arguments) - others
+
+
+def _without_zeros(given: InputSet, run: Mapping[str, Range], roots: Container[str]) -> dict[str, Range]:
+    """Leave out that made-up zeros give zeros, whose root is 0 in every type."""
+    is_root = {name: not given.proves and found == Range(0.0, 0.0) and name in roots for name, found in run.items()}
+    return {name: Range(0.0) if is_root[name] else found for name, found in run.items()}
 
 
 def _merge(seen: Iterable[tuple[InputSet, Mapping[str, Range]]]) -> dict[str, Range]:
@@ -89,17 +104,18 @@ def _warnings(
             found.setdefault(began, []).append(each.name)
     if are_made and not any(each.proves and each.name in names for names in found.values() for each, _ in seen):
         return []
-    warnings = []
-    for (name, what), sets in found.items():
-        place = f"{name} ({graph.addresses[graph.producer[name]]})" if name in graph.producer else f"input {name}"
-        verb = "give" if len(sets) > 1 or sets == [UNIT_INTERVAL] else "gives"
-        made = "made-up " if are_made else ""
-        warnings.append(
-            f"{made}{' and '.join(sets)} {verb} {what} from {place} on, so what follows "
-            f"{'is judged by other input sets' if name in ranges else 'stays fp32 as unknown'}: "
-            f"{'give real inputs with --calibration' if are_made else 'check these inputs'}"
-        )
-    return warnings
+    return [_warning(graph, began, sets, began[0] in ranges, are_made) for began, sets in found.items()]
+
+
+def _warning(graph: FloatGraph, began: tuple[str, str], sets: Sequence[str], is_known: bool, are_made: bool) -> str:
+    name, what = began
+    place = f"{name} ({graph.addresses[graph.producer[name]]})" if name in graph.producer else f"the input {name}"
+    verb = "gives" if len(sets) == 1 and sets != [UNIT_INTERVAL] else "give"
+    judged = f"judged by {UNIT_INTERVAL if are_made else 'the other input sets'}" if is_known else "unknown and stays fp32"
+    step = "give real inputs with --calibration" if are_made else "check these inputs"
+    made = "made-up " if are_made else ""
+    listed = " and ".join(filter(None, (", ".join(sets[:-1]), sets[-1])))
+    return f"{made}{listed} {verb} {what} from {place} on, so what follows is {judged}: {step}"
 
 
 def _beginning(graph: FloatGraph, run: Mapping[str, Range]) -> tuple[str, str] | None:

@@ -1,0 +1,61 @@
+"""Keep the parts between Q and DQ nodes of one type each: a Cast inside one would stop TensorRT from fusing it.
+
+From opset 19 on a Q node takes 16-bit floats with a 16-bit scale, and a DQ node gives them. Such a part takes on the 16
+bits of what stands around it. Alone in a network it has nothing to gain by them: its products are in int8 anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from trtconv.model.walking import is_onnx
+from trtconv.precision.float_graph import FloatGraph
+from trtconv.precision.rules import QUANTISED, Reason, Reasons
+
+QUANTISERS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
+_FIRST_IN_16_BITS = 19
+
+
+def quantised_nodes(graph: FloatGraph) -> set[int]:
+    """Return the Q and DQ nodes, what reads a DQ and what a Q reads."""
+    members: set[int] = set()
+    for index, node in enumerate(graph.nodes):
+        if node.op_type in QUANTISERS and is_onnx(node.domain):
+            members |= {index, *graph.consumers_of(index), *graph.producers_of(index)}
+    return members
+
+
+def quantised_reasons(graph: FloatGraph, members: set[int], reasons: Mapping[int, Reason], elem_type: int) -> Reasons:
+    """Return the nodes among `members` that stay fp32 as parts of the quantised network; `reasons` are known before."""
+    kept: Reasons = {}
+    left = set(members)
+    while left:
+        part = _connected(graph, min(left), left)
+        left -= part
+        around = {each for index in part for each in (*graph.producers_of(index), *graph.consumers_of(index))} - members
+        text = QUANTISED
+        if graph.opset < _FIRST_IN_16_BITS:
+            text = f"{QUANTISED}, whose scales are fp32 before opset {_FIRST_IN_16_BITS}"
+        elif blocking := next((each for each in sorted(part) if each in reasons or not _takes(graph, each, elem_type)), None):
+            text = f"{QUANTISED}, of which {graph.addresses[blocking]} stays fp32"
+        elif any(graph.slots[each] and each not in reasons for each in around):
+            continue
+        kept |= dict.fromkeys(part, Reason(text))
+    return kept
+
+
+def _connected(graph: FloatGraph, start: int, members: set[int]) -> set[int]:
+    part, stack = {start}, [start]
+    while stack:
+        index = stack.pop()
+        for each in (*graph.producers_of(index), *graph.consumers_of(index)):
+            if each in members and each not in part:
+                part.add(each)
+                stack.append(each)
+    return part
+
+
+def _takes(graph: FloatGraph, index: int, elem_type: int) -> bool:
+    if any(attribute.name == "output_dtype" and attribute.i for attribute in graph.nodes[index].attribute):
+        return False
+    return bool(graph.slots[index]) and graph.takes(index, elem_type)
