@@ -17,12 +17,13 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from trtconv.model.walking import branches
+from trtconv.model.walking import branches, opset_of
 from trtconv.precision.float_graph import FloatGraph
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 _SPLITTER = "splitter__"  # 2^16 + 1
+_FIRST_CAST_TO_BFLOAT16 = 13
 LOW_TYPES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _OPTIONS = onnxruntime.SessionOptions()
 _OPTIONS.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -51,19 +52,24 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
     wide.CopyFrom(model)
     low = {name: types[name] for name in types if types[name] in LOW_TYPES}
     constants = {tensor.name for tensor in wide.graph.initializer}
+    opset = opset_of(model)
     renamed: dict[str, str] = {}
     rounded: list[onnx.NodeProto] = []
     for value in wide.graph.input:
         if value.name in low and value.name not in constants:
             renamed[value.name] = f"{value.name}__rounded"
-            rounded += _rounding(value.name, renamed[value.name], low[value.name])
-    _widen_graph(wide.graph, low, renamed, rounded)
+            rounded += _rounding(value.name, renamed[value.name], low[value.name], opset)
+    _widen_graph(wide.graph, low, renamed, rounded, opset)
     wide.graph.initializer.append(helper.make_tensor(_SPLITTER, TensorProto.FLOAT, [], [65537.0]))
     return wide
 
 
 def _widen_graph(
-    graph: onnx.GraphProto, low: Mapping[str, int], renamed: Mapping[str, str], first: Sequence[onnx.NodeProto]
+    graph: onnx.GraphProto,
+    low: Mapping[str, int],
+    renamed: Mapping[str, str],
+    first: Sequence[onnx.NodeProto],
+    opset: int,
 ) -> None:
     for tensor in graph.initializer:
         _widen_tensor(tensor)
@@ -76,34 +82,34 @@ def _widen_graph(
         node.input[:] = [renamed.get(name, name) for name in node.input]
         _widen_attributes(node)
         for branch in branches(node):
-            _widen_graph(branch, low, renamed, ())
+            _widen_graph(branch, low, renamed, (), opset)
         if node.op_type == "LSTM" and node.output[0] in low:
-            node.CopyFrom(_lstm_by_steps(node, low[node.output[0]]))
+            node.CopyFrom(_lstm_by_steps(node, low[node.output[0]], opset))
         nodes.append(node)
         for slot, name in enumerate(node.output):
             if name in low and node.op_type != "Constant":
                 node.output[slot] = f"{name}__exact"
-                nodes += _rounding(node.output[slot], name, low[name])
+                nodes += _rounding(node.output[slot], name, low[name], opset)
     nodes = [_copy(node) for node in nodes]
     graph.ClearField("node")
     graph.node.extend(nodes)
 
 
-def _rounding(source: str, target: str, elem_type: int) -> list[onnx.NodeProto]:
+def _rounding(source: str, target: str, elem_type: int, opset: int) -> list[onnx.NodeProto]:
     low, high = f"{target}__low", f"{target}__high"
-    if elem_type == TensorProto.FLOAT16:
+    if elem_type == TensorProto.FLOAT16 or opset >= _FIRST_CAST_TO_BFLOAT16:
         return [
             helper.make_node("Cast", [source], [low], to=elem_type),
             helper.make_node("Cast", [low], [target], to=TensorProto.FLOAT),
         ]
-    return [  # Veltkamp's splitting, which leaves 8 bits; before opset 13 there is no Cast to bfloat16
+    return [  # Veltkamp's splitting, which leaves 8 bits, and turns infinity into NaN
         helper.make_node("Mul", [source, _SPLITTER], [high]),
         helper.make_node("Sub", [high, source], [low]),
         helper.make_node("Sub", [high, low], [target]),
     ]
 
 
-def _lstm_by_steps(node: onnx.NodeProto, elem_type: int) -> onnx.NodeProto:
+def _lstm_by_steps(node: onnx.NodeProto, elem_type: int, opset: int) -> onnx.NodeProto:
     """Return a Scan that rounds the state of a one-directional LSTM at every step, as TensorRT's loop does."""
     x, weights, recurrence, bias, _, h, c = node.input
     step = helper.make_node("LSTM", ["x1", weights, recurrence, bias, "", "h", "c"], ["y1", "h_exact", "c_exact"])
@@ -111,7 +117,7 @@ def _lstm_by_steps(node: onnx.NodeProto, elem_type: int) -> onnx.NodeProto:
     axis = helper.make_node("Constant", [], ["axis"], value_ints=[0])
     before = helper.make_node("Unsqueeze", ["x", "axis"], ["x1"])
     behind = helper.make_node("Squeeze", ["y1", "axis"], ["y"])
-    rounding = [*_rounding("h_exact", "h_next", elem_type), *_rounding("c_exact", "c_next", elem_type)]
+    rounding = [*_rounding("h_exact", "h_next", elem_type, opset), *_rounding("c_exact", "c_next", elem_type, opset)]
     inputs, outputs = (
         [onnx.ValueInfoProto(name=name) for name in names.split()] for names in ("h c x", "h_next c_next y")
     )

@@ -23,6 +23,7 @@ from trtconv.precision.tensor_types import FLOAT
 # Converted constants are kept inside the model, which protobuf limits to 2 GiB; external ones beyond this are cast.
 _MAX_EMBEDDED_BYTES = 1 << 30
 _BEFORE_ALL_NODES = -1
+_LARGEST = {TensorProto.FLOAT16: 65504.0, TensorProto.BFLOAT16: 3.3895313892515355e38}
 
 
 class Typing:
@@ -168,8 +169,7 @@ class Typing:
         return new_name
 
     def _convert(self, values: npt.NDArray[Any], name: str, source: TensorProto) -> TensorProto:
-        with np.errstate(over="ignore", under="ignore"):
-            data = values.astype(BY_ONNX[self._low_type].dtype).tobytes()
+        data = _narrowed(values, self._low_type).tobytes()
         converted = helper.make_tensor(name, self._low_type, source.dims, data, raw=True)
         converted.doc_string = source.doc_string
         return converted
@@ -224,13 +224,25 @@ class Typing:
         return new_name
 
 
+def _narrowed(values: npt.NDArray[Any], elem_type: int) -> npt.NDArray[Any]:
+    """Return values in a 16-bit type; a mask of the lowest float32 must not become -inf, which makes NaN of a row."""
+    dtype = BY_ONNX[elem_type].dtype
+    with np.errstate(over="ignore", under="ignore"):
+        narrow: npt.NDArray[Any] = values.astype(dtype)
+        overflown = np.isinf(narrow) & np.isfinite(values)
+    if overflown.any():
+        limit = np.array(_LARGEST[elem_type], dtype)
+        narrow = np.where(overflown, np.where(values > 0, limit, -limit), narrow).astype(dtype)
+    return narrow
+
+
 def _set_output_type(node: onnx.NodeProto, elem_type: int) -> None:
     """Let a Cast or ConstantOfShape give another type."""
     for attribute in node.attribute:
         if attribute.name == "to":
             attribute.i = elem_type
         elif attribute.name == "value":
-            values = onnx.numpy_helper.to_array(attribute.t).astype(BY_ONNX[elem_type].dtype)
+            values = _narrowed(onnx.numpy_helper.to_array(attribute.t), elem_type)
             attribute.t.CopyFrom(helper.make_tensor("", elem_type, attribute.t.dims, values.tobytes(), raw=True))
     if not node.attribute:  # ConstantOfShape gives float32 zeros by default
         zero = helper.make_tensor("", elem_type, [1], bytes(2), raw=True)
