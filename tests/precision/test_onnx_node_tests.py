@@ -12,7 +12,19 @@ from tests.precision.onnx_node_tests import CONVERTED, KEPT, WRONG, NodeCase, ju
 
 RUN_ALL = bool(os.environ.get("TRTCONV_ALL_NODE_TESTS"))
 # What must be converted and what must stay, of the selection.
-CONVERTED_OPS = {"Conv", "MatMul", "Gemm", "Softmax", "Relu", "Add", "LSTM", "Resize", "BatchNormalization", "Concat", "If"}
+CONVERTED_OPS = {
+    "Conv",
+    "MatMul",
+    "Gemm",
+    "Softmax",
+    "Relu",
+    "Add",
+    "LSTM",
+    "Resize",
+    "BatchNormalization",
+    "Concat",
+    "If",
+}
 KEPT_OPS = {"BitCast", "Unique", "DFT", "STFT", "CumSum", "GridSample", "Exp", "DynamicQuantizeLinear"}
 
 
@@ -34,7 +46,8 @@ def test_no_op_gives_wrong_results(precision: str) -> None:
     counts = Counter(result for _, result, _ in results.values())
     assert counts[CONVERTED] > 150
     ops_of = {
-        word: {op for case, result, _ in results.values() if result == word for op in case.ops} for word in (CONVERTED, KEPT)
+        word: {op for case, result, _ in results.values() if result == word for op in case.ops}
+        for word in (CONVERTED, KEPT)
     }
     no_bf16 = {"Resize"} if precision == "bf16" else set()
     assert CONVERTED_OPS - no_bf16 <= ops_of[CONVERTED]

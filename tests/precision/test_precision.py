@@ -64,7 +64,9 @@ def convert(
 ) -> Converted:
     original = onnx.parser.parse_model(HEADER + text) if isinstance(text, str) else text
     before = original.SerializeToString()
-    converted, kept, _ = convert_precision(original, folder / "model.onnx", PrecisionOptions(precision, **options), feeds)
+    converted, kept, _ = convert_precision(
+        original, folder / "model.onnx", PrecisionOptions(precision, **options), feeds
+    )
     assert original.SerializeToString() == before, "the given model is not changed"
     assert_sound(converted, precision)
     return Converted(converted, kept, original)
@@ -374,7 +376,7 @@ def test_a_branch_that_cannot_run_on_the_data_is_unknown() -> None:
     converted = convert(model, feeds=CHOICES[1:])
     kept = {node.address: node.reason for node in converted.kept}
     assert kept.keys() == {"choice", "choice/then_branch/Mul(q)", "choice/then_branch/Relu(p)"}
-    assert "runs on no input set" in kept["choice/then_branch/Mul(q)"]
+    assert "no input set runs its branch" in kept["choice/then_branch/Mul(q)"]
     assert set(convert(model, "bf16").kept_ops) == set()
 
 
@@ -385,13 +387,15 @@ def test_two_branches_may_name_their_tensors_alike() -> None:
     assert_same_results(converted, *CHOICES, tolerance=5e-2)
 
 
-LOOP = f"""{INPUT}<{W}, int64 n = {{3}}, bool yes = {{1}}, float half = {{0.5}}, float small = {{0.01}}> {{ a = MatMul(x, w)
+LOOP = f"""{INPUT}<{W}, int64 n = {{3}}, bool yes = {{1}}, float half = {{0.5}}, float small = {{0.01}}> {{
+    a = MatMul(x, w)
     [loop] r, all = Loop(n, yes, a) <body = l (int64 i, bool go, float[2,4] v) => (bool on, float[2,4] u, float[2,4] t)
         {{ on = Identity(go) BODY t = Relu(u) }}>
     s = ReduceMax<axes = [0], keepdims = 0>(all) b = Add(r, s) y = MatMul(b, w) }}"""
 SCAN = f"""(float[3,2,4] x) => (float[2,4] last, float[3,2,4] y) <{W}, float[2,4] zero = {{0,0,0,0,0,0,0,0}},
     float small = {{0.05}}> {{ a = MatMul(x, w)
-    [scan] last, r = Scan(zero, a) <num_scan_inputs = 1, body = l (float[2,4] v, float[2,4] e) => (float[2,4] u, float[2,4] t)
+    [scan] last, r = Scan(zero, a) <num_scan_inputs = 1,
+        body = l (float[2,4] v, float[2,4] e) => (float[2,4] u, float[2,4] t)
         {{ BODY t = Relu(u) }}>
     y = MatMul(r, w) }}"""
 ROUND = "m = MatMul(v, w) h = Mul(m, small) u = Tanh(h)"
@@ -418,7 +422,7 @@ def test_bodies_are_converted(text: str, feed: Any, precision: str) -> None:
 def test_a_state_that_adds_up_stays(precision: str) -> None:
     converted = convert(LOOP.replace("BODY", "h = Mul(a, small) u = Add(v, h)"), precision, [{"x": X}])
     assert converted.kept_ops["Loop"] == converted.kept_ops["Add"] == 1
-    assert "adds up over the rounds" in converted.reason("Loop")
+    assert "accumulates over the iterations" in converted.reason("Loop")
     assert "Mul" not in converted.kept_ops
     assert_same_results(converted, {"x": X}, tolerance=3e-2)
 
@@ -430,7 +434,9 @@ def test_values_of_every_round_count() -> None:
     assert {"loop", "loop/body/Mul(u)"} <= kept
     assert "loop/body/Mul(u)" not in {node.address for node in convert(text, "bf16").kept}
     never = convert(text.replace("int64 n = {10}", "int64 n = {0}"), feeds=[{"x": X}])
-    assert "is unknown: its branch or body runs on no input set" in next(node.reason for node in never.kept if node.address == "loop/body/Mul(u)")
+    assert "is unknown: no input set runs its branch or body" in next(
+        node.reason for node in never.kept if node.address == "loop/body/Mul(u)"
+    )
 
 
 def test_an_if_within_a_loop() -> None:
@@ -485,7 +491,8 @@ def test_the_quantised_part_stays(precision: str) -> None:
         convert(onnx.version_converter.convert_version(onnx.parser.parse_model(HEADER + whole), 21), precision)
 
 
-AROUND_QUANTISED = f"""{INPUT}<{W}, float s = {{0.1}}, int8 z = {{0}}, int8[4,4] wq = {{1,2,3,4,1,2,3,4,1,2,3,4,1,2,3,4}}> {{
+AROUND_QUANTISED = f"""{INPUT}<{W}, float s = {{0.1}}, int8 z = {{0}},
+    int8[4,4] wq = {{1,2,3,4,1,2,3,4,1,2,3,4,1,2,3,4}}> {{
     [first] a = MatMul(x, w) r = Relu(a) q = QuantizeLinear(r, s, z)
     d = DequantizeLinear(q, s, z) dw = DequantizeLinear(wq, s, z)
     m = MatMul(d, dw) b = OP(m) [last] y = MatMul(b, w) }}"""
@@ -542,7 +549,7 @@ def recurrent(op: str, *given: str) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
 def test_recurrent_layers_that_tensorrt_has_in_fp32_alone(op: str) -> None:
-    for given, reason in ((["lens"], "lengths of its sequences"), (["p"], "peepholes"), (["b", "h", "c"], "")):
+    for given, reason in ((["lens"], "sequence lengths"), (["p"], "peepholes"), (["b", "h", "c"], "")):
         if op != "LSTM" and given == ["p"]:
             continue
         kept = convert(recurrent(op, *given)).kept
@@ -551,13 +558,16 @@ def test_recurrent_layers_that_tensorrt_has_in_fp32_alone(op: str) -> None:
 
 
 def test_ops_whose_types_do_not_take_16_bits() -> None:
-    body = "h = Unsqueeze(a, axis) o = OneHot(a, depth, values) m = ReduceMax<axes = [2], keepdims = 0>(o) b = Add(a, m)"
+    body = (
+        "h = Unsqueeze(a, axis) o = OneHot(a, depth, values) m = ReduceMax<axes = [2], keepdims = 0>(o) b = Add(a, m)"
+    )
     constants = "int64[1] axis = {0}, float depth = {5}, float[2] values = {0, 1}"
     feeds = [{"x": np.full((2, 4), 0.1, np.float32)}]
     assert between(body, constants, precision="bf16").reason("OneHot") == "ONNX has none in bf16"
     assert "OneHot" not in between(body, constants, feeds=feeds).kept_ops
-    bits = """<ir_version: 13, opset_import: ["": 26]> g (float[2,4] x) => (float[2,4] y) <float[4,4] w = {1,2,3,4, 4,3,2,1,
-        1,2,3,4, 4,3,2,1}> { a = MatMul(x, w) i = BitCast<to = 6>(a) f = BitCast<to = 1>(i) y = MatMul(f, w) }"""
+    bits = """<ir_version: 13, opset_import: ["": 26]> g (float[2,4] x) => (float[2,4] y)
+        <float[4,4] w = {1,2,3,4, 4,3,2,1, 1,2,3,4, 4,3,2,1}> {
+        a = MatMul(x, w) i = BitCast<to = 6>(a) f = BitCast<to = 1>(i) y = MatMul(f, w) }"""
     for precision in ("fp16", "bf16"):
         graph = FloatGraph(onnx.parser.parse_model(bits), Path())
         reasons = reasons_by_op(graph, FP16 if precision == "fp16" else BF16)
@@ -571,10 +581,10 @@ def test_what_lies_below_the_range_of_fp16_stays() -> None:
     kept = {node.address: node.reason for node in converted.kept}
     assert kept.keys() == {"Mul(c)", "Neg(d)", "Div(b)"}
     assert kept["Mul(c)"] == "c reaches only 1e-06, fp16 loses digits below 6.1e-05"
-    output = convert(f"{INPUT}<{W}, float[4,4] v = {{{','.join(['1e-4'] * 16)}}}> {{ a = MatMul(x, w) y = MatMul(a, v) }}",
-                     feeds=feeds)  # fmt: skip
+    text = f"{INPUT}<{W}, float[4,4] v = {{VALUES}}> {{ a = MatMul(x, w) y = MatMul(a, v) }}"
+    output = convert(text.replace("VALUES", ",".join(["1e-4"] * 16)), feeds=feeds)
     assert [node.reason.split(",")[0] for node in output.kept] == ["y reaches only 4e-06"]
-    weights = f"{INPUT}<{W}, float[4,4] v = {{{','.join(['1e-6'] * 16)}}}> {{ a = MatMul(x, w) y = MatMul(a, v) }}"
+    weights = text.replace("VALUES", ",".join(["1e-6"] * 16))
     assert "v reaches only 1e-06" in convert(weights, feeds=[{"x": np.full((2, 4), 1e3, np.float32)}]).reason("MatMul")
     assert not between("c = Mul(a, zero) b = Add(a, c)", "float zero = {0}", feeds=feeds).kept, "0 is 0 in fp16"
 

@@ -139,7 +139,11 @@ def _decide(
     reasons = reasons_by_op(graph, low_type)
     warnings: Sequence[str] = ()
     if low_type == TensorProto.FLOAT16:
-        input_sets = calibration.name_given(feeds) if is_given else calibration.name_made(feeds or calibration.make_feeds(graph.proto))
+        input_sets = (
+            calibration.name_given(feeds)
+            if is_given
+            else calibration.name_made(feeds or calibration.make_feeds(graph.proto))
+        )
         observed = observe(graph, input_sets, are_made=not is_given)
         reasons = reasons_by_value(graph, observed.ranges) | reasons
         warnings = observed.warnings
@@ -211,7 +215,9 @@ def _nothing_to_convert(
 ) -> ModelError:
     texts = dict.fromkeys(reason.text for reason in reasons.values())
     why, hint = "; ".join(texts) or "it has no float32 tensors", "build it without --precision"
-    if any(text.startswith(QUANTISED) for text in texts) and not any(graph.slots[each] for each in _besides_quantised(graph)):
+    if any(text.startswith(QUANTISED) for text in texts) and not any(
+        graph.slots[each] for each in _besides_quantised(graph)
+    ):
         why, hint = "all of it is quantised", "build it without --precision: it runs in the types of its Q and DQ nodes"
     if warnings:
         hint = f"{hint}, unless real inputs say otherwise: {'; '.join(warnings)}"

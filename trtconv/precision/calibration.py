@@ -53,7 +53,7 @@ NAN = Range(np.inf, 0.0, "it is NaN")
 
 @dataclass(frozen=True)
 class InputSet:
-    """Values for every input of a model; `proves` is False for zeros that were made up: they show no range."""
+    """Values for every input of a model; `proves` is False for made-up zeros, which alone show no range."""
 
     name: str
     arrays: Arrays
@@ -61,10 +61,10 @@ class InputSet:
 
 
 class Calibration:
-    """A model in ONNX Runtime that tells the extremes of the tensors in `names`, which are float32.
+    """A model in ONNX Runtime that measures the extremes of the float32 tensors in `names`.
 
-    `arguments` are those among them whose smallest magnitude is wanted too; `folder` is the model's, for external data.
-    All tensors of `proto` have names of their own. Raises ModelError when ONNX Runtime refuses the model.
+    `arguments` are those among them whose smallest magnitude is needed too; `folder` is the model's, for external data.
+    All tensor names of `proto` are unique. Raises ModelError when ONNX Runtime refuses the model.
     """
 
     def __init__(self, proto: onnx.ModelProto, folder: Path, names: Sequence[str], arguments: Sequence[str]) -> None:
@@ -82,8 +82,8 @@ class Calibration:
     def see(self, feed: Arrays, turned: Container[str] = ()) -> dict[str, Range]:
         """Run the model on one input set and return the range of each tensor that was computed, NAN where it held NaN.
 
-        `turned` are the inputs (probes.turning_input) of the If nodes that take the other branch for once. Raises
-        ModelError when the model does not run on these inputs.
+        `turned` holds the inputs (probes.turning_input) of the If nodes that take their other branch. Raises ModelError
+        when the model does not run on these inputs.
         """
         given: dict[str, Any] = {name: values for name, values in feed.items() if name in self._known}
         given |= {name: np.array(name in turned) for name in self._turned}
@@ -100,9 +100,7 @@ class Calibration:
 
 def name_made(feeds: Sequence[Arrays]) -> list[InputSet]:
     """Name the input sets of make_feeds; zeros alone prove nothing."""
-    return [
-        InputSet(name, feed, proves=_has_values(feed)) for name, feed in zip(_MADE, feeds, strict=True)
-    ]
+    return [InputSet(name, feed, proves=_has_values(feed)) for name, feed in zip(_MADE, feeds, strict=True)]
 
 
 def name_given(feeds: Sequence[Arrays]) -> list[InputSet]:
@@ -116,7 +114,7 @@ def _has_values(feed: Arrays) -> bool:
 
 
 def in_unit_interval(feed: Arrays, *, seed: int = 0) -> dict[str, npt.NDArray[Any]]:
-    """Return an input set like another one with every float in [0, 1]: what may go into a root or a logarithm."""
+    """Return a copy of an input set with every float in [0, 1], a legal argument of a root or a logarithm."""
     rng = np.random.default_rng(seed)
     return {
         name: rng.uniform(0, 1, values.shape).astype(values.dtype) if values.dtype.kind == "f" else values
@@ -189,7 +187,7 @@ def _natural(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np
 
 
 def _range_of(results: Mapping[str, npt.NDArray[Any]], number: int, is_inner: bool) -> Range | None:
-    """Return what was seen of a tensor; None for one in a branch that was not taken."""
+    """Return the range of a tensor; None for one in a branch that was not taken or a body that did not run."""
     prefix = f"{PREFIX}_{MAIN}_{number}"
     highest, lowest = float(results[f"{prefix}_max"]), float(results[f"{prefix}_min"])
     is_infinite = np.isinf(highest) or np.isinf(lowest)  # whose sum may be NaN as well

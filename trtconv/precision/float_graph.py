@@ -6,7 +6,7 @@ inputs and outputs share the type that the node computes in ("flexible"), after 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,9 @@ class FloatGraph:
             },
         }
         self._values: dict[str, npt.NDArray[Any]] = {}
+        self._names_in: list[list[str]] = [[] for _ in self.flat.scopes]
+        for name, number in self._scope_of_name.items():
+            self._names_in[number].append(name)
 
     def is_float(self, name: str) -> bool:
         """Say whether a tensor is of type float32."""
@@ -108,9 +111,9 @@ class FloatGraph:
         """Return the scope that owns a tensor."""
         return self._scope_of_name.get(name, MAIN)
 
-    def names_in(self, scope: int) -> list[str]:
-        """Return the tensors that a scope owns, constants left out."""
-        return [name for name, owner in self._scope_of_name.items() if owner == scope and name not in self.constants]
+    def names_in(self, scope: int) -> Sequence[str]:
+        """Return the tensors that a scope owns."""
+        return self._names_in[scope]
 
     def makers_of(self, name: str) -> list[int]:
         """Return the node that decides on the type of a tensor: its producer, or the owner of the body it enters."""

@@ -17,5 +17,5 @@ MOVES = names_of_kind("pad") | {
     *("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Expand", "Tile", "Slice", "Split"),
     *("Concat", "Gather", "DepthToSpace", "SpaceToDepth", "Dropout"),
 }
-# What they give out is among what they take in.
+# Every value of their outputs is a value of their inputs.
 SELECTIONS = MOVES - names_of_kind("pad") - {"Dropout"}

@@ -1,13 +1,13 @@
-"""Put probes into a model: each tensor is reduced to its extremes right behind its maker, in branches and bodies, too.
+"""Add probes to a model: each tensor is reduced to its extremes directly after its producer, inside branches too.
 
-What a branch or body computes leaves it as further outputs of its If, Loop or Scan: of a branch that is not taken come
-extremes that hold for no number (max < min), of a body those of each round. The condition of each If can be turned
-around by an input of the model, so that a branch which the data do not take is seen as well.
+The extremes inside a branch or body become extra outputs of its If, Loop or Scan. A branch that is not taken gives
+extremes that fit no number (max < min); a body gives those of every iteration. An extra model input can invert the
+condition of each If, so that a branch which the data do not take is measured as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -18,21 +18,21 @@ from trtconv.precision.scopes import is_looked_into
 
 PREFIX = "trtconv_calibration"
 _FIRST_BROADCASTING_XOR = 7
-# What each probe gives where nothing was computed, and how those of several rounds become one.
+# The result of each probe where nothing was computed, and the op that merges the results of several iterations.
 _NOTHING = {"max": -np.inf, "min": np.inf, "min_abs": np.inf, "sum": 0.0}
 _MERGE = {"max": "ReduceMax", "min": "ReduceMin", "min_abs": "ReduceMin", "sum": "ReduceSum"}
 
 
 def turning_input(owner: int) -> str:
-    """Return the name of the model's input that turns the condition of an If around; `owner` is its index."""
+    """Return the name of the model input that inverts the condition of an If; `owner` is its index."""
     return f"{PREFIX}_turn_{owner}"
 
 
 class Probing:
-    """Probes of a model whose tensors all have names of their own.
+    """A copy of a model, all of whose tensor names are unique, with probes.
 
-    `names` are the tensors to be seen, `arguments` those among them whose smallest magnitude is wanted too. `turned` are
-    the model's inputs that turn the condition of an If, false for what the data say.
+    `names` are the tensors to measure, `arguments` those among them whose smallest magnitude is needed too. `turned`
+    are the model inputs that invert the condition of an If; false leaves it as it is.
     """
 
     def __init__(self, proto: onnx.ModelProto, names: Sequence[str], arguments: set[str]) -> None:
@@ -52,7 +52,7 @@ class Probing:
             graph.input.append(helper.make_tensor_value_info(name, TensorProto.BOOL, []))
 
     def _probe(self, graph: onnx.GraphProto, level: int) -> list[str]:
-        """Put probes into a graph, and return the names of their results there."""
+        """Add probes to a graph and return the names of their results in it."""
         made: list[str] = []
         nodes: list[onnx.NodeProto] = []
 
@@ -86,13 +86,13 @@ class Probing:
         prefix = f"{PREFIX}_{level}_{number}"
         yield helper.make_node("ReduceMax", [name], [f"{prefix}_max"], keepdims=0)
         yield helper.make_node("ReduceMin", [name], [f"{prefix}_min"], keepdims=0)
-        yield helper.make_node("ReduceSum", [name], [f"{prefix}_sum"], keepdims=0)  # ReduceMax passes over NaN
+        yield helper.make_node("ReduceSum", [name], [f"{prefix}_sum"], keepdims=0)  # ReduceMax skips NaN
         if name in self._arguments:
             yield helper.make_node("Abs", [name], [f"{prefix}_abs_all"])
             yield helper.make_node("ReduceMin", [f"{prefix}_abs_all"], [f"{prefix}_min_abs"], keepdims=0)
 
     def _lift(self, node: onnx.NodeProto, level: int) -> tuple[list[onnx.NodeProto], list[onnx.NodeProto]]:
-        """Let a node give out what the probes inside it see; return the nodes to put before and behind it."""
+        """Make the results of the probes inside a node its outputs; return the nodes to insert before and after it."""
         bodies = [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
         names = [self._probe(body, level + 1) for body in bodies]
         if node.op_type != "If":
@@ -109,7 +109,7 @@ class Probing:
     def _give_out_of_body(
         self, node: onnx.NodeProto, body: onnx.GraphProto, inner: Sequence[str], level: int
     ) -> Iterator[onnx.NodeProto]:
-        """Make what the probes of a body see scan outputs of its Loop or Scan, and reduce them to one value each."""
+        """Make the results of a body's probes scan outputs of its Loop or Scan, and reduce each to one value."""
         num_outputs = len(body.output) - (node.op_type == "Loop")
         node.output.extend(f"{PREFIX}_{self._num_nodes}_{slot}_rounds" for slot in range(len(node.output), num_outputs))
         for attribute in node.attribute:

@@ -1,7 +1,7 @@
-"""Keep the parts between Q and DQ nodes of one type each: a Cast inside one would stop TensorRT from fusing it.
+"""Give all nodes around connected Q and DQ nodes one type: a Cast between them would stop TensorRT from fusing them.
 
-From opset 19 on a Q node takes 16-bit floats with a 16-bit scale, and a DQ node gives them. Such a part takes on the 16
-bits of what stands around it. Alone in a network it has nothing to gain by them: its products are in int8 anyway.
+From opset 19 on, a Q node accepts 16-bit floats with a 16-bit scale, and a DQ node returns them. Such a part becomes
+16-bit if a node next to it does. A network that is all quantised would gain nothing: its products are in int8 anyway.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _FIRST_IN_16_BITS = 19
 
 
 def quantised_nodes(graph: FloatGraph) -> set[int]:
-    """Return the Q and DQ nodes, what reads a DQ and what a Q reads."""
+    """Return the Q and DQ nodes, the readers of each DQ and the producers of each Q."""
     members: set[int] = set()
     for index, node in enumerate(graph.nodes):
         if node.op_type in QUANTISERS and is_onnx(node.domain):
@@ -26,7 +26,7 @@ def quantised_nodes(graph: FloatGraph) -> set[int]:
 
 
 def quantised_reasons(graph: FloatGraph, members: set[int], reasons: Mapping[int, Reason], elem_type: int) -> Reasons:
-    """Return the nodes among `members` that stay fp32 as parts of the quantised network; `reasons` are known before."""
+    """Return why nodes of `members`, the quantised nodes, stay fp32; `reasons` holds the reasons found so far."""
     kept: Reasons = {}
     left = set(members)
     while left:
@@ -36,7 +36,9 @@ def quantised_reasons(graph: FloatGraph, members: set[int], reasons: Mapping[int
         text = QUANTISED
         if graph.opset < _FIRST_IN_16_BITS:
             text = f"{QUANTISED}, whose scales are fp32 before opset {_FIRST_IN_16_BITS}"
-        elif blocking := next((each for each in sorted(part) if each in reasons or not _takes(graph, each, elem_type)), None):
+        elif blocking := next(
+            (each for each in sorted(part) if each in reasons or not _takes(graph, each, elem_type)), None
+        ):
             text = f"{QUANTISED}, of which {graph.addresses[blocking]} stays fp32"
         elif any(graph.slots[each] and each not in reasons for each in around):
             continue

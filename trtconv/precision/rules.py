@@ -33,7 +33,7 @@ _COUNT = "it counts: whole numbers are exact only up to 2048 in fp16 and 256 in 
 _OFFSETS = "it prepares the input: rounding before an offset is taken away would be scaled up"
 _SIZES = "it computes sizes"
 _COORDINATES = "its coordinates need more digits than a 16-bit type has"
-_SUM = "it adds up over the rounds of a loop, which would round it each time"
+_SUM = "it accumulates over the iterations of a loop, each of which would round it"
 _ATTRIBUTE = "its type is set otherwise than by its inputs, or TensorRT has none in 16 bits"
 QUANTISED = "part of the quantised network"
 
@@ -59,8 +59,8 @@ _ALWAYS: Mapping[str, str] = {
 # Refused by the parser or the builder of TensorRT-RTX 1.7.1, and the two that resize by TensorRT 10.6 ("no supported
 # formats", H100); all of them exist in fp16.
 _NO_BF16 = frozenset({"HardSwish", "Mish", "Shrink", "ConvTranspose", "GRU", "Resize", "Upsample"})
-# The parser of TensorRT-RTX 1.7.1 takes these inputs of a recurrent layer in fp32 alone ("ISelectLayer must have
-# `thenInput` and `elseInput` with same type"): the lengths of the sequences.
+# With sequence lengths the parser of TensorRT-RTX 1.7.1 accepts a recurrent layer only in fp32: "ISelectLayer must have
+# `thenInput` and `elseInput` with same type".
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _SEQUENCE_LENGTHS, _PEEPHOLES = 4, 7
 _ADDITIONS = MOVES | {"Add", "Sub", "Sum", "Identity"}
@@ -113,7 +113,7 @@ def reasons_by_op(graph: FloatGraph, elem_type: int) -> Reasons:
 
 
 def reasons_by_value(graph: FloatGraph, ranges: Mapping[str, Range]) -> Reasons:
-    """Return the nodes that stay fp32 because fp16 does not hold the values of a tensor or constant, or none are known."""
+    """Return the nodes that stay fp32 because fp16 cannot hold the values that they see, or these are unknown."""
     reasons: Reasons = {}
 
     def keep(indices: Iterable[int], text: str, **figures: float | str) -> None:
@@ -181,18 +181,18 @@ def _single_ops(graph: FloatGraph) -> Iterator[tuple[int, str]]:
 
 
 def _recurrent(graph: FloatGraph) -> Iterator[tuple[int, str]]:
-    """Recurrent layers that TensorRT's parser has in fp32 alone."""
+    """Recurrent layers that TensorRT's parser accepts only in fp32."""
     for index, node in enumerate(graph.nodes):
         if node.op_type in _RECURRENT and is_onnx(node.domain):
             given = dict(enumerate(node.input))
             if given.get(_SEQUENCE_LENGTHS):
-                yield index, "TensorRT takes the lengths of its sequences in fp32 alone"
+                yield index, "TensorRT accepts sequence lengths only with fp32"
             elif graph.is_variable(given.get(_PEEPHOLES, "")):
-                yield index, "its peepholes are known at run time alone"
+                yield index, "its peepholes are only known at run time"
 
 
 def _running_sums(graph: FloatGraph) -> Iterator[tuple[int, str]]:
-    """A state that a Loop or Scan only adds to: each round would round it again."""
+    """A loop-carried state that a Loop or Scan only adds to: each iteration would round it."""
     for scope in graph.flat.scopes:
         if scope.owner is None or graph.nodes[scope.owner].op_type == "If":
             continue

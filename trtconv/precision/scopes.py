@@ -1,7 +1,7 @@
-"""The graphs of a model in one row: the main graph, and the branches and bodies of If, Loop and Scan inside it.
+"""All graphs of a model as one list of nodes: the main graph, and the branches and bodies of If, Loop and Scan in it.
 
-What crosses the border of a branch or body has one type on both sides: an output of an If is what either branch gives, a
-carried state of a Loop enters its body, leaves it, and enters it again.
+A tensor that enters or leaves a branch or body has the same type on both sides: an output of an If comes from either
+branch, and a loop-carried state of a Loop enters its body, leaves it and enters it again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAIN = 0
 
 @dataclass(frozen=True)
 class Scope:
-    """One graph; `owner` is the node that holds it, by its index, None for the main graph."""
+    """One graph; `owner` is the index of the node that holds it, None for the main graph."""
 
     graph: onnx.GraphProto
     owner: int | None = None
@@ -30,9 +30,9 @@ class Scope:
 
 @dataclass
 class FlatGraph:
-    """Every node that is looked into, those of a branch or body before the node that holds it: sorted as a whole.
+    """All nodes in topological order: those of a branch or body come before the node that owns it.
 
-    `scope_of` is the scope of each node; `scopes` holds an outer graph before its inner ones.
+    `scope_of` is the scope of each node; `scopes` lists an outer graph before its inner graphs.
     """
 
     nodes: list[onnx.NodeProto] = field(default_factory=list)
@@ -42,7 +42,7 @@ class FlatGraph:
 
 
 def flatten(proto: onnx.ModelProto, opset: int) -> FlatGraph:
-    """Return the graphs of a model in one row."""
+    """Return the nodes of all graphs of a model as one list."""
     flat = FlatGraph(scopes=[Scope(proto.graph)])
     _collect(flat, MAIN, opset, "")
     return flat
@@ -70,24 +70,24 @@ def _named_branches(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto
 
 
 def is_looked_into(node: onnx.NodeProto, opset: int) -> bool:
-    """Say whether a node holds branches or a body whose types may change: one of If, Loop and Scan."""
+    """Say whether the types inside a node's branches or body may change: it is an If, a Loop or a Scan."""
     if node.op_type not in _CONTROL or not is_onnx(node.domain):
         return False
     return node.op_type != "Scan" or opset >= _FIRST_SCAN
 
 
 def outer_name(node: onnx.NodeProto, slot: int) -> str:
-    """Return what a Loop or Scan gives to an input of its body at first, "" for what it makes itself."""
+    """Return the tensor that a Loop or Scan first passes to an input of its body, "" for what it makes itself."""
     return node.input[slot] if slot < len(node.input) and (node.op_type == "Scan" or slot > 1) else ""
 
 
 def num_scan_inputs(node: onnx.NodeProto) -> int:
-    """Return how many of its inputs a Scan takes apart."""
+    """Return the number of scan inputs of a Scan, which are its last inputs."""
     return next((int(attribute.i) for attribute in node.attribute if attribute.name == "num_scan_inputs"), 0)
 
 
 def with_unique_names(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a model in which no tensor of a branch or body is named like another tensor; itself where that is so."""
+    """Return a model in which all tensor names are unique: the given one if they are, else a copy."""
     owned = [name for graph in walk_graphs(proto.graph) for name in dict.fromkeys(_owned_names(graph))]
     if len(owned) == len(set(owned)):
         return proto
@@ -108,7 +108,7 @@ def _owned_names(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def _rename(graph: onnx.GraphProto, outer: Mapping[str, str], taken: set[str], used: set[str]) -> None:
-    """Give each tensor of a graph that is named like one before it another name; `outer` are renamed tensors outside."""
+    """Rename each tensor of a graph whose name is taken; `outer` maps the renamed tensors outside."""
     names = dict(outer)
 
     def own(name: str) -> str:
@@ -139,5 +139,5 @@ def _rename(graph: onnx.GraphProto, outer: Mapping[str, str], taken: set[str], u
 
 
 def names_in_branches(proto: onnx.ModelProto) -> set[str]:
-    """Return the tensors that branches and bodies own."""
+    """Return the names of the tensors inside branches and bodies."""
     return {name for graph in list(walk_graphs(proto.graph))[1:] for name in _owned_names(graph)}

@@ -34,7 +34,7 @@ def infer_types(
         if value.type.HasField("tensor_type") and value.type.tensor_type.elem_type:
             types.setdefault(value.name, int(value.type.tensor_type.elem_type))
     num_before = -1
-    while len(types) != num_before:  # more than once for what enters a body, whose owner comes behind it
+    while len(types) != num_before:  # again for the inputs of a body, whose owner comes after it
         num_before = len(types)
         _add_types_across_borders(flat, types)
         for node in flat.nodes:
@@ -45,7 +45,7 @@ def infer_types(
 
 
 def _add_types_across_borders(flat: FlatGraph, types: dict[str, int]) -> None:
-    """Give what enters a body the type of what its owner gives to it, and an owner's outputs that of what leaves."""
+    """Pass types from the inputs of a Loop or Scan into its body, and from branches and bodies to their owner."""
     for scope in flat.scopes:
         if scope.owner is None:
             continue

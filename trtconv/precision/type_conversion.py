@@ -23,7 +23,7 @@ from trtconv.precision.tensor_types import FLOAT
 # Converted constants are kept inside the model, which protobuf limits to 2 GiB; external ones beyond this are cast.
 _MAX_EMBEDDED_BYTES = 1 << 30
 _BEFORE_ALL_NODES = -1
-_LARGEST = {TensorProto.FLOAT16: 65504.0, TensorProto.BFLOAT16: 3.3895313892515355e38}
+_LARGEST: Mapping[int, float] = {TensorProto.FLOAT16: 65504.0, TensorProto.BFLOAT16: 3.3895313892515355e38}
 
 
 class Typing:
@@ -74,7 +74,7 @@ class Typing:
         return self._low_type if is_low else self._graph.types[name]
 
     def _type_across(self, owner: int) -> int:
-        """Return the type of the floats that cross the border of an If, Loop or Scan."""
+        """Return the type of the floats that enter or leave the branches or body of a node."""
         return self._low_type if owner in self._low_nodes else FLOAT
 
     def _io_type(self, name: str) -> int:
@@ -175,7 +175,7 @@ class Typing:
         return converted
 
     def _connect_leaving(self, wanted_low: Mapping[str, bool]) -> None:
-        """Let each branch or body give out the type that its owner has."""
+        """Connect the outputs of each branch and body in the type that its owner has."""
         for scope in self._flat.scopes:
             for value in scope.graph.output if scope.owner is not None else ():
                 if not self._graph.is_float(value.name):
@@ -225,7 +225,7 @@ class Typing:
 
 
 def _narrowed(values: npt.NDArray[Any], elem_type: int) -> npt.NDArray[Any]:
-    """Return values in a 16-bit type; a mask of the lowest float32 must not become -inf, which makes NaN of a row."""
+    """Return values in a 16-bit type; those beyond it become its largest: -inf in a mask could turn a row into NaN."""
     dtype = BY_ONNX[elem_type].dtype
     with np.errstate(over="ignore", under="ignore"):
         narrow: npt.NDArray[Any] = values.astype(dtype)

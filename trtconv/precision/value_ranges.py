@@ -1,13 +1,14 @@
-"""Find the range of every tensor by running a model on input sets, and say where that shows nothing.
+"""Find the range of every tensor by running a model on input sets.
 
-Unknown is unknown: what is NaN for every input set, and what is finite for zeros alone, has no range, and what has none
-stays fp32. A branch that the data do not take is run in place of the one that they take. Where made-up inputs give NaN,
-inputs in [0, 1] are tried: many inputs are magnitudes, levels or masks.
+A tensor that is NaN for every input set, or finite only for zeros, has no known range and stays fp32. A branch that the
+data do not take is measured by inverting its condition. Where made-up inputs give NaN, inputs in [0, 1] are tried too:
+many inputs are magnitudes, levels or masks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,20 +23,21 @@ from trtconv.precision.scopes import MAIN
 
 _MAX_TURNS = 8  # each runs the network once more on every input set
 UNIT_INTERVAL = "inputs in [0, 1]"
-_NO_NUMBERS = "it is NaN for every input set but zeros"
-_NEVER_RUN = "its branch or body runs on no input set"
+_NAN_FOR_ALL = "it is NaN for every input set"
+_NAN_BUT_FOR_ZEROS = "it is NaN for every made-up input set except zeros"
+_NEVER_RUN = "no input set runs its branch or body"
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What is known of each tensor, and what a user should know of the input sets."""
+    """The range of each tensor, and warnings about the input sets."""
 
     ranges: Mapping[str, Range]
     warnings: Sequence[str] = ()
 
 
 def observe(graph: FloatGraph, input_sets: Sequence[InputSet], *, are_made: bool) -> Observed:
-    """Return the range of every float32 tensor that a node makes or an input gives.
+    """Return the range of every float32 tensor that is an input or the output of a node.
 
     `are_made` says that nobody gave the input sets, so
     that others may be tried. Raises ModelError when ONNX Runtime cannot run the model on them.
@@ -50,10 +52,8 @@ def observe(graph: FloatGraph, input_sets: Sequence[InputSet], *, are_made: bool
     ranges = _merge(seen)
     if are_made and any(found.unknown for each, run in seen if each.proves for found in run.values()):
         unit = InputSet(UNIT_INTERVAL, in_unit_interval(input_sets[0].arrays))
-        try:
+        with suppress(ModelError):  # the model may run on one input set and not on another
             seen.append((unit, calibration.see(unit.arrays)))
-        except ModelError:  # it fits one input set and not another: nothing more is known
-            pass
         ranges = _merge(seen)
     warnings = _warnings(graph, seen, ranges, are_made)
     was_run = {name for _, run in seen for name in run}
@@ -61,30 +61,31 @@ def observe(graph: FloatGraph, input_sets: Sequence[InputSet], *, are_made: bool
     _pass_on(graph, ranges)
     for name in names:
         if name not in ranges:
-            ranges[name] = Range(np.inf, 0.0, _NO_NUMBERS if name in was_run else _NEVER_RUN)
+            is_nan = _NAN_BUT_FOR_ZEROS if are_made else _NAN_FOR_ALL
+            ranges[name] = Range(np.inf, 0.0, is_nan if name in was_run else _NEVER_RUN)
     return Observed(ranges, warnings)
 
 
 def _tensors(graph: FloatGraph) -> list[str]:
-    """Return the tensors to be seen, in the order in which they are computed."""
+    """Return the tensors to measure, in the order in which they are computed."""
     made = [*graph.inputs, *graph.entering, *(name for node in graph.nodes for name in node.output)]
     return [name for name in dict.fromkeys(made) if name and graph.is_variable(name)]
 
 
 def _of_roots_alone(graph: FloatGraph, arguments: Iterable[str]) -> set[str]:
-    """Return those arguments that only a Sqrt is sensitive to."""
+    """Return the arguments that no node but Sqrt is sensitive to."""
     others = {name for index, name in sensitive_arguments(graph) if graph.nodes[index].op_type != "Sqrt"}
     return set(arguments) - others
 
 
 def _without_zeros(given: InputSet, run: Mapping[str, Range], roots: Container[str]) -> dict[str, Range]:
-    """Leave out that made-up zeros give zeros, whose root is 0 in every type."""
+    """Ignore that the argument of a root is all zeros for made-up zeros: its root is 0 in any type."""
     is_root = {name: not given.proves and found == Range(0.0, 0.0) and name in roots for name, found in run.items()}
     return {name: Range(0.0) if is_root[name] else found for name, found in run.items()}
 
 
 def _merge(seen: Iterable[tuple[InputSet, Mapping[str, Range]]]) -> dict[str, Range]:
-    """Return the range over all input sets of each tensor that one of them proves; NaN says nothing."""
+    """Return the range over all input sets of each tensor that is finite for one that proves something."""
     ranges: dict[str, Range] = {}
     for each, run in sorted(seen, key=lambda item: not item[0].proves):
         for name, found in run.items():
@@ -96,7 +97,7 @@ def _merge(seen: Iterable[tuple[InputSet, Mapping[str, Range]]]) -> dict[str, Ra
 def _warnings(
     graph: FloatGraph, seen: Sequence[tuple[InputSet, Mapping[str, Range]]], ranges: Mapping[str, Range], are_made: bool
 ) -> list[str]:
-    """Say which input sets give NaN or infinity, and from where on."""
+    """Name the input sets that give NaN or infinity, and the first tensor that does."""
     found: dict[tuple[str, str], list[str]] = {}
     for each, run in seen:
         began = _beginning(graph, run)
@@ -111,7 +112,9 @@ def _warning(graph: FloatGraph, began: tuple[str, str], sets: Sequence[str], is_
     name, what = began
     place = f"{name} ({graph.addresses[graph.producer[name]]})" if name in graph.producer else f"the input {name}"
     verb = "gives" if len(sets) == 1 and sets != [UNIT_INTERVAL] else "give"
-    judged = f"judged by {UNIT_INTERVAL if are_made else 'the other input sets'}" if is_known else "unknown and stays fp32"
+    judged = (
+        f"judged by {UNIT_INTERVAL if are_made else 'the other input sets'}" if is_known else "unknown and stays fp32"
+    )
     step = "give real inputs with --calibration" if are_made else "check these inputs"
     made = "made-up " if are_made else ""
     listed = " and ".join(filter(None, (", ".join(sets[:-1]), sets[-1])))
@@ -119,7 +122,7 @@ def _warning(graph: FloatGraph, began: tuple[str, str], sets: Sequence[str], is_
 
 
 def _beginning(graph: FloatGraph, run: Mapping[str, Range]) -> tuple[str, str] | None:
-    """Return the first tensor that is not finite though all that its maker reads is, and what it is."""
+    """Return the first non-finite tensor whose producer reads only finite ones, and what it is."""
     for name, found in run.items():
         if np.isfinite(found.max_abs):
             continue
@@ -144,7 +147,7 @@ def _turn_branches(
     ranges: dict[str, Range],
     was_run: set[str],
 ) -> None:
-    """Run the branches that no input set takes, in place of those that they take, and add what is seen to `ranges`."""
+    """Run the branches that no input set takes by inverting their conditions, and add what they show to `ranges`."""
     tried: set[int] = set()
     while len(tried) < _MAX_TURNS:
         known = dict(ranges)
@@ -178,7 +181,7 @@ def _untaken(graph: FloatGraph, name: str, was_run: Container[str]) -> int | Non
 
 
 def _pass_on(graph: FloatGraph, ranges: dict[str, Range]) -> None:
-    """Give what only selects among values that are known their range."""
+    """Add the range of each output that only selects among values whose range is known."""
     for index, node in enumerate(graph.nodes):
         outputs = [name for name in graph.float_outputs(index) if name not in ranges]
         if not outputs or (node.op_type not in SELECTIONS and index not in graph.leaving):
