@@ -20,8 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import trtconv
 from models import make_models
-from tests.precision.test_precision import assert_sound
+from tests.precision.test_calibration import power
+from tests.precision.test_precision import AROUND_QUANTISED, HEADER, IF, LOOP, ROUND, SCAN, assert_sound
 from tests.support.rounding import run, run_rounded, widened
 from trtconv import BuildConfig, ShapeRange
 from trtconv.engine import backends, building
@@ -221,3 +223,95 @@ def test_any_network_stays_sound_and_overflows_nowhere(model: onnx.ModelProto) -
             expected, got = run(model, feed), run_rounded(low, feed)
             for name, values in expected.items():
                 assert np.array_equal(np.isfinite(values), np.isfinite(got[name])) or not np.isfinite(values).all()
+
+
+@st.composite
+def nested_graphs(draw: st.DrawFn) -> onnx.ModelProto:
+    """A random network of matrices [4, 4] with If, Loop and Scan inside one another, whose names repeat in branches."""
+
+    def block(visible: list[str], depth: int) -> tuple[str, str]:
+        lines, tensors = [], list(visible)
+        for index in range(draw(st.integers(1, 4))):
+            name = f"t{depth}_{index}"
+            kinds = ["op"] * 3 + (["If", "Loop", "Scan"] if depth < 2 else [])
+            kind, source = draw(st.sampled_from(kinds)), draw(st.sampled_from(tensors))
+            if kind == "op":
+                op = draw(st.sampled_from(UNARY[:-2] + BINARY[:3] + ["MatMul"]))
+                other = ", w" if op == "MatMul" else f", {draw(st.sampled_from(tensors))}"
+                lines.append(f"{name} = {op}({source}{'' if op in UNARY else other})")
+            elif kind == "If":
+                (first, a), (second, b) = block(tensors, depth + 1), block(tensors, depth + 1)
+                lines.append(
+                    f"{name} = If(c) <then_branch = t () => (float[4,4] {a}) {{ {first} }}, "
+                    f"else_branch = e () => (float[4,4] {b}) {{ {second} }}>"
+                )
+            else:
+                state = f"s{depth}"
+                inner, last = block([*tensors, state], depth + 1)
+                body = f"{inner} {state}_next = Tanh({last})"
+                if kind == "Loop":
+                    entering = f"int64 i{depth}, bool on{depth}, float[4,4] {state}"
+                    leaving = f"bool go{depth}, float[4,4] {state}_next, float[4,4] {last}"
+                    body = f"go{depth} = Identity(on{depth}) {body}"
+                    call = f"Loop(n, yes, {source})"
+                    lines.append(f"{name}, {name}_all = {call} <body = l ({entering}) => ({leaving}) {{ {body} }}>")
+                else:
+                    lines.append(
+                        f"{name}, {name}_all = Scan({source}, xs) <num_scan_inputs = 1, body = l (float[4,4] {state}, "
+                        f"float[4,4] e{depth}) => (float[4,4] {state}_next, float[4,4] r{depth}) "
+                        f"{{ {body} r{depth} = Add(e{depth}, {last}) }}>"
+                    )
+            tensors.append(name)
+        return "\n".join(lines), tensors[-1]
+
+    lines, last = block(["x"], 0)
+    weights = ",".join(["0.5", "-0.25", "1", "0.125"] * 4)
+    text = f"""g (float[4,4] x, float[2,4,4] xs, bool c) => (float[4,4] {last}, float[4,4] y)
+        <float[4,4] w = {{{weights}}}, int64 n = {{2}}, bool yes = {{1}}> {{ {lines} y = MatMul({last}, w) }}"""
+    return onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {text}')
+
+
+@settings(deadline=None, max_examples=30)
+@given(model=nested_graphs())
+def test_any_network_with_branches_and_bodies_stays_sound(model: onnx.ModelProto) -> None:
+    rng = np.random.default_rng(0)
+    feeds = {"x": rng.uniform(-1, 1, (4, 4)).astype(np.float32), "xs": rng.uniform(-1, 1, (2, 4, 4)).astype(np.float32)}
+    both = [{**feeds, "c": np.array(choice)} for choice in (True, False)]
+    for precision in ("fp16", "bf16"):
+        low = convert_precision(model, Path("model.onnx"), PrecisionOptions(precision), both[:1]).proto  # type: ignore[arg-type]
+        assert_sound(low, precision)
+        for feed in both:
+            expected, got = run(model, feed), run_rounded(low, feed)
+            for name, values in expected.items():
+                assert np.array_equal(np.isfinite(values), np.isfinite(got[name])) or not np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize("kind", ["if", "loop", "scan", "quantised"])
+def test_tensorrt_rtx_builds_branches_bodies_and_quantised_parts(kind: str, precision: Any, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    text = {
+        "if": IF,
+        "loop": LOOP.replace("BODY", ROUND),
+        "scan": SCAN.replace("BODY", ROUND.replace("MatMul(v, w)", "Add(v, e)")),
+        "quantised": AROUND_QUANTISED.replace("OP", "Relu"),
+    }[kind]
+    header = HEADER.replace('"": 17', '"": 21').replace("ir_version: 8", "ir_version: 10")
+    path = tmp_path / "model.onnx"
+    onnx.save(onnx.parser.parse_model((header if kind == "quantised" else HEADER) + text), path)
+    config = BuildConfig(backend="tensorrt-rtx", gpu_arch="sm_89", precision=precision, output=tmp_path / "e.engine")
+    report = trtconv.build(path, config)  # which reads the types back
+    assert not report.rewrite.kept_fp32
+
+
+def test_the_report_warns_of_made_inputs_that_are_nan(tmp_path: Path) -> None:
+    path = tmp_path / "power.onnx"
+    onnx.save(power(), path)
+    report = trtconv.dry_run(path, BuildConfig(precision="fp16"))
+    assert {decision.node for decision in report.kept_fp32} == {"wide", "head"}
+    assert ["from r (root) on" in warning for warning in report.warnings] == [True]
+    assert report.to_json()["warnings"] == list(report.warnings)
+    np.savez(tmp_path / "real.npz", x=np.full((2, 4), 0.9, np.float32))
+    given = trtconv.dry_run(path, BuildConfig(precision="fp16", calibration=(tmp_path / "real.npz",)))
+    assert {decision.node for decision in given.kept_fp32} == {"wide", "head"}
+    assert not given.warnings
