@@ -522,6 +522,16 @@ def test_the_quantised_part_takes_the_types_around_it_from_opset_19_on(precision
     assert not [cast for cast in asked.casts if cast[0] in ("q", "d", "dw", "r")], "none within the quantised part"
 
 
+def test_the_first_node_of_a_quantised_part_may_keep_it() -> None:
+    text = HEADER.replace('"": 17', '"": 21').replace("ir_version: 8", "ir_version: 10") + AROUND_QUANTISED
+    first = onnx.parser.parse_model(
+        text.replace("OP", "Relu").replace("[first] a = MatMul(x, w) r = Relu(a)", "r = Exp(x)")
+    )
+    converted = convert(first, "bf16")
+    assert converted.reason("QuantizeLinear") == "part of the quantised network, of which Exp(r) stays fp32"
+    assert set(converted.kept_ops) == {"Exp", "QuantizeLinear"}
+
+
 def test_scales_that_fp16_does_not_hold_keep_the_quantised_part() -> None:
     text = HEADER.replace('"": 17', '"": 19') + AROUND_QUANTISED.replace("OP", "Relu").replace("{0.1}", "{0.00001}")
     kept = convert(text.removeprefix(HEADER) if text.startswith(HEADER) else onnx.parser.parse_model(text)).kept
@@ -654,3 +664,16 @@ def test_ops_that_do_not_exist_in_bf16() -> None:
     model = onnx.parser.parse_model(HEADER + text.replace(" k>", " k = {" + ",".join(["0.5"] * 32) + "}>"))
     assert [node.op for node in convert(model, "bf16").kept] == ["ConvTranspose"]
     assert not convert(model, "fp16").kept
+
+
+def test_a_mask_of_the_lowest_float32_stays_finite_in_bf16() -> None:
+    """-inf where a whole row is masked would make NaN of its Softmax."""
+    lowest = float(np.finfo(np.float32).min)
+    model = onnx.parser.parse_model(
+        HEADER + f"{INPUT}<{W}> {{ [first] a = MatMul(x, w) m = Add(a, mask) b = Softmax(m) y = MatMul(b, w) }}"
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array([lowest, np.inf, -np.inf, 1], np.float32), "mask"))
+    converted = convert(model, "bf16")
+    (mask,) = [tensor for tensor in converted.model.graph.initializer if tensor.name == "mask"]
+    values = numpy_helper.to_array(mask).astype(np.float32)
+    assert values.tolist() == [pytest.approx(-3.39e38, rel=1e-3), np.inf, -np.inf, 1]

@@ -33,13 +33,12 @@ def quantised_reasons(graph: FloatGraph, members: set[int], reasons: Mapping[int
         part = _connected(graph, min(left), left)
         left -= part
         around = {each for index in part for each in (*graph.producers_of(index), *graph.consumers_of(index))} - members
+        blocking = [each for each in sorted(part) if each in reasons or not _takes(graph, each, elem_type)]
         text = QUANTISED
         if graph.opset < _FIRST_IN_16_BITS:
             text = f"{QUANTISED}, whose scales are fp32 before opset {_FIRST_IN_16_BITS}"
-        elif blocking := next(
-            (each for each in sorted(part) if each in reasons or not _takes(graph, each, elem_type)), None
-        ):
-            text = f"{QUANTISED}, of which {graph.addresses[blocking]} stays fp32"
+        elif blocking:
+            text = f"{QUANTISED}, of which {graph.addresses[blocking[0]]} stays fp32"
         elif any(graph.slots[each] and each not in reasons for each in around):
             continue
         kept |= dict.fromkeys(part, Reason(text))

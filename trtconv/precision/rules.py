@@ -238,7 +238,7 @@ def _preprocessing(graph: FloatGraph) -> Iterator[tuple[int, str]]:
     before: set[int] = set()
     for index, node in enumerate(graph.nodes):
         names = graph.variable_inputs(index)
-        is_simple = node.op_type not in HEAVY or node.op_type in NORMS
+        is_simple = node.op_type not in HEAVY | _WITHOUT_A_REASON or node.op_type in NORMS
         if names and is_simple and all(name in graph.inputs or graph.producer.get(name) in before for name in names):
             before.add(index)
     arithmetic = {graph.nodes[index].op_type for index in before} - MOVES
