@@ -532,6 +532,25 @@ def test_the_first_node_of_a_quantised_part_may_keep_it() -> None:
     assert set(converted.kept_ops) == {"Exp", "QuantizeLinear"}
 
 
+def test_a_quantised_part_is_not_split_to_save_casts() -> None:
+    text = HEADER.replace('"": 17', '"": 21').replace("ir_version: 8", "ir_version: 10") + AROUND_QUANTISED
+    before = "c = MatMul(x, w) e = Exp(c) f = Exp(e) r = Add(e, f) a = MatMul(r, w)"
+    model = onnx.parser.parse_model(
+        text.replace("OP", "Relu")
+        .replace("[first] a = MatMul(x, w) r = Relu(a)", before)
+        .replace("Relu(m)", "Add(m, a)")
+    )
+    assert set(convert(model, "bf16").kept_ops) == {"Exp"}, "the Add before Q would else stay, with a Cast behind it"
+
+
+def test_a_dequantiser_whose_type_is_an_attribute_keeps_its_part() -> None:
+    text = HEADER.replace('"": 17', '"": 23').replace("ir_version: 8", "ir_version: 11") + AROUND_QUANTISED
+    model = onnx.parser.parse_model(text.replace("OP", "Relu"))
+    node = next(node for node in model.graph.node if node.output[0] == "d")
+    node.attribute.append(helper.make_attribute("output_dtype", FLOAT))
+    assert convert(model, "bf16").kept_ops == {"DequantizeLinear": 2, "MatMul": 1}
+
+
 def test_scales_that_fp16_does_not_hold_keep_the_quantised_part() -> None:
     text = HEADER.replace('"": 17', '"": 19') + AROUND_QUANTISED.replace("OP", "Relu").replace("{0.1}", "{0.00001}")
     kept = convert(text.removeprefix(HEADER) if text.startswith(HEADER) else onnx.parser.parse_model(text)).kept
@@ -581,7 +600,10 @@ def test_ops_whose_types_do_not_take_16_bits() -> None:
     for precision in ("fp16", "bf16"):
         graph = FloatGraph(onnx.parser.parse_model(bits), Path())
         reasons = reasons_by_op(graph, FP16 if precision == "fp16" else BF16)
-        assert {graph.nodes[index].op_type for index in reasons} == {"BitCast"}
+        assert [(graph.nodes[index].op_type, reasons[index].text.split(":")[0]) for index in sorted(reasons)] == [
+            ("BitCast", "it reinterprets bits"),
+            ("BitCast", "its floats are fp32 by definition"),
+        ]
 
 
 def test_what_lies_below_the_range_of_fp16_stays() -> None:
