@@ -315,3 +315,18 @@ def test_the_report_warns_of_made_inputs_that_are_nan(tmp_path: Path) -> None:
     given = trtconv.dry_run(path, BuildConfig(precision="fp16", calibration=(tmp_path / "real.npz",)))
     assert {decision.node for decision in given.kept_fp32} == {"wide", "head"}
     assert not given.warnings
+
+
+@pytest.mark.parametrize(("rate", "samples", "num_kept"), [(8000, 288, 58), (16000, 576, 139)])
+def test_a_network_within_nested_branches(rate: int, samples: int, num_kept: int) -> None:
+    """silero v6: one branch for each sample rate, LSTM layers in nested If nodes that ask for the rank."""
+    original, path = network("silero_vad_v6_op16_if", native=False)
+    sound = np.random.default_rng(0).uniform(-1, 1, (1, samples)).astype(np.float32)
+    feeds = {"input": sound, "state": np.zeros((2, 1, 128), np.float32), "sr": np.array(rate)}
+    for precision, kept in (("fp16", num_kept), ("bf16", 22)):
+        conversion = convert_precision(original, path, PrecisionOptions(precision), [feeds])  # type: ignore[arg-type]
+        assert len(conversion.kept) == kept
+        assert_sound(conversion.proto, precision)
+        expected, got = run(original, feeds), run_rounded(conversion.proto, feeds)
+        for name, values in expected.items():
+            assert np.abs(values - got[name]).max() <= TOLERANCE[precision] * np.abs(values).max()

@@ -100,7 +100,8 @@ class Calibration:
 
 def name_made(feeds: Sequence[Arrays]) -> list[InputSet]:
     """Name the input sets of make_feeds; zeros alone prove nothing."""
-    return [InputSet(name, feed, proves=_has_values(feed)) for name, feed in zip(_MADE, feeds, strict=True)]
+    names = [*_MADE, *(f"input set {number}" for number in range(len(_MADE) + 1, len(feeds) + 1))]
+    return [InputSet(name, feed, proves=_has_values(feed)) for name, feed in zip(names, feeds, strict=False)]
 
 
 def name_given(feeds: Sequence[Arrays]) -> list[InputSet]:
