@@ -13,7 +13,8 @@ import onnx
 from trtconv import decisions, shapes
 from trtconv.config import BuildConfig
 from trtconv.decisions import KEPT_FP32, Decision
-from trtconv.inputs.input_files import read_feeds
+from trtconv.inputs.input_files import read_calibration
+from trtconv.inputs.made_inputs import make_feeds, shape_choices
 from trtconv.manifest import Manifest
 from trtconv.model import checking, model_io, redefinitions, walking
 from trtconv.model.model_io import Model
@@ -22,7 +23,7 @@ from trtconv.ops.custom_op import DOMAIN
 from trtconv.passes import run_passes
 from trtconv.passes.base import Choices, PassContext
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
-from trtconv.precision.calibration import Arrays, make_feeds
+from trtconv.precision.calibration import Arrays
 from trtconv.profile_checks import require_runnable
 from trtconv.reports.build_report import RewriteReport
 from trtconv.shapes import Profile
@@ -84,9 +85,10 @@ def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict
     if config.precision != "fp16":
         return []
     if not config.calibration:
-        profile = config.profiles[0] if config.profiles else {}
-        return make_feeds(proto, {name: shape.opt for name, shape in profile.items() if shape.kind == "shape"})
-    return read_feeds(config.calibration, walking.describe_inputs(proto).keys())
+        (choice,) = shape_choices(proto, config.profiles[:1])
+        return make_feeds(proto, choice.shapes, values=choice.values)
+    sets = read_calibration(config.calibration, proto, config.profiles)
+    return [dict(each.feed) for each in sets]
 
 
 def run_and_check(

@@ -12,8 +12,9 @@ import pytest
 from onnx import helper
 
 from trtconv.errors import ConfigError, ModelError
+from trtconv.inputs.made_inputs import make_feeds
 from trtconv.precision import Conversion, PrecisionOptions, convert_precision
-from trtconv.precision.calibration import NAN, Arrays, Calibration, InputSet, Range, make_feeds, name_given, name_made
+from trtconv.precision.calibration import NAN, Arrays, Calibration, InputSet, Range, name_given, name_made
 from trtconv.precision.float_graph import FloatGraph
 from trtconv.precision.value_ranges import observe
 
@@ -220,7 +221,7 @@ def test_natural_feeds_change_slowly() -> None:
 
 def test_a_dynamic_input_needs_a_shape() -> None:
     model = onnx.parser.parse_model(HEADER + "(float[N,3] x) => (float[N,3] y) { y = Neg(x) }")
-    with pytest.raises(ConfigError, match="input x has no fixed shape to calibrate with: Nx3"):
+    with pytest.raises(ConfigError, match="input x has dynamic dimensions and no shape: Nx3"):
         make_feeds(model)
 
 

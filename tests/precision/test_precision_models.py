@@ -28,11 +28,11 @@ from tests.support.rounding import run, run_rounded, widened
 from trtconv import BuildConfig, ShapeRange
 from trtconv.engine import backends, building
 from trtconv.errors import ModelError
+from trtconv.inputs.made_inputs import make_feeds
 from trtconv.model import model_io, walking
 from trtconv.passes import run_passes
 from trtconv.passes.base import Choices, PassContext
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision, rules
-from trtconv.precision.calibration import make_feeds
 from trtconv.progress import NoProgress
 
 FOLDER = os.environ.get("TRTCONV_TEST_MODELS", "")

@@ -22,6 +22,7 @@ from trtconv.manifest import read_manifest
 from trtconv.model import model_io
 from trtconv.model.exact_norms import exact_reference
 from trtconv.model.model_io import Model
+from trtconv.model.onnx_session import notes_of_runtime
 from trtconv.progress import Progress
 from trtconv.shapes import Profile
 
@@ -95,6 +96,7 @@ def compare(
         progress=progress,
     )
     basis = f"{tolerances.default} by default: {why}"
+    notes += notes_of_runtime(model.proto)
     report = replace(report, reference=str(reference), basis=basis, notes=[*notes, *report.notes])
     if config.bisect and not report.passed:
         inputs = next(each for each in sets if each.label == report.worst.input_set)
@@ -123,8 +125,11 @@ def _require_all(reference: Path, candidate: Path, config: CompareConfig) -> Non
 def _input_sets(model: Model, config: CompareConfig, profiles: Sequence[Profile], precision: str) -> list[InputSet]:
     specs = input_specs(model.proto)
     if config.inputs:
-        shapes = {name: shape.opt for profile in profiles[:1] for name, shape in profile.items()}
-        return read_inputs(config.inputs, specs, shapes, config.image_range)
+        shapes, values = (
+            {name: each.opt for profile in profiles[:1] for name, each in profile.items() if each.kind == kind}
+            for kind in ("shape", "values")
+        )
+        return read_inputs(config.inputs, specs, shapes, config.image_range, values=values)
     choices = shape_choices(model.proto, profiles, config.all_shapes)
     num_sets = config.num_sets or (DEFAULT_SETS if config.generator == "random" else 1)
     return make_inputs(

@@ -17,7 +17,7 @@ from trtconv.engine.backends import ENGINE_MARKS
 from trtconv.engine.live_engine import choose_profile, is_of_rtx
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError, first_line
 from trtconv.inputs.made_inputs import Arrays
-from trtconv.model.onnx_session import open_file
+from trtconv.model.onnx_session import cause_of, hint_of, open_file
 from trtconv.ops.custom_op import DOMAIN
 
 INSTALL_HINT = "run: pip install 'trtconv[compare]'"
@@ -70,11 +70,15 @@ def title_of(model: Any) -> str:
 
 
 class Runner:
-    """A model or an engine that is ready to run. `dtypes` and `shapes` are those of its inputs, by name."""
+    """A model or an engine that is ready to run. `dtypes` and `shapes` are those of its inputs, by name.
 
-    def __init__(self, runner: Any, title: str, loaded: LoadedEngine | None) -> None:
+    `option` is what errors call the place where a user gives values for the inputs.
+    """
+
+    def __init__(self, runner: Any, title: str, loaded: LoadedEngine | None, option: str) -> None:
         self._runner = runner
         self._title = title
+        self._option = option
         self._loaded = loaded
         metadata = runner.get_input_metadata(use_numpy_dtypes=False)
         self.dtypes = {name: _numpy_dtype(name, dtype, title) for name, (dtype, _) in metadata.items()}
@@ -93,13 +97,14 @@ class Runner:
         except TrtconvError:
             raise
         except Exception as error:
-            raise _failure(error, self._title, self._loaded) from error
+            integers = [name for name, dtype in self.dtypes.items() if dtype.kind in "iu" and dtype.itemsize >= 4]
+            raise _failure(error, self._title, self._loaded, hint_of(error, integers, self._option)) from error
 
 
 @contextmanager
-def opened(model: Any, role: str) -> Iterator[Runner]:
+def opened(model: Any, role: str, option: str) -> Iterator[Runner]:
     """Make a model ready to run: the path of an ONNX model or an engine, a callable that gives an ONNX Runtime session,
-    a LoadedEngine, or TensorRT's own engine. `role` is what polygraphy calls it.
+    a LoadedEngine, or TensorRT's own engine. `role` is what polygraphy calls it, `option` where users give inputs.
     """
     require_polygraphy()
     title = title_of(model)
@@ -107,12 +112,13 @@ def opened(model: Any, role: str) -> Iterator[Runner]:
     runner = _session_runner(model, role) if loaded is None else _engine_runner(loaded.engine, role)
     try:
         runner.activate()
-    except TrtconvError:
+    except TrtconvError as error:
+        error.where = error.where or title
         raise
     except Exception as error:
-        raise _failure(error, title, loaded) from error
+        raise _failure(error, title, loaded, hint_of(error, (), option)) from error
     try:
-        yield Runner(runner, title, loaded)
+        yield Runner(runner, title, loaded, option)
     finally:
         runner.deactivate()
 
@@ -125,15 +131,15 @@ def _as_loaded(model: Any) -> LoadedEngine | None:
     return None if callable(model) else LoadedEngine(model, title_of(model))
 
 
-def _failure(error: Exception, title: str, loaded: LoadedEngine | None) -> TrtconvError:
+def _failure(error: Exception, title: str, loaded: LoadedEngine | None, hint: str | None) -> TrtconvError:
     from polygraphy.exception import DataTypeConversionException
 
     if isinstance(error, DataTypeConversionException):
         what = f"polygraphy has no numpy type for one of its tensors: {first_line(error)}"
         return ConfigError(what, where=title, hint=_TYPE_HINT)
     if loaded is None:
-        hint = _FUNCTIONS_HINT if f"{DOMAIN}:" in str(error) else None
-        return ModelError(f"ONNX Runtime does not run it: {first_line(error)}", where=title, hint=hint)
+        hint = _FUNCTIONS_HINT if f"{DOMAIN}:" in str(error) else hint
+        return ModelError(f"ONNX Runtime does not run it: {cause_of(error)}", where=title, hint=hint)
     reasons = [message for message in loaded.messages if message.startswith(_ERROR_MARKS)]
     return BackendError(f"TensorRT does not run it: {(reasons or [first_line(error)])[-1]}", where=title)
 

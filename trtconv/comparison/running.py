@@ -31,14 +31,15 @@ def run_both(
     labels: Sequence[str] | None = None,
     keep_arrays: bool = False,
     progress: Progress | None = None,
+    option: str = "--inputs",
 ) -> ComparisonReport:
     """Run both on every input set of `feeds` and compare all outputs.
 
     Each is the path of an ONNX model (run by ONNX Runtime on the CPU) or of an engine, a loaded engine (TensorRT's, or
     a LoadedEngine), or a callable that returns an ONNX Runtime session. A `tolerance` that is a number bounds
     max|error| as a part of max|reference| of each output. `keep_arrays` keeps both sides of each output, of the input
-    set in which it is furthest out. Raises ConfigError without input sets, and another TrtconvError where one of the
-    two does not run.
+    set in which it is furthest out. `option` is what errors call the place where users give inputs. Raises ConfigError
+    without input sets, and another TrtconvError where one of the two does not run.
     """
     if not feeds:
         raise ConfigError("nothing to compare: no input sets", where=title_of(reference))
@@ -48,7 +49,7 @@ def run_both(
     progress = progress or NoProgress()
 
     def work() -> None:
-        with opened(reference, "reference") as first, opened(candidate, "candidate") as second:
+        with opened(reference, "reference", option) as first, opened(candidate, "candidate", option) as second:
             collected.notes += same_inputs(first, second, feeds[0])
             progress.phase_start(_PHASE, None, len(feeds))
             for index, (label, feed) in enumerate(zip(names, feeds, strict=True)):

@@ -12,7 +12,7 @@ from trtconv.comparison.tolerance import TOLERANCE
 from trtconv.config import BuildConfig
 from trtconv.engine.backends import Backend
 from trtconv.errors import AccuracyError, BackendError
-from trtconv.inputs.input_files import read_inputs
+from trtconv.inputs.input_files import read_calibration
 from trtconv.inputs.made_inputs import DEFAULT_SETS, input_specs, make_inputs, shape_choices
 from trtconv.model.exact_norms import exact_reference
 from trtconv.model.model_io import Model
@@ -34,15 +34,16 @@ def verify(model: Model, loaded: Any, config: BuildConfig, progress: Progress) -
     Raises AccuracyError when it is outside of the tolerance of its precision.
     """
     precision = built_precision(config, model.proto)
-    specs = input_specs(model.proto)
     if config.calibration:
-        sets = read_inputs(config.calibration, specs)
+        sets = read_calibration(config.calibration, model.proto, config.profiles)
     else:
         choices = shape_choices(model.proto, config.profiles)
-        sets = make_inputs(specs, choices, num_sets=DEFAULT_SETS)
+        sets = make_inputs(input_specs(model.proto), choices, num_sets=DEFAULT_SETS)
     feeds, labels = [each.feed for each in sets], [each.label for each in sets]
     reference = exact_reference(model.proto, model.path)
-    report = run_both(reference, loaded, feeds, TOLERANCE[precision], labels=labels, progress=progress)
+    report = run_both(
+        reference, loaded, feeds, TOLERANCE[precision], labels=labels, progress=progress, option="--calibration"
+    )
     if not report.passed:
         worst = report.worst
         error = worst.problem or f"max|error| is {worst.relative_error:.2g} of max|y|, allowed {worst.tolerance}"

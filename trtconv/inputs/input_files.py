@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +12,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from trtconv.errors import BackendError, ConfigError
-from trtconv.inputs.made_inputs import InputSet, InputSpec, Shapes
-from trtconv.shapes import format_dims
+from trtconv.inputs.made_inputs import InputSet, InputSpec, Shapes, as_values, input_specs, type_name
+from trtconv.shapes import Profile, format_dims
 
 IMAGE_INSTALL_HINT = "run: pip install 'trtconv[images]'"
 _IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _MODES = {1: "L", 3: "RGB"}
 _WIDE_MODES = ("I", "F")  # Pillow would cut these off at 255
-_CASTABLE = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}  # kinds of values that an input of each kind takes
+_CASTABLE = {"f": "fiu", "V": "fiu", "i": "iu", "u": "iu", "b": "b"}  # kinds of values that an input of each kind takes
 OPTION = "--inputs"
+_HINT = "write it with: numpy.savez(file, NAME=array, ...)"
 
 
 @dataclass(frozen=True)
@@ -44,52 +46,114 @@ class ImageRange:
         raise ConfigError(what, where="--image-range")
 
 
+_PIXEL_RANGES = (ImageRange(0, 1), ImageRange(0, 255))
+
+
 def read_inputs(
     paths: Sequence[Path],
     specs: Sequence[InputSpec],
     shapes: Shapes | None = None,
     image_range: ImageRange | None = None,
+    *,
+    values: Shapes | None = None,
+    option: str = OPTION,
 ) -> list[InputSet]:
-    """Return the input sets of all files and folders. `shapes` says what size images are to have for dynamic inputs."""
+    """Return the input sets of all files and folders.
+
+    `shapes` says what size images are to have for dynamic inputs, `values` what shape tensors hold that a file does not
+    name. `option` is what errors call the place where the user named the files.
+    """
     sets: list[InputSet] = []
     for path in paths:
+        where = f"{option} {path}"
         if path.is_dir() or path.suffix.lower() in _IMAGE_SUFFIXES:
-            sets += _read_images(path, specs, shapes or {}, image_range or ImageRange())
-        else:
-            feed = _read_npy(path, specs) if path.suffix == ".npy" else _read_npz(path, specs)
-            sets.append(InputSet(str(path), {spec.name: _fitted(spec, feed[spec.name], path) for spec in specs}))
+            sets += _read_images(path, specs, shapes or {}, image_range or ImageRange(), where)
+            continue
+        feed = _read_npy(path, specs, where) if path.suffix == ".npy" else _read_npz(path, where)
+        for spec in specs:
+            if spec.name not in feed and spec.name in (values or {}):
+                feed[spec.name] = as_values(spec, (values or {})[spec.name])
+        _require_all(feed, specs, where)
+        sets.append(InputSet(str(path), {spec.name: _fitted(spec, feed[spec.name], where) for spec in specs}))
     return sets
 
 
-def _read_npz(path: Path, specs: Sequence[InputSpec]) -> dict[str, npt.NDArray[Any]]:
-    return read_feeds([path], [spec.name for spec in specs], OPTION)[0]
+def read_calibration(paths: Sequence[Path], proto: onnx.ModelProto, profiles: Sequence[Profile]) -> list[InputSet]:
+    """Return the input sets that fp16 is judged by, at the usual shapes of the first profile.
+
+    What range a network's pixels have is not known, so that an image is two sets, from 0 to 1 and from 0 to 255. Raises
+    ConfigError for values that are not finite: they say nothing of what the network computes.
+    """
+    option, profile = "--calibration", profiles[0] if profiles else {}
+    specs = input_specs(proto)
+    shapes, values = (
+        {name: each.opt for name, each in profile.items() if each.kind == kind} for kind in ("shape", "values")
+    )
+    sets: list[InputSet] = []
+    for path in paths:
+        is_images = path.is_dir() or path.suffix.lower() in _IMAGE_SUFFIXES
+        for image_range in _PIXEL_RANGES if is_images else (ImageRange(),):
+            for each in read_inputs([path], specs, shapes, image_range, values=values, option=option):
+                label = f"{each.label}, {image_range.black:g} to {image_range.white:g}" if is_images else each.label
+                _require_finite(each, f"{option} {each.label}")
+                sets.append(InputSet(label, each.feed))
+    return sets
 
 
-def _read_npy(path: Path, specs: Sequence[InputSpec]) -> dict[str, npt.NDArray[Any]]:
-    where = f"{OPTION} {path}"
+def _require_finite(inputs: InputSet, where: str) -> None:
+    for name, values in inputs.feed.items():
+        if values.dtype.kind not in "fV":
+            continue
+        for special, kind in ((np.isnan(values), "NaN"), (np.isinf(values), "inf")):
+            if special.any():
+                what = f"{name} holds {kind}, in {int(special.sum())} of {values.size} values"
+                hint = f"fp16 is judged by what the network computes: give values that are finite in {values.dtype}"
+                raise ConfigError(what, where=where, hint=hint)
+
+
+def _require_all(feed: Mapping[str, npt.NDArray[Any]], specs: Sequence[InputSpec], where: str) -> None:
+    missing = [spec.name for spec in specs if spec.name not in feed]
+    if missing:
+        what = f"has no array for {', '.join(missing)}; it holds {', '.join(feed) or 'nothing'}"
+        raise ConfigError(what, where=where, hint=_HINT)
+
+
+def _read_npz(path: Path, where: str) -> dict[str, npt.NDArray[Any]]:
+    with _described(where, "is no .npz file of arrays", _HINT):
+        with zipfile.ZipFile(path):  # numpy reads other kinds of files too
+            pass
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+
+def _read_npy(path: Path, specs: Sequence[InputSpec], where: str) -> dict[str, npt.NDArray[Any]]:
     if len(specs) != 1:
         what = f"an .npy file holds one array, the model has {len(specs)} inputs: {', '.join(s.name for s in specs)}"
         raise ConfigError(what, where=where, hint="write an .npz file with numpy.savez")
-    return {specs[0].name: read_array(path, where)}
+    with _described(where, "is no .npy file of an array"), path.open("rb") as file:
+        return {specs[0].name: np.lib.format.read_array(file, allow_pickle=False)}
 
 
-def _fitted(spec: InputSpec, values: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
+def _fitted(spec: InputSpec, values: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
     """Return the values in the input's type, where that changes nothing but the precision of floats."""
-    where = f"{OPTION} {path}"
     fits = len(spec.dims) == values.ndim
     if not fits or any(isinstance(dim, int) and dim != size for dim, size in zip(spec.dims, values.shape, strict=True)):
         what = f"{spec.name} is {format_dims(values.shape)}, expected {format_dims(spec.dims)}"
         raise ConfigError(what, where=where)
+    if spec.dtype.kind == "O" and values.dtype.kind in "SU":
+        return values.astype(str).astype(object)
     with np.errstate(over="ignore"):
         cast = values.astype(spec.dtype) if values.dtype.kind in _CASTABLE.get(spec.dtype.kind, "") else None
-    if cast is None or (spec.dtype.kind != "f" and not np.array_equal(cast, values)):
-        raise ConfigError(f"{spec.name} is of type {values.dtype}, expected {spec.dtype}", where=where)
+    if cast is None or (spec.dtype.kind not in "fV" and not np.array_equal(cast, values)):
+        what = f"{spec.name} is of type {type_name(values.dtype)}, expected {type_name(spec.dtype)}"
+        raise ConfigError(what, where=where)
     return cast
 
 
-def _read_images(place: Path, specs: Sequence[InputSpec], shapes: Shapes, image_range: ImageRange) -> list[InputSet]:
+def _read_images(
+    place: Path, specs: Sequence[InputSpec], shapes: Shapes, image_range: ImageRange, where: str
+) -> list[InputSet]:
     require_pillow()
-    where = f"{OPTION} {place}"
     paths = _images_in(place) if place.is_dir() else [place]
     if not paths:
         raise ConfigError(f"holds no images ({', '.join(sorted(_IMAGE_SUFFIXES))})", where=where)
@@ -157,42 +221,6 @@ def _read_image(path: Path, spec: InputSpec, layout: _Layout, image_range: Image
     if not layout.is_channels_last:
         pixels = pixels.transpose(2, 0, 1)
     return np.repeat(pixels[np.newaxis], layout.batch, axis=0)
-
-
-_HINT = "write it with: numpy.savez(file, NAME=array, ...)"
-
-
-def read_feeds(
-    paths: Sequence[Path], inputs: Collection[str], option: str = "--calibration"
-) -> list[dict[str, npt.NDArray[Any]]]:
-    """Return the input set of each file. Raises ConfigError for a file without an array for each of `inputs`.
-
-    `option` is what errors call the place where the user named the file.
-    """
-    feeds = []
-    for path in paths:
-        feed = _read(path, f"{option} {path}")
-        missing = [name for name in inputs if name not in feed]
-        if missing:
-            what = f"has no array for {', '.join(missing)}; it holds {', '.join(feed) or 'nothing'}"
-            raise ConfigError(what, where=f"{option} {path}", hint=_HINT)
-        feeds.append(feed)
-    return feeds
-
-
-def read_array(path: Path, where: str) -> npt.NDArray[Any]:
-    """Return the array of an .npy file. Raises ConfigError, which calls the place `where`."""
-    with _described(where, "is no .npy file of an array"), path.open("rb") as file:
-        array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-        return array
-
-
-def _read(path: Path, where: str) -> dict[str, npt.NDArray[Any]]:
-    with _described(where, "is no .npz file of arrays", _HINT):
-        with zipfile.ZipFile(path):  # numpy reads other kinds of files too
-            pass
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Make input sets: seeded random ones, and ones that are hard on the arithmetic."""
+"""Make input sets: seeded random ones, ones that are hard on the arithmetic, and ones that stand for a user's data."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ import onnx
 from onnx import helper
 
 from trtconv.errors import ConfigError
+from trtconv.inputs import noise
 from trtconv.model import model_io, walking
-from trtconv.shapes import Dims, Profile, require_shapes
+from trtconv.shapes import Dims, Profile, format_dims, require_shapes
 
-Generator = Literal["random", "adversarial"]
+Generator = Literal["random", "adversarial", "calibration"]
 Arrays = Mapping[str, npt.NDArray[Any]]
 Shapes = Mapping[str, tuple[int, ...]]
 
 DEFAULT_SETS = 2
+_NUMBERS, _WIDE = "fiub", "fiubV"  # kinds of numpy's types; bfloat16 and its like are of kind V
 _SPIKES = 1000  # elements for each that is not zero
 
 
@@ -90,17 +92,31 @@ def make_inputs(
 ) -> list[InputSet]:
     """Return `num_sets` seeded input sets of each kind for each choice of shapes.
 
-    "random" is uniform in [-1, 1] (integers in 0..1, booleans both); "adversarial" has a kind for each of ADVERSARIAL.
-    `narrow` says that floats will meet fp16 on their way and must fit into it.
+    "random" is uniform in [-1, 1] (integers in 0..1, booleans both); "adversarial" has a kind for each of ADVERSARIAL,
+    "calibration" one for each of noise.KINDS. `narrow` says that floats will meet fp16 on their way and must fit into
+    it.
     """
     sets = []
     for choice in choices:
         fixed = [InputSpec(spec.name, spec.dtype, choice.shapes.get(spec.name, spec.dims)) for spec in specs]
-        make = _random if generator == "random" else _adversarial
-        for label, feed in make(fixed, seed, num_sets, narrow):
-            given = {name: _as_values(name, values, feed[name]) for name, values in choice.values.items()}
+        for label, feed in _GENERATORS[generator](fixed, seed, num_sets, narrow):
+            given = {
+                spec.name: as_values(spec, choice.values[spec.name]) for spec in fixed if spec.name in choice.values
+            }
             sets.append(InputSet(f"{label}, {choice.label}" if choice.label else label, {**feed, **given}))
     return sets
+
+
+def make_feeds(
+    proto: onnx.ModelProto, shapes: Shapes | None = None, *, values: Shapes | None = None, seed: int = 0
+) -> list[dict[str, npt.NDArray[Any]]]:
+    """Return the input sets of a calibration without data, one for each of noise.KINDS.
+
+    `shapes` holds the shape of every dynamic input, `values` those of shape tensors. Raises ConfigError when one is
+    missing.
+    """
+    choice = ShapeChoice("", shapes or {}, values or {})
+    return [dict(each.feed) for each in make_inputs(input_specs(proto), [choice], "calibration", seed=seed)]
 
 
 def random_inputs(
@@ -176,6 +192,15 @@ def _sparse_spikes(rng: np.random.Generator, shape: tuple[int, ...], narrow: boo
     return values.reshape(shape)
 
 
+def _calibration(
+    specs: Sequence[InputSpec], seed: int, num_sets: int, narrow: bool
+) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
+    rng = np.random.default_rng(seed)
+    made = {spec.name: list(noise.noises(_fixed(spec), _generated(spec, _WIDE).dtype, rng)) for spec in specs}
+    for number, kind in enumerate(noise.KINDS):
+        yield kind, {name: values[number] for name, values in made.items()}
+
+
 ADVERSARIAL: Mapping[str, Callable[[np.random.Generator, tuple[int, ...], bool], Any]] = {
     "large mean": _large_mean,
     "constant channels": _constant_channels,
@@ -185,22 +210,38 @@ ADVERSARIAL: Mapping[str, Callable[[np.random.Generator, tuple[int, ...], bool],
 }
 
 
-def _as_values(name: str, values: tuple[int, ...], like: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if len(values) != like.size:
-        raise ConfigError(f"{len(values)} values, expected {like.size}", where=f"--shape {name}")
-    return np.array(values, like.dtype).reshape(like.shape)
+def as_values(spec: InputSpec, values: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Return the values that a user gives for a shape tensor. Raises ConfigError where their number does not fit."""
+    shape = _fixed(spec)
+    if len(values) != math.prod(shape):
+        raise ConfigError(f"{len(values)} values, expected {math.prod(shape)}", where=f"--shape {spec.name}")
+    return np.array(values, spec.dtype).reshape(shape)
 
 
-def _generated(spec: InputSpec) -> InputSpec:
-    if spec.dtype.kind not in "fiub":
+_GENERATORS: Mapping[Generator, Callable[..., Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]]] = {
+    "random": _random,
+    "adversarial": _adversarial,
+    "calibration": _calibration,
+}
+
+
+def _generated(spec: InputSpec, kinds: str = _NUMBERS) -> InputSpec:
+    if spec.dtype.kind not in kinds:
         what = f"input {spec.name} is of type {type_name(spec.dtype)}, for which no values can be made up"
-        raise ConfigError(what, hint="compare one with inputs of fp32, fp16, whole numbers or bool")
+        raise ConfigError(what, hint=_hint_for(spec.dtype))
     return spec
+
+
+def _hint_for(dtype: np.dtype[Any]) -> str:
+    if type_name(dtype) == "string":
+        return "TensorRT takes no text: export the part of the model behind it, or compare with --inputs FILE.npz"
+    return "use a model with inputs of fp32, fp16, whole numbers or bool"
 
 
 def _fixed(spec: InputSpec) -> tuple[int, ...]:
     if not all(isinstance(dim, int) for dim in spec.dims):
-        raise ConfigError(f"input {spec.name} has dynamic dimensions and no shape", where="--shape")
+        what = f"input {spec.name} has dynamic dimensions and no shape: {format_dims(spec.dims)}"
+        raise ConfigError(what, where="--shape", hint=f"give its shape: --shape {spec.name}=...")
     return tuple(int(dim) for dim in spec.dims if dim is not None)
 
 

@@ -1,73 +1,201 @@
-"""Run models in ONNX Runtime on the CPU: a file with all optimisations, or one in memory, node by node as written."""
+"""Run models in ONNX Runtime on the CPU: a file with all optimisations, or one in memory, node by node as written.
+
+Both get the copy of runtime_copy.py where ONNX Runtime would refuse the model for its form alone.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, helper
 
-from trtconv.model.external_data import external_tensors, leads_away, read_external_tensor, with_small_tensors
+from trtconv.errors import TrtconvError
+from trtconv.model.external_data import external_tensors, leads_away, read_external_tensor
+from trtconv.model.runtime_copy import RuntimeLimits, notes_on_copy, runtime_copy
 
 # ONNX Runtime maps data files that it opens itself, where it would copy weights that it is given.
 _DATA_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
 _FIRST_WITH_DATA_FOLDER = (1, 21)
 _NO_LOG = 4  # what matters it raises as well
+_TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
+# What every ONNX Runtime that trtconv takes knows: nothing is tried out below.
+_KNOWN_IR_VERSION, _KNOWN_OPSETS = 10, {"": 20, "ai.onnx.ml": 4}
+_MAX_TRIALS = 64
+_RUN_FAILURES = ("Non-zero status code returned while running", "Exception during initialization")
+_INTEGERS = frozenset({TensorProto.INT32, TensorProto.INT64, TensorProto.UINT32, TensorProto.UINT64})
+_UNKNOWN_OPS = ("is not a registered function/op", "No Op registered for", "No opset import for domain")
 
 
 def open_file(path: Path) -> Any:
     """Return an ONNX Runtime session of a model's file, with all optimisations.
 
-    What ONNX Runtime raises comes through as it is.
+    ONNX Runtime opens the file itself, so that it maps external data; only a file that it refuses for its form is read
+    and copied. What ONNX Runtime raises comes through as it is, and so does a ModelError of the copy.
     """
     options = _options()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))  # by itself it counts cores that it may not use
-    return _make_session(str(path), options)
+    try:
+        return _make_session(str(path), options)
+    except Exception:
+        proto = _read(path)
+        if proto is None:
+            raise
+        copy = runtime_copy(proto, path.parent, _limits())
+        is_at_hand = _is_text(path) and not any(leads_away(each, path.parent) for each in external_tensors(proto))
+        if copy is proto and is_at_hand:
+            raise
+    return _open_in_memory(copy, path.parent, options)
 
 
 def open_session(proto: onnx.ModelProto, folder: Path, num_threads: int = 0) -> Any:
     """Return an ONNX Runtime session that runs the nodes in their order and frees each tensor after its last reader.
 
     `folder` is the model's, for external data; with `num_threads` 0 ONNX Runtime chooses their number. What ONNX
-    Runtime raises comes through as it is.
+    Runtime raises comes through as it is, and so does a ModelError of the copy that it gets.
     """
-    import onnxruntime
-
+    onnxruntime = _import_runtime()
     options = _options()
     options.intra_op_num_threads = num_threads
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED  # the default holds every output at once
     options.enable_mem_pattern = False
     options.enable_cpu_mem_arena = False
-    proto = with_small_tensors(proto, folder)  # its shape inference looks for pads in the model
-    options.add_session_config_entry(_DATA_FOLDER_KEY, str(folder.absolute()))
-    knows_key = tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= _FIRST_WITH_DATA_FOLDER
+    return _open_in_memory(runtime_copy(proto, folder, _limits()), folder, options)
+
+
+def notes_of_runtime(proto: onnx.ModelProto) -> list[str]:
+    """Return what a report has to say about how ONNX Runtime runs a model."""
+    return notes_on_copy(proto, _limits())
+
+
+def cause_of(error: Exception) -> str:
+    """Return all that ONNX Runtime says of a failure, on one line, without its error code and the model's path."""
+    if isinstance(error, TrtconvError):
+        return str(error)
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
+    return re.sub(r"^Load model from .*? failed:", "", text).strip()
+
+
+def hint_of(error: Exception, integers: Sequence[str], option: str) -> str | None:
+    """Return the next step after a failure, None where none is known: then the model itself is at fault.
+
+    `option` gives values for the inputs, of which `integers` hold whole numbers: made-up ones are 0 and 1.
+    """
+    text = str(error)
+    if isinstance(error, TrtconvError):
+        return error.hint
+    if any(mark in text for mark in _UNKNOWN_OPS):
+        return "the model uses an op of another runtime: replace the op where the model is exported"
+    if "NOT_IMPLEMENTED" in text:
+        return "ONNX Runtime has no CPU kernel for this op and type: export the model in fp32"
+    if not any(mark in text for mark in _RUN_FAILURES):
+        return None
+    of = f" for {', '.join(integers)}" if integers else ""
+    return f"give fitting inputs{of}: {option} FILE.npz"
+
+
+def integer_inputs(proto: onnx.ModelProto) -> list[str]:
+    """Return the inputs of a model that hold whole numbers: sizes, rates and indices, which seldom fit if made up."""
+    initializers = {tensor.name for tensor in proto.graph.initializer}
+    inputs = [value for value in proto.graph.input if value.name not in initializers]
+    return [value.name for value in inputs if value.type.tensor_type.elem_type in _INTEGERS]
+
+
+def _open_in_memory(proto: onnx.ModelProto, folder: Path, options: Any) -> Any:
+    """Return a session of a model in memory, whose external data ONNX Runtime maps where it can."""
+    version = tuple(map(int, _import_runtime().__version__.split(".")[:2]))
+    is_mapped = version >= _FIRST_WITH_DATA_FOLDER and _is_text(folder)
+    if is_mapped:
+        options.add_session_config_entry(_DATA_FOLDER_KEY, str(folder.absolute()))
     weights = [
-        _load(tensor, folder) for tensor in external_tensors(proto) if not knows_key or leads_away(tensor, folder)
+        _load(tensor, folder) for tensor in external_tensors(proto) if not is_mapped or leads_away(tensor, folder)
     ]
     options.add_external_initializers([name for name, _ in weights], [value for _, value in weights])
     return _make_session(proto.SerializeToString(), options)
 
 
-def _options() -> Any:
+def _read(path: Path) -> onnx.ModelProto | None:
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(path.read_bytes())
+    except (OSError, DecodeError):
+        return None
+    return proto
+
+
+def _is_text(path: Path) -> bool:
+    """Say whether ONNX Runtime can be told a path: it takes UTF-8 alone."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _import_runtime() -> Any:
+    """Import ONNX Runtime; its telemetry, which writes into the home folder, can be switched off only before."""
+    os.environ.setdefault(_TELEMETRY_SWITCH, "1")
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
+    return onnxruntime
+
+
+def _options() -> Any:
+    options = _import_runtime().SessionOptions()
     options.log_severity_level = _NO_LOG
     return options
 
 
 def _make_session(model: str | bytes, options: Any) -> Any:
-    import onnxruntime
+    return _import_runtime().InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+@functools.cache
+def _limits() -> RuntimeLimits:
+    name = f"ONNX Runtime {_import_runtime().__version__}"
+    return RuntimeLimits(name, newest_ir=_newest_ir, newest_opset=_newest_opset)
+
+
+@functools.cache
+def _newest_ir(wanted: int) -> int:
+    """Return the newest IR version up to `wanted` that ONNX Runtime takes; nothing but a trial tells."""
+    tried = range(min(wanted, _KNOWN_IR_VERSION + _MAX_TRIALS), _KNOWN_IR_VERSION, -1)
+    return next(
+        (version for version in tried if _takes(version, "", _KNOWN_OPSETS[""])), min(wanted, _KNOWN_IR_VERSION)
+    )
+
+
+@functools.cache
+def _newest_opset(domain: str, wanted: int) -> int:
+    """Return the newest opset up to `wanted` that ONNX Runtime takes."""
+    known = _KNOWN_OPSETS[domain]
+    tried = range(min(wanted, known + _MAX_TRIALS), known, -1)
+    return next((version for version in tried if _takes(_KNOWN_IR_VERSION, domain, version)), min(wanted, known))
+
+
+def _takes(ir_version: int, domain: str, opset: int) -> bool:
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "trial", [x], [y])
+    opsets = {"": _KNOWN_OPSETS[""], domain: opset}
+    imports = [helper.make_opsetid(*each) for each in opsets.items()]
+    model = helper.make_model(graph, ir_version=ir_version, opset_imports=imports)
+    try:
+        _make_session(model.SerializeToString(), _options())
+    except Exception:
+        return False
+    return True
 
 
 def _load(tensor: onnx.TensorProto, folder: Path) -> tuple[str, Any]:
     """Read an external tensor for ONNX Runtime, which itself refuses links out of the folder."""
-    import onnxruntime
-
     values = onnx.numpy_helper.to_array(read_external_tensor(tensor, folder))
-    return tensor.name, onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values))
+    return tensor.name, _import_runtime().OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values))

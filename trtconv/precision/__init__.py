@@ -16,6 +16,7 @@ from onnx import TensorProto
 from trtconv.config import Precision
 from trtconv.element_types import BFLOAT16, FLOAT16, FLOAT32
 from trtconv.errors import ConfigError, ModelError
+from trtconv.inputs.made_inputs import make_feeds
 from trtconv.model import checking
 from trtconv.model.addresses import is_meant, list_addresses
 from trtconv.model.walking import walk_addresses
@@ -106,7 +107,7 @@ def convert_precision(
     """Return the model with its float32 tensors in 16 bits, except what must stay.
 
     `proto`, which is not changed, is the rewritten model or one without custom ops; its external tensors lie beside
-    `model_path`. `feeds` are the calibration's input sets, which fp16 alone needs; without them calibration.make_feeds
+    `model_path`. `feeds` are the calibration's input sets, which fp16 alone needs; without them make_feeds
     makes some, for which the model's inputs must have fixed shapes. `are_made` says that they come from there: then
     zeros prove nothing, and inputs in [0, 1] are tried where the others give NaN. A model that is in the wanted
     precision already stays as it is. Raises ConfigError for options that do not fit the model, ModelError when nothing
@@ -142,7 +143,7 @@ def _decide(
         input_sets = (
             calibration.name_given(feeds)
             if is_given
-            else calibration.name_made(feeds or calibration.make_feeds(graph.proto))
+            else calibration.name_made(feeds or make_feeds(graph.proto))
         )
         observed = observe(graph, input_sets, are_made=not is_given)
         reasons = reasons_by_value(graph, observed.ranges) | reasons

@@ -7,7 +7,7 @@ itself needs.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper
 
-from trtconv.errors import ConfigError, ModelError
-from trtconv.model.onnx_session import open_session
-from trtconv.model.walking import describe_inputs
+from trtconv.errors import ModelError
+from trtconv.model.onnx_session import cause_of, hint_of, integer_inputs, open_session
 from trtconv.precision.probes import PREFIX, Probing
 from trtconv.precision.scopes import MAIN, names_in_branches
-from trtconv.shapes import format_dims
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-_MAX_PIXEL = 255.0
-_IMAGE_CHANNELS = (1, 3, 4)
-_MIN_IMAGE_SIDE = 16
-_TINY = 1e-30
 _MADE = ("white noise", "natural noise", "zeros")  # the input sets of make_feeds
 
 
@@ -69,13 +62,14 @@ class Calibration:
 
     def __init__(self, proto: onnx.ModelProto, folder: Path, names: Sequence[str], arguments: Sequence[str]) -> None:
         probing = Probing(proto, names, set(arguments))
+        self._proto = proto
         self._names = names
         self._turned = probing.turned
         self._inner = names_in_branches(proto)
         try:
             self._session = open_session(probing.model, folder)
         except Exception as error:
-            raise _cannot_run(error) from None
+            raise _cannot_run(error, proto) from None
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._known = {entry.name for entry in self._session.get_inputs()}
 
@@ -90,7 +84,7 @@ class Calibration:
         try:
             results = dict(zip(self._outputs, self._session.run(self._outputs, given), strict=True))
         except Exception as error:
-            raise _cannot_run(error) from None
+            raise _cannot_run(error, self._proto) from None
         ranges = {}
         for number, name in enumerate(self._names):
             if (seen := _range_of(results, number, name in self._inner)) is not None:
@@ -123,70 +117,6 @@ def in_unit_interval(feed: Arrays, *, seed: int = 0) -> dict[str, npt.NDArray[An
     }
 
 
-def make_feeds(
-    proto: onnx.ModelProto, shapes: Mapping[str, Sequence[int]] | None = None, *, seed: int = 0
-) -> list[dict[str, npt.NDArray[Any]]]:
-    """Return input sets that stand for a user's data: white noise, noise as in pictures and sounds, and zeros.
-
-    An input that looks like an image ([N, 1|3|4, H, W] or channels last) gets pixels of 0 to 255, any other float input
-    white noise of variance 1 and the other in [-1, 1]; whole numbers are 0 or 1. `shapes` holds the shape of every
-    dynamic input. Raises ConfigError when one is missing.
-    """
-    described = describe_inputs(proto)
-    types = {value.name: value.type.tensor_type.elem_type for value in proto.graph.input}
-    rng = np.random.default_rng(seed)
-    feeds: list[dict[str, npt.NDArray[Any]]] = [{}, {}, {}]
-    for name, dims in described.items():
-        shape = (shapes or {}).get(name, dims)
-        if shape is None or not all(isinstance(dim, int) for dim in shape):
-            what = f"input {name} has no fixed shape to calibrate with: {format_dims(dims or ())}"
-            raise ConfigError(what, hint=f"give its shape, or data for it: --shape {name}=...")
-        sizes = tuple(int(dim) for dim in shape if dim is not None)
-        dtype = helper.tensor_dtype_to_np_dtype(types[name])
-        for feed, values in zip(feeds, _values(sizes, np.dtype(dtype), rng), strict=True):
-            feed[name] = values.astype(dtype)
-    return feeds
-
-
-def _values(shape: tuple[int, ...], dtype: np.dtype[Any], rng: np.random.Generator) -> Iterator[npt.NDArray[Any]]:
-    if dtype.kind in "iub":
-        for _ in range(3):
-            yield rng.integers(0, 2, shape)
-        return
-    natural = _natural(shape, rng)
-    if _is_image(shape):
-        yield rng.uniform(0, _MAX_PIXEL, shape).astype(np.float32)
-        yield (natural + 1) * np.float32(_MAX_PIXEL / 2)
-    else:
-        yield rng.standard_normal(shape, dtype=np.float32)
-        yield natural
-    yield np.zeros(shape, np.float32)
-
-
-def _is_image(shape: tuple[int, ...]) -> bool:
-    if len(shape) != 4:
-        return False
-    channels, sides = (shape[1], shape[2:]) if shape[1] in _IMAGE_CHANNELS else (shape[3], shape[1:3])
-    return channels in _IMAGE_CHANNELS and min(sides) >= _MIN_IMAGE_SIDE
-
-
-def _natural(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Return noise in [-1, 1] whose amplitude falls with its frequency, as in pictures and sounds.
-
-    Unlike white noise it does not average out in a convolution.
-    """
-    white = rng.standard_normal(shape)
-    if not white.size or not shape:
-        return white.astype(np.float32)
-    axes = tuple(range(min(2, len(shape) - 1), len(shape)))
-    grid = np.meshgrid(*(np.fft.fftfreq(shape[axis]) for axis in axes), indexing="ij")
-    frequency = np.sqrt(sum(np.square(along) for along in grid))
-    falling = np.fft.fftn(white, axes=axes) / np.maximum(frequency, 1 / max(shape))
-    pink = np.fft.ifftn(falling, axes=axes).real
-    result: npt.NDArray[np.float32] = (pink / max(np.abs(pink).max(), _TINY)).astype(np.float32)
-    return result
-
-
 def _range_of(results: Mapping[str, npt.NDArray[Any]], number: int, is_inner: bool) -> Range | None:
     """Return the range of a tensor; None for one in a branch that was not taken or a body that did not run."""
     prefix = f"{PREFIX}_{MAIN}_{number}"
@@ -199,9 +129,9 @@ def _range_of(results: Mapping[str, npt.NDArray[Any]], number: int, is_inner: bo
     return Range(max(abs(highest), abs(lowest)), float(results.get(f"{prefix}_min_abs", np.float32(np.inf))))
 
 
-def _cannot_run(error: Exception) -> ModelError:
-    what = (str(error).strip() or type(error).__name__).splitlines()[0]
+def _cannot_run(error: Exception, proto: onnx.ModelProto) -> ModelError:
+    hint = hint_of(error, integer_inputs(proto), "--calibration")
     return ModelError(
-        f"cannot be calibrated for fp16, ONNX Runtime does not run it: {what}",
-        hint="give it fitting inputs, or use --precision bf16, which needs no calibration",
+        f"cannot be calibrated for fp16, ONNX Runtime does not run it: {cause_of(error)}",
+        hint=f"{f'{hint}, or ' if hint else ''}use --precision bf16, which needs no calibration",
     )
