@@ -161,3 +161,19 @@ def test_empty_inputs_are_told(dims: Dims | None, items: list[str | None], expec
     warnings = describe_empty({"x": dims}, parse_profiles(items))
     assert len(warnings) == (expected is not None)
     assert all((expected or "") in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("described", "hint"),
+    [
+        ({"x": [None, None], "state": [2, None, 128]}, "add --shape x=1x256 --shape state=2x1x128"),
+        ({"x": ["n", "t"], "h": [2, "n", 8]}, "add --shape x=1x256 --shape h=2x1x8"),
+        ({"x": ["t", "batch_size", 4], "h": [2, "batch_size", 8]}, "add --shape x=1x1x4 --shape h=2x1x8"),
+        ({"x": ["n", 3, "h", "w"], "mask": [1, "h", "w"]}, "add --shape x=1x3x256x256 --shape mask=1x256x256"),
+        ({"tokens": ["length"], "image": [1, 3, "length"]}, "add --shape tokens=1 --shape image=1x3x1"),
+    ],
+)
+def test_the_suggested_shapes_fit_each_other(described: dict[str, Dims], hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        require_shapes(described, ())
+    assert caught.value.hint == hint

@@ -119,12 +119,13 @@ def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Prof
         _require_equal_symbols(inputs, profile)
         missing = [name for name in dynamic if name not in profile]
         if missing:
+            batches = _batch_symbols(inputs)
             listed = ", ".join(f"{name} ({format_dims(inputs[name])})" for name in missing)
             plural = "s have" if len(missing) > 1 else " has"
             raise ConfigError(
                 f"input{plural} dynamic dimensions and no shape: {listed}",
                 where="--shape",
-                hint="add " + " ".join(_suggestion(name, inputs[name]) for name in missing),
+                hint="add " + " ".join(_suggestion(name, inputs[name], batches) for name in missing),
             )
 
 
@@ -210,12 +211,28 @@ def _require_fit(name: str, dims: Dims, shape: ShapeRange) -> None:
             raise ConfigError(f"axis {axis} is fixed at {dim} in the model ({format_dims(dims)})", where=where)
 
 
-def _suggestion(name: str, dims: Dims) -> str:
-    sizes = [
-        dim if isinstance(dim, int) else (_SUGGESTED_BATCH if axis == 0 else _SUGGESTED_SIZE)
-        for axis, dim in enumerate(dims)
-    ]
+def _suggestion(name: str, dims: Dims, batches: frozenset[str]) -> str:
+    sizes: list[int] = []
+    for axis, dim in enumerate(dims):
+        open_size = _SUGGESTED_BATCH if _is_batch(dims, axis, batches) else _SUGGESTED_SIZE
+        sizes.append(dim if isinstance(dim, int) else open_size)
     return f"--shape {shlex.quote(f'{name}={format_dims(sizes)}')}"
+
+
+def _is_batch(dims: Dims, axis: int, batches: frozenset[str]) -> bool:
+    """Say whether an open dimension looks like a batch, which is one size for all inputs.
+
+    It is the first, or has the symbol of a batch, or is the middle of an LSTM's state: layers, batch, channels.
+    """
+    is_state = axis == 1 and len(dims) == 3 and all(isinstance(dims[other], int) for other in (0, 2))
+    return axis == 0 or dims[axis] in batches or (is_state and dims[axis] is None)
+
+
+def _batch_symbols(inputs: Mapping[str, Dims]) -> frozenset[str]:
+    """Return the symbols of dimensions that are a batch: the first of some input, or called so."""
+    symbols = {dims[0] for dims in inputs.values() if dims and isinstance(dims[0], str)}
+    named = {dim for dims in inputs.values() for dim in dims if isinstance(dim, str) and "batch" in dim.lower()}
+    return frozenset(symbols | named)
 
 
 def _parse_dims(text: str) -> tuple[tuple[int, ...], Kind]:

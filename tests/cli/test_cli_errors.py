@@ -58,7 +58,7 @@ WRONG_OPTIONS = {
         ("static", "--precision fp16 --calibration static.onnx", 2, "is no .npz file", "numpy.savez")
     ),
     "calibration of one array": (
-        ("static", "--precision fp16 --calibration one.npy", 2, "is no .npz file", "numpy.savez")
+        ("static", "--precision fp16 --calibration one.npy", 2, "--calibration one.npy: x is 3, expected 1x3x8x8", "")
     ),
     "calibration of another model": (
         ("static", "--precision fp16 --calibration other.npz", 2, "has no array for x; it holds z", "numpy.savez")

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from onnx import TensorProto
 
-from trtconv.comparison import ComparisonReport, OutputComparison, Tolerance, Tolerances, compare, random_inputs
+from trtconv.comparison import (
+    ComparisonReport,
+    OutputComparison,
+    Tolerance,
+    Tolerances,
+    compare,
+    comparing,
+    random_inputs,
+)
 from trtconv.comparison.measuring import Element, compare_output
 from trtconv.errors import ConfigError
 
@@ -196,10 +207,81 @@ def test_types_of_another_kind_are_not_compared(first: type, second: type, probl
     assert found.passed != problem
 
 
-def test_text_is_not_compared_and_called_so() -> None:
+def test_text_is_compared_by_equality() -> None:
     text = np.array(["a", "b"], object)  # as ONNX Runtime gives it
-    found = measured(text, text)
-    assert (found.passed, found.problem) == (False, "values of type string cannot be compared")
+    found = measured(text, text.copy())
+    assert (found.passed, found.problem, found.by_equality, found.dtype) == (True, None, True, "string")
+    assert (found.max_abs_error, found.is_telling) == (0, True)
+    found = measured(text, np.array(["a", "c"], object))
+    assert (found.passed, found.num_bad, found.max_abs_error) == (False, 1, np.inf)
+    assert found.first_bad == Element((1,), "b", "c")
+    assert measured(text, np.array(["a"], object)).problem == "shape [1], expected [2]"
+    assert measured(text, np.zeros(2)).problem == "values of type string and float64 cannot be compared"
+
+
+SCORES = [{"cat": 0.25, "dog": 0.75}, {"cat": 0.5, "dog": 1e-9}]
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "passed", "problem"),
+    [
+        (SCORES, [{"cat": 0.25, "dog": 0.75}, {"dog": 2e-9, "cat": 0.5}], True, None),
+        (SCORES, [{"cat": 0.25, "dog": 0.75}, {"cat": 0.4, "dog": 1e-9}], False, None),
+        (SCORES, [{"cat": 0.25, "dog": 0.75}, {"cat": 0.5, "cow": 0}], False, "has [1]['cow'], expected [1]['dog']"),
+        (SCORES, SCORES[:1], False, "has the end, expected [1]['cat']"),
+        (SCORES, np.ones(2), False, "has a tensor, expected [0]['cat']"),
+        ([["a"], ["b"]], [["a"], ["b"]], True, None),
+        ([["a"], ["b"]], [["a"], ["c"]], False, None),
+        ([np.ones(2), np.zeros(3)], [np.ones(2), np.zeros(3)], True, None),
+        ([np.ones(2), np.zeros(3)], [np.ones(2), np.zeros(4)], False, "[1]: shape [4], expected [3]"),
+        ([np.ones(2)], [np.array([1, np.nan])], False, "1 NaN and 0 infinities, expected 0 NaN and 0 infinities"),
+        ({7: "a", 8: "b"}, {8: "b", 7: "a"}, True, None),
+        ([], [], True, None),
+        ([1], ["1"], False, "[0]: values of type int64 and string cannot be compared"),
+    ],
+)
+def test_sequences_and_maps_are_compared(expected: Any, got: Any, passed: bool, problem: str | None) -> None:
+    found = compare_output("y", {"y": expected}, {"y": got}, Tolerance(of_max=1e-3))
+    assert found.passed == passed
+    assert problem is None or (found.problem or "").startswith(problem)
+    report = ComparisonReport("a", "b", [found], ["set"])
+    assert ("same  " in report.render()) == passed
+    json.dumps(report.to_json(), allow_nan=False)
+
+
+LABELS = """<ir_version: 8, opset_import: ["": 17, "ai.onnx.ml": 3]> g (float[2,2] x) => (string[2] label, float[2] p)
+{ i = ArgMax<axis=1, keepdims=0>(x)
+  label = ai.onnx.ml.LabelEncoder<keys_int64s=[0,1], values_strings=["cat","dog"]>(i)
+  p = ai.onnx.ml.ZipMap<classlabels_strings=["cat","dog"]>(x) }"""
+
+
+def test_labels_and_scores_of_a_classifier(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(LABELS)
+    score = onnx.helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+    scores = onnx.helper.make_map_type_proto(TensorProto.STRING, score)
+    model.graph.output[1].type.CopyFrom(onnx.helper.make_sequence_type_proto(scores))
+    onnx.save(model, tmp_path / "a.onnx")
+    other = next(node for node in model.graph.node if node.op_type == "LabelEncoder")
+    other.attribute[1].strings[1] = b"cow"
+    onnx.save(model, tmp_path / "b.onnx")
+    feed = {"x": np.array([[0.5, 0.25], [0.5, 0.75]], np.float32)}
+    report = compare(tmp_path / "a.onnx", tmp_path / "a.onnx", [feed], 1e-4)
+    assert report.passed, report.render()
+    assert report.outputs[1].dtype == "sequence of map of float64"
+    assert report.warnings == []
+    report = compare(tmp_path / "a.onnx", tmp_path / "b.onnx", [feed], 1e-4)
+    assert [output.passed for output in report.outputs] == [False, True]
+    assert "[1]: dog, cow" in report.render()
+
+
+def test_text_is_fed_from_files(tmp_path: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["": 17]> g (string[2] s, float[2] x) => (string[2] t, float[2] y) '
+    onnx.save(onnx.parser.parse_model(text + "{ t = Identity(s) y = Neg(x) }"), tmp_path / "a.onnx")
+    np.savez(tmp_path / "i.npz", s=np.array(["one", "two"]), x=np.ones(2))
+    report = comparing.compare(
+        tmp_path / "a.onnx", tmp_path / "a.onnx", comparing.CompareConfig(inputs=[tmp_path / "i.npz"])
+    )
+    assert report.passed, report.render()
 
 
 def test_outputs_that_prove_nothing_are_named(tmp_path: Path) -> None:

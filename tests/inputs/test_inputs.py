@@ -14,8 +14,16 @@ from PIL import Image
 
 from tests.support.command_line import OPSET_17
 from trtconv.errors import ConfigError
-from trtconv.inputs.input_files import ImageRange, read_inputs
-from trtconv.inputs.made_inputs import ADVERSARIAL, InputSet, InputSpec, input_specs, make_inputs, shape_choices
+from trtconv.inputs.input_files import ImageRange, read_calibration, read_inputs
+from trtconv.inputs.made_inputs import (
+    ADVERSARIAL,
+    InputSet,
+    InputSpec,
+    input_specs,
+    make_feeds,
+    make_inputs,
+    shape_choices,
+)
 from trtconv.shapes import parse_profiles
 
 IMAGE = InputSpec("image", np.dtype(np.float32), (2, 3, 40, 60))
@@ -256,3 +264,78 @@ def test_an_array_too_large_for_memory_is_an_error_of_the_file(tmp_path: Path) -
         np.lib.format.write_array_header_1_0(file, header)
     with pytest.raises(ConfigError, match="Unable to allocate"):
         read_inputs([tmp_path / "i.npy"], [InputSpec("x", np.dtype(np.float64), (3,))])
+
+
+# Calibration. ---------------------------------------------------------------------------------------------------------
+
+
+def calibrate(path: Path, inputs: str, *shapes: str) -> list[InputSet]:
+    return read_calibration([path], model(inputs), parse_profiles(shapes))
+
+
+def test_a_calibration_is_cast_as_inputs_are(tmp_path: Path) -> None:
+    np.savez(tmp_path / "i.npz", x=np.full((2, 3), 0.25), i=np.array([3, 4], np.uint8), more=np.zeros(1))
+    (made,) = calibrate(tmp_path / "i.npz", "float[2,3] x, int64[2] i")
+    assert {name: values.dtype.name for name, values in made.feed.items()} == {"x": "float32", "i": "int64"}
+    np.save(tmp_path / "i.npy", np.full((2, 3), 7, np.uint8))
+    (made,) = calibrate(tmp_path / "i.npy", "float[2,3] x")
+    assert made.feed["x"].dtype == np.float32
+    assert made.feed["x"][0, 0] == 7
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.zeros((1, 16, 16, 4)), "x is 1x16x16x4, expected 1x4x16x16"),
+        (np.zeros((1, 4, 16)), "x is 1x4x16, expected 1x4x16x16"),
+        (np.zeros((1, 4, 16, 16), np.complex64), "x is of type complex64, expected float32"),
+        (np.where(np.arange(1024).reshape(1, 4, 16, 16) < 3, np.nan, 1), "x holds NaN, in 3 of 1024 values"),
+        (np.where(np.arange(1024).reshape(1, 4, 16, 16) < 3, -np.inf, 1), "x holds inf, in 3 of 1024 values"),
+        (np.full((1, 4, 16, 16), 1e300), "x holds inf, in 1024 of 1024 values"),
+    ],
+)
+def test_a_calibration_that_does_not_fit_names_file_and_input(tmp_path: Path, values: Any, said: str) -> None:
+    np.savez(tmp_path / "i.npz", x=values)
+    with pytest.raises(ConfigError) as caught:
+        calibrate(tmp_path / "i.npz", "float[1,4,16,16] x")
+    assert said in caught.value.what
+    assert caught.value.where == f"--calibration {tmp_path / 'i.npz'}"
+
+
+def test_images_are_calibrated_with_in_both_ranges(photos: Path) -> None:
+    sets = calibrate(photos, "float[N,3,H,W] x", "x=1x3x8x8:1x3x10x10:1x3x16x16")
+    assert [(Path(made.label.split(",")[0]).name, float(made.feed["x"].max())) for made in sets] == [
+        ("a.PNG", np.float32(0.2)),
+        ("b.png", 1),
+        ("a.PNG", 51),
+        ("b.png", 255),
+    ]
+    assert sets[2].label.endswith("a.PNG, 0 to 255")
+    assert {made.feed["x"].shape for made in sets} == {(1, 3, 10, 10)}
+
+
+def test_values_of_shape_tensors_come_from_the_command_line_where_the_file_has_none(tmp_path: Path) -> None:
+    np.savez(tmp_path / "i.npz", x=np.zeros((1, 2)))
+    (made,) = calibrate(tmp_path / "i.npz", "float[1,2] x, int64[2] size", "size=[1,2]:[3,4]:[5,6]")
+    assert made.feed["size"].tolist() == [3, 4]
+    np.savez(tmp_path / "i.npz", x=np.zeros((1, 2)), size=np.array([5, 5]))
+    (made,) = calibrate(tmp_path / "i.npz", "float[1,2] x, int64[2] size", "size=[1,2]:[3,4]:[5,6]")
+    assert made.feed["size"].tolist() == [5, 5]
+
+
+def test_a_calibration_without_data_uses_the_values_of_shape_tensors() -> None:
+    proto = model("float[1,4,8,8] x, int64[4] size")
+    feeds = make_feeds(proto, {}, values={"size": (1, 4, 22, 22)})
+    assert [feed["size"].tolist() for feed in feeds] == [[1, 4, 22, 22]] * 3
+    assert {feed["x"].shape for feed in feeds} == {(1, 4, 8, 8)}
+
+
+def test_text_is_read_and_other_types_are_not_made_text(tmp_path: Path) -> None:
+    spec = InputSpec("s", np.dtype(object), (2,))
+    np.savez(tmp_path / "i.npz", s=np.array(["a", "bc"]))
+    (made,) = read_inputs([tmp_path / "i.npz"], [spec])
+    assert made.feed["s"].dtype == object
+    assert made.feed["s"].tolist() == ["a", "bc"]
+    np.savez(tmp_path / "i.npz", s=np.zeros(2))
+    with pytest.raises(ConfigError, match="s is of type float64, expected string"):
+        read_inputs([tmp_path / "i.npz"], [spec])

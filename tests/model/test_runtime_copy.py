@@ -168,8 +168,8 @@ def test_axes_of_32_bits(tmp_path: Path) -> None:
 
 
 def test_the_cause_is_told_in_full() -> None:
-    text = "[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got invalid dimensions for input: x\n index: 1 Got: 16 Expected: 3"
-    assert cause_of(ValueError(text)) == "Got invalid dimensions for input: x index: 1 Got: 16 Expected: 3"
+    text = "[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got invalid dimensions: x\n index: 1 Got: 16 Expected: 3"
+    assert cause_of(ValueError(text)) == "Got invalid dimensions: x index: 1 Got: 16 Expected: 3"
     loading = (
         "[ONNXRuntimeError] : 1 : FAIL : Load model from /tmp/a failed.onnx failed:This is an invalid model. Error: z"
     )

@@ -8,27 +8,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from trtconv.comparison.structures import Leaf, leaves_of, structure_name
 from trtconv.comparison.tolerance import Tolerance
 from trtconv.inputs.made_inputs import type_name
 
 Float64Array = npt.NDArray[np.float64]
 
-_FLOATS, _INTEGERS = "f", "iub"
+_FLOATS, _INTEGERS, _TEXT = "f", "iub", "OSU"
+_ERRORS = (
+    "max_abs_error",
+    "mean_abs_error",
+    "max_elementwise_error",
+    "mean_elementwise_error",
+    "relative_error",
+)
 
 
 @dataclass(frozen=True)
 class Element:
-    """One element of an output, in both."""
+    """One element of an output, in both: numbers, or text."""
 
     index: tuple[int, ...]
-    expected: float
-    got: float
+    expected: float | str
+    got: float | str
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,8 @@ class OutputComparison:
 
     `relative_error` is max_abs_error / max_abs_reference; the elementwise errors are |error| / |y| where y is not 0.
     `problem` says why values cannot be compared, or is None; the errors are then infinite. An output `is_telling` when
-    the reference has a number in it that is not 0: without one, no comparison proves anything.
+    the reference has a number in it that is not 0: without one, no comparison proves anything. One that is compared
+    `by_equality` holds text: its errors are 0 where all elements are equal, else infinite.
     """
 
     name: str
@@ -59,6 +69,7 @@ class OutputComparison:
     first_bad: Element | None = None
     worst: Element | None = None
     is_telling: bool = True
+    by_equality: bool = False
 
 
 def compare_output(
@@ -68,11 +79,13 @@ def compare_output(
     for arrays, side in ((first, "reference"), (second, "candidate")):
         if name not in arrays:
             return OutputComparison(name, input_set, tolerance, False, f"the {side} has no output of this name")
-    expected, got = first[name], second[name]
     facts: dict[str, Any] = {"name": name, "input_set": input_set, "tolerance": tolerance}
-    if not isinstance(expected, np.ndarray) or not isinstance(got, np.ndarray):
-        return OutputComparison(**facts, passed=False, problem="is no tensor")
+    if not all(isinstance(arrays[name], np.ndarray) for arrays in (first, second)):
+        return _compare_structures(first[name], second[name], facts)
+    expected, got = first[name], second[name]
     facts |= {"dtype": type_name(expected.dtype), "candidate_dtype": type_name(got.dtype), "shape": expected.shape}
+    if {expected.dtype.kind, got.dtype.kind} <= set(_TEXT) and expected.shape == got.shape:
+        return OutputComparison(**facts, **_measure_equality(expected, got))
     problem = _incomparable(expected, got)
     if problem is not None:
         return OutputComparison(**facts, passed=False, problem=problem)
@@ -146,6 +159,62 @@ def _measure(expected: npt.NDArray[Any], got: npt.NDArray[Any], tolerance: Toler
         "worst": _element(expected, got, int(np.argmax(error))) if max_error else None,
         "is_telling": largest > 0,
     }
+
+
+def _measure_equality(expected: npt.NDArray[Any], got: npt.NDArray[Any]) -> dict[str, Any]:
+    texts = [np.array([_as_text(each) for each in values.ravel()], object) for values in (expected, got)]
+    bad = np.array(texts[0] != texts[1], bool)
+    error = math.inf if bad.any() else 0.0
+    first = int(np.argmax(bad)) if bad.any() else None
+    place = None if first is None else tuple(int(each) for each in np.unravel_index(first, expected.shape))
+    element = None if first is None or place is None else Element(place, texts[0][first], texts[1][first])
+    return {
+        "passed": not bad.any(),
+        "num_bad": int(bad.sum()),
+        **dict.fromkeys(_ERRORS, error),
+        "first_bad": element,
+        "worst": element,
+        "is_telling": bool(expected.size),
+        "by_equality": True,
+    }
+
+
+def _as_text(value: Any) -> str:
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _compare_structures(expected: Any, got: Any, facts: dict[str, Any]) -> OutputComparison:
+    """Compare sequences and maps: their lengths, keys and texts by equality, all their numbers as those of a tensor."""
+    facts |= {"dtype": structure_name(expected), "candidate_dtype": structure_name(got)}
+    pairs = list(zip_longest(leaves_of(expected), leaves_of(got)))
+    problem = next((problem for pair in pairs if (problem := _structural_problem(*pair))), None)
+    if problem is not None:
+        return OutputComparison(**facts, passed=False, problem=problem)
+    texts, numbers = (
+        [np.concatenate([np.empty(0, kind), *(each[side][1].ravel() for each in pairs if _is_text(each) == is_text)])
+         for side in (0, 1)]
+        for is_text, kind in ((True, object), (False, np.float64))
+    )  # fmt: skip
+    by_text = OutputComparison(**facts, **_measure_equality(*texts))
+    if not by_text.passed or not numbers[0].size:
+        return by_text
+    name = facts["name"]
+    found = compare_output(name, {name: numbers[0]}, {name: numbers[1]}, facts["tolerance"])
+    return replace(found, **facts, shape=None)
+
+
+def _structural_problem(expected: Leaf | None, got: Leaf | None) -> str | None:
+    if expected is None or got is None or expected[0] != got[0]:
+        places = ["the end" if leaf is None else leaf[0] or "a tensor" for leaf in (expected, got)]
+        return f"has {places[1]}, expected {places[0]}"
+    if _is_text((expected, got)) and expected[1].shape == got[1].shape:
+        return None
+    problem = _incomparable(expected[1], got[1])
+    return problem and f"{expected[0]}: {problem}"
+
+
+def _is_text(leaves: tuple[Leaf, Leaf]) -> bool:
+    return {array.dtype.kind for _, array in leaves} <= set(_TEXT)
 
 
 def _cosine(first: Float64Array, second: Float64Array) -> float:

@@ -149,19 +149,25 @@ def _errors(output: OutputComparison) -> list[str]:
     verdict = "same" if output.passed else "DIFFERS"
     if output.problem is not None:
         return [output.name, verdict, *[NOTHING] * 4]
+    if output.by_equality:
+        return [output.name, verdict, "equal" if output.passed else "not equal", *[NOTHING] * 3]
     errors = (output.max_abs_error, output.mean_abs_error, output.relative_error)
     return [output.name, verdict, *(f"{error:.2g}" for error in errors), f"{output.cosine:.7f}"]
 
 
 def _elements(output: OutputComparison) -> list[str]:
     relative = (output.max_elementwise_error, output.mean_elementwise_error)
-    figures = [NOTHING] * 2 if output.problem is not None else [f"{error:.2g}" for error in relative]
+    figures = (
+        [NOTHING] * 2 if output.problem is not None or output.by_equality else [f"{error:.2g}" for error in relative]
+    )
     return [output.name, *figures, _describe_element(output.worst)]
 
 
 def _describe(output: OutputComparison) -> str:
     if output.problem is not None:
         return output.problem
+    if output.by_equality:
+        return "compared by equality" + (f", first {_describe_element(output.worst)}" if output.worst else "")
     allowed = (
         f"max|error| {output.max_abs_error:.3g} = {output.relative_error:.2g} of max|y|, allowed {output.tolerance}"
     )
@@ -171,7 +177,8 @@ def _describe(output: OutputComparison) -> str:
 def _describe_element(element: Element | None) -> str:
     if element is None:
         return NOTHING
-    return f"{list(element.index)}: {element.expected:.6g}, {element.got:.6g}"
+    sides = [each if isinstance(each, str) else f"{each:.6g}" for each in (element.expected, element.got)]
+    return f"{list(element.index)}: {', '.join(sides)}"
 
 
 def _shorten(labels: Sequence[str]) -> str:

@@ -83,17 +83,18 @@ class Runner:
         metadata = runner.get_input_metadata(use_numpy_dtypes=False)
         self.dtypes = {name: _numpy_dtype(name, dtype, title) for name, (dtype, _) in metadata.items()}
         self.shapes = {name: shape for name, (_, shape) in metadata.items()}
+        self._has_text = any(dtype.kind in "OSU" for dtype in self.dtypes.values())  # which polygraphy takes for wrong
 
     def run(self, feed: Arrays) -> dict[str, Any]:
         """Return the outputs by name; those of an engine are valid until the next run."""
         with np.errstate(over="ignore"):  # a value beyond the type is infinite there
-            given = {name: np.asarray(feed[name], dtype, order="C") for name, dtype in self.dtypes.items()}
+            given = {name: np.asarray(feed[name], _fed_as(dtype), order="C") for name, dtype in self.dtypes.items()}
         try:
             if self._loaded is not None:
                 profile = choose_profile(self._loaded.engine, given, self._title)
                 if profile is not None:
                     self._runner.set_profile(profile)
-            return dict(self._runner.infer(given))
+            return dict(self._runner.infer(given, check_inputs=not self._has_text))
         except TrtconvError:
             raise
         except Exception as error:
@@ -175,6 +176,11 @@ def _numpy_dtype(name: str, dtype: Any, title: str) -> np.dtype[Any]:
         raise ConfigError(
             f"input {name} is {dtype}, which polygraphy cannot feed", where=title, hint=_TYPE_HINT
         ) from None
+
+
+def _fed_as(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type that a runtime takes values in: text comes as objects."""
+    return np.dtype(object) if dtype.kind in "SU" else dtype
 
 
 def same_inputs(reference: Runner, candidate: Runner, names: Mapping[str, Any]) -> list[str]:

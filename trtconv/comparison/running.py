@@ -79,7 +79,8 @@ class _Collected:
             compared = compare_output(name, expected, got, self._tolerances.of(name), label)
             found = self._comparisons.setdefault(name, [])
             found.append(compared)
-            if self._keeps_arrays and compared.shape is not None and worst_of(found) == len(found) - 1:
+            is_drawn = compared.shape is not None and not compared.by_equality
+            if self._keeps_arrays and is_drawn and worst_of(found) == len(found) - 1:
                 self._arrays[name] = (np.array(expected[name]), np.array(got[name]))  # an engine reuses its memory
 
     def report(self, reference: str, candidate: str, labels: Sequence[str]) -> ComparisonReport:
@@ -89,7 +90,8 @@ class _Collected:
             if output.dtype != output.candidate_dtype and output.candidate_dtype is not None:
                 notes.append(f"output {output.name}: {output.candidate_dtype}, {output.dtype} in the reference")
             if not any(each.is_telling for each in self._comparisons[output.name]):
-                what = "is empty" if 0 in (output.shape or ()) else "has no number but 0"
+                is_empty = 0 in (output.shape or ()) or output.by_equality
+                what = "is empty" if is_empty else "has no number but 0"
                 warnings.append(f"output {output.name} {what} in every input set: its comparison proves nothing")
         return ComparisonReport(
             reference, candidate, outputs, list(labels), notes=notes, warnings=warnings, arrays=self._arrays
