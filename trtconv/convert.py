@@ -36,7 +36,7 @@ from trtconv.model.functions import without_functions
 from trtconv.model.model_io import Model
 from trtconv.passes.base import Choices, PassContext
 from trtconv.preparation import native_reason_of, prepare, prepare_as_built, run_and_check
-from trtconv.progress import NoProgress, Progress
+from trtconv.progress import NoProgress, Progress, announce
 from trtconv.reports.build_report import BuildReport, RewriteReport
 
 
@@ -68,6 +68,7 @@ def build(
     plan = building.build(rewritten, model_path, config, backend, progress, notes, log)
     seconds = time.monotonic() - start
     verified = _check_engine(plan, backend, model, rewritten, config, progress)
+    announce(f"writing {output.name}")
     manifest = _manifest(model_sha256, config, backend, plan, report, verified)
     files.write_atomically({output: plan.data, manifest_path(output): manifest.to_text().encode()})
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"

@@ -25,6 +25,7 @@ from trtconv.passes.base import Choices, PassContext
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
 from trtconv.precision.calibration import Arrays
 from trtconv.profile_checks import require_runnable
+from trtconv.progress import announce
 from trtconv.reports.build_report import RewriteReport
 from trtconv.shapes import Profile
 
@@ -73,6 +74,7 @@ def prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tup
     if config.precision is None:
         return proto, report
     options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
+    announce(f"calibrating {model.path.name} for {config.precision}")
     feeds = _calibration_feeds(proto, config)
     proto, kept, warnings = convert_precision(proto, model.path, options, feeds, are_made=not config.calibration)
     kept_fp32 = tuple(Decision(node.address, node.op, KEPT_FP32, node.reason, node.figures) for node in kept)
@@ -95,6 +97,7 @@ def run_and_check(
     model: Model, context: PassContext, profiles: Sequence[Profile] = ()
 ) -> tuple[onnx.ModelProto, RewriteReport]:
     """Run the passes and check what they made."""
+    announce(f"rewriting {model.path.name}")
     num_nodes = sum(1 for _ in walking.walk_nodes(model.proto.graph))
     context.doubts = redefinitions.reasons_against(model.proto.graph)
     run_passes(model.graph, context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -12,6 +13,19 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 PLAIN_INTERVAL_SECONDS = 5.0
+
+_listeners: list[Callable[[str], None]] = []
+
+
+def announce(step: str) -> None:
+    """Say which step the process is in, such as "reading model.onnx": who watches it can tell where it crashed."""
+    for hear in _listeners:
+        hear(step)
+
+
+def listen(hear: Callable[[str], None]) -> None:
+    """Call `hear` with every step of this process from now on."""
+    _listeners.append(hear)
 
 
 class Progress(Protocol):

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from trtconv import isolation
 from trtconv.cli import bench, build, compare, doctor, inspect, plugins, rewrite
 from trtconv.cli.console import leave, open_standard_streams
 from trtconv.cli.foreign_options import hint_for
@@ -51,15 +52,19 @@ for _command in _COMMANDS:
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line and end the process with the exit code that docs/guide.md documents."""
-    args = sys.argv[1:] if args is None else args
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Run the command line and end the process with the exit code that docs/guide.md documents.
+
+    Without `args` it is the process's own command line, whose work a worker process does.
+    """
+    words = sys.argv[1:] if args is None else None
+    args = args if words is None else words
+    signal.signal(signal.SIGTERM, isolation.interrupt)
     open_standard_streams()
     if not args:
         click.echo(cli.get_help(click.Context(cli, info_name=PROGRAM, **cli.context_settings)), err=True)
         sys.exit(ConfigError.exit_code)
     try:
-        exit_code = cli.main(args=args, prog_name=PROGRAM, standalone_mode=False) or 0
+        exit_code = cli.main(args=args, prog_name=PROGRAM, standalone_mode=False, obj=words) or 0
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # click exits by itself where nobody reads its help
         leave(0)
@@ -106,7 +111,3 @@ def _fail(error: TrtconvError, args: list[str], cause: Exception | None = None) 
     if isinstance(error, Interrupted):
         leave(error.exit_code)
     sys.exit(error.exit_code)
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt

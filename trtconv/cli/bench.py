@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trtconv.cli.console import print_report, shown_progress
-from trtconv.cli.options import FILE, common_options, keep_native_option, quiet_option
+from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option
 
 if TYPE_CHECKING:
     from trtconv.progress import Progress
@@ -38,6 +38,7 @@ _MODEL_OPTIONS = ("shapes", "precision", "opt_level", "tf32", "keep_native", "ti
 @click.option("--out", type=FILE, metavar="FILE", help="Write the JSON document there too.")
 @quiet_option
 @common_options
+@isolated
 def bench(
     model: Path | None, ops: bool, out: Path | None, quiet: bool, as_json: bool, debug: bool, **options: Any
 ) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_log, print_report, shown_progress
-from trtconv.cli.options import FILE, common_options, keep_native_option, quiet_option
+from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option
 
 NEXT_PROFILE = "--profile"
 
@@ -48,6 +48,7 @@ NEXT_PROFILE = "--profile"
 @click.option("-v", "--verbose", is_flag=True, help="Name every node, and show TensorRT's messages.")
 @quiet_option
 @common_options
+@isolated
 def build(
     model: Path,
     output: Path | None,

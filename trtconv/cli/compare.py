@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_report, shown_progress
-from trtconv.cli.options import FILE, common_options, quiet_option
+from trtconv.cli.options import FILE, common_options, isolated, quiet_option
 
 
 @click.command()
@@ -36,6 +36,7 @@ from trtconv.cli.options import FILE, common_options, quiet_option
 @click.option("--allow-embedded-code", is_flag=True, help="Run the code that an engine embeds.")
 @quiet_option
 @common_options
+@isolated
 def compare(
     reference: Path,
     candidate: Path,

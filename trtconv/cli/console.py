@@ -6,21 +6,27 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from trtconv import isolation
 from trtconv.errors import BackendError
+from trtconv.reports.text import printable
 
 if TYPE_CHECKING:
     from trtconv.progress import Progress
+
+_FINISHED = (0, 1)  # exit codes of work that came to its end
+_SHOW_CURSOR = "\x1b[?25h"  # which progress bars had hidden
 
 
 def leave(exit_code: int) -> NoReturn:
     """End the process at once: an abandoned build, or a stream that cannot be written, must not hold it up."""
     with contextlib.suppress(OSError):
         sys.stdout.flush()
+    isolation.tell_end(exit_code)
     os._exit(exit_code)
 
 
@@ -46,6 +52,21 @@ def print_report(report: Any, as_json: bool, quiet: bool = False, **options: Any
         leave(0)  # nobody reads the report, but the work is done
     except OSError as error:
         raise BackendError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def run_isolated(args: Sequence[str]) -> int:
+    """Run the command line in a worker process and return its exit code; what native libraries printed follows it."""
+    try:
+        end = isolation.run_worker("trtconv.cli.worker", args)
+    except BackendError:
+        with contextlib.suppress(OSError):
+            if sys.stderr.isatty():
+                sys.stderr.write(_SHOW_CURSOR)
+        raise
+    if end.exit_code in _FINISHED or "--debug" in args:  # an error says itself what went wrong
+        for line in end.printed.splitlines():
+            print_log(printable(line))
+    return end.exit_code
 
 
 def print_log(message: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_report
-from trtconv.cli.options import common_options, keep_native_option
+from trtconv.cli.options import common_options, isolated, keep_native_option
 
 
 @click.command()
@@ -19,6 +19,7 @@ from trtconv.cli.options import common_options, keep_native_option
               help="Whose parser checks a model's ops.")  # fmt: skip
 @keep_native_option
 @common_options
+@isolated
 def inspect(
     files: tuple[Path, ...], diff: bool, backend: Any, keep_native: tuple[str, ...], as_json: bool, debug: bool
 ) -> None:

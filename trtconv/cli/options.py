@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from trtconv.cli.console import run_isolated
+from trtconv.isolation import can_isolate
 
 FILE = click.Path(path_type=Path)
 
@@ -19,6 +23,22 @@ def common_options(command: Command) -> Command:
         command
     )
     return click.option("--debug", is_flag=True, help="Show the traceback of an error.")(command)
+
+
+def isolated(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command do its work in a process of its own: foreign libraries may crash there.
+
+    That holds for the command line alone, whose words are the context's object; from Python it stays in the process.
+    """
+
+    @functools.wraps(command)
+    def run(*args: Any, no_isolate: bool, **options: Any) -> Any:
+        words = click.get_current_context().find_root().obj
+        if no_isolate or words is None or not can_isolate():
+            return command(*args, **options)
+        return run_isolated(words)
+
+    return click.option("--no-isolate", is_flag=True, help="Work without a worker process, for debugging.")(run)
 
 
 keep_native_option = click.option(

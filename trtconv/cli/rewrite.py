@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from trtconv.cli.console import print_report
-from trtconv.cli.options import FILE, common_options, keep_native_option, quiet_option
+from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option
 
 
 @click.command()
@@ -18,6 +18,7 @@ from trtconv.cli.options import FILE, common_options, keep_native_option, quiet_
 @click.option("-v", "--verbose", is_flag=True, help="Name every node.")
 @quiet_option
 @common_options
+@isolated
 def rewrite(
     model: Path,
     output: Path,

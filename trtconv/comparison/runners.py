@@ -19,6 +19,7 @@ from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError, 
 from trtconv.inputs.made_inputs import Arrays
 from trtconv.model.onnx_session import cause_of, hint_of, open_file
 from trtconv.ops.custom_op import DOMAIN
+from trtconv.progress import announce
 
 INSTALL_HINT = "run: pip install 'trtconv[compare]'"
 _TYPE_HINT = "compare one with fp32 inputs and outputs: trtconv build --io-types fp32"
@@ -89,6 +90,7 @@ class Runner:
         """Return the outputs by name; those of an engine are valid until the next run."""
         with np.errstate(over="ignore"):  # a value beyond the type is infinite there
             given = {name: np.asarray(feed[name], _fed_as(dtype), order="C") for name, dtype in self.dtypes.items()}
+        announce(f"running {self._title}")
         try:
             if self._loaded is not None:
                 profile = choose_profile(self._loaded.engine, given, self._title)
@@ -110,6 +112,7 @@ def opened(model: Any, role: str, option: str) -> Iterator[Runner]:
     require_polygraphy()
     title = title_of(model)
     loaded = _as_loaded(model)
+    announce(f"loading {title}")
     runner = _session_runner(model, role) if loaded is None else _engine_runner(loaded.engine, role)
     try:
         runner.activate()

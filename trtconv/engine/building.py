@@ -23,7 +23,7 @@ from trtconv.model import walking
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.plugins.library import PluginLibrary
 from trtconv.plugins.loading import load_plugins
-from trtconv.progress import Progress
+from trtconv.progress import Progress, announce
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def build(
     """
     trt = backend.trt
     logger = make_logger(trt, log)
+    announce(f"parsing {model_path.name} in {backend.title}")
     library = _load_needed_plugins(proto, model_path, backend, logger)
     builder = create(lambda: trt.Builder(logger), "a builder", backend, logger)
     network, parser = parse_network(trt, builder, logger, backend.title, proto, model_path)
@@ -71,6 +72,7 @@ def build(
         builder_config.plugins_to_serialize = [str(library.path)]
     if config.timing_cache is not None:
         use_timing_cache(builder_config, config.timing_cache, notes)
+    announce(f"building the engine of {model_path.name} in {backend.title}")
     data = build_serialized(trt, builder, network, builder_config, parser, progress)
     if data is None:
         raise build_error(backend.title, logger.last_error(), proto, model_path, config, trt.__version__)

@@ -18,10 +18,12 @@ from trtconv.gpu import driver
 from trtconv.installed import install_hint
 from trtconv.manifest import Manifest, read_manifest
 from trtconv.plugins.loading import load_plugins_for
+from trtconv.progress import announce
 
 
 def load_plan(plan: Plan, backend: Backend) -> Any:
     """Load an engine that has just been built and is not on disk yet; its plugins are loaded already."""
+    announce("loading the engine that was built")
     logger = make_logger(backend.trt, None)
     runtime = create(lambda: backend.trt.Runtime(logger), "a runtime", backend, logger)
     if backend.key == "tensorrt":
@@ -40,6 +42,7 @@ def load_engine(
     BackendError when the package, the GPU or the plugin library that it needs is missing.
     """
     path = Path(path)
+    announce(f"loading {path.name}")
     data, key = _read_plan(path)
     trt = backends.import_backend(key)
     if trt is None:

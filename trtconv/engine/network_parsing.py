@@ -15,6 +15,7 @@ from trtconv.engine.parser_errors import nodes_by_problem, parse_error
 from trtconv.files import text_path
 from trtconv.model import functions, loops, walking
 from trtconv.native_output import kept_off_the_streams
+from trtconv.progress import announce
 
 
 def parse_network(
@@ -49,6 +50,7 @@ class ModelCheck:
 
 def check_model(backend: Backend, proto: onnx.ModelProto, model_path: Path) -> ModelCheck:
     """Ask the parser, on a network as a build makes it, whether it takes `proto`; nothing is built."""
+    announce(f"asking the parser of {backend.title} about {model_path.name}")
     trt = backend.trt
     logger = make_logger(trt, None)
     builder = create(lambda: trt.Builder(logger), "a builder", backend, logger)

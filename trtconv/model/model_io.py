@@ -21,6 +21,7 @@ from trtconv.model.redefinitions import drop_repeated_initializers
 from trtconv.model.shape_inference import drop_stale_shapes, infer
 from trtconv.model.walking import describe_inputs, is_onnx, opset_of, walk_graphs, walk_nodes
 from trtconv.ops.custom_op import MIN_IR_VERSION
+from trtconv.progress import announce
 from trtconv.shapes import Dims, Profile, fixed_sizes
 
 _FIRST_IR_WITH_OPSETS = 3
@@ -55,6 +56,7 @@ def load(path: Path, *, inline_plugins: bool = False, profiles: Sequence[Profile
     that all `profiles` agree on are fixed in `graph`, and in nothing else. Raises ConfigError when there is no such
     file, ModelError when it is no valid ONNX model or an external data file is missing.
     """
+    announce(f"reading {path.name}")
     proto = _parse(path)
     require_external_files(proto, path)
     require_plugin_nodes(proto.graph, path)
