@@ -16,6 +16,7 @@ from onnx.reference.op_run import OpRun
 
 from trtconv.decisions import Decision
 from trtconv.model import checking, functions, model_io, redefinitions, walking
+from trtconv.model.onnx_session import copy_for_runtime
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.ops.dynamic_reflect_pad import dynamic_reflect_pad_reference
 from trtconv.ops.instance_norm import instance_norm_reference
@@ -111,7 +112,8 @@ def run_onnxruntime(model: onnx.ModelProto, feeds: Arrays, optimise: bool = True
     options.intra_op_num_threads = 1
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    copy = copy_for_runtime(model, Path())
+    session = onnxruntime.InferenceSession(copy.SerializeToString(), options, providers=["CPUExecutionProvider"])
     inputs = {entry.name for entry in session.get_inputs()}
     outputs: list[npt.NDArray[Any]] = session.run(None, {name: feeds[name] for name in feeds if name in inputs})
     return outputs

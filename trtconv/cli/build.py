@@ -32,7 +32,8 @@ NEXT_PROFILE = "--profile"
 @click.option("--precision", type=click.Choice(["fp16", "bf16"]), help="The network's types, where they do no harm.")
 @click.option("--keep-fp32", multiple=True, metavar="PATTERN", help="Keep nodes in fp32 whose address matches this.")
 @click.option("--io-types", multiple=True, metavar="[NAME=]TYPE", help="fp32, fp16, bf16 or keep: inputs and outputs.")
-@click.option("--calibration", type=FILE, multiple=True, metavar="FILE", help="An .npz of inputs, to judge fp16 by.")
+@click.option("--calibration", type=FILE, multiple=True, metavar="PATH", help="Inputs to judge fp16 by, as for "
+              "compare: an .npz or .npy file, an image, or a folder of images.")  # fmt: skip
 @click.option("--decisions", type=FILE, metavar="FILE", help="Obey this decision file, or write it if there is none.")
 @click.option("--timing-cache", type=FILE, metavar="FILE", help="Measured tactics: read, and written after the build.")
 @click.option("--version-compatible", is_flag=True, help="An engine for later TensorRT versions too.")

@@ -48,7 +48,7 @@ def open_file(path: Path) -> Any:
         proto = _read(path)
         if proto is None:
             raise
-        copy = runtime_copy(proto, path.parent, _limits())
+        copy = copy_for_runtime(proto, path.parent)
         is_at_hand = _is_text(path) and not any(leads_away(each, path.parent) for each in external_tensors(proto))
         if copy is proto and is_at_hand:
             raise
@@ -68,7 +68,16 @@ def open_session(proto: onnx.ModelProto, folder: Path, num_threads: int = 0) -> 
     options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED  # the default holds every output at once
     options.enable_mem_pattern = False
     options.enable_cpu_mem_arena = False
-    return _open_in_memory(runtime_copy(proto, folder, _limits()), folder, options)
+    return _open_in_memory(copy_for_runtime(proto, folder), folder, options)
+
+
+def copy_for_runtime(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """Return the copy of a model that the installed ONNX Runtime takes, or `proto` itself if it is fine.
+
+    `folder` is the model's, for external data. Raises ModelError when an op changed in an opset that ONNX Runtime does
+    not know.
+    """
+    return runtime_copy(proto, folder, _limits())
 
 
 def notes_of_runtime(proto: onnx.ModelProto) -> list[str]:
