@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.command_line import Result, run_here, write_model
 
-RESIZED = """g (float[1,4,8,8] x, int64[4] size) => (float[1,4,h,w] y) <float[4] s = {1,2,3,4}, float[4] b = {0,0,0,0}> {
+RESIZED = """g (float[1,4,8,8] x, int64[4] size) => (float[1,4,h,w] y) <float[4] s = {1,2,3,4}, float[4] b = {0,0,0,0}>
+{
     t = Resize<mode="linear">(x, , , size)
     y = InstanceNormalization(t, s, b)
 }"""

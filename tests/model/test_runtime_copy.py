@@ -189,6 +189,7 @@ def test_the_cause_is_told_in_full() -> None:
         ("Fatal error: my:Foo(-1) is not a registered function/op", ["sr"], "the model uses an op of another runtime"),
         ("9 : NOT_IMPLEMENTED : Could not find an implementation", [], "ONNX Runtime has no CPU kernel"),
         ("This is an invalid model. Type Error", ["sr"], ""),
+        ("Got invalid dimensions for input: x", ["sr"], "give shapes that it takes: --shape"),
     ],
 )
 def test_the_hint_fits_the_cause(text: str, integers: list[str], hint: str) -> None:

@@ -31,6 +31,7 @@ _KNOWN_IR_VERSION, _KNOWN_OPSETS = 10, {"": 20, "ai.onnx.ml": 4}
 _MAX_TRIALS = 64
 _RUN_FAILURES = ("Non-zero status code returned while running", "Exception during initialization")
 _INTEGERS = frozenset({TensorProto.INT32, TensorProto.INT64, TensorProto.UINT32, TensorProto.UINT64})
+_WRONG_SHAPES = ("Got invalid dimensions", "incompatible shape")  # ONNX Runtime's words, and polygraphy's
 _UNKNOWN_OPS = ("is not a registered function/op", "No Op registered for", "No opset import for domain")
 
 
@@ -106,6 +107,8 @@ def hint_of(error: Exception, integers: Sequence[str], option: str) -> str | Non
         return "the model uses an op of another runtime: replace the op where the model is exported"
     if "NOT_IMPLEMENTED" in text:
         return "ONNX Runtime has no CPU kernel for this op and type: export the model in fp32"
+    if any(mark in text for mark in _WRONG_SHAPES):
+        return "give shapes that it takes: --shape NAME=SHAPE"
     if not any(mark in text for mark in _RUN_FAILURES):
         return None
     of = f" for {', '.join(integers)}" if integers else ""
