@@ -237,6 +237,7 @@ SCORES = [{"cat": 0.25, "dog": 0.75}, {"cat": 0.5, "dog": 1e-9}]
         ([np.ones(2)], [np.array([1, np.nan])], False, "1 NaN and 0 infinities, expected 0 NaN and 0 infinities"),
         ({7: "a", 8: "b"}, {8: "b", 7: "a"}, True, None),
         ([], [], True, None),
+        ([{"name": "cat", "score": 1.0}], [{"name": "dog", "score": 1.0}], False, None),
         ([1], ["1"], False, "[0]: values of type int64 and string cannot be compared"),
     ],
 )

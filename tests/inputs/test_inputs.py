@@ -330,6 +330,11 @@ def test_a_calibration_without_data_uses_the_values_of_shape_tensors() -> None:
     assert {feed["x"].shape for feed in feeds} == {(1, 4, 8, 8)}
 
 
+def test_a_calibration_makes_do_without_text() -> None:
+    feeds = make_feeds(model("float[1,2] x, string[3] s"))
+    assert [feed["s"].tolist() for feed in feeds] == [["", "", ""]] * 3
+
+
 def test_text_is_read_and_other_types_are_not_made_text(tmp_path: Path) -> None:
     spec = InputSpec("s", np.dtype(object), (2,))
     np.savez(tmp_path / "i.npz", s=np.array(["a", "bc"]))

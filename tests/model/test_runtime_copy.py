@@ -185,10 +185,11 @@ def test_the_cause_is_told_in_full() -> None:
             ["sr"],
             "give fitting inputs for sr: --inputs FILE.npz",
         ),
-        ("Non-zero status code returned while running Add node.", [], "give fitting inputs: --inputs FILE.npz"),
+        ("Non-zero status code returned while running Add node.", [], "correct the node that is named; if its shapes"),
         ("Fatal error: my:Foo(-1) is not a registered function/op", ["sr"], "the model uses an op of another runtime"),
         ("9 : NOT_IMPLEMENTED : Could not find an implementation", [], "ONNX Runtime has no CPU kernel"),
-        ("This is an invalid model. Type Error", ["sr"], ""),
+        ("This is an invalid model. Type Error", ["sr"], "the model is not valid ONNX"),
+        ("Protobuf parsing failed", ["sr"], ""),
         ("Got invalid dimensions for input: x", ["sr"], "give shapes that it takes: --shape"),
     ],
 )

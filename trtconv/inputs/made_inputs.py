@@ -23,7 +23,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 Shapes = Mapping[str, tuple[int, ...]]
 
 DEFAULT_SETS = 2
-_NUMBERS, _WIDE = "fiub", "fiubV"  # kinds of numpy's types; bfloat16 and its like are of kind V
+_NUMBERS, _WIDE = "fiub", "fiubVO"  # kinds of numpy's types; bfloat16 and its like are V, text is O
 _SPIKES = 1000  # elements for each that is not zero
 
 

@@ -20,11 +20,15 @@ def noises(shape: tuple[int, ...], dtype: np.dtype[Any], rng: np.random.Generato
     """Yield the values of one input for each of KINDS.
 
     An input that looks like an image ([N, 1|3|4, H, W] or channels last) gets pixels of 0 to 255, any other float input
-    white noise of variance 1 and the other in [-1, 1]; whole numbers are 0 or 1.
+    white noise of variance 1 and the other in [-1, 1]; whole numbers are 0 or 1, text is empty.
     """
     if dtype.kind in "iub":
         for _ in KINDS:
             yield rng.integers(0, 2, shape).astype(dtype)
+        return
+    if dtype.kind == "O":  # text
+        for _ in KINDS:
+            yield np.full(shape, "", dtype)
         return
     natural = _natural(shape, rng)
     if _is_image(shape):

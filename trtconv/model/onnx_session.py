@@ -32,6 +32,7 @@ _MAX_TRIALS = 64
 _RUN_FAILURES = ("Non-zero status code returned while running", "Exception during initialization")
 _INTEGERS = frozenset({TensorProto.INT32, TensorProto.INT64, TensorProto.UINT32, TensorProto.UINT64})
 _WRONG_SHAPES = ("Got invalid dimensions", "incompatible shape")  # ONNX Runtime's words, and polygraphy's
+_INVALID = ("Type Error", "This is an invalid model", "ShapeInferenceError", "TypeInferenceError")
 _UNKNOWN_OPS = ("is not a registered function/op", "No Op registered for", "No opset import for domain")
 
 
@@ -109,10 +110,13 @@ def hint_of(error: Exception, integers: Sequence[str], option: str) -> str | Non
         return "ONNX Runtime has no CPU kernel for this op and type: export the model in fp32"
     if any(mark in text for mark in _WRONG_SHAPES):
         return "give shapes that it takes: --shape NAME=SHAPE"
+    if any(mark in text for mark in _INVALID):
+        return "the model is not valid ONNX: correct what is named where the model is exported"
     if not any(mark in text for mark in _RUN_FAILURES):
         return None
-    of = f" for {', '.join(integers)}" if integers else ""
-    return f"give fitting inputs{of}: {option} FILE.npz"
+    if integers:
+        return f"give fitting inputs for {', '.join(integers)}: {option} FILE.npz"
+    return f"correct the node that is named; if its shapes depend on the inputs, give fitting ones: {option} FILE.npz"
 
 
 def integer_inputs(proto: onnx.ModelProto) -> list[str]:
