@@ -242,7 +242,7 @@ class _Reader:
         except Exception as error:
             if len(tensors) == 1:
                 name = tensors[0].name
-                return {name: NoMatch(f"{name} could not be computed from its constants: {first_line(error)}")}
+                return {name: NoMatch(f"{name} could not be computed from its constants: {cause_of(error)}")}
         half = len(tensors) // 2
         return self._compute(tensors[:half]) | self._compute(tensors[half:])
 
