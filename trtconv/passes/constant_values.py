@@ -27,7 +27,11 @@ from trtconv.passes.base import NoMatch
 from trtconv.passes.graph_edit import given_inputs, shape_of
 
 
-class FromSizes(NoMatch):
+class AtRunTime(NoMatch):
+    """Why a tensor has no value before run time."""
+
+
+class FromSizes(AtRunTime):
     """Why a tensor has no value before run time: it is computed from sizes that are known then, not from data."""
 
 
@@ -122,7 +126,7 @@ class _Reader:
                 values[tensor.name] = direct
             elif (reason := self._reason_of(tensor)) is not None:
                 because = "" if reason.what == tensor.name else f": it depends on {reason.what}"
-                kind = FromSizes if reason.is_size else NoMatch
+                kind = FromSizes if reason.is_size else AtRunTime
                 values[tensor.name] = kind(f"{tensor.name} is only known at run time{because}")
             else:
                 computed.append(tensor)

@@ -17,7 +17,7 @@ import onnx_graphsurgeon as gs
 
 from trtconv.decisions import CONSTANT
 from trtconv.passes.base import NoMatch, PassContext, Site
-from trtconv.passes.constant_values import Value, direct_value, is_evaluated, read_constants
+from trtconv.passes.constant_values import AtRunTime, Value, direct_value, is_evaluated, read_constants
 from trtconv.passes.graph_edit import given_inputs, replace
 
 _FIRST_WITH_MODE = 14  # before it, batch statistics are used where more than Y is given out
@@ -63,8 +63,10 @@ def _match(node: gs.Node, values: dict[str, Value]) -> _Match | NoMatch:
     if any(tensor.outputs for tensor in node.outputs[1:]):
         return NoMatch("other nodes read its statistics")
     x, scale, bias = (values.get(tensor.name) for tensor in node.inputs[:3])
-    if not isinstance(x, np.ndarray):
+    if isinstance(x, AtRunTime) or x is None:
         return NoMatch("it normalises data by the statistics of the batch, which TensorRT refuses")
+    if isinstance(x, NoMatch):
+        return x
     if not isinstance(scale, np.ndarray) or not isinstance(bias, np.ndarray):
         return NoMatch("its scale or bias is only known at run time")
     if x.ndim < 2 or scale.shape != (x.shape[1],) or bias.shape != (x.shape[1],):

@@ -7,7 +7,7 @@ of two tensors:  trtconv::DynamicReflectPad(X, ConstantOfShape(begins), Constant
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -78,9 +78,12 @@ def rewrite_reflect_pad(graph: gs.Graph, context: PassContext) -> int:
     """
     sites = context.nodes(graph, is_reflect_pad)
     values = _read_parameters(sites, context)
+    bodies = set(_graphs_in_loops(graph, is_inside=False))
     num_rewritten = 0
     for site in sites:
         match = _match(site, values.get(id(site.graph), {}), context.opset)  # it raises of one that stays native too
+        if isinstance(match, _RunTimeMatch) and id(site.graph) in bodies:
+            match = NoMatch("its pads are computed inside a loop, where sizes may change from one pass to the next")
         match = context.wish_against(site) or match
         if isinstance(match, NoMatch):
             context.keep(site, REFLECT_PAD, match)
@@ -91,6 +94,16 @@ def rewrite_reflect_pad(graph: gs.Graph, context: PassContext) -> int:
             _rewrite_known(site, match, context)
         num_rewritten += 1
     return num_rewritten
+
+
+def _graphs_in_loops(graph: gs.Graph, is_inside: bool) -> Iterator[int]:
+    """Yield the ids of the bodies of loops, and of what is inside them."""
+    for node in graph.nodes:
+        is_loop = is_inside or node.op in ("Loop", "Scan")
+        for inner in (value for value in node.attrs.values() if isinstance(value, gs.Graph)):
+            if is_loop:
+                yield id(inner)
+            yield from _graphs_in_loops(inner, is_loop)
 
 
 def is_reflect_pad(node: gs.Node) -> bool:
