@@ -146,7 +146,13 @@ def test_a_comparison_that_fails_ends_with_1(tmp_path: Path) -> None:
 # Signals. -------------------------------------------------------------------------------------------------------------
 
 SLEEPS = "model_io._parse = lambda path: (os.write(2, b'here'), sleep())"
-SLEEP = "sleep = lambda: time.sleep(60)"
+SLEEP = """
+def sleep():
+    try:
+        time.sleep(60)
+    finally:
+        open('tidied', 'x').close()
+"""
 DEAF = "sleep = lambda: (signal.pthread_sigmask(signal.SIG_BLOCK, [2, 15]), time.sleep(60))"
 
 
@@ -194,6 +200,7 @@ def test_a_signal_ends_both_within_two_seconds(tmp_path: Path, how: str, sleep: 
     assert stderr.strip() == "error: interrupted"
     assert Result(130, stdout, stderr).document["error"]["exit_code"] == 130
     assert not is_alive(worker)
+    assert (tmp_path / "tidied").exists() == (sleep is SLEEP)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5])
@@ -266,8 +273,10 @@ main()
 def test_nothing_is_imported_from_the_current_folder(tmp_path: Path) -> None:
     write_model(tmp_path, "static")
     for name in ("onnx", "numpy", "onnxruntime", "secrets"):
-        (tmp_path / f"{name}.py").write_text("raise SystemExit(99)")
-    assert run(*COMMANDS["rewrite"], cwd=tmp_path).exit_code == 0
+        (tmp_path / f"{name}.py").write_text("raise ImportError(__file__)")
+    result = run(*COMMANDS["rewrite"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "out.onnx").is_file()
 
 
 def test_no_isolate_stays_in_the_process(tmp_path: Path) -> None:
