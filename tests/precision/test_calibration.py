@@ -162,6 +162,23 @@ def test_zeros_alone_prove_nothing() -> None:
     assert not given.warnings
 
 
+def test_a_branch_that_zeros_alone_take_is_measured_with_other_inputs() -> None:
+    body = """(float[4] x) => (float[4] y) <float big = {1000}> {
+        a = Abs(x) s = ReduceSum<keepdims = 0>(a) c = Cast<to = 9>(s)
+        y = If(c) <then_branch = t () => (float[4] p) { p = Neg(x) },
+                   else_branch = e () => (float[4] q) { q = Mul(x, big) }> }"""
+    model = onnx.parser.parse_model(HEADER.replace("17", "11") + body)
+    found = observe(FloatGraph(model, Path()), name_made(make_feeds(model)), are_made=True)
+    assert not any(each.unknown for each in found.ranges.values())
+    assert 100 < found.ranges["q"].max_abs < 1e4
+
+
+def test_inputs_without_elements_are_not_zeros() -> None:
+    model = onnx.parser.parse_model(HEADER + "(float[0,4] x) => (float[0,4] y) { y = Neg(x) }")
+    found = observe(FloatGraph(model, Path()), name_made(make_feeds(model)), are_made=True)
+    assert found.ranges == {"x": Range(0.0), "y": Range(0.0)}
+
+
 def test_nan_of_a_users_input_set_is_told() -> None:
     good, bad = np.full((2, 4), 0.5, np.float32), np.full((2, 4), -0.5, np.float32)
     feeds = [{"x": good}, {"x": bad}]

@@ -104,7 +104,7 @@ def name_given(feeds: Sequence[Arrays]) -> list[InputSet]:
 
 
 def _has_values(feed: Arrays) -> bool:
-    floats = [values for values in feed.values() if values.dtype.kind == "f"]
+    floats = [values for values in feed.values() if values.dtype.kind == "f" and values.size]
     return not floats or any(np.any(values) for values in floats)
 
 

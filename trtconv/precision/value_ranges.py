@@ -56,7 +56,7 @@ def observe(graph: FloatGraph, input_sets: Sequence[InputSet], *, are_made: bool
             seen.append((unit, calibration.see(unit.arrays)))
         ranges = _merge(seen)
     warnings = _warnings(graph, seen, ranges, are_made)
-    was_run = {name for _, run in seen for name in run}
+    was_run = {name for each, run in seen if each.proves for name in run}
     _turn_branches(graph, calibration, names, [each for each, _ in seen if each.proves], ranges, was_run)
     _pass_on(graph, ranges)
     for name in names:
