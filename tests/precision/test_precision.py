@@ -543,6 +543,18 @@ def test_a_quantised_part_is_not_split_to_save_casts() -> None:
     assert set(convert(model, "bf16").kept_ops) == {"Exp"}, "the Add before Q would else stay, with a Cast behind it"
 
 
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_network_of_which_weights_alone_are_quantised_is_converted(precision: str) -> None:
+    text = f"""{HEADER.replace('"": 17', '"": 21').replace("ir_version: 8", "ir_version: 10")} {INPUT}
+        <float s = {{0.1}}, int8[4,4] wq = {{1,2,3,4,1,2,3,4,1,2,3,4,1,2,3,4}}> {{
+        d = DequantizeLinear(wq, s) y = MatMul(x, d) }}"""
+    converted = convert(onnx.parser.parse_model(text), precision)
+    assert not converted.kept
+    assert len(converted.casts) == 2, "x and y"
+    with pytest.raises(ModelError, match="all of it is quantised"):
+        convert(text.split("> g ")[1], precision)
+
+
 def test_a_dequantiser_whose_type_is_an_attribute_keeps_its_part() -> None:
     text = HEADER.replace('"": 17', '"": 23').replace("ir_version: 8", "ir_version: 11") + AROUND_QUANTISED
     model = onnx.parser.parse_model(text.replace("OP", "Relu"))

@@ -1,7 +1,8 @@
 """Give all nodes around connected Q and DQ nodes one type: a Cast between them would stop TensorRT from fusing them.
 
 From opset 19 on, a Q node accepts 16-bit floats with a 16-bit scale, and a DQ node returns them. Such a part becomes
-16-bit if a node next to it does. A network that is all quantised would gain nothing: its products are in int8 anyway.
+16-bit if a node next to it does, or if only its weights are quantised. A network that is all quantised would gain
+nothing: its products are in int8 anyway.
 """
 
 from __future__ import annotations
@@ -39,10 +40,19 @@ def quantised_reasons(graph: FloatGraph, members: set[int], reasons: Mapping[int
             text = f"{QUANTISED}, whose scales are fp32 before opset {_FIRST_IN_16_BITS}"
         elif blocking:
             text = f"{QUANTISED}, of which {graph.addresses[blocking[0]]} stays fp32"
-        elif any(graph.slots[each] and each not in reasons for each in around):
+        elif _has_float_products(graph, part) or any(graph.slots[each] and each not in reasons for each in around):
             continue
         kept |= dict.fromkeys(part, Reason(text))
     return kept
+
+
+def _has_float_products(graph: FloatGraph, part: set[int]) -> bool:
+    """Say whether only weights are quantised in a part, so that it computes with floats."""
+    nodes = [graph.nodes[index] for index in part]
+    quantisers = [node for node in nodes if node.op_type in QUANTISERS]
+    return len(quantisers) < len(nodes) and all(
+        node.op_type == "DequantizeLinear" and node.input[0] in graph.constants for node in quantisers
+    )
 
 
 def _connected(graph: FloatGraph, start: int, members: set[int]) -> set[int]:
