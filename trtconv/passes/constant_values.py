@@ -20,7 +20,7 @@ import onnx_graphsurgeon as gs
 from trtconv.errors import first_line
 from trtconv.model.addresses import address_of
 from trtconv.model.external_data import read_external_tensor
-from trtconv.model.onnx_session import open_session
+from trtconv.model.onnx_session import cause_of, open_session
 from trtconv.model.walking import is_onnx
 from trtconv.ops.custom_op import Dim
 from trtconv.passes.base import NoMatch
