@@ -107,10 +107,11 @@ def run_and_check(
     empty = shapes.describe_empty(walking.describe_inputs(model.proto), profiles)
     warnings = (*model.warnings, *empty, *filter(None, found), *redefined)
     report = RewriteReport(model.path, model.opset, num_nodes, tuple(context.decisions), warnings)
-    return proto, replace(report, others=_others(model.proto))
+    decided = {decision.node for decision in report.decisions}
+    return proto, replace(report, others=[each for each in _others(model.proto) if each.node not in decided])
 
 
-def _others(proto: onnx.ModelProto) -> tuple[Decision, ...]:
+def _others(proto: onnx.ModelProto) -> Sequence[Decision]:
     """Return what no pass looks at: plugins of a model that was rewritten before, and norms in another form."""
     nodes = walking.walk_addresses(proto.graph)
     plugins = [(address, f"{DOMAIN}::{node.op_type}") for address, node in nodes if node.domain == DOMAIN]

@@ -10,13 +10,15 @@ from trtconv.passes.base import PassContext
 from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.fix_constant_inputs import fix_constant_inputs
 from trtconv.passes.fold_batch_statistics import fold_batch_statistics
+from trtconv.passes.recognise_batch_norm import recognise_batch_norm
 from trtconv.passes.rewrite_instance_norm import rewrite_instance_norm
 from trtconv.passes.rewrite_reflect_pad import rewrite_reflect_pad
 
 Pass = Callable[[gs.Graph, PassContext], int]
 
 DEFAULT_PASSES: Sequence[Pass] = (
-    rewrite_instance_norm,  # the two meet no node of each other, so their order only sets the order in the report
+    recognise_batch_norm,  # first: it makes nodes that the next takes
+    rewrite_instance_norm,  # meets no node of the next: their order only sets that of the report
     rewrite_reflect_pad,
     fold_batch_statistics,  # after all that makes norms of batch statistics: what is left TensorRT refuses, or is here
     fix_constant_inputs,  # last: a node that another pass replaced needs none of it

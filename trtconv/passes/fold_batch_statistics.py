@@ -36,7 +36,7 @@ class _Match:
 
 def fold_batch_statistics(graph: gs.Graph, context: PassContext) -> int:
     """Return how many BatchNormalization nodes became constants."""
-    sites = context.nodes(graph, lambda node: _uses_batch_statistics(node, context.opset))
+    sites = context.nodes(graph, lambda node: uses_batch_statistics(node, context.opset))
     num_folded = 0
     for site in sites:
         values = read_constants(site.node.inputs[:3], context.opset, context.folder, limit=_MAX_WEIGHTS)
@@ -52,7 +52,8 @@ def fold_batch_statistics(graph: gs.Graph, context: PassContext) -> int:
     return num_folded
 
 
-def _uses_batch_statistics(node: gs.Node, opset: int) -> bool:
+def uses_batch_statistics(node: gs.Node, opset: int) -> bool:
+    """Say whether a node is a BatchNormalization over the statistics of its batch, not over given ones."""
     if node.op != "BatchNormalization" or opset < _FIRST_OPSET:
         return False
     is_training = node.attrs.get("training_mode", 0) == 1 if opset >= _FIRST_WITH_MODE else len(node.outputs) > 1

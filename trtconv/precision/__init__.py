@@ -141,9 +141,7 @@ def _decide(
     warnings: Sequence[str] = ()
     if low_type == TensorProto.FLOAT16:
         input_sets = (
-            calibration.name_given(feeds)
-            if is_given
-            else calibration.name_made(feeds or make_feeds(graph.proto))
+            calibration.name_given(feeds) if is_given else calibration.name_made(feeds or make_feeds(graph.proto))
         )
         observed = observe(graph, input_sets, are_made=not is_given)
         reasons = reasons_by_value(graph, observed.ranges) | reasons
