@@ -16,11 +16,13 @@ import trtconv
 from models.make_models import make
 from tests.models.test_make_models import SMALL
 from tests.passes.test_real_models import RUNS_NOWHERE, feeds_for, fetched_models, given_models
+from tests.support import golden
 from tests.support.command_line import run_here
 from tests.support.comparison_models import write_network
 from tests.support.equivalence import seeded_inputs
 from trtconv.comparison import compare
 from trtconv.comparison.tolerance import TOLERANCE
+from trtconv.shapes import parse_profiles
 
 RealModel = tuple[str, Path, tuple[int, int]]
 
@@ -112,3 +114,17 @@ def test_a_wrong_rewrite_ends_with_1_and_is_found(name: str, tmp_path: Path) -> 
     result = run_here("compare", "model.onnx", "wrong.onnx", "--bisect", "--json", *options, cwd=tmp_path)
     assert result.exit_code == 1, result.stdout
     assert result.document["bisection"]["node"] == node
+
+
+def test_stale_shapes_of_the_reference_are_not_believed(tmp_path: Path) -> None:
+    """ONNX Runtime computes pads from them, unless it is told to optimise nothing."""
+    case = golden.FOLDER / "rewrite_reflect_pad" / "stale_value_info.onnxtxt"
+    original, rewritten = tmp_path / "model.onnx", tmp_path / "rewritten.onnx"
+    onnx.save(golden.read_case(case).model, original)
+    trtconv.rewrite(original, rewritten)
+    profiles = parse_profiles(["x=1x2x10x12"])
+    for first, second in ((original, rewritten), (rewritten, original)):
+        report = trtconv.compare(first, second, trtconv.CompareConfig(profiles=profiles))
+        assert report.passed, report.render()
+        assert report.outputs[0].shape == (1, 2, 20, 24)
+        assert (report.reference, report.candidate) == (str(first), str(second))

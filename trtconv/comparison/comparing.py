@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from trtconv import files
 from trtconv.comparison import bisection
@@ -22,7 +24,7 @@ from trtconv.manifest import read_manifest
 from trtconv.model import model_io
 from trtconv.model.exact_norms import exact_reference
 from trtconv.model.model_io import Model
-from trtconv.model.onnx_session import notes_of_runtime
+from trtconv.model.onnx_session import notes_of_runtime, open_session
 from trtconv.progress import Progress
 from trtconv.shapes import Profile
 
@@ -87,8 +89,8 @@ def compare(
     profiles = config.profiles or (read_profiles(loaded.engine) if loaded is not None else ())
     sets = _input_sets(model, config, [each for each in profiles if each], precision)
     report = run_both(
-        reference if loaded is None else exact_reference(model.proto, reference),
-        candidate if loaded is None else loaded,
+        _for_runtime(model) if loaded is None else exact_reference(model.proto, reference),
+        _for_runtime(model_io.load(candidate)) if loaded is None else loaded,
         [each.feed for each in sets],
         tolerances,
         labels=[each.label for each in sets],
@@ -96,8 +98,8 @@ def compare(
         progress=progress,
     )
     basis = f"{tolerances.default} by default: {why}"
-    notes += notes_of_runtime(model.proto)
-    report = replace(report, reference=str(reference), basis=basis, notes=[*notes, *report.notes])
+    notes += [*notes_of_runtime(model.proto), *model.warnings, *report.notes]
+    report = replace(report, reference=str(reference), candidate=str(candidate), basis=basis, notes=notes)
     if config.bisect and not report.passed:
         inputs = next(each for each in sets if each.label == report.worst.input_set)
         bisect = bisection.bisect_models if loaded is None else bisection.bisect_engine
@@ -107,6 +109,11 @@ def compare(
         plotting.write_plot(report, config.plot)
         report = replace(report, plot=str(config.plot))
     return report
+
+
+def _for_runtime(model: Model) -> Path | Callable[[], Any]:
+    """Return what runs a model: its file, but for one that declares stale shapes, which ONNX Runtime would believe."""
+    return partial(open_session, model.proto, model.path.parent) if model.warnings else model.path
 
 
 def _require_all(reference: Path, candidate: Path, config: CompareConfig) -> None:
