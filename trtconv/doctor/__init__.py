@@ -59,7 +59,7 @@ def _backend_state(name: str, probe: ProbeResult, gpu: Gpu | None) -> BackendSta
         return BackendState(name, version, False, "builds on a GPU, and no CUDA device answers", takes_plugins)
     if not probe.succeeded("builder"):
         return BackendState(name, version, False, f"creates no builder: {probe.error('builder')}", takes_plugins)
-    detail = "builds for the GPU here" if is_full else "builds without a GPU too; has no plugins, both ops stay native"
+    detail = "builds for the GPU here" if is_full else "builds without a GPU too; has no plugins, all ops stay native"
     return BackendState(name, version, True, detail, takes_plugins)
 
 
