@@ -110,8 +110,10 @@ class Probing:
         self, node: onnx.NodeProto, body: onnx.GraphProto, inner: Sequence[str], level: int
     ) -> Iterator[onnx.NodeProto]:
         """Make the results of a body's probes scan outputs of its Loop or Scan, and reduce each to one value."""
-        num_outputs = len(body.output) - (node.op_type == "Loop")
-        node.output.extend(f"{PREFIX}_{self._num_nodes}_{slot}_rounds" for slot in range(len(node.output), num_outputs))
+        num_given_out = len(body.output) - (node.op_type == "Loop")
+        node.output.extend(
+            f"{PREFIX}_{self._num_nodes}_{slot}_rounds" for slot in range(len(node.output), num_given_out)
+        )
         for attribute in node.attribute:
             if attribute.name in ("scan_output_axes", "scan_output_directions"):
                 attribute.ints.extend([0] * len(inner))
