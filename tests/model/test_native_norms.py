@@ -38,10 +38,6 @@ NONE = {
 }
 OTHERS = {
     "GroupNormalization": (21, "<float[4] s = {1,1,1,1}> { y = GroupNormalization<num_groups=2>(x, s, s) }"),
-    "BatchNormalization in training mode": (
-        17,
-        "<float[4] s = {1,1,1,1}> { y, a, b = BatchNormalization<training_mode=1>(x, s, s, s, s) }",
-    ),
     "LayerNormalization": (17, "<float[1] s = {1}> { y = LayerNormalization(x, s) }"),
 }
 
@@ -83,6 +79,16 @@ def test_a_report_never_says_that_there_is_nothing(tmp_path: Path, op: str) -> N
     assert [norm.op for norm in inspection.native_norms] == [op]
     assert "nothing: the 1 norm of this model stays native" in inspection.render()
     assert f"1  {op}" in inspection.render()
+
+
+def test_statistics_of_a_batch_are_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    text = "<float[4] s = {1,1,1,1}> { y, a, b = BatchNormalization<training_mode=1>(x, s, s, s, s) }"
+    onnx.save(parse(text), path)
+    told = [line for line in dry_run(path).render().splitlines() if "BatchNormalization" in line]
+    assert len(told) == 1
+    assert told[0].startswith("native     1 BatchNormalization: ")
+    assert inspect_model(path).native_norms == []
 
 
 def test_a_model_that_was_rewritten_before(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -24,14 +23,13 @@ from trtconv.inspection.parameter_sources import read_parameters
 from trtconv.model import model_io, redefinitions, walking
 from trtconv.model.model_io import Model
 from trtconv.model.native_norms import native_norms
+from trtconv.model.shape_inference import is_made_up
 from trtconv.ops import BY_ONNX_OP, other_form
 from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.passes import run_passes
 from trtconv.passes.base import Choices, PassContext, Site, walk
 from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
-
-_MADE_UP_DIM = re.compile(r"unk__\d+")
 
 
 def inspect_model(
@@ -66,7 +64,7 @@ def inspect_model(
         functions=_functions(path),
         ops=dict(Counter(_op_name(node) for node in walking.walk_nodes(model.proto.graph)).most_common()),
         nodes=nodes,
-        native_norms=native_norms(model.proto),
+        native_norms=[norm for norm in native_norms(model.proto) if norm.node not in {node.node for node in nodes}],
         problems=[*problems, *pass_problem, *check.problems],
         backend=check,
     )
@@ -162,7 +160,7 @@ def _inferred_dtype(tensor: gs.Tensor) -> str | None:
 def _inferred_shape(tensor: gs.Tensor) -> list[Dim] | None:
     """Return a shape without the names that shape inference makes up for dimensions that it does not know."""
     shape = shape_of(tensor)
-    return shape and [None if isinstance(dim, str) and _MADE_UP_DIM.fullmatch(dim) else dim for dim in shape]
+    return shape and [None if is_made_up(dim) else dim for dim in shape]
 
 
 def _tensor(value: onnx.ValueInfoProto) -> Tensor:

@@ -6,6 +6,7 @@ input that was made dynamic by hand, or got another size, leaves the old sizes d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ _MAX_NAMED_TENSORS = 3
 _TRIED_PRIMES = (11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61)
 _TRIED_FACTOR = 1 << 7
 _LEADING_SIZES = (3, 5, 7, 11, 13)  # of the first axis: a batch
+
+_MADE_UP_DIM = re.compile(r"unk__\d+")
 
 
 @dataclass(frozen=True)
@@ -187,3 +190,8 @@ def _declared_values(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:
 
 def _dims(value: onnx.ValueInfoProto) -> list[onnx.TensorShapeProto.Dimension]:
     return list(value.type.tensor_type.shape.dim)
+
+
+def is_made_up(dim: int | str | None) -> bool:
+    """Say whether a dimension is a name that inference made up for a size that it does not know."""
+    return isinstance(dim, str) and _MADE_UP_DIM.fullmatch(dim) is not None

@@ -23,7 +23,7 @@ from trtconv.passes.graph_edit import given_inputs, replace
 _FIRST_WITH_MODE = 14  # before it, batch statistics are used where more than Y is given out
 _FIRST_OPSET = 7  # before it, another attribute chooses
 _DEFAULT_EPSILON = 1e-5
-_MAX_WEIGHTS = 1 << 28  # elements; a convolution has fewer
+MAX_WEIGHTS = 1 << 28  # elements; a convolution has fewer
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def fold_batch_statistics(graph: gs.Graph, context: PassContext) -> int:
     sites = context.nodes(graph, lambda node: uses_batch_statistics(node, context.opset))
     num_folded = 0
     for site in sites:
-        values = read_constants(site.node.inputs[:3], context.opset, context.folder, limit=_MAX_WEIGHTS)
+        values = read_constants(site.node.inputs[:3], context.opset, context.folder, limit=MAX_WEIGHTS)
         match = _match(site.node, values)
         if site.address in context.choices.chosen_native:
             match = NoMatch(context.choices.chosen_native[site.address])
@@ -98,7 +98,7 @@ def _fold(site: Site, match: _Match, context: PassContext) -> None:
         following = _only_reader(graph, constant, context)
         if following is None:
             break
-        found = read_constants(following.outputs, context.opset, context.folder, limit=_MAX_WEIGHTS)
+        found = read_constants(following.outputs, context.opset, context.folder, limit=MAX_WEIGHTS)
         reshaped = found[following.outputs[0].name]
         if not isinstance(reshaped, np.ndarray):
             break

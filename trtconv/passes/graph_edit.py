@@ -16,6 +16,7 @@ from onnx_graphsurgeon.exporters.onnx_exporter import dtype_to_onnx
 from trtconv import element_types
 from trtconv.errors import GraphEditError, ModelError
 from trtconv.model.addresses import address_of
+from trtconv.model.shape_inference import is_made_up
 from trtconv.ops.custom_op import DOMAIN, AttributeValue, CustomOp, Dim, Operand, attributes_for
 from trtconv.passes.base import Site, walk
 
@@ -194,10 +195,12 @@ def set_type(tensor: gs.Tensor, dtype: int | None, shape: Sequence[Dim] | None) 
     if shape is None or (known is not None and len(known) != len(shape)):
         return
     tensor.shape = (
-        list(shape)
-        if known is None
-        else [
-            new if isinstance(new, int) and not isinstance(old, int) else old
-            for old, new in zip(known, shape, strict=True)
-        ]
+        list(shape) if known is None else [_more_telling(old, new) for old, new in zip(known, shape, strict=True)]
     )
+
+
+def _more_telling(old: Dim, new: Dim) -> Dim:
+    """Return a size before a symbol of the model, and that before one that shape inference made up."""
+    if isinstance(old, int) or new is None:
+        return old
+    return new if isinstance(new, int) or old is None or is_made_up(old) else old

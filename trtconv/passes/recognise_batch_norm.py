@@ -13,7 +13,7 @@ import onnx_graphsurgeon as gs
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes.base import PassContext
 from trtconv.passes.constant_values import AtRunTime, read_constants
-from trtconv.passes.fold_batch_statistics import uses_batch_statistics
+from trtconv.passes.fold_batch_statistics import MAX_WEIGHTS, uses_batch_statistics
 from trtconv.passes.graph_edit import NewNode, replace, shape_of
 
 
@@ -28,12 +28,12 @@ def recognise_batch_norm(graph: gs.Graph, context: PassContext) -> int:
         if not is_of_one_image or are_statistics_read or _is_constant(node.inputs[0], context):
             continue
         epsilon = node.attrs.get("epsilon", INSTANCE_NORM.attributes["epsilon"].default)
-        by = NewNode("InstanceNormalization", node.inputs[:3], node.outputs[:1], {"epsilon": epsilon})
+        by = NewNode(INSTANCE_NORM.form.op_type, node.inputs[:3], node.outputs[:1], {"epsilon": epsilon})
         replace(site.graph, [node], by)
     return 0
 
 
 def _is_constant(x: gs.Tensor, context: PassContext) -> bool:
     """Say whether X is known before run time: then fold_batch_statistics computes the node."""
-    (value,) = read_constants([x], context.opset, context.folder).values()
+    (value,) = read_constants([x], context.opset, context.folder, limit=MAX_WEIGHTS).values()
     return not isinstance(value, AtRunTime)
