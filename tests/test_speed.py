@@ -16,7 +16,7 @@ from trtconv.model import model_io
 from trtconv.model.walking import walk_nodes
 from trtconv.passes.graph_edit import NewNode, replace
 
-MAX_SECONDS = 5.0  # 1.5 to 3.2 on a quiet machine, the most for two thousand branches
+MAX_SECONDS = 3.0
 MAX_RATIO = 10.0  # for four times the nodes: 4 to 5 on a quiet machine; a square would give 16
 NUM_NODES = 10_000
 

@@ -88,6 +88,27 @@ def test_branches_see_what_was_found_outside(tmp_path: Path) -> None:
     assert branch.nodes[0].outputs[0].shape == [1, 4, 8, 12]
 
 
+@pytest.mark.parametrize("names", [("one", "one"), ("one", "two")])
+@pytest.mark.parametrize("amounts", ["amounts", "amounts_{name}"])
+def test_each_branch_has_its_own_chain(names: tuple[str, str], amounts: str, tmp_path: Path) -> None:
+    """Also where both branches use the same names for different numbers."""
+    branches = ", ".join(
+        f"""{attribute} = {attribute}_graph () => (float[P,Q,R,S] out_{name})
+        <int64[8] {amounts.format(name=name)} = {{0, 0, {rows}, 0, 0, 0, {rows}, 0}}>
+        {{
+            pads_{name} = Identity ({amounts.format(name=name)})
+            out_{name} = Pad <mode = "reflect"> (x, pads_{name})
+        }}"""
+        for attribute, name, rows in zip(("then_branch", "else_branch"), names, (1, 3), strict=True)
+    )
+    path = tmp_path / "model.onnx"
+    onnx.save(model(f"y = If (flag) < {branches} >", "", "float[1,4,6,8] x, bool flag", chain=""), path)
+    read = model_io.load(path)
+    complete_shapes(read.graph, PassContext(read.opset, tmp_path))
+    graphs = [read.graph.nodes[-1].attrs[attribute] for attribute in ("then_branch", "else_branch")]
+    assert [graph.nodes[-1].outputs[0].shape for graph in graphs] == [[1, 4, 8, 8], [1, 4, 12, 8]]
+
+
 def test_inspect_shows_them_and_the_model_declares_them(tmp_path: Path) -> None:
     proto = model('y = Pad <mode = "reflect"> (r, again)', "int64[8] again = {0, 0, 1, 1, 0, 0, 1, 1}")
     path = tmp_path / "model.onnx"

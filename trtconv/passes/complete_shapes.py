@@ -22,7 +22,7 @@ from trtconv.model.walking import is_onnx
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.ops.input_roles import SHAPE_INPUTS
-from trtconv.passes.base import PassContext
+from trtconv.passes.base import PassContext, walk
 from trtconv.passes.constant_values import KnownValues, node_proto, read_constants
 from trtconv.passes.graph_edit import dtype_of, given_inputs, shape_of
 
@@ -35,7 +35,9 @@ def complete_shapes(graph: gs.Graph, context: PassContext) -> None:
 
     A second run finds nothing more.
     """
-    _Completion(context).run(graph)
+    completion = _Completion(context)
+    completion.read_ahead(graph)
+    completion.run(graph)
 
 
 class _Completion:
@@ -45,6 +47,14 @@ class _Completion:
         self._imports = [onnx.helper.make_opsetid("", context.opset)]
         self._known = KnownValues(context.constants)
         self._improved: set[int] = set()
+
+    def read_ahead(self, graph: gs.Graph) -> None:
+        """Compute the chains in all branches in one run, where no two tensors share a name: each run has its price."""
+        nodes = [site.node for site in walk(graph)]
+        names = {id(tensor): tensor.name for node in nodes for tensor in (*node.inputs, *node.outputs) if tensor.name}
+        if len(nodes) > len(graph.nodes) and len(set(names.values())) == len(names):
+            self._read([tensor for node in nodes if _is_open(node) for tensor in _shape_inputs(node)])
+            self._known.reasons.clear()  # what stood against the others may fall
 
     def run(self, graph: gs.Graph) -> None:
         """Visit the nodes in their order: what a node reads is as complete as it gets."""
