@@ -223,3 +223,15 @@ def test_telemetry_is_off_before_the_import(monkeypatch: pytest.MonkeyPatch) -> 
     import os
 
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+def test_batch_statistics_survive_equal_initializers(tmp_path: Path) -> None:
+    """An instance norm without affine as PyTorch exports it: scale is the running variance, bias the running mean."""
+    equal = "float[2] s = {1, 1}, float[2] b = {0, 0}, float[2] m = {0, 0}, float[2] v = {1, 1}"
+    node = "y, mean, variance = BatchNormalization <training_mode = 1> (x, s, b, m, v)"
+    x = np.random.default_rng(0).normal(3, 2, (1, 2, 50)).astype(np.float32)
+    path = tmp_path / "model.onnx"
+    onnx.save(parse(f"g (float[1,2,50] x) => (float[1,2,50] y) <{equal}> {{ {node} }}"), path)
+    (y,) = open_file(path).run(None, {"x": x})
+    expected = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(y, expected, atol=1e-5)

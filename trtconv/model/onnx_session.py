@@ -25,6 +25,9 @@ from trtconv.model.runtime_copy import RuntimeLimits, notes_on_copy, runtime_cop
 _DATA_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
 _FIRST_WITH_DATA_FOLDER = (1, 21)
 _NO_LOG = 4  # what matters it raises as well
+# It merges equal initializers, and a BatchNormalization in training mode then overwrites its scale and bias with its
+# running statistics before it reads them (microsoft/onnxruntime#29790).
+_DISABLED_OPTIMIZERS = ("ConstantSharing",)
 _TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
 # What every ONNX Runtime that trtconv takes knows: nothing is tried out below.
 _KNOWN_IR_VERSION, _KNOWN_OPSETS = 10, {"": 20, "ai.onnx.ml": 4}
@@ -172,7 +175,9 @@ def _options() -> Any:
 
 
 def _make_session(model: str | bytes, options: Any) -> Any:
-    return _import_runtime().InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return _import_runtime().InferenceSession(
+        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=_DISABLED_OPTIMIZERS
+    )
 
 
 @functools.cache
