@@ -12,6 +12,7 @@ import onnx.defs
 import onnx.inliner
 
 from trtconv.errors import ModelError
+from trtconv.model.fresh_names import FreshNames
 from trtconv.model.shape_inference import with_shapes
 from trtconv.model.walking import branches, captured_names, is_onnx, opset_of, walk_all, walk_graphs, walk_nodes
 
@@ -107,7 +108,7 @@ class _Converter:
         self._proto, self._path, self._needs_types = proto, path, needs_types
         self.num_converted = 0
         self._functions = _called(proto)
-        self._used = {name for graph in walk_graphs(proto.graph) for name in _names_in(graph)}
+        self._names = FreshNames(name for graph in walk_graphs(proto.graph) for name in _names_in(graph))
 
     def convert(self, graph: onnx.GraphProto, outer: Mapping[str, _Known]) -> None:
         """Convert the calls in one (sub)graph, which sees the tensors of `outer`."""
@@ -157,21 +158,13 @@ class _Converter:
             raise self._failure(function)
         outside = {*call.input, *call.output, ""}
         prefix = call.name or call.output[0]
-        names = {name: self._new_name(f"{prefix}/{name}") for name in _names_in(inlined) if name not in outside}
+        names = {name: self._names.new(f"{prefix}/{name}") for name in _names_in(inlined) if name not in outside}
         _rename(inlined, names)
         graph.initializer.extend(tensor for tensor in inlined.initializer if tensor.name not in outside)
         for node in inlined.node:
             if node.name:
                 node.name = f"{prefix}/{node.name}"
         return list(inlined.node)
-
-    def _new_name(self, wanted: str) -> str:
-        name, count = wanted, 0
-        while name in self._used:
-            count += 1
-            name = f"{wanted}_{count}"
-        self._used.add(name)
-        return name
 
     def _failure(self, function: onnx.FunctionProto) -> ModelError:
         target, opset = opset_of(self._proto), _opset_of(function)

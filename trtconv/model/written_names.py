@@ -13,6 +13,7 @@ import onnx_graphsurgeon as gs
 
 from trtconv.errors import GraphEditError
 from trtconv.model.as_read import AsRead, GraphAsRead
+from trtconv.model.fresh_names import FreshNames
 from trtconv.model.walking import walk_graphs
 
 
@@ -21,25 +22,19 @@ class UsedNames:
 
     def __init__(self, as_read: AsRead) -> None:
         self._as_read = as_read
-        self._counts: dict[str, int] = {}
 
     @cached_property
-    def _names(self) -> set[str]:
+    def _names(self) -> FreshNames:
         names = {read.tensor.name for read in self._as_read.tensors.values()}
         for graph in walk_graphs(self._as_read.proto):
             names.update(each.name for each in (*graph.input, *graph.output, *graph.initializer, *graph.value_info))
             for node in graph.node:
                 names.update((*node.input, *node.output))
-        return names
+        return FreshNames(names)
 
     def new(self, wanted: str) -> str:
         """Return a name that nothing else has, `wanted` itself where it is free."""
-        name = wanted
-        while name in self._names:
-            self._counts[wanted] = self._counts.get(wanted, 0) + 1
-            name = f"{wanted}_{self._counts[wanted]}"
-        self._names.add(name)
-        return name
+        return self._names.new(wanted)
 
 
 class Scope:
@@ -199,19 +194,14 @@ class NodeNames:
     def __init__(self, graph: gs.Graph, as_read: AsRead) -> None:
         self._as_read = as_read
         self._graph = graph
-        self._taken = {node.name for node in graph.nodes if self._is_kept(node)}
+        self._names = FreshNames(node.name for node in graph.nodes if self._is_kept(node))
 
     def name_of(self, node: gs.Node) -> str:
         """Return the name under which a node is written."""
         wanted = node.name or ""
         if not wanted or self._is_kept(node):
             return wanted
-        name, count = wanted, 0
-        while name in self._taken:
-            count += 1
-            name = f"{wanted}_{count}"
-        self._taken.add(name)
-        return name
+        return self._names.new(wanted)
 
     def _is_kept(self, node: gs.Node) -> bool:
         read = self._as_read.nodes.get(id(node))

@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from trtconv.element_types import BY_ONNX
+from trtconv.model.fresh_names import FreshNames
 from trtconv.model.walking import branches, is_onnx, walk_graphs
 from trtconv.precision.float_graph import TYPED_BY_ATTRIBUTE, FloatGraph
 from trtconv.precision.scopes import MAIN, flatten
@@ -39,7 +40,7 @@ class Typing:
         self._io_types = io_types
         self._names: dict[tuple[str, int], str] = {}
         self._behind: dict[tuple[int, int], list[onnx.NodeProto]] = {}
-        self._used_names = _all_names(proto.graph)
+        self._fresh_names = FreshNames(_all_names(proto.graph))
         self._embedded_bytes = 0
         self._flat = flatten(proto, graph.opset)
         self._graphs = [scope.graph for scope in self._flat.scopes]
@@ -215,13 +216,7 @@ class Typing:
             graph.node.extend(nodes)
 
     def _new_name(self, name: str, elem_type: int) -> str:
-        base = f"{name}_{BY_ONNX[elem_type].short}"
-        new_name, count = base, 0
-        while new_name in self._used_names:
-            count += 1
-            new_name = f"{base}_{count}"
-        self._used_names.add(new_name)
-        return new_name
+        return self._fresh_names.new(f"{name}_{BY_ONNX[elem_type].short}")
 
 
 def _narrowed(values: npt.NDArray[Any], elem_type: int) -> npt.NDArray[Any]:
