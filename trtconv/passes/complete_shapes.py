@@ -7,7 +7,6 @@ unknown too. Here such inputs are computed, and each node after them is inferred
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,10 +23,9 @@ from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.ops.input_roles import SHAPE_INPUTS
 from trtconv.passes.base import PassContext, walk
 from trtconv.passes.constant_values import KnownValues, node_proto, read_constants
-from trtconv.passes.graph_edit import dtype_of, given_inputs, shape_of
+from trtconv.passes.graph_edit import dtype_of, given_inputs, set_type, shape_of
 
 _IR_VERSION = 8
-_MADE_UP_SYMBOL = re.compile(r"unk__\d+")  # ONNX's inference names unknown sizes so
 
 
 def complete_shapes(graph: gs.Graph, context: PassContext) -> None:
@@ -53,14 +51,11 @@ class _Completion:
         nodes = [site.node for site in walk(graph)]
         names = {id(tensor): tensor.name for node in nodes for tensor in (*node.inputs, *node.outputs) if tensor.name}
         if len(nodes) > len(graph.nodes) and len(set(names.values())) == len(names):
-            self._read([tensor for node in nodes if _is_open(node) for tensor in _shape_inputs(node)])
-            self._known.reasons.clear()  # what stood against the others may fall
+            self._read_first(nodes)
 
     def run(self, graph: gs.Graph) -> None:
         """Visit the nodes in their order: what a node reads is as complete as it gets."""
-        first = [tensor for node in graph.nodes if _is_open(node) for tensor in _shape_inputs(node)]
-        self._read(first)  # together: a run costs more than a chain
-        self._known.reasons.clear()  # what stood against the others may fall
+        self._read_first(graph.nodes)
         for node in graph.nodes:
             for branch in (value for value in node.attrs.values() if isinstance(value, gs.Graph)):
                 self.run(branch)
@@ -70,6 +65,11 @@ class _Completion:
                 self._take_custom(node)
             elif self._has_news(node):
                 self._take_inferred(node)
+
+    def _read_first(self, nodes: Sequence[gs.Node]) -> None:
+        """Compute together what can be before any shape is found: a run costs more than a chain."""
+        self._read([tensor for node in nodes if _is_open(node) for tensor in _shape_inputs(node)])
+        self._known.reasons.clear()  # what stood against the others may fall
 
     def _read(self, tensors: Sequence[gs.Tensor]) -> dict[str, Any]:
         return read_constants(tensors, self._opset, self._folder, self._known) if tensors else {}
@@ -112,17 +112,7 @@ class _Completion:
         self._set(tensor, kind.elem_type or None, dims)
 
     def _set(self, tensor: gs.Tensor, dtype: int | None, dims: Sequence[Dim] | None) -> None:
-        """Take over what was not known, and remember where that is a size, a symbol or a rank."""
-        if not isinstance(tensor, gs.Variable):
-            return
-        if tensor.dtype is None and dtype is not None:
-            tensor.dtype = dtype
-        known = shape_of(tensor)
-        if dims is None or (known is not None and len(known) != len(dims)):
-            return
-        merged = [_merged(old, new) for old, new in zip(known or [None] * len(dims), dims, strict=True)]
-        if merged != known:
-            tensor.shape = merged
+        if set_type(tensor, dtype, dims):
             self._improved.add(id(tensor))
 
 
@@ -152,8 +142,3 @@ def _type_of(tensor: gs.Tensor) -> onnx.TypeProto:
 
 def _dim_of(dim: onnx.TensorShapeProto.Dimension) -> Dim:
     return int(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or None
-
-
-def _merged(old: Dim, new: Dim) -> Dim:
-    is_open = old is None or (isinstance(old, str) and _MADE_UP_SYMBOL.fullmatch(old) is not None)
-    return new if isinstance(new, int) or (is_open and new is not None) else old

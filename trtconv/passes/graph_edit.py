@@ -185,18 +185,22 @@ def describe_dtype(dtype: int) -> str:
     return element_types.name_of(dtype)
 
 
-def set_type(tensor: gs.Tensor, dtype: int | None, shape: Sequence[Dim] | None) -> None:
-    """Give a tensor the type and the sizes that shape inference did not find, for the written value_info."""
+def set_type(tensor: gs.Tensor, dtype: int | None, shape: Sequence[Dim] | None) -> bool:
+    """Give a tensor the type and the sizes that shape inference did not find, for the written value_info.
+
+    Return whether its rank, or a size or symbol of it, is new.
+    """
     if not isinstance(tensor, gs.Variable):
-        return
+        return False
     if tensor.dtype is None and dtype is not None:
         tensor.dtype = dtype
     known = shape_of(tensor)
     if shape is None or (known is not None and len(known) != len(shape)):
-        return
+        return False
     tensor.shape = (
         list(shape) if known is None else [_more_telling(old, new) for old, new in zip(known, shape, strict=True)]
     )
+    return bool(tensor.shape != known)
 
 
 def _more_telling(old: Dim, new: Dim) -> Dim:
