@@ -32,6 +32,7 @@ from trtconv.model.addresses import address_of
 from trtconv.model.exact_norms import exact_reference
 from trtconv.model.onnx_session import open_session
 from trtconv.model.shape_inference import with_shapes
+from trtconv.model.walking import fed_inputs
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.progress import NoProgress, Progress
 
@@ -179,8 +180,7 @@ def _values(proto: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
 
 def _computed(graph: onnx.GraphProto) -> set[str]:
     """Return the tensors that depend on the graph's inputs; nodes with branches are taken to."""
-    constants = {tensor.name for tensor in graph.initializer}
-    known = {value.name for value in graph.input} - constants
+    known = {value.name for value in fed_inputs(graph)}
     computed: set[str] = set()
     for node in graph.node:
         if any(name in known for name in node.input) or any(attribute.HasField("g") for attribute in node.attribute):

@@ -138,8 +138,7 @@ def _type_of_x(site: Site) -> tuple[str | None, list[Dim] | None]:
 
 
 def _inputs(graph: onnx.GraphProto) -> list[Tensor]:
-    initializer_names = {tensor.name for tensor in graph.initializer}
-    return [_tensor(value) for value in graph.input if value.name not in initializer_names]
+    return [_tensor(value) for value in walking.fed_inputs(graph)]
 
 
 def _outputs(model: Model) -> list[Tensor]:

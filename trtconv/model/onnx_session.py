@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 from trtconv.errors import TrtconvError
 from trtconv.model.external_data import external_tensors, leads_away, read_external_tensor
 from trtconv.model.runtime_copy import RuntimeLimits, notes_on_copy, runtime_copy
+from trtconv.model.walking import fed_inputs
 
 # ONNX Runtime maps data files that it opens itself, where it would copy weights that it is given.
 _DATA_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
@@ -124,9 +125,7 @@ def hint_of(error: Exception, integers: Sequence[str], option: str) -> str | Non
 
 def integer_inputs(proto: onnx.ModelProto) -> list[str]:
     """Return the inputs of a model that hold whole numbers: sizes, rates and indices, which seldom fit if made up."""
-    initializers = {tensor.name for tensor in proto.graph.initializer}
-    inputs = [value for value in proto.graph.input if value.name not in initializers]
-    return [value.name for value in inputs if value.type.tensor_type.elem_type in _INTEGERS]
+    return [value.name for value in fed_inputs(proto.graph) if value.type.tensor_type.elem_type in _INTEGERS]
 
 
 def _open_in_memory(proto: onnx.ModelProto, folder: Path, options: Any) -> Any:

@@ -16,7 +16,7 @@ import onnx.shape_inference
 
 from trtconv.model.external_data import with_small_tensors
 from trtconv.model.light_copy import light_copy
-from trtconv.model.walking import walk_graphs
+from trtconv.model.walking import fed_inputs, walk_graphs
 from trtconv.shapes import Dims
 
 _MAX_NAMED_TENSORS = 3
@@ -131,11 +131,8 @@ def _try_sizes(graph: onnx.GraphProto, declared: set[int]) -> bool:
 
     Return whether there was one.
     """
-    initializers = {tensor.name for tensor in graph.initializer}
     taken: dict[str, int] = {}
-    for value in graph.input:
-        if value.name in initializers:
-            continue
+    for value in fed_inputs(graph):
         for axis, dim in enumerate(_dims(value)):
             if not dim.HasField("dim_value"):
                 key = dim.dim_param or f"axis {axis}"

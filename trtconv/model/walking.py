@@ -69,12 +69,17 @@ def captured_names(graph: onnx.GraphProto) -> dict[str, None]:
     return names
 
 
+def fed_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs of a graph that have no value in it: older exporters list initializers as inputs, too."""
+    initializer_names = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in initializer_names]
+
+
 def describe_inputs(proto: onnx.ModelProto) -> dict[str, Dims | None]:
     """Return the dimensions of every tensor that is a graph input and no initializer, None for an unknown rank."""
-    initializer_names = {tensor.name for tensor in proto.graph.initializer}
     described: dict[str, Dims | None] = {}
-    for value in proto.graph.input:
-        if value.name not in initializer_names and value.type.HasField("tensor_type"):
+    for value in fed_inputs(proto.graph):
+        if value.type.HasField("tensor_type"):
             tensor_type = value.type.tensor_type
             has_rank = tensor_type.HasField("shape")
             described[value.name] = [_dim_of(dim) for dim in tensor_type.shape.dim] if has_rank else None
