@@ -93,7 +93,7 @@ def short_name(mangled: str) -> str:
 
 
 def disassemble(option: str, library: Path) -> str:
-    """Return what cuobjdump prints of `library`; raise FileNotFoundError where there is no cuobjdump."""
+    """Return what cuobjdump prints of `library`. Raises FileNotFoundError without cuobjdump."""
     path = os.pathsep.join([*tool_folders(), os.environ["PATH"], TOOLKIT])
     tool = shutil.which("cuobjdump", path=path)
     if tool is None:

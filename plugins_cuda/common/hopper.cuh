@@ -61,7 +61,7 @@ __device__ inline void copyAsync(void* target, void const* source, uint32_t numB
         : "memory");
 }
 
-// Stores 8 bytes in another block of the cluster, at the same place as here; its `barrier` counts them as come.
+// Stores 8 bytes in another block of the cluster, at the same place as here; its `barrier` counts their arrival.
 __device__ inline void storeAsync(double* target, double value, AsyncBarrier& barrier, uint32_t block)
 {
     asm volatile("{\n"

@@ -284,7 +284,7 @@ def test_values_of_an_initializer_are_changed() -> None:
 
     def change(graph: gs.Graph) -> None:
         for node in graph.nodes:
-            assert node.inputs[1].values.tolist() == [1, 2]  # to look at values is no edit
+            assert node.inputs[1].values.tolist() == [1, 2]  # reading values is not an edit
         graph.nodes[0].inputs[1].values = np.array([3, 4], dtype=np.float32)
 
     graph = edited(text, change)
@@ -438,7 +438,7 @@ def test_values_that_shape_inference_did_without_are_read_and_changed() -> None:
     def double(graph: gs.Graph) -> None:
         (constant, total) = graph.nodes
         assert np.array_equal(constant.attrs["value"].values, values)
-        assert np.array_equal(total.inputs[3].values, values)  # to look at values is no edit
+        assert np.array_equal(total.inputs[3].values, values)  # reading values is not an edit
         total.inputs[2].values = total.inputs[2].values * 2
         total.inputs[2].name = "doubled"
 

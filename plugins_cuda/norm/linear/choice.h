@@ -48,7 +48,7 @@ constexpr int32_t kMaxStages = 16;
 constexpr int32_t kStreamedStaticBytes = 2048; // shared memory beside the stages
 constexpr int32_t kMaxStreamedBlocks = 512; // bounds the workspace; no GPU has so many multiprocessors
 
-// Returns the number of stages in the ring of a streamed launch, 0 where there are no bulk copies.
+// Returns the number of stages in the ring of a streamed launch, 0 on GPUs without bulk copies.
 constexpr int32_t maxStages(DeviceLimits const& device)
 {
     return device.majorVersion < kHopperMajorVersion
