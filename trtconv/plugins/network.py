@@ -14,7 +14,7 @@ from __future__ import annotations
 import operator
 import sys
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,28 +73,19 @@ def add_instance_norm(
     where = name or INSTANCE_NORM.name
     trt = _module_of(network, where)
     known = {"x": _require_tensor(trt, INSTANCE_NORM, x, where)}
-    attributes: Attributes = {
-        "epsilon": _number("epsilon", epsilon, where),
-        "activation": activation,
-        "alpha": _number("alpha", alpha, where),
-        "groups": _integers("groups", [groups], where)[0],
-        "upsample": _integers("upsample", upsample, where),
-        "pads": _integers("pads", pads, where),
-        "pad_mode": pad_mode,
-        "residual_pads": _integers("residual_pads", residual_pads, where),
-        "to": _type_number(to, where),
-    }
+    result = {"activation": activation, "alpha": alpha, "groups": groups, "residual_pads": residual_pads}
+    place = {"upsample": upsample, "pads": pads, "pad_mode": pad_mode, "to": to}
+    attributes = _attributes(INSTANCE_NORM, {"epsilon": epsilon, **result, **place}, where)
     if (slope is None) == (activation == PRELU):
-        raise ConfigError(f"activation prelu alone has a slope, got {activation!r} and {slope!r}", where=where)
+        raise ConfigError(f"activation prelu alone has a slope, got {activation!r} and slope {slope!r}", where=where)
     if residual is not None and not isinstance(residual, trt.ITensor):
         raise ConfigError(f"residual must be TensorRT's ITensor, got {type(residual).__name__}", where=where)
     given: dict[str, Any] = {}
     for role, values in (("scale", scale), ("bias", bias), (RESIDUAL, residual), (SLOPE, slope)):
-        if values is None:
-            continue
-        is_tensor = isinstance(values, trt.ITensor)
-        given[role] = values if is_tensor else _array(role, values, x.dtype.name, where)
-        known[role] = _operand(role, values, where) if is_tensor else Operand(known["x"].dtype, given[role].shape)
+        if values is not None:
+            is_tensor = isinstance(values, trt.ITensor)
+            given[role] = values if is_tensor else _array(role, values, x.dtype.name, where)
+            known[role] = _operand(role, values, where) if is_tensor else Operand(known["x"].dtype, given[role].shape)
     _require_allowed(INSTANCE_NORM, list(known.values()), attributes, where)
     inputs = [x]
     for role, values in given.items():
@@ -127,16 +118,22 @@ def add_reflect_pad(
     where = name or REFLECT_PAD.name
     trt = _module_of(network, where)
     known = _require_tensor(trt, REFLECT_PAD, x, where)
-    attributes: Attributes = {
-        "pads": _integers("pads", pads, where),
-        "activation": activation,
-        "alpha": _number("alpha", alpha, where),
-        "upsample": _integers("upsample", upsample, where),
-        "pad_mode": pad_mode,
-        "to": _type_number(to, where),
-    }
+    result = {"activation": activation, "alpha": alpha, "upsample": upsample, "pad_mode": pad_mode, "to": to}
+    attributes = _attributes(REFLECT_PAD, {"pads": pads, **result}, where)
     _require_allowed(REFLECT_PAD, [known], attributes, where)
     return _add_plugin(network, trt, REFLECT_PAD, [x], attributes, name)
+
+
+def _attributes(op: CustomOp, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return attributes as the table of the ops holds them."""
+    read: Mapping[type, Callable[[str, Any, str], Any]] = {
+        float: _number,
+        int: lambda what, value, where: _integers(what, [value], where)[0],
+        list: _integers,
+        str: lambda what, value, where: value,
+    }
+    to = {"to": _type_number(given["to"], where)}
+    return {name: read[op.attributes[name].kind](name, value, where) for name, value in {**given, **to}.items()}
 
 
 def _require_allowed(op: CustomOp, operands: Sequence[Operand], attributes: Attributes, where: str) -> None:
