@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -320,7 +320,7 @@ NAMES = st.text(max_size=8)
 def configs(draw: st.DrawFn) -> BuildConfig:
     """Every build that full TensorRT can be asked for."""
     precision = draw(st.sampled_from([None, "fp16", "bf16"]))
-    ops: Ops | None = draw(st.sampled_from([None, "plugin", "native"]))
+    ops: Ops | None = draw(st.sampled_from([None, *get_args(Ops)]))
     flags = {name: draw(st.booleans()) for name in ("version_compatible", "hardware_compatible")}
     flags["exclude_lean_runtime"] = flags["version_compatible"] and draw(st.booleans())
     if precision is None:

@@ -12,7 +12,7 @@ from trtconv.errors import ConfigError
 from trtconv.shapes import Profile
 
 BackendName = Literal["auto", "tensorrt", "tensorrt-rtx"]
-Ops = Literal["plugin", "native"]
+Ops = Literal["plugin", "fused", "native"]
 
 Precision = Literal["fp16", "bf16"]
 
@@ -60,8 +60,9 @@ class BuildConfig(EngineOptions):
     """How `trtconv.build` makes an engine. A value of None leaves the choice to the backend.
 
     `profiles` maps input names to shapes, one mapping an optimisation profile. `workspace_bytes` limits TensorRT's
-    scratch memory. `ops` says what the operators become that plugins stand for; `keep_native` holds glob
-    patterns on node addresses that stay native all the same. `gpu_arch` (such as "sm_89") is TensorRT-RTX's alone.
+    scratch memory. `ops` says what the operators become that plugins stand for: "plugin" the plugin of each, "fused"
+    also norms that are written out, with what lies around an operator in its plugin, "native" nothing; `keep_native`
+    holds glob patterns on node addresses that stay native all the same. `gpu_arch` ("sm_89") is TensorRT-RTX's alone.
     `decisions` names a decision file: read where it exists, else written. `precision` changes the types of the network,
     but for nodes that would lose too much and those that `keep_fp32` names; `io_types` those of inputs and outputs, by
     name or for all as "*". `calibration` names .npz files, an input set each, to judge by what fp16 can hold.
@@ -125,7 +126,7 @@ def _rules(config: BuildConfig) -> tuple[_Rule, ...]:
         ),
         _Rule(
             config.ops not in (None, *get_args(Ops)),
-            f"ops {config.ops!r} is unknown, expected {' or '.join(get_args(Ops))}",
+            f"ops {config.ops!r} is unknown, expected one of {', '.join(get_args(Ops))}",
         ),
         _Rule(
             config.precision not in (None, *get_args(Precision)),

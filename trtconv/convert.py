@@ -15,7 +15,7 @@ import onnx
 
 from trtconv import files, shapes
 from trtconv.comparison import verification
-from trtconv.config import BuildConfig
+from trtconv.config import BuildConfig, Ops
 from trtconv.engine import backends, building, loading
 from trtconv.engine.backends import Backend
 from trtconv.engine.builder_options import require_options
@@ -111,19 +111,26 @@ def refit_engine(engine_path: str | Path, model_path: str | Path) -> Any:
 
 
 def rewrite(
-    model_path: str | Path, output: str | Path, *, keep_native: Sequence[str] = (), functions: bool = True
+    model_path: str | Path,
+    output: str | Path,
+    *,
+    ops: Ops = "plugin",
+    keep_native: Sequence[str] = (),
+    functions: bool = True,
 ) -> RewriteReport:
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
-    Without `functions` only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they
-    prefer a function to a plugin. Copies of the external data files come along. Raises a TrtconvError; then no file was
-    written.
+    `ops` is "plugin" or "fused", as BuildConfig has it; "native" leaves every operator as it is. Without `functions`
+    only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a function
+    to a plugin. Copies of the external data files come along. Raises a TrtconvError; then no file was written.
     """
     model_path, output = Path(model_path), Path(output)
     files.require_readable(model_path)
     model = model_io.load(model_path)
     _require_writable(model, output)
-    rewritten, report = run_and_check(model, PassContext(model.opset, model_path.parent, Choices(keep_native)))
+    native_reason = native_reason_of(BuildConfig(ops=ops), supports_plugins=True)
+    context = PassContext(model.opset, model_path.parent, Choices(keep_native, native_reason))
+    rewritten, report = run_and_check(model, context, ops=ops)
     del model  # one of 2 GB leaves room for the bytes of the written one
     if not functions:
         rewritten = without_functions(rewritten)
@@ -159,6 +166,13 @@ def _check_engine(
     return verification.verify(model, loading.load_plan(plan, backend), config, progress).summary()
 
 
+def _ops_of(config: BuildConfig, backend: Backend, plan: Plan) -> Ops:
+    """Return what became of the operators; "fused" also where no plugin came of it: its passes ran."""
+    if config.ops == "fused" and backend.supports_plugins:
+        return "fused"
+    return "plugin" if plan.library else "native"
+
+
 def _manifest(
     model_sha256: str,
     config: BuildConfig,
@@ -179,7 +193,7 @@ def _manifest(
         gpu_arch=backend.arch,
         plugin_library=LibraryIdentity(library.path.name, library.sha256) if library else None,
         plugins=library.plugins if library else (),
-        options=replace(config.recorded(), ops="plugin" if library else "native"),
+        options=replace(config.recorded(), ops=_ops_of(config, backend, plan)),
         profiles=config.profiles,
         inputs=plan.inputs,
         outputs=plan.outputs,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 
 from trtconv import decisions, shapes
-from trtconv.config import BuildConfig
+from trtconv.config import BuildConfig, Ops
 from trtconv.decisions import KEPT_FP32, Decision
 from trtconv.inputs.input_files import read_calibration
 from trtconv.inputs.made_inputs import make_feeds, shape_choices
@@ -20,7 +20,7 @@ from trtconv.model import checking, model_io, redefinitions, walking
 from trtconv.model.model_io import Model
 from trtconv.model.native_norms import native_norms
 from trtconv.ops.custom_op import DOMAIN
-from trtconv.passes import run_passes
+from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
 from trtconv.precision.calibration import Arrays
@@ -42,7 +42,8 @@ def prepare_as_built(
     options = manifest.options
     model = model_io.load(model_path, inline_plugins=options.ops == "native", profiles=manifest.profiles)
     chosen = {decision.node: decision.reason for decision in manifest.decisions if decision.became is None}
-    proto, _ = run_and_check(model, PassContext(model.opset, model_path.parent, Choices(chosen_native=chosen)))
+    context = PassContext(model.opset, model_path.parent, Choices(chosen_native=chosen))
+    proto, _ = run_and_check(model, context, ops=options.ops)
     if options.precision is None:
         return proto, []
     kept = [decision.node for decision in manifest.kept_fp32]
@@ -66,7 +67,7 @@ def prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tup
     wanted = decisions.read(path) if path is not None and is_given else {}
     chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
     context = PassContext(model.opset, model.path.parent, Choices(config.keep_native, native_reason, chosen))
-    proto, report = run_and_check(model, context, config.profiles)
+    proto, report = run_and_check(model, context, config.profiles, config.ops)
     if path is not None and is_given:
         decisions.require_obeyed(path, wanted, report.decisions)
     elif path is not None:
@@ -94,13 +95,13 @@ def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict
 
 
 def run_and_check(
-    model: Model, context: PassContext, profiles: Sequence[Profile] = ()
+    model: Model, context: PassContext, profiles: Sequence[Profile] = (), ops: Ops | None = None
 ) -> tuple[onnx.ModelProto, RewriteReport]:
-    """Run the passes and check what they made."""
+    """Run the passes that `ops` asks for and check what they made."""
     announce(f"rewriting {model.path.name}")
     num_nodes = sum(1 for _ in walking.walk_nodes(model.proto.graph))
     context.doubts = redefinitions.reasons_against(model.proto.graph)
-    run_passes(model.graph, context)
+    run_passes(model.graph, context, passes_for(ops))
     proto = model_io.to_proto(model)
     found = (checking.check(proto, model.proto), checking.type_warning(model.proto, model.path.parent))
     redefined = [each.warning for each in redefinitions.redefinitions(model.proto.graph)]

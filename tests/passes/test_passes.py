@@ -65,7 +65,7 @@ def test_rewrite_gives_the_expected_graph(case: golden.Case, tmp_path: Path) -> 
     assert golden.to_text(rewritten.proto) == golden.normalised(expected_text)
     assert (rewritten.warning is None) == (FAILS_CHECKER not in text)
 
-    again = rewrite(rewritten.proto, tmp_path, case.keep_native)
+    again = rewrite(rewritten.proto, tmp_path, case.keep_native, case.ops)
     assert again.num_edits == 0
     assert again.proto.SerializeToString(deterministic=True) == rewritten.proto.SerializeToString(deterministic=True)
 

@@ -14,6 +14,7 @@ import onnxruntime
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+from trtconv.config import Ops
 from trtconv.decisions import Decision
 from trtconv.element_types import BY_ONNX
 from trtconv.model import checking, functions, model_io, redefinitions, walking
@@ -22,7 +23,7 @@ from trtconv.ops.custom_op import DOMAIN, CustomOp
 from trtconv.ops.dynamic_reflect_pad import dynamic_reflect_pad_reference
 from trtconv.ops.instance_norm import INSTANCE_NORM, instance_norm_reference
 from trtconv.ops.reflect_pad import REFLECT_PAD, reflect_pad_reference
-from trtconv.passes import run_passes
+from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -91,19 +92,19 @@ class DynamicReflectPad(OpRun):  # type: ignore[misc]
         return (dynamic_reflect_pad_reference(x, begins, ends),)
 
 
-def rewrite(model: onnx.ModelProto, folder: Path, keep_native: Sequence[str] = ()) -> Rewritten:
+def rewrite(model: onnx.ModelProto, folder: Path, keep_native: Sequence[str] = (), ops: Ops = "plugin") -> Rewritten:
     """Write a model into `folder` and rewrite it from there."""
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    return rewrite_file(path, keep_native)
+    return rewrite_file(path, keep_native, ops)
 
 
-def rewrite_file(path: Path, keep_native: Sequence[str] = ()) -> Rewritten:
+def rewrite_file(path: Path, keep_native: Sequence[str] = (), ops: Ops = "plugin") -> Rewritten:
     """Read, rewrite and check a model as `trtconv rewrite` does."""
     model = model_io.load(path)
     doubts = redefinitions.reasons_against(model.proto.graph)
     context = PassContext(model.opset, path.parent, Choices(keep_native), doubts=doubts)
-    num_edits = run_passes(model.graph, context)
+    num_edits = run_passes(model.graph, context, passes_for(ops))
     proto = model_io.to_proto(model)
     return Rewritten(proto, num_edits, tuple(context.decisions), checking.check(proto, model.proto))
 

@@ -4,6 +4,7 @@
     # native: part of a reason      for a node that stays native; one line a node
     # error: part of a message      the rewrite raises ModelError
     # keep_native: pattern          as --keep-native
+    # ops: fused                    as --ops (default plugin)
     # feed: name = [1, 2]           the value of an input; others are random
     # output                        what follows is the rewritten model without its functions; none: it stays unchanged
 
@@ -18,6 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -25,6 +27,7 @@ import onnx.parser
 import onnx.printer
 
 from tests.support.equivalence import Arrays, Rewritten, rewrite
+from trtconv.config import Ops
 from trtconv.errors import ModelError
 from trtconv.model import functions
 
@@ -43,12 +46,13 @@ class Case:
     native: Sequence[str]
     error: str | None
     keep_native: Sequence[str]
+    ops: Ops
     feeds: Arrays
 
     def rewrite(self) -> Rewritten:
         """Rewrite the case's model."""
         with tempfile.TemporaryDirectory() as folder:
-            return rewrite(self.model, Path(folder), self.keep_native)
+            return rewrite(self.model, Path(folder), self.keep_native, self.ops)
 
 
 def case_paths() -> list[Path]:
@@ -64,7 +68,7 @@ def read_case(path: Path) -> Case:
         if line.startswith("# "):
             key, _, value = line[2:].partition(": ")
             settings.setdefault(key, []).append(value)
-    unknown = settings.keys() - {"edits", "native", "error", "keep_native", "feed", "note"}
+    unknown = settings.keys() - {"edits", "native", "error", "keep_native", "ops", "feed", "note"}
     assert not unknown, f"{path}: {unknown}"
     feeds = {}
     for entry in settings.get("feed", []):
@@ -79,8 +83,15 @@ def read_case(path: Path) -> Case:
         native=settings.get("native", []),
         error=settings.get("error", [None])[0],
         keep_native=settings.get("keep_native", []),
+        ops=_read_ops(path, settings.get("ops", ["plugin"])),
         feeds=feeds,
     )
+
+
+def _read_ops(path: Path, given: Sequence[str]) -> Ops:
+    found = next((ops for ops in get_args(Ops) if [ops] == given), None)
+    assert found is not None, f"{path}: ops {given}"
+    return found  # type: ignore[no-any-return]
 
 
 def to_text(model: onnx.ModelProto) -> str:

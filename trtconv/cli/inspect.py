@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_report
-from trtconv.cli.options import common_options, isolated, keep_native_option
+from trtconv.cli.options import common_options, isolated, keep_native_option, rewritten_ops_option
 
 
 @click.command()
@@ -17,11 +17,18 @@ from trtconv.cli.options import common_options, isolated, keep_native_option
 @click.option("--diff", is_flag=True, help="Hold two models, or two engines, against each other.")
 @click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
               help="Whose parser checks a model's ops.")  # fmt: skip
+@rewritten_ops_option
 @keep_native_option
 @common_options
 @isolated
 def inspect(
-    files: tuple[Path, ...], diff: bool, backend: Any, keep_native: tuple[str, ...], as_json: bool, debug: bool
+    files: tuple[Path, ...],
+    diff: bool,
+    backend: Any,
+    ops: Any,
+    keep_native: tuple[str, ...],
+    as_json: bool,
+    debug: bool,
 ) -> None:
     """Show what is in a model or an engine.
 
@@ -35,5 +42,5 @@ def inspect(
     from trtconv import inspection
     from trtconv.reports import tables
 
-    report = inspection.inspect_files(files, compare=diff, keep_native=keep_native, backend=backend)
+    report = inspection.inspect_files(files, compare=diff, ops=ops, keep_native=keep_native, backend=backend)
     print_report(report, as_json, **tables.style_for(sys.stdout))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from trtconv.cli.console import print_report
-from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option
+from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option, rewritten_ops_option
 
 
 @click.command()
 @click.argument("model", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="File of the rewritten model.")
+@rewritten_ops_option
 @keep_native_option
 @click.option("--no-functions", is_flag=True, help="Leave the ONNX functions out, for TensorRT's parsers before 10.7.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every node.")
@@ -22,6 +24,7 @@ from trtconv.cli.options import FILE, common_options, isolated, keep_native_opti
 def rewrite(
     model: Path,
     output: Path,
+    ops: Any,
     keep_native: tuple[str, ...],
     no_functions: bool,
     verbose: bool,
@@ -40,5 +43,5 @@ def rewrite(
     """
     from trtconv import convert
 
-    report = convert.rewrite(model, output, keep_native=keep_native, functions=not no_functions)
+    report = convert.rewrite(model, output, ops=ops, keep_native=keep_native, functions=not no_functions)
     print_report(report, as_json, quiet=quiet, verbose=verbose)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trtconv import files
-from trtconv.config import BackendName
+from trtconv.config import BackendName, Ops
 from trtconv.errors import ConfigError
 from trtconv.inspection.differences import Change, Difference, Inspection, diff
 from trtconv.inspection.engine_inspection import inspect_engine
@@ -30,18 +30,25 @@ __all__ = [
 
 
 def inspect_files(
-    paths: Sequence[Path], *, compare: bool, keep_native: Sequence[str] = (), backend: BackendName = "auto"
+    paths: Sequence[Path],
+    *,
+    compare: bool,
+    ops: Ops = "plugin",
+    keep_native: Sequence[str] = (),
+    backend: BackendName = "auto",
 ) -> Inspection | Difference:
     """Inspect the one file of `paths`, or with `compare` hold the two files against each other."""
     wanted = 2 if compare else 1
     if len(paths) != wanted:
         hint = "add --diff to hold two files against each other" if len(paths) == 2 else None
         raise ConfigError(f"got {len(paths)} files, expected {wanted}", hint=hint)
-    inspections = [inspect(path, keep_native=keep_native, backend=backend) for path in paths]
+    inspections = [inspect(path, ops=ops, keep_native=keep_native, backend=backend) for path in paths]
     return diff(*inspections) if compare else inspections[0]
 
 
-def inspect(path: str | Path, *, keep_native: Sequence[str] = (), backend: BackendName = "auto") -> Inspection:
+def inspect(
+    path: str | Path, *, ops: Ops = "plugin", keep_native: Sequence[str] = (), backend: BackendName = "auto"
+) -> Inspection:
     """Inspect a model or an engine, whichever the file is; the options concern models.
 
     Raises ConfigError when there is no such file, ModelError when it is neither.
@@ -50,4 +57,4 @@ def inspect(path: str | Path, *, keep_native: Sequence[str] = (), backend: Backe
     files.require_readable(path)
     if read_header(path) is not None:
         return inspect_engine(path)
-    return inspect_model(path, keep_native=keep_native, backend=backend)
+    return inspect_model(path, ops=ops, keep_native=keep_native, backend=backend)

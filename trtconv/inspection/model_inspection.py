@@ -13,7 +13,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from trtconv import files
-from trtconv.config import BackendName
+from trtconv.config import BackendName, Ops
 from trtconv.element_types import BY_ONNX
 from trtconv.errors import ModelError
 from trtconv.inspection.inspected_file import identify
@@ -26,16 +26,16 @@ from trtconv.model.native_norms import native_norms
 from trtconv.model.shape_inference import is_made_up
 from trtconv.ops import BY_ONNX_OP, other_form
 from trtconv.ops.custom_op import DOMAIN, Dim
-from trtconv.passes import run_passes
+from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext, Site, walk
 from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
 
 
 def inspect_model(
-    path: str | Path, *, keep_native: Sequence[str] = (), backend: BackendName = "auto"
+    path: str | Path, *, ops: Ops = "plugin", keep_native: Sequence[str] = (), backend: BackendName = "auto"
 ) -> ModelInspection:
-    """Read a model, run the graph pass on it in memory, and let the parser of `backend` check its ops.
+    """Read a model, run the passes of `ops` on it in memory, and let the parser of `backend` check its ops.
 
     Raises ConfigError when there is no such file or a `keep_native` pattern matches nothing, ModelError when it is no
     ONNX model. What stands in the way of a build is no error here: it is in `problems`.
@@ -49,7 +49,7 @@ def inspect_model(
     opsets = {entry.domain or "ai.onnx": int(entry.version) for entry in model.proto.opset_import}
     outputs = _outputs(model)
     problems = onnx_problems(sites, opsets)
-    nodes, pass_problem = _decide(model, sites, keep_native)
+    nodes, pass_problem = _decide(model, sites, keep_native, ops)
     check = check_backend(backend, _as_native(path))
     return ModelInspection(
         file=file,
@@ -71,7 +71,7 @@ def inspect_model(
 
 
 def _decide(
-    model: Model, sites: Sequence[Site], keep_native: Sequence[str]
+    model: Model, sites: Sequence[Site], keep_native: Sequence[str], ops: Ops
 ) -> tuple[list[NodeInspection], list[Problem]]:
     """Run the passes themselves, and put their decisions beside what the nodes were before."""
     shown = [site for site in sites if _is_shown(site)]
@@ -83,7 +83,7 @@ def _decide(
     context = PassContext(model.opset, model.path.parent, Choices(keep_native), doubts=doubts)
     problems = []
     try:
-        run_passes(model.graph, context)
+        run_passes(model.graph, context, passes_for(ops))
     except ModelError as error:  # the passes stop at the first node that breaks ONNX's rules
         problems = [Problem("trtconv", error.what, (error.where,) if error.where else ())]
     decisions = context.decisions.by_node()

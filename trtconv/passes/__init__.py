@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import onnx_graphsurgeon as gs
 
+from trtconv.config import Ops
 from trtconv.passes.base import PassContext
 from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.fix_constant_inputs import fix_constant_inputs
@@ -16,13 +17,27 @@ from trtconv.passes.rewrite_reflect_pad import rewrite_reflect_pad
 
 Pass = Callable[[gs.Graph, PassContext], int]
 
-DEFAULT_PASSES: Sequence[Pass] = (
+_REWRITES: Sequence[Pass] = (
     recognise_batch_norm,  # first: it makes nodes that the next takes
     rewrite_instance_norm,  # meets no node of the next: their order only sets that of the report
     rewrite_reflect_pad,
+)
+_REPAIRS: Sequence[Pass] = (
     fold_batch_statistics,  # after all that makes norms of batch statistics: what is left TensorRT refuses, or is here
     fix_constant_inputs,  # last: a node that another pass replaced needs none of it
 )
+DEFAULT_PASSES: Sequence[Pass] = (*_REWRITES, *_REPAIRS)
+FUSED_PASSES: Sequence[Pass] = (
+    # recognise_*: they make nodes that the rewrites take
+    *_REWRITES,
+    # fuse_*: they take what lies around the custom ops that the rewrites made
+    *_REPAIRS,
+)
+
+
+def passes_for(ops: Ops | None) -> Sequence[Pass]:
+    """Return the passes of a conversion: "native" has those of "plugin", which then keep every node as it is."""
+    return FUSED_PASSES if ops == "fused" else DEFAULT_PASSES
 
 
 def run_passes(graph: gs.Graph, context: PassContext, passes: Sequence[Pass] = DEFAULT_PASSES) -> int:
