@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
-from trtconv.decisions import Decision
+from trtconv.decisions import NOT_FUSED, Decision
 from trtconv.model.walking import is_onnx
 from trtconv.ops import BY_ONNX_OP
 from trtconv.ops.compiled import not_compiled
@@ -175,7 +175,7 @@ class _Fuser:
         """Record why a neighbour stays a node of its own, unless there is a decision about it."""
         site = self.sites.get(id(node))
         if site is not None and is_onnx(node.domain) and not self.context.decisions.has(node):
-            decision = Decision(site.address, _title(node), None, f"not fused: {reason}")
+            decision = Decision(site.address, _title(node), None, NOT_FUSED + reason)
             self.context.decisions.record(node, decision)
 
 
