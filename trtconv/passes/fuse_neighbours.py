@@ -38,12 +38,12 @@ _STAGES = ("the sum with the residual", "the activation", "upsampling", "padding
 
 def fuse_neighbours(graph: gs.Graph, context: PassContext) -> int:
     """Return how many ONNX nodes became part of a custom op."""
-    fuser = _Fuser(context, {id(site.node): site for site in walk(graph)}, _given_out(graph))
+    fuser = _Fuser(context, context.sites(graph), _given_out(graph))
     for op in (INSTANCE_NORM, REFLECT_PAD):  # a norm takes pads and what lies before them, so that it comes first
-        for site in list(walk(graph)):
+        for site in context.sites(graph).values():
             if site.node.op == op.name and id(site.node) not in fuser.finished:
                 fuser.fuse_after(site)
-        for site in list(walk(graph)):
+        for site in context.sites(graph).values():
             if site.node.op == op.name and op.name in _BEFORE:
                 fuser.fuse_before(site)
     return fuser.num_fused

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
-from trtconv.decisions import NOT_FUSED, Decision
+from trtconv.decisions import NOT_FUSED
 from trtconv.ops.custom_op import Dim
 from trtconv.ops.instance_norm import INSTANCE_NORM
-from trtconv.passes.base import NoMatch, PassContext, Site, walk
+from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.constant_values import MAX_ELEMENTS, read_constants
 from trtconv.passes.fusion import are_same_shape, is_op
 from trtconv.passes.graph_edit import dtype_of, operand_of, plugin_node, replace, set_type, shape_of
@@ -77,7 +77,7 @@ class _Surroundings:
     """The nodes of a graph and what it gives out, and what the user wants of them."""
 
     def __init__(self, graph: gs.Graph, context: PassContext) -> None:
-        self.sites = {id(site.node): site for site in walk(graph)}
+        self.sites = context.sites(graph)
         self.context = context
         self._outer = {id(tensor) for site in self.sites.values() for tensor in site.graph.outputs}
 
@@ -273,6 +273,8 @@ def _rewrite(match: _Match, site: Site, surroundings: _Surroundings) -> int:
     told = [site] if last is site else [site, last]
     for each in told:
         part = "" if each is last else f", part of {last.address}"
-        decision = Decision(each.address, titles[id(each.node)], INSTANCE_NORM.title, reason + part, attributes)
-        context.decisions.record(each.node, decision)
+        if titles[id(each.node)] == INSTANCE_NORM.form.op_type:
+            context.rewritten(each, INSTANCE_NORM, reason + part, attributes)
+        else:
+            context.note(each, INSTANCE_NORM.title, reason + part, attributes, titles[id(each.node)])
     return len(told)
