@@ -90,6 +90,22 @@ class Decisions:
         """Add the decision about a node."""
         self._made.append((node, decision))
 
+    def has(self, node: gs.Node) -> bool:
+        """Say whether there is a decision about a node."""
+        return any(each is node for each, _ in self._made)
+
+    def revise(self, node: gs.Node, decision: Decision) -> bool:
+        """Put a decision in the place of those about a node; say whether the node becomes a custom op only by it."""
+        places = [place for place, (each, _) in enumerate(self._made) if each is node]
+        was_plugin = any(self._made[place][1].is_plugin for place in places)
+        for place in reversed(places[1:]):
+            del self._made[place]
+        if places:
+            self._made[places[0]] = (node, decision)
+        else:
+            self._made.append((node, decision))
+        return not was_plugin
+
     def by_node(self) -> dict[int, Decision]:
         """Return the last decision about each node, by the node's id: nodes have no hash."""
         return {id(node): decision for node, decision in self._made}
@@ -117,9 +133,13 @@ class PassContext:
     def nodes(self, graph: gs.Graph, accept: Callable[[gs.Node], bool]) -> list[Site]:
         """Return every ONNX node that `accept` takes, branches included."""
         sites = (site for site in walk(graph) if is_onnx(site.node.domain) and accept(site.node))
-        return [self._as_recognised(site) for site in sites]
+        return [self.as_recognised(site) for site in sites]
 
-    def _as_recognised(self, site: Site) -> Site:
+    def sites(self, graph: gs.Graph) -> dict[int, Site]:
+        """Return every node by its id, branches included."""
+        return {id(site.node): self.as_recognised(site) for site in walk(graph)}
+
+    def as_recognised(self, site: Site) -> Site:
         """Return a site by the address of the group of nodes that its node stands for."""
         found = self.recognised.get(id(site.node))
         return site if found is None else Site(site.graph, site.node, found.address)
