@@ -13,7 +13,8 @@
 //   size_t workspaceBytes(DynamicPluginTensorDesc const* inputs) const;
 //   void launch(PluginTensorDesc const* inputDesc, void const* const* inputs, void* output, void* workspace,
 //       cudaStream_t stream) const;                                     may ask device() for what prepareDevice gave
-// It has one output, of the type and format of its first input; the other inputs are linear and, unless the plugin has
+// It has one output, of the type and format of its first input unless it has outputType, supportsOutput and launchTo of
+// its own; the other inputs are linear and, unless the plugin has
 // a typeOfInput of its own, of that type, too.
 #pragma once
 
@@ -84,7 +85,7 @@ public:
                     require(inputTypes[i] == wanted, "input ", i, " must be of type ", static_cast<int32_t>(wanted),
                         ", got type ", static_cast<int32_t>(inputTypes[i]));
                 }
-                outputTypes[0] = inputTypes[0];
+                outputTypes[0] = self().outputType(inputTypes[0]);
             });
     }
 
@@ -106,9 +107,11 @@ public:
     {
         nvinfer1::PluginTensorDesc const& tensor = inOut[pos].desc;
         nvinfer1::PluginTensorDesc const& first = inOut[0].desc;
-        nvinfer1::TensorFormat const format = pos == nbInputs ? first.format : nvinfer1::TensorFormat::kLINEAR;
-        bool const hasType = tensor.type == (pos == nbInputs ? first.type : Plugin::typeOfInput(pos, first.type));
-        bool const fits = pos == 0 ? self().supports(tensor) : hasType && tensor.format == format;
+        bool const fitsOperand =
+            tensor.type == Plugin::typeOfInput(pos, first.type) && tensor.format == nvinfer1::TensorFormat::kLINEAR;
+        bool const fits = pos == 0 ? self().supports(tensor)
+            : pos == nbInputs      ? self().supportsOutput(first, tensor)
+                                   : fitsOperand;
         bool const isTaken = nbInputs == Plugin::kNumInputs && fits;
         mTraced.call("supportsFormatCombination tensor ", pos, " type ", static_cast<int32_t>(tensor.type), " format ",
             static_cast<int32_t>(tensor.format), isTaken ? " -> yes" : " -> no");
@@ -149,11 +152,12 @@ public:
             });
     }
 
-    int32_t enqueue(nvinfer1::PluginTensorDesc const* inputDesc, nvinfer1::PluginTensorDesc const* /*outputDesc*/,
+    int32_t enqueue(nvinfer1::PluginTensorDesc const* inputDesc, nvinfer1::PluginTensorDesc const* outputDesc,
         void const* const* inputs, void* const* outputs, void* workspace, CUstream_st* stream) noexcept override
     {
         mTraced.call("enqueue ", InputShapes{inputDesc, Plugin::kNumInputs}, " stream ", stream);
-        return guarded(mTraced.where(), [&] { self().launch(inputDesc, inputs, outputs[0], workspace, stream); });
+        return guarded(
+            mTraced.where(), [&] { self().launchTo(outputDesc, inputDesc, inputs, outputs[0], workspace, stream); });
     }
 
     nvinfer1::IPluginV3* attachToContext(nvinfer1::IPluginResourceContext* /*context*/) noexcept override
@@ -175,6 +179,20 @@ public:
 
     // The type that an input beside X must have. A plugin that differs hides this with a function of its own.
     static nvinfer1::DataType typeOfInput(int32_t /*input*/, nvinfer1::DataType typeOfX) { return typeOfX; }
+
+    nvinfer1::DataType outputType(nvinfer1::DataType typeOfX) const { return typeOfX; }
+
+    // Whether the output may be Y where the first input is X, which `supports` has taken.
+    bool supportsOutput(nvinfer1::PluginTensorDesc const& x, nvinfer1::PluginTensorDesc const& y) const
+    {
+        return y.type == x.type && y.format == x.format;
+    }
+
+    void launchTo(nvinfer1::PluginTensorDesc const* /*outputDesc*/, nvinfer1::PluginTensorDesc const* inputDesc,
+        void const* const* inputs, void* output, void* workspace, cudaStream_t stream) const
+    {
+        self().launch(inputDesc, inputs, output, workspace, stream);
+    }
 
 protected:
     explicit PluginShell(std::string const& nodeName)
