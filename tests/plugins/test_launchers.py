@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, TorchKernels, library_path
-from trtconv.plugins.kernels import KernelError
+from trtconv.element_types import FLOAT16, FLOAT32, INT64
+from trtconv.plugins.kernels import KernelError, NormOptions, OutputMap, c_options
 
-SHAPE, TYPE, POINTER, WORKSPACE = -1, -2, -3, -4
+SHAPE, TYPE, POINTER, WORKSPACE, OPTION = -1, -2, -3, -4, -6
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,7 @@ def instance_norm_status(library: ctypes.CDLL, **changed: Any) -> int:
         "epsilon": ctypes.c_float(1e-5),
         "dtype": 0,
         "format": 0,
+        "options": None,
         "workspace": ctypes.c_void_p(2048),
         "workspace_bytes": ctypes.c_size_t(1 << 20),
         "stream": ctypes.c_void_p(0),
@@ -68,6 +71,35 @@ def instance_norm_status(library: ctypes.CDLL, **changed: Any) -> int:
 )
 def test_instance_norm_checks_its_arguments(library: ctypes.CDLL, changed: dict[str, Any], status: int) -> None:
     assert instance_norm_status(library, **changed) == status
+
+
+@pytest.mark.parametrize(
+    ("options", "changed", "status"),
+    [
+        (NormOptions(groups=3), {}, OPTION),
+        (NormOptions(groups=-1), {}, OPTION),
+        (NormOptions(alpha=math.nan), {}, OPTION),
+        (NormOptions(alpha=math.inf), {}, OPTION),
+        (NormOptions(residual=1025), {}, POINTER),
+        (NormOptions(residual=1028), {"format": 1}, POINTER),
+        (NormOptions(activation="prelu"), {}, POINTER),
+        (NormOptions(activation="prelu", slope=1025), {}, POINTER),
+        (NormOptions(groups=1), {"workspace_bytes": ctypes.c_size_t(16)}, WORKSPACE),
+        (NormOptions(groups=1, activation="silu"), {"batch": ctypes.c_int64(0)}, 0),
+    ],
+)
+def test_instance_norm_checks_its_options(
+    library: ctypes.CDLL, options: NormOptions, changed: dict[str, Any], status: int
+) -> None:
+    given = c_options(options)
+    assert instance_norm_status(library, options=ctypes.byref(given), **changed) == status
+
+
+@pytest.mark.parametrize("activation", [-1, 7])
+def test_instance_norm_refuses_an_unknown_activation(library: ctypes.CDLL, activation: int) -> None:
+    given = c_options(NormOptions())
+    given.activation = activation
+    assert instance_norm_status(library, options=ctypes.byref(given)) == OPTION
 
 
 @pytest.mark.parametrize(
@@ -106,9 +138,54 @@ def test_reflect_pad_checks_its_arguments(
         (ctypes.c_int64 * len(pads))(*pads),
         element_bytes,
         format_,
+        None,
         ctypes.c_void_p(0),
     )
     assert found == status
+    kernels = TorchKernels()
+    if sizes and len(sizes) <= 8:
+        launch = kernels.bind_reflect_pad(
+            *addresses, shape=sizes, pads=pads, element_bytes=element_bytes, layout=format_, output_map=OutputMap()
+        )
+        assert status_of(launch) == status
+
+
+LINEAR_MAP = {"shape": [1, 3, 4, 5], "pads": [0, 0, 1, 1, 0, 0, 1, 1], "element_bytes": 4, "layout": 0}
+
+
+@pytest.mark.parametrize(
+    ("changed", "output_map", "status"),
+    [
+        ({"pads": [0, 0, 4, 1, 0, 0, 1, 1]}, OutputMap(), SHAPE),
+        ({"pads": [0, 0, 4, 1, 0, 0, 1, 1]}, OutputMap(upsample=(1, 1, 0, 1)), SHAPE),
+        ({"pads": [0, 0, 0, -1, 0, 0, 0, 0]}, OutputMap(pad_mode="zero"), SHAPE),
+        ({"shape": [1, 3, 0, 5]}, OutputMap(pad_mode="edge"), SHAPE),
+        ({}, OutputMap(y_layout=2), SHAPE),
+        ({}, OutputMap(y_layout=4), TYPE),
+        ({}, OutputMap(upsample=(1, 2, 1, 1), y_layout=1), SHAPE),
+        ({}, OutputMap(x_type=FLOAT32), TYPE),
+        ({}, OutputMap(x_type=FLOAT16, y_type=FLOAT32), TYPE),
+        ({}, OutputMap(activation="relu"), TYPE),
+        ({}, OutputMap(x_type=FLOAT32, y_type=FLOAT32, activation="prelu"), TYPE),
+        ({}, OutputMap(x_type=FLOAT32, y_type=INT64), TYPE),
+        ({"y": 514}, OutputMap(x_type=FLOAT32, y_type=FLOAT32, activation="relu"), POINTER),
+        ({"y": 520}, OutputMap(x_type=FLOAT32, y_type=FLOAT16, y_layout=1), POINTER),
+        ({"shape": [0, 3, 4, 5], "x": 0, "y": 0}, OutputMap(pad_mode="edge", upsample=(1, 1, 2, 2)), 0),
+    ],
+)
+def test_output_maps_are_checked(
+    library: ctypes.CDLL, changed: dict[str, Any], output_map: OutputMap, status: int
+) -> None:
+    launch = TorchKernels().bind_reflect_pad(**{"x": 256, "y": 512, **LINEAR_MAP, **changed, "output_map": output_map})
+    assert status_of(launch) == status
+
+
+def status_of(launch: Callable[[int], None]) -> int:
+    try:
+        launch(0)
+    except KernelError as error:
+        return error.status
+    return 0
 
 
 def test_workspace_is_asked_for_by_large_slices_only(library: ctypes.CDLL) -> None:
@@ -118,6 +195,9 @@ def test_workspace_is_asked_for_by_large_slices_only(library: ctypes.CDLL) -> No
     assert kernels.workspace_bytes((8, 64, 512 * 512)) < 1 << 16
     assert kernels.workspace_bytes((16, 512, 16 * 16), FORMAT_CHANNELS_LAST) == 0
     assert 0 < kernels.workspace_bytes((1, 32, 1080 * 1920), FORMAT_CHANNELS_LAST) <= 1 << 21
+    assert kernels.workspace_bytes((1, 64, 32 * 32), groups=32) == 0
+    assert kernels.workspace_bytes((1, 64, 1024 * 32), groups=32) > 0  # a group is a larger slice
+    assert kernels.workspace_bytes((2, 320, 64 * 64), FORMAT_CHANNELS_LAST, groups=32) <= 1 << 21
 
 
 def fake_tensor(address: int, *shape: int, dtype: str = "float32") -> Any:

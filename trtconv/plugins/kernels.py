@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,14 @@ from trtconv.plugins import library as plugin_library
 
 # How tensors lie in memory: the numbers of trtconv_kernels.h.
 LAYOUTS: Mapping[str, int] = {"linear": 0, "channels_last": 1, "chw4": 2, "chw32": 3}
+# What becomes of a norm's values before they are rounded: the numbers of trtconv_kernels.h.
+ACTIVATIONS: Mapping[str, int] = {
+    name: number for number, name in enumerate(("none", "relu", "leaky_relu", "prelu", "silu", "elu", "tanh"))
+}
+PAD_MODES: Mapping[str, int] = {"reflect": 0, "edge": 1, "zero": 2}
 _ERROR_TYPE = -2  # TRTCONV_ERROR_TYPE
+_WORDS = -1  # TRTCONV_WORDS
+_MAX_RANK = 8
 
 Launch = Callable[[int], None]  # of a stream
 
@@ -34,6 +42,69 @@ class KernelError(BackendError):
         return self.status == _ERROR_TYPE
 
 
+@dataclass(frozen=True)
+class OutputMap:
+    """What a pad does beside moving and reflecting: the fields of trtconv_output_map.
+
+    `upsample` holds a factor for each axis; without one no axis is upsampled. Where neither type is given, elements are
+    moved bit for bit. `y_layout` is that of x where it is None.
+    """
+
+    upsample: Sequence[int] = ()
+    pad_mode: str = "reflect"
+    x_type: ElementType | None = None
+    y_type: ElementType | None = None
+    y_layout: int | None = None
+    activation: str = "none"
+    alpha: float = 0.0
+
+
+class _OutputMapStruct(ctypes.Structure):
+    _fields_: ClassVar[Sequence[tuple[str, Any]]] = [
+        ("upsample", ctypes.c_int64 * _MAX_RANK),
+        ("pad_mode", ctypes.c_int32),
+        ("output_format", ctypes.c_int32),
+        ("input_dtype", ctypes.c_int32),
+        ("output_dtype", ctypes.c_int32),
+        ("activation", ctypes.c_int32),
+        ("alpha", ctypes.c_float),
+    ]
+
+
+class NormOptions(NamedTuple):
+    """What an InstanceNorm does beside: trtconv_instance_norm_options, with device addresses of tensors, 0 for none."""
+
+    groups: int = 0
+    is_affine_per_image: bool = False
+    activation: str = "none"
+    alpha: float = 0.0
+    residual: int = 0
+    slope: int = 0
+
+
+class _CNormOptions(ctypes.Structure):
+    _fields_ = (
+        ("groups", ctypes.c_int64),
+        ("is_affine_per_image", ctypes.c_int32),
+        ("activation", ctypes.c_int32),
+        ("alpha", ctypes.c_float),
+        ("residual", ctypes.c_void_p),
+        ("slope", ctypes.c_void_p),
+    )
+
+
+def c_options(options: NormOptions) -> _CNormOptions:
+    """Return the options as the launcher takes them."""
+    return _CNormOptions(
+        options.groups,
+        options.is_affine_per_image,
+        ACTIVATIONS[options.activation],
+        options.alpha,
+        options.residual or None,
+        options.slope or None,
+    )
+
+
 class KernelLibrary:
     """The launchers of libtrtconv_plugins.so.
 
@@ -50,9 +121,13 @@ class KernelLibrary:
         self._library.trtconv_plugin_library_version.restype = ctypes.c_char_p
         return str(self._library.trtconv_plugin_library_version().decode())
 
-    def workspace_bytes(self, shape: Sequence[int], layout: int = LAYOUTS["linear"]) -> int:
+    def workspace_bytes(self, shape: Sequence[int], layout: int = LAYOUTS["linear"], groups: int = 0) -> int:
         """Return how much scratch memory an InstanceNorm needs."""
-        return int(self._library.trtconv_instance_norm_workspace_bytes(*_norm_sizes(shape), ctypes.c_int32(layout)))
+        sizes = _norm_sizes(shape)
+        needed = self._library.trtconv_instance_norm_workspace_bytes(
+            *sizes, ctypes.c_int32(layout), ctypes.c_int64(groups)
+        )
+        return int(needed)
 
     def bind_instance_norm(
         self,
@@ -67,25 +142,37 @@ class KernelLibrary:
         layout: int,
         workspace: int,
         workspace_bytes: int,
+        options: NormOptions = NormOptions(),  # noqa: B008 - immutable
     ) -> Launch:
-        """Bind y = InstanceNorm(x, scale, bias)."""
+        """Bind y = InstanceNorm(x, scale, bias), with what `options` adds."""
         kernel = -1 if element_type.kernel is None else element_type.kernel  # the launcher refuses it
+        given = c_options(options)
         arguments = [
             *map(ctypes.c_void_p, (x, scale, bias, y)),
             *_norm_sizes(shape),
             ctypes.c_float(epsilon),
             ctypes.c_int32(kernel),
             ctypes.c_int32(layout),
+            ctypes.byref(given),
             ctypes.c_void_p(workspace),
             ctypes.c_size_t(workspace_bytes),
         ]
-        return _bound(self._library.trtconv_instance_norm, arguments, None)
+        return _bound(self._library.trtconv_instance_norm, arguments, given)
 
     def bind_reflect_pad(
-        self, x: int, y: int, *, shape: Sequence[int], pads: Sequence[int], element_bytes: int, layout: int
+        self,
+        x: int,
+        y: int,
+        *,
+        shape: Sequence[int],
+        pads: Sequence[int],
+        element_bytes: int,
+        layout: int,
+        output_map: OutputMap | None = None,
     ) -> Launch:
-        """Bind y = ReflectPad(x); `pads` in ONNX order."""
+        """Bind y = ReflectPad(x); `pads` in ONNX order, `element_bytes` those of x."""
         sizes, both = (np.array(values, dtype=np.int64) for values in (shape, pads))
+        struct = None if output_map is None else _struct_of(output_map, layout)
         arguments = [
             ctypes.c_void_p(x),
             ctypes.c_void_p(y),
@@ -94,8 +181,9 @@ class KernelLibrary:
             ctypes.c_void_p(both.ctypes.data),
             ctypes.c_int32(element_bytes),
             ctypes.c_int32(layout),
+            ctypes.c_void_p(None if struct is None else ctypes.addressof(struct)),
         ]
-        return _bound(self._library.trtconv_reflect_pad, arguments, (sizes, both))
+        return _bound(self._library.trtconv_reflect_pad, arguments, (sizes, both, struct))
 
 
 def load_kernels() -> tuple[KernelLibrary, plugin_library.PluginLibrary]:
@@ -109,6 +197,25 @@ def load_kernels() -> tuple[KernelLibrary, plugin_library.PluginLibrary]:
 
 def _norm_sizes(shape: Sequence[int]) -> list[ctypes.c_int64]:
     return [ctypes.c_int64(size) for size in (*shape[:2], math.prod(shape[2:]))]
+
+
+def _struct_of(output_map: OutputMap, layout: int) -> _OutputMapStruct:
+    factors = (*output_map.upsample, *[1] * _MAX_RANK)[:_MAX_RANK]
+    return _OutputMapStruct(
+        (ctypes.c_int64 * _MAX_RANK)(*factors),
+        PAD_MODES[output_map.pad_mode],
+        layout if output_map.y_layout is None else output_map.y_layout,
+        _kernel_number(output_map.x_type),
+        _kernel_number(output_map.y_type),
+        ACTIVATIONS[output_map.activation],
+        output_map.alpha,
+    )
+
+
+def _kernel_number(element_type: ElementType | None) -> int:
+    if element_type is None:
+        return _WORDS
+    return -2 if element_type.kernel is None else element_type.kernel  # the launcher refuses it
 
 
 def _bound(launcher: Any, arguments: Sequence[Any], keep: Any) -> Launch:

@@ -1,0 +1,89 @@
+// Gathers of linear tensors: a thread writes the same run of columns of several planes, or a single element.
+#pragma once
+
+#include "common/element_type.cuh"
+#include "common/kernel_launch.cuh"
+#include "gather/choice.h"
+
+namespace trtconv
+{
+
+// Returns the element that an output is made of; zero where it is made of none.
+template <typename T, typename Index>
+__device__ T elementAt(T const* __restrict__ input, MapSource<Index> const& source)
+{
+    return source.isInside ? __ldg(input + source.offset) : T{};
+}
+
+// How many planes a thread writes: their loads are on their way together, and share what finds their place.
+template <typename Operation>
+constexpr int kPlanesOf =
+    Operation::kIsMove && sizeof(typename Operation::Output) <= 2 ? 2 * kGatherPlanes : kGatherPlanes;
+
+// Computes where a run comes from once, for all planes.
+template <typename Operation, int Run, int32_t Rank>
+__global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operation::Input const* __restrict__ input,
+    typename Operation::Output* __restrict__ output, __grid_constant__ OutputMap<uint32_t, Rank> const plane,
+    int64_t planeStride, uint32_t numPlanes, Operation const operation)
+{
+    using In = typename Operation::Input;
+    using Out = typename Operation::Output;
+    constexpr int kPlanes = kPlanesOf<Operation>;
+    MapAxis<uint32_t> const& columns = plane.axisFromEnd(0);
+    uint32_t const step = gridDim.x * kGatherThreads;
+    waitForEarlierWork();
+    for (uint32_t run = blockIdx.x * kGatherThreads + threadIdx.x; run < plane.numOutputs / Run; run += step)
+    {
+        uint32_t const target = run * Run;
+        uint32_t const row = columns.outputSize.divide(target);
+        MapSource<uint32_t> const rowSource = outerSource(plane, row, 1);
+        MapSource<uint32_t> sources[Run];
+        TRTCONV_UNROLL
+        for (int i = 0; i < Run; ++i)
+        {
+            sources[i] = rowSource.along(columns, static_cast<int32_t>(target - row * columns.outputSize.value()) + i);
+        }
+        for (uint32_t first = blockIdx.y * kPlanes; first < numPlanes; first += gridDim.y * kPlanes)
+        {
+            In const* origin = input + first * planeStride;
+            Out* place = output + static_cast<int64_t>(first) * plane.numOutputs + target;
+            Vector<In, Run> values[kPlanes];
+            TRTCONV_UNROLL
+            for (int k = 0; k < kPlanes; ++k)
+            {
+                TRTCONV_UNROLL
+                for (int i = 0; i < Run; ++i)
+                {
+                    values[k].elements[i] = first + k < numPlanes ? elementAt(origin, sources[i]) : In{};
+                }
+                origin += planeStride;
+            }
+            TRTCONV_UNROLL
+            for (int k = 0; k < kPlanes; ++k)
+            {
+                if (first + k < numPlanes)
+                {
+                    *reinterpret_cast<Vector<Out, Run>*>(place) = operation(values[k]);
+                }
+                place += plane.numOutputs;
+            }
+        }
+    }
+}
+
+// Gathers any map between any layouts.
+template <typename Operation, typename Index>
+__global__ __launch_bounds__(kGatherThreads) void gatherElements(typename Operation::Input const* __restrict__ input,
+    typename Operation::Output* __restrict__ output, __grid_constant__ OutputMap<Index> const map,
+    Operation const operation)
+{
+    Index const step = gridDim.x * Index{kGatherThreads};
+    waitForEarlierWork();
+    for (Index index = blockIdx.x * Index{kGatherThreads} + threadIdx.x; index < map.numOutputs; index += step)
+    {
+        Vector<typename Operation::Input, 1> const value{elementAt(input, sourceOf(map, index))};
+        output[index] = operation(value).elements[0];
+    }
+}
+
+} // namespace trtconv
