@@ -14,6 +14,7 @@ enum class ResultKind
     kPlain, // the affine alone: what is fused costs it nothing
     kFused, // with an epilogue
     kGrouped, // likewise, and the affine differs by channel within a slice
+    kPlaced, // likewise, each channel by itself, and through an output map
 };
 
 template <typename T>

@@ -113,6 +113,15 @@ Tensors<T, ResultKind::kFused> fusedTensors(NormArguments const& arguments)
         plain.channels, plain.pixels, plain.vectorsPerPixel, plain.inversePixels, plain.epsilon};
 }
 
+template <typename T>
+Tensors<T, ResultKind::kPlaced> placedTensors(NormArguments const& arguments)
+{
+    auto const fused = fusedTensors<T>(arguments);
+    return {{1, arguments.isAffinePerImage}, fused.input, fused.scale, fused.bias,
+        {fused.result.output, fused.result.residual, fused.result.epilogue, *arguments.place}, fused.channels,
+        fused.pixels, fused.vectorsPerPixel, fused.inversePixels, fused.epsilon};
+}
+
 } // namespace
 
 void prepare(DeviceLimits const& device)
@@ -126,6 +135,10 @@ void prepare(DeviceLimits const& device)
                 using T = typename decltype(tag)::Type;
                 allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kPlain>, numBytes);
                 allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kFused>, numBytes);
+                if constexpr (sizeof(T) == 2)
+                {
+                    allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kPlaced>, numBytes);
+                }
             });
     }
 }
@@ -144,6 +157,13 @@ void launch(NormArguments const& arguments, DeviceLimits const& device, cudaStre
                 : chooseGroupConfig(shape, device, channelsPerGroup, kVectorChannels<T>);
             auto const run = [&](auto const& tensors, auto kind)
             { Launcher<T, decltype(kind)::value>(tensors, config, device, arguments.workspace, stream).launch(); };
+            if constexpr (sizeof(T) == 2)
+            {
+                if (arguments.place != nullptr)
+                {
+                    return run(placedTensors<T>(arguments), std::integral_constant<ResultKind, ResultKind::kPlaced>{});
+                }
+            }
             if (channelsPerGroup == 1 && !arguments.isAffinePerImage && arguments.epilogue.isNone())
             {
                 run(plainTensors<T>(arguments), std::integral_constant<ResultKind, ResultKind::kPlain>{});

@@ -149,17 +149,21 @@ private:
     int32_t mIndex = 0; // steps of the column that were asked for, repeated ones too
 };
 
+// What a walk over results moves: a result moves on as a pointer does, unless it is placed.
+template <typename T, ResultKind Kind>
+using ResultPlace = std::conditional_t<Kind == ResultKind::kPlaced, PlacedVector<T>, ChannelResult<T, Kind>>;
+
 // The residual of a step.
-template <typename T>
+template <typename T, ResultKind Kind>
 class StepResiduals
 {
 public:
-    __device__ void load(StepWalk<ChannelResult<T, ResultKind::kFused>> const& walk)
+    __device__ void load(StepWalk<ResultPlace<T, Kind>> const& walk)
     {
         walk.forEachVector(
-            [&](int k, ChannelResult<T, ResultKind::kFused> const& place)
+            [&](int k, ResultPlace<T, Kind> const& place)
             {
-                if (place.epilogue.hasResidual)
+                if (place.hasResidual())
                 {
                     mVectors[k] = place.loadResidual();
                 }
@@ -186,7 +190,7 @@ public:
         , mToAdd(slots, config.slots)
         , mToStore(mToAdd)
         , mLoader(tensors, config, mToAdd, place)
-        , mStored(tensors.result, ColumnPart(tensors, config, place.column, place.split), 0)
+        , mStored(tensors.result + 0, ColumnPart(tensors, config, place.column, place.split), 0)
     {
     }
 
@@ -233,7 +237,7 @@ public:
     {
         mToAdd.skip(mConfig.repeats);
         mToStore.skip(mConfig.repeats);
-        mStored = {mTensors.result, part, mConfig.repeats};
+        mStored = {mTensors.result + 0, part, mConfig.repeats};
         if constexpr (Kind != ResultKind::kPlain)
         {
             mResiduals.load(mStored);
@@ -267,8 +271,8 @@ private:
     // While a step is stored, the residual of the next one is on its way.
     __device__ void storeFused(Finish const& finish, bool isLast)
     {
-        StepResiduals<T> const residuals = mResiduals;
-        StepWalk<ChannelResult<T, Kind>> next = mStored;
+        StepResiduals<T, Kind> const residuals = mResiduals;
+        StepWalk<ResultPlace<T, Kind>> next = mStored;
         next.next(mConfig);
         if (!isLast)
         {
@@ -276,13 +280,36 @@ private:
         }
         waitForCopies(mToStore.numTakenAfter(mLoader.slots()));
         uint4 const* const slot = mToStore.next();
+        if constexpr (Kind == ResultKind::kFused)
+        {
+            withForm(mTensors.result.epilogue,
+                [&](auto form)
+                {
+                    mStored.forEachVector([&](int k, ChannelResult<T, Kind> const& target)
+                        { target.template store<decltype(form)>(slot[k * kStreamedThreads], residuals[k], finish); });
+                });
+        }
+        else
+        {
+            scatterStep(slot, residuals, finish);
+        }
+        mStored = next;
+    }
+
+    // All are finished before one is scattered, as in a resident kernel.
+    __device__ void scatterStep(uint4 const* slot, StepResiduals<T, Kind> const& residuals, Finish const& finish)
+    {
+        uint4 results[kStepVectors];
         withForm(mTensors.result.epilogue,
             [&](auto form)
             {
-                mStored.forEachVector([&](int k, ChannelResult<T, Kind> const& target)
-                    { target.template store<decltype(form)>(slot[k * kStreamedThreads], residuals[k], finish); });
+                TRTCONV_UNROLL
+                for (int k = 0; k < kStepVectors; ++k)
+                {
+                    results[k] = finishedWords<decltype(form), T>(slot[k * kStreamedThreads], residuals[k], finish);
+                }
             });
-        mStored = next;
+        mStored.forEachVector([&](int k, PlacedVector<T> const& target) { target.scatter(results[k]); });
     }
 
     Tensors<T, Kind> const& mTensors;
@@ -290,8 +317,9 @@ private:
     SlotCursor mToAdd;
     SlotCursor mToStore;
     StepLoader<T, Kind> mLoader;
-    StepWalk<ChannelResult<T, Kind>> mStored;
-    std::conditional_t<Kind == ResultKind::kPlain, NoGroups, StepResiduals<T>> mResiduals; // of the step to store next
+    StepWalk<ResultPlace<T, Kind>> mStored;
+    std::conditional_t<Kind == ResultKind::kPlain, NoGroups, StepResiduals<T, Kind>>
+        mResiduals; // of the step to store next
 };
 
 template <typename T, ResultKind Kind>
