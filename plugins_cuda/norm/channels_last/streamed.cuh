@@ -157,13 +157,7 @@ public:
     __device__ void load(StepWalk<ChannelResult<T, ResultKind::kFused>> const& walk)
     {
         walk.forEachVector(
-            [&](int k, ChannelResult<T, ResultKind::kFused> const& place)
-            {
-                if (place.epilogue.hasResidual)
-                {
-                    mVectors[k] = place.loadResidual();
-                }
-            });
+            [&](int k, ChannelResult<T, ResultKind::kFused> const& place) { mVectors[k] = place.loadResidual(); });
     }
 
     __device__ uint4 operator[](int k) const { return mVectors[k]; }
@@ -208,7 +202,7 @@ public:
             bool const storesNow = stores && turn < mConfig.steps;
             if (storesNow)
             {
-                storeStep(finish, turn == mConfig.steps - 1);
+                storeStep(finish, mConfig.steps - 1 - turn);
                 mLoader.next();
             }
             int32_t const step = turn - mConfig.repeats;
@@ -236,7 +230,10 @@ public:
         mStored = {mTensors.result, part, mConfig.repeats};
         if constexpr (Kind != ResultKind::kPlain)
         {
-            mResiduals.load(mStored);
+            if (mTensors.result.epilogue.hasResidual)
+            {
+                requestResiduals(mConfig.steps);
+            }
         }
     }
 
@@ -248,7 +245,7 @@ private:
         addVectorsLeft<T, kStepVectors>(sums, rows, pixelsLeft, [&](int k) { return slot[k * kStreamedThreads]; });
     }
 
-    __device__ void storeStep(Finish const& finish, [[maybe_unused]] bool isLast)
+    __device__ void storeStep(Finish const& finish, [[maybe_unused]] int32_t numLeft)
     {
         if constexpr (Kind == ResultKind::kPlain)
         {
@@ -260,30 +257,62 @@ private:
         }
         else
         {
-            storeFused(finish, isLast);
+            storeFused(finish, numLeft);
         }
     }
 
-    // While a step is stored, the residual of the next one is on its way.
-    __device__ void storeFused(Finish const& finish, bool isLast)
+    __device__ void storeFused(Finish const& finish, int32_t numLeft)
     {
-        StepResiduals<T> const residuals = mResiduals;
-        StepWalk<ChannelResult<T, Kind>> next = mStored;
-        next.next(mConfig);
-        if (!isLast)
+        if (mTensors.result.epilogue.hasResidual)
         {
-            mResiduals.load(next);
+            storeStepWith<true>(finish);
+            mStored.next(mConfig);
+            requestResiduals(numLeft);
         }
+        else
+        {
+            storeStepWith<false>(finish);
+            mStored.next(mConfig);
+        }
+    }
+
+    // Asks for the residual of the step to store next, if there is one: it comes while a step is added. That of a later
+    // step is brought into the L2 cache.
+    __device__ void requestResiduals(int32_t numLeft)
+    {
+        if (numLeft > 0)
+        {
+            mResiduals.load(mStored);
+        }
+        if (numLeft > kResidualSteps)
+        {
+            StepWalk<ChannelResult<T, Kind>> later = mStored;
+            for (int32_t i = 0; i < kResidualSteps; ++i)
+            {
+                later.next(mConfig);
+            }
+            later.forEachVector([](int, ChannelResult<T, Kind> const& place) { prefetchLine(place.residual); });
+        }
+    }
+
+    template <bool HasResidual>
+    __device__ void storeStepWith(Finish const& finish)
+    {
         waitForCopies(mToStore.numTakenAfter(mLoader.slots()));
         uint4 const* const slot = mToStore.next();
-        withForm(mTensors.result.epilogue,
+        withCurve<HasResidual>(mTensors.result.epilogue,
             [&](auto form)
             {
-                mStored.forEachVector([&](int k, ChannelResult<T, Kind> const& target)
-                    { target.template store<decltype(form)>(slot[k * kStreamedThreads], residuals[k], finish); });
+                mStored.forEachVector(
+                    [&](int k, ChannelResult<T, Kind> const& target)
+                    {
+                        uint4 const residual = HasResidual ? mResiduals[k] : uint4{};
+                        target.template store<decltype(form)>(slot[k * kStreamedThreads], residual, finish);
+                    });
             });
-        mStored = next;
     }
+
+    static constexpr int32_t kResidualSteps = 2; // that are on their way beyond the next
 
     Tensors<T, Kind> const& mTensors;
     Config const& mConfig;
