@@ -55,8 +55,8 @@ public:
     }
 
     __device__ PlacedVector operator+(int64_t numVectors) const { return {*mResult, mVector + numVectors}; }
-    __device__ bool hasResidual() const { return mResult->epilogue.hasResidual; }
     __device__ uint4 loadResidual() const { return residualWords<T>(mResult->residual + mVector); }
+    __device__ void prefetchResidual() const { prefetchLine(mResult->residual + mVector); }
     __device__ void scatter(uint4 words) const { mResult->scatter(mVector, words); }
 
 private:

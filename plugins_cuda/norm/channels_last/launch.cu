@@ -106,8 +106,7 @@ Tensors<T, ResultKind::kFused> fusedTensors(NormArguments const& arguments)
 {
     auto const plain = plainTensors<T>(arguments);
     EpilogueArguments const& fused = arguments.epilogue;
-    Epilogue<T> const epilogue{static_cast<T const*>(fused.slope), curveOf(fused.activation),
-        parameterOf(fused.activation, fused.alpha), fused.residual != nullptr};
+    Epilogue<T> const epilogue = makeEpilogue<T>(fused.activation, fused.alpha, fused.slope, fused.residual != nullptr);
     return {{static_cast<int32_t>(arguments.channelsPerGroup()), arguments.isAffinePerImage}, plain.input, plain.scale,
         plain.bias, {plain.result.output, static_cast<ChannelVector<T> const*>(fused.residual), epilogue},
         plain.channels, plain.pixels, plain.vectorsPerPixel, plain.inversePixels, plain.epsilon};

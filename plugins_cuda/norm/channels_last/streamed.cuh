@@ -160,14 +160,7 @@ class StepResiduals
 public:
     __device__ void load(StepWalk<ResultPlace<T, Kind>> const& walk)
     {
-        walk.forEachVector(
-            [&](int k, ResultPlace<T, Kind> const& place)
-            {
-                if (place.hasResidual())
-                {
-                    mVectors[k] = place.loadResidual();
-                }
-            });
+        walk.forEachVector([&](int k, ResultPlace<T, Kind> const& place) { mVectors[k] = place.loadResidual(); });
     }
 
     __device__ uint4 operator[](int k) const { return mVectors[k]; }
@@ -212,7 +205,7 @@ public:
             bool const storesNow = stores && turn < mConfig.steps;
             if (storesNow)
             {
-                storeStep(finish, turn == mConfig.steps - 1);
+                storeStep(finish, mConfig.steps - 1 - turn);
                 mLoader.next();
             }
             int32_t const step = turn - mConfig.repeats;
@@ -240,7 +233,10 @@ public:
         mStored = {mTensors.result + 0, part, mConfig.repeats};
         if constexpr (Kind != ResultKind::kPlain)
         {
-            mResiduals.load(mStored);
+            if (mTensors.result.epilogue.hasResidual)
+            {
+                requestResiduals(mConfig.steps);
+            }
         }
     }
 
@@ -252,7 +248,7 @@ private:
         addVectorsLeft<T, kStepVectors>(sums, rows, pixelsLeft, [&](int k) { return slot[k * kStreamedThreads]; });
     }
 
-    __device__ void storeStep(Finish const& finish, [[maybe_unused]] bool isLast)
+    __device__ void storeStep(Finish const& finish, [[maybe_unused]] int32_t numLeft)
     {
         if constexpr (Kind == ResultKind::kPlain)
         {
@@ -264,53 +260,87 @@ private:
         }
         else
         {
-            storeFused(finish, isLast);
+            storeFused(finish, numLeft);
         }
     }
 
-    // While a step is stored, the residual of the next one is on its way.
-    __device__ void storeFused(Finish const& finish, bool isLast)
+    __device__ void storeFused(Finish const& finish, int32_t numLeft)
     {
-        StepResiduals<T, Kind> const residuals = mResiduals;
-        StepWalk<ResultPlace<T, Kind>> next = mStored;
-        next.next(mConfig);
-        if (!isLast)
+        if (mTensors.result.epilogue.hasResidual)
         {
-            mResiduals.load(next);
-        }
-        waitForCopies(mToStore.numTakenAfter(mLoader.slots()));
-        uint4 const* const slot = mToStore.next();
-        if constexpr (Kind == ResultKind::kFused)
-        {
-            withForm(mTensors.result.epilogue,
-                [&](auto form)
-                {
-                    mStored.forEachVector([&](int k, ChannelResult<T, Kind> const& target)
-                        { target.template store<decltype(form)>(slot[k * kStreamedThreads], residuals[k], finish); });
-                });
+            storeStepWith<true>(finish);
+            mStored.next(mConfig);
+            requestResiduals(numLeft);
         }
         else
         {
-            scatterStep(slot, residuals, finish);
+            storeStepWith<false>(finish);
+            mStored.next(mConfig);
         }
-        mStored = next;
+    }
+
+    // Asks for the residual of the step to store next, if there is one: it comes while a step is added. That of a later
+    // step is brought into the L2 cache.
+    __device__ void requestResiduals(int32_t numLeft)
+    {
+        if (numLeft > 0)
+        {
+            mResiduals.load(mStored);
+        }
+        if (numLeft > kResidualSteps)
+        {
+            StepWalk<ResultPlace<T, Kind>> later = mStored;
+            for (int32_t i = 0; i < kResidualSteps; ++i)
+            {
+                later.next(mConfig);
+            }
+            later.forEachVector([](int, ResultPlace<T, Kind> const& place) { place.prefetchResidual(); });
+        }
+    }
+
+    template <bool HasResidual>
+    __device__ void storeStepWith(Finish const& finish)
+    {
+        waitForCopies(mToStore.numTakenAfter(mLoader.slots()));
+        uint4 const* const slot = mToStore.next();
+        if constexpr (Kind == ResultKind::kPlaced)
+        {
+            return scatterStepWith<HasResidual>(slot, finish);
+        }
+        else
+        {
+            withCurve<HasResidual>(mTensors.result.epilogue,
+                [&](auto form)
+                {
+                    mStored.forEachVector(
+                        [&](int k, ChannelResult<T, Kind> const& target)
+                        {
+                            uint4 const residual = HasResidual ? mResiduals[k] : uint4{};
+                            target.template store<decltype(form)>(slot[k * kStreamedThreads], residual, finish);
+                        });
+                });
+        }
     }
 
     // All are finished before one is scattered, as in a resident kernel.
-    __device__ void scatterStep(uint4 const* slot, StepResiduals<T, Kind> const& residuals, Finish const& finish)
+    template <bool HasResidual>
+    __device__ void scatterStepWith(uint4 const* slot, Finish const& finish)
     {
         uint4 results[kStepVectors];
-        withForm(mTensors.result.epilogue,
+        withCurve<HasResidual>(mTensors.result.epilogue,
             [&](auto form)
             {
                 TRTCONV_UNROLL
                 for (int k = 0; k < kStepVectors; ++k)
                 {
-                    results[k] = finishedWords<decltype(form), T>(slot[k * kStreamedThreads], residuals[k], finish);
+                    uint4 const residual = HasResidual ? mResiduals[k] : uint4{};
+                    results[k] = finishedWords<decltype(form), T>(slot[k * kStreamedThreads], residual, finish);
                 }
             });
         mStored.forEachVector([&](int k, PlacedVector<T> const& target) { target.scatter(results[k]); });
     }
+
+    static constexpr int32_t kResidualSteps = 2; // that are on their way beyond the next
 
     Tensors<T, Kind> const& mTensors;
     Config const& mConfig;
