@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
+#include <vector>
 
 #include "example.h"
 
@@ -15,14 +17,14 @@ namespace
 {
 
 // Creates a plugin from its fields. Names, types and lengths must be those of the op; what is wrong is refused, and
-// TensorRT's log says which field was given and what is expected.
-std::unique_ptr<IPluginV3> makePlugin(char const* name, PluginField const& field, char const* nodeName)
+// TensorRT's log says which field was given and what is expected. A field with a default may be left out.
+std::unique_ptr<IPluginV3> makePlugin(char const* name, std::vector<PluginField> const& given, char const* nodeName)
 {
     IPluginCreatorInterface* const found = getPluginRegistry()->getCreator(name, "1", "trtconv");
     require(found != nullptr, std::string("there is no creator of trtconv::") + name);
     require(std::strcmp(found->getInterfaceInfo().kind, "PLUGIN CREATOR_V3ONE") == 0, "the creator is of another kind");
     auto* const creator = static_cast<IPluginCreatorV3One*>(found);
-    PluginFieldCollection const fields{1, &field};
+    PluginFieldCollection const fields{static_cast<int32_t>(given.size()), given.data()};
     return owned(creator->createPlugin(nodeName, &fields, TensorRTPhase::kBUILD), name);
 }
 
@@ -30,7 +32,7 @@ std::unique_ptr<IPluginV3> makePlugin(char const* name, PluginField const& field
 ITensor& addReflectPad(INetworkDefinition& network, ITensor& x)
 {
     PluginField const pads{"pads", kPads, PluginFieldType::kINT32, static_cast<int32_t>(std::size(kPads))};
-    auto const plugin = makePlugin("ReflectPad", pads, "pad");
+    auto const plugin = makePlugin("ReflectPad", {pads}, "pad");
     std::array<ITensor*, 1> const inputs{&x};
     IPluginV3Layer* const layer = network.addPluginV3(inputs.data(), 1, nullptr, 0, *plugin);
     require(layer != nullptr, "TensorRT takes no ReflectPad");
@@ -38,11 +40,14 @@ ITensor& addReflectPad(INetworkDefinition& network, ITensor& x)
     return *layer->getOutput(0);
 }
 
-// Scale and bias are inputs of the plugin, here constants; they could as well be computed.
+// Scale and bias are inputs of the plugin, here constants; they could as well be computed. The activation is a text:
+// its length is that of the word, without a zero at the end.
 ITensor& addInstanceNorm(INetworkDefinition& network, ITensor& x, ITensor& scale, ITensor& bias)
 {
     PluginField const epsilon{"epsilon", &kEpsilon, PluginFieldType::kFLOAT32, 1};
-    auto const plugin = makePlugin("InstanceNorm", epsilon, "norm");
+    std::string_view const relu{"relu"};
+    PluginField const activation{"activation", relu.data(), PluginFieldType::kCHAR, static_cast<int32_t>(relu.size())};
+    auto const plugin = makePlugin("InstanceNorm", {epsilon, activation}, "norm");
     std::array<ITensor*, 3> const inputs{&x, &scale, &bias};
     IPluginV3Layer* const layer = network.addPluginV3(inputs.data(), 3, nullptr, 0, *plugin);
     require(layer != nullptr, "TensorRT takes no InstanceNorm");
@@ -73,11 +78,9 @@ int runExample(char const* libraryPath, char const* enginePath)
     ITensor* const x = network->addInput("x", DataType::kFLOAT, Dims{4, {kBatch, kChannels, kHeight, kWidth}});
     require(x != nullptr, "TensorRT takes no input");
     ITensor& padded = addReflectPad(*network, *x);
-    ITensor& normalised = addInstanceNorm(*network, padded, addConstant(*network, scale), addConstant(*network, bias));
-    IActivationLayer* const relu = network->addActivation(normalised, ActivationType::kRELU);
-    require(relu != nullptr, "TensorRT takes no activation");
-    relu->getOutput(0)->setName("y");
-    network->markOutput(*relu->getOutput(0));
+    ITensor& y = addInstanceNorm(*network, padded, addConstant(*network, scale), addConstant(*network, bias));
+    y.setName("y");
+    network->markOutput(y);
 
     buildAndSave(*builder, *network, enginePath);
     return loadRunAndCheck(enginePath);

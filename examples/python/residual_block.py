@@ -1,6 +1,8 @@
 """A residual block written by hand, with both plugins: build it, save it, load it, run it, check it with numpy.
 
-    y = x + relu(instance_norm(conv3x3(reflect_pad(x))))
+    y = relu(instance_norm(conv3x3(reflect_pad(x))) + x)
+
+The sum and the activation are the norm plugin's own: between two convolutions there is one layer.
 
     python examples/python/residual_block.py [ENGINE]
 
@@ -36,10 +38,16 @@ def build(weights: dict[str, np.ndarray]) -> memoryview:
     padded = add_reflect_pad(network, x, PADS, name="pad").get_output(0)
     conv = network.add_convolution_nd(padded, CHANNELS, (3, 3), weights["kernel"], weights["kernel_bias"])
     norm = add_instance_norm(
-        network, conv.get_output(0), weights["scale"], weights["bias"], epsilon=EPSILON, name="norm"
+        network,
+        conv.get_output(0),
+        weights["scale"],
+        weights["bias"],
+        epsilon=EPSILON,
+        residual=x,
+        activation="relu",
+        name="norm",
     )
-    relu = network.add_activation(norm.get_output(0), trt.ActivationType.RELU)
-    y = network.add_elementwise(x, relu.get_output(0), trt.ElementWiseOperation.SUM).get_output(0)
+    y = norm.get_output(0)
     y.name = "y"
     network.mark_output(y)
 
@@ -64,7 +72,7 @@ def reference(x: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
     conv += per_channel(weights["kernel_bias"])
     deviation = conv - conv.mean(axis=(2, 3), keepdims=True)
     normalised = deviation / np.sqrt(np.square(deviation).mean(axis=(2, 3), keepdims=True) + EPSILON)
-    return x + np.maximum(per_channel(weights["scale"]) * normalised + per_channel(weights["bias"]), 0)
+    return np.maximum(per_channel(weights["scale"]) * normalised + per_channel(weights["bias"]) + x, 0)
 
 
 def per_channel(values: np.ndarray) -> np.ndarray:

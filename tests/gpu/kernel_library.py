@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trtconv.element_types import ELEMENT_TYPES
-from trtconv.ops.reflect_pad import padded_dims
+from trtconv.ops.output_map import padded_dims
 from trtconv.plugins import library
 from trtconv.plugins.kernels import LAYOUTS, KernelLibrary
 

@@ -17,7 +17,8 @@ from tests.support import command_line
 from trtconv import BuildConfig, build, dry_run, rewrite
 from trtconv.errors import ModelError
 from trtconv.model import model_io, walking
-from trtconv.ops import problem_of
+from trtconv.ops import CUSTOM_OPS, problem_of
+from trtconv.ops.custom_op import Dim, Operand
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +37,45 @@ def rename(old: str, new: str) -> Callable[[NodeProto], object]:
     return lambda node: setattr(attribute(node, old), "name", new)
 
 
+def remove(name: str) -> Callable[[NodeProto], object]:
+    return lambda node: node.attribute.remove(attribute(node, name))
+
+
 def set_to(name: str, value: object) -> Callable[[NodeProto], object]:
     return lambda node: attribute(node, name).CopyFrom(helper.make_attribute(name, value))
 
 
 # the op, what is done to its first node, what is said of it
 EDITS: dict[str, tuple[str, Callable[[NodeProto], object], str]] = {
-    "misspelt": ("InstanceNorm", rename("epsilon", "eps"), "InstanceNorm needs the attribute epsilon, got ['eps',"),
+    "misspelt": (
+        "InstanceNorm",
+        rename("epsilon", "eps"),
+        "InstanceNorm has no attribute eps, only epsilon, activation,",
+    ),
+    "missing": ("ReflectPad", remove("pads"), "ReflectPad needs the attribute pads, got ['activation', 'alpha',"),
+    "activation": (
+        "InstanceNorm",
+        set_to("activation", "Relu"),
+        "InstanceNorm.activation must be one of none, relu, leaky_relu, prelu, silu, elu, tanh, got 'Relu'",
+    ),
+    "prelu of a pad": ("ReflectPad", set_to("activation", "prelu"), "ReflectPad.activation must be one of none, relu,"),
+    "activation as a number": ("ReflectPad", set_to("activation", 1), "ReflectPad.activation must be STRING, got INT"),
+    "no slope": ("InstanceNorm", set_to("activation", "prelu"), "InstanceNorm takes the inputs X, scale, bias [, res"),
+    "alpha nan": ("InstanceNorm", set_to("alpha", math.nan), "InstanceNorm.alpha must be a finite number, got nan"),
+    "negative groups": ("InstanceNorm", set_to("groups", -1), "InstanceNorm.groups must be 0 for each channel by"),
+    "groups as a list": ("InstanceNorm", set_to("groups", [1]), "InstanceNorm.groups must be INT, got INTS"),
+    "upsample": ("InstanceNorm", set_to("upsample", [2, 0]), "InstanceNorm.upsample must be whole factors from 1 to"),
+    "pads of the norm": (
+        "InstanceNorm",
+        set_to("pads", [1, 1, 1]),
+        "InstanceNorm.pads must be one value, or two an axis",
+    ),
+    "pad_mode": (
+        "ReflectPad",
+        set_to("pad_mode", "wrap"),
+        "ReflectPad.pad_mode must be one of reflect, edge, zero, got",
+    ),
+    "to": ("ReflectPad", set_to("to", 7), "ReflectPad.to must be 0 for the type of X, or 1 (float32) or 10 (float16)"),
     "type": ("InstanceNorm", set_to("epsilon", 1), "InstanceNorm.epsilon must be FLOAT, got INT"),
     "list": ("InstanceNorm", set_to("epsilon", [1e-5, 1e-5]), "InstanceNorm.epsilon must be FLOAT, got FLOATS"),
     "negative": ("InstanceNorm", set_to("epsilon", -1.0), "InstanceNorm.epsilon must be a number not below 0, got -1"),
@@ -53,18 +86,22 @@ EDITS: dict[str, tuple[str, Callable[[NodeProto], object], str]] = {
     "unknown": (
         "ReflectPad",
         lambda node: node.attribute.append(helper.make_attribute("mode", "reflect")),
-        "ReflectPad has no attribute mode, only pads, plugin_version, plugin_namespace",
+        "ReflectPad has no attribute mode, only pads, activation, alpha, upsample, pad_mode, to, plugin_version,",
     ),
     "version": ("ReflectPad", set_to("plugin_version", "2"), "ReflectPad.plugin_version must be '1', got '2'"),
     "namespace": ("ReflectPad", set_to("plugin_namespace", ""), "plugin_namespace must be 'trtconv', got ''"),
-    "inputs": ("InstanceNorm", lambda node: node.input.pop(), "InstanceNorm takes the inputs X, scale, bias, got ["),
+    "inputs": (
+        "InstanceNorm",
+        lambda node: node.input.pop(),
+        "takes the inputs X, scale, bias [, residual] [, slope], got",
+    ),
     "op": ("InstanceNorm", lambda node: setattr(node, "op_type", "GroupNorm"), "there is no plugin GroupNorm, only"),
     "no output": ("InstanceNorm", lambda node: node.ClearField("output"), "InstanceNorm has one output, got []"),
     "outputs": ("ReflectPad", lambda node: node.output.append("more"), "ReflectPad has one output, got ["),
     "twice": (
         "InstanceNorm",
         lambda node: node.attribute.append(attribute(node, "epsilon")),
-        "InstanceNorm has an attribute twice, got ['epsilon', 'epsilon',",
+        "InstanceNorm has an attribute twice, got ['activation', 'alpha', 'epsilon', 'epsilon',",
     ),
     "reference": (
         "InstanceNorm",
@@ -79,17 +116,35 @@ EDITS: dict[str, tuple[str, Callable[[NodeProto], object], str]] = {
     "large pads": ("ReflectPad", set_to("pads", [1 << 31] * 8), "ReflectPad.pads must be at most 2147483647, got ["),
 }
 
+# the same of attributes that fit neither each other nor X: a build for TensorRT-RTX, without plugins, does not look
+MISFITS: dict[str, tuple[str, Callable[[NodeProto], object], str]] = {
+    "alpha": ("InstanceNorm", set_to("alpha", 0.5), "alpha is 0.5, which activation none does not take"),
+    "groups": ("InstanceNorm", set_to("groups", 5), "InstanceNorm: groups 5 do not divide the"),
+    "upsample of three axes": (
+        "InstanceNorm",
+        set_to("upsample", [2, 1, 1]),
+        "upsample must be one value or 2 for the",
+    ),
+    "pads of one axis": ("InstanceNorm", set_to("pads", [1, 1]), "pads must be one value or 4 for the spatial axes"),
+    "large pads of the norm": (
+        "InstanceNorm",
+        set_to("pads", [99]),
+        "pads [99] must be smaller than the axis that they",
+    ),
+    "no residual": ("InstanceNorm", set_to("residual_pads", [1]), "residual_pads are [1], and there is no residual"),
+}
 
-@pytest.mark.parametrize("edit", EDITS)
+
+@pytest.mark.parametrize("edit", [*EDITS, *MISFITS])
 def test_an_edited_node_is_named_with_what_is_wrong(rewritten: onnx.ModelProto, edit: str, tmp_path: Path) -> None:
-    op, change, message = EDITS[edit]
+    op, change, message = (EDITS | MISFITS)[edit]
     edited = onnx.ModelProto()
     edited.CopyFrom(rewritten)
     node = next(each for each in edited.graph.node if each.op_type == op)
     change(node)
     path = tmp_path / "edited.onnx"
     onnx.save(edited, path)
-    for refuses in (build, dry_run):
+    for refuses in (build, dry_run) if edit in EDITS else (dry_run,):
         with pytest.raises(ModelError) as caught:
             refuses(path, BuildConfig(output=tmp_path / "model.engine"))
         assert message in str(caught.value)
@@ -130,6 +185,45 @@ def test_parameters_that_do_not_fit_are_found_in_branches_too(scale: str | None,
     with pytest.raises(ModelError) as caught:
         model_io.load(tmp_path / "model.onnx")
     assert f"node norm: {message}" in str(caught.value)
+
+
+# what the inputs of a node with residual, groups and parameters of each image are, what is said of it
+OPERANDS: dict[str, tuple[dict[str, tuple[int, list[Dim] | None]], str | None]] = {
+    "right": ({}, None),
+    "unknown": ({"residual": (0, None), "scale": (0, None), "slope": (0, None)}, None),
+    "symbols": ({"x": (1, ["N", 4, "H"]), "residual": (1, ["N", 4, "L"]), "scale": (1, ["N", 4])}, None),
+    "residual": ({"residual": (1, [2, 4, 9])}, "residual has shape [2, 4, 9], expected [2, 4, 10]"),
+    "residual type": ({"residual": (10, [2, 4, 10])}, "residual is of type float16, expected float32, the type of X"),
+    "slope": ({"slope": (1, [1])}, "slope has shape [1], expected [4]"),
+    "slope rank": ({"slope": (1, [4, 1])}, "slope has shape [4, 1], expected [4]"),
+    "batch": ({"scale": (1, [3, 4])}, "scale has shape [3, 4], expected [4] or [2, 4]"),
+    "ranks": ({"bias": (1, [4])}, "scale has shape [2, 4], bias [4]: expected both of one rank"),
+}
+
+
+@pytest.mark.parametrize("case", OPERANDS)
+def test_operands_fit_together(case: str) -> None:
+    changes, message = OPERANDS[case]
+    known: dict[str, tuple[int, list[Dim] | None]] = {
+        "x": (1, [2, 4, 8]),
+        "scale": (1, [2, 4]),
+        "bias": (1, [2, 4]),
+        "residual": (1, [2, 4, 10]),
+        "slope": (1, [4]),
+        **changes,
+    }
+    operands = [Operand(dtype or None, dims) for dtype, dims in known.values()]
+    attributes = {"activation": "prelu", "residual_pads": [1], "groups": 2}
+    assert CUSTOM_OPS["InstanceNorm"].problem(operands, attributes) == message
+
+
+@pytest.mark.parametrize("wish", [{"activation": "relu"}, {"to": 1}])
+def test_whole_numbers_are_padded_as_they_are(wish: dict[str, object]) -> None:
+    row, pads = CUSTOM_OPS["ReflectPad"], {"pads": [1, 1]}
+    assert row.problem([Operand(6, [4])], pads) is None
+    problem = row.problem([Operand(6, [4])], pads | wish)
+    assert problem is not None
+    assert problem.startswith("X is of type int32, of which there is no result with")
 
 
 def test_pads_that_reach_beyond_their_axis_are_found(tmp_path: Path) -> None:

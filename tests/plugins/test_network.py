@@ -21,6 +21,8 @@ from tests.gpu.kernel_library import library_path
 from tests.support.hand_written import MODULES, Tensor, make_network
 from trtconv import plugins
 from trtconv.errors import BackendError, ConfigError
+from trtconv.ops.compiled import COMPILED
+from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.plugins.network import _add_constant
 
 pytestmark = pytest.mark.skipif(not library_path().exists(), reason="the plugin library is not built")
@@ -76,6 +78,21 @@ def test_instance_norm_gets_its_tensors_and_its_field(trt: Any, made: Made, dtyp
         assert ctypes.string_at(address, wanted.nbytes) == wanted.tobytes()  # still there: the arrays are kept
     values, kind = made.fields["epsilon"]
     assert (values.dtype, values.tolist(), kind) == (np.float32, [np.float32(3e-4)], trt.PluginFieldType.FLOAT32)
+    assert list(made.fields) == list(INSTANCE_NORM.attributes)
+    values, kind = made.fields["activation"]
+    assert (values.dtype, values.tobytes(), kind) == (np.int8, b"none", trt.PluginFieldType.CHAR)
+
+
+def test_instance_norm_gets_its_residual_its_slope_and_its_groups(trt: Any, made: Made) -> None:
+    network = make_network(trt)
+    x, residual, scale = Tensor(trt, [2, 4, 7], "HALF"), Tensor(trt, [2, 4, -1], "HALF"), Tensor(trt, [2, 4], "HALF")
+    more = {"residual": residual, "activation": "prelu", "slope": [0.0, 0.1, 0.2, 0.3], "groups": 2}
+    layer = plugins.add_instance_norm(network, x, scale, scale, epsilon=1e-5, **more)
+    assert layer.made_of["inputs"] == [x, scale, scale, residual, network.layers[0].get_output(0)]
+    values, kind = made.fields["activation"]
+    assert (values.tobytes(), kind) == (b"prelu", trt.PluginFieldType.CHAR)
+    values, kind = made.fields["groups"]
+    assert (values.dtype, values.tolist(), kind) == (np.int32, [2], trt.PluginFieldType.INT32)
 
 
 def test_constants_live_as_long_as_their_network(trt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +206,51 @@ def test_wrong_pads_are_refused_before_tensorrt_sees_them(trt: Any, case: str) -
         plugins.add_reflect_pad(network, Tensor(trt, shape, dtype), pads, name="border")
     assert message in str(caught.value)
     assert caught.value.where == "border"
+    assert network.layers == []
+
+
+# what is wrong with the other arguments, what the message says
+BAD_RESULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "activation": ({"activation": "gelu"}, "activation must be one of none, relu, leaky_relu, prelu, silu, elu, tanh"),
+    "alpha": ({"activation": "relu", "alpha": 0.5}, "alpha is 0.5, which activation relu does not take"),
+    "no slope": ({"activation": "prelu"}, "activation prelu alone has a slope, got 'prelu' and slope None"),
+    "slope": ({"slope": [1, 2, 3, 4]}, "activation prelu alone has a slope, got 'none' and slope [1, 2, 3, 4]"),
+    "residual": ({"residual": np.zeros([1, 4, 5])}, "residual must be TensorRT's ITensor, got ndarray"),
+    "groups": ({"groups": 3}, "groups 3 do not divide the 4 channels"),
+    "fraction of groups": ({"groups": 1.5}, "groups must be integers, got [1.5]"),
+    "upsample": ({"upsample": [2, 2]}, "upsample must be one value or 1 for the spatial axes, got [2, 2]"),
+    "pads": ({"pads": [5]}, "pads [5] must be smaller than the axis that they reflect, axis 0 of the spatial axes"),
+    "pad_mode": ({"pad_mode": "constant"}, "pad_mode must be one of reflect, edge, zero, got 'constant'"),
+    "to": ({"to": "fp16"}, "to must be one of TensorRT's types, got 'fp16'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_RESULTS)
+def test_what_does_not_fit_around_a_norm_is_refused(trt: Any, case: str) -> None:
+    arguments, message = BAD_RESULTS[case]
+    network = make_network(trt)
+    with pytest.raises(ConfigError) as caught:
+        plugins.add_instance_norm(network, Tensor(trt, [1, 4, 5]), [1] * 4, [0] * 4, epsilon=0.0, **arguments)
+    assert message in str(caught.value)
+    assert network.layers == []
+
+
+def test_a_residual_of_another_shape_is_refused(trt: Any) -> None:
+    x = Tensor(trt, [1, 4, 5])
+    with pytest.raises(ConfigError, match=r"residual has shape \[1, 4, 6\], expected \[1, 4, 5\]"):
+        plugins.add_instance_norm(make_network(trt), x, [1] * 4, [0] * 4, epsilon=0.0, residual=Tensor(trt, [1, 4, 6]))
+
+
+def test_what_the_compiled_plugin_cannot_do_is_refused(trt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COMPILED, "InstanceNorm", frozenset({"epsilon", "activation"}))
+    monkeypatch.setitem(COMPILED, "ReflectPad", frozenset({"pads"}))
+    network, x = make_network(trt), Tensor(trt, [1, 4, 5])
+    with pytest.raises(BackendError, match="the plugin InstanceNorm cannot do upsample, to, residual yet"):
+        plugins.add_instance_norm(
+            network, x, [1] * 4, [0] * 4, epsilon=0.0, residual=x, upsample=[2], to=trt.DataType.HALF
+        )
+    with pytest.raises(BackendError, match="the plugin ReflectPad cannot do pad_mode yet"):
+        plugins.add_reflect_pad(network, x, [0, 0, 1, 0, 0, 1], pad_mode="edge")
     assert network.layers == []
 
 

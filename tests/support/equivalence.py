@@ -16,12 +16,13 @@ from onnx.reference.op_run import OpRun
 
 from trtconv.config import Ops
 from trtconv.decisions import Decision
+from trtconv.element_types import BY_ONNX
 from trtconv.model import checking, functions, model_io, redefinitions, walking
 from trtconv.model.onnx_session import copy_for_runtime
-from trtconv.ops.custom_op import DOMAIN
+from trtconv.ops.custom_op import DOMAIN, CustomOp
 from trtconv.ops.dynamic_reflect_pad import dynamic_reflect_pad_reference
-from trtconv.ops.instance_norm import instance_norm_reference
-from trtconv.ops.reflect_pad import reflect_pad_reference
+from trtconv.ops.instance_norm import INSTANCE_NORM, instance_norm_reference
+from trtconv.ops.reflect_pad import REFLECT_PAD, reflect_pad_reference
 from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext
 
@@ -50,13 +51,26 @@ class Rewritten:
         return [decision.reason for decision in self.decisions if decision.became is None]
 
 
+def _attributes(op: CustomOp, run: OpRun) -> dict[str, Any]:
+    """Return the attributes of a node, those that it lacks with their defaults."""
+    return op.complete({name: value for name in op.attributes if (value := getattr(run, name, None)) is not None})
+
+
+def _rounded(y: npt.NDArray[Any], x: npt.NDArray[Any], to: int) -> npt.NDArray[Any]:
+    return y.astype(BY_ONNX[to].dtype if to else x.dtype)
+
+
 class InstanceNorm(OpRun):  # type: ignore[misc]
     """The custom op as its float64 reference."""
 
     op_domain = DOMAIN
 
-    def _run(self, x: Any, scale: Any, bias: Any, **_: Any) -> tuple[Any]:
-        return (instance_norm_reference(x, scale, bias, self.epsilon).astype(x.dtype),)
+    def _run(self, x: Any, scale: Any, bias: Any, *others: Any, **_: Any) -> tuple[Any]:
+        attributes = _attributes(INSTANCE_NORM, self)
+        roles = INSTANCE_NORM.roles(3 + len(others), attributes) or ()
+        given = dict(zip(roles[3:], others, strict=True))
+        with np.errstate(over="ignore"):
+            return (_rounded(instance_norm_reference(x, scale, bias, **attributes, **given), x, attributes["to"]),)
 
 
 class ReflectPad(OpRun):  # type: ignore[misc]
@@ -65,7 +79,8 @@ class ReflectPad(OpRun):  # type: ignore[misc]
     op_domain = DOMAIN
 
     def _run(self, x: Any, **_: Any) -> tuple[Any]:
-        return (reflect_pad_reference(x, self.pads),)
+        attributes = _attributes(REFLECT_PAD, self)
+        return (_rounded(reflect_pad_reference(x, **attributes), x, attributes["to"]),)
 
 
 class DynamicReflectPad(OpRun):  # type: ignore[misc]

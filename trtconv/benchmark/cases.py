@@ -105,7 +105,7 @@ class Case:
     @property
     def num_bytes(self) -> int:
         """What memory has to move."""
-        return self.row.bytes_moved(self._stored_dims, self.element_type.num_bytes(1), self.attributes)
+        return self.row.bytes_moved(self._stored_dims, self.element_type.num_bytes(1), self.attributes, self.row.inputs)
 
     @property
     def lanes(self) -> int:

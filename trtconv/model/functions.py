@@ -9,23 +9,28 @@ import onnx
 
 from trtconv.errors import ModelError
 from trtconv.model.function_opsets import inline_all
-from trtconv.model.walking import opset_of, plugin_op_names, walk_all, walk_nodes
+from trtconv.model.plugin_nodes import walk_calls
+from trtconv.model.walking import opset_of, walk_all, walk_nodes
 from trtconv.ops import CUSTOM_OPS
-from trtconv.ops.custom_op import DOMAIN, VERSION, function_for
+from trtconv.ops.custom_op import DOMAIN, OVERLOADS_IR_VERSION, VERSION, Call, function_for
 
 
 def without_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return a model whose custom ops stand alone: parsers before 10.7 prefer a function to a plugin of that name.
 
-    That is `proto` itself where it has no functions of theirs.
+    Their overloads, which only tell functions apart, go too. That is `proto` itself where it has neither.
     """
-    if not any(function.domain == DOMAIN for function in proto.functions):
+    is_ours = any(function.domain == DOMAIN for function in proto.functions)
+    if not is_ours and not any(node.overload for node in walk_nodes(proto.graph) if node.domain == DOMAIN):
         return proto
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
     kept = [function for function in proto.functions if function.domain != DOMAIN]
     del bare.functions[:]
     bare.functions.extend(kept)
+    for node in walk_nodes(bare.graph):
+        if node.domain == DOMAIN:
+            node.ClearField("overload")
     return bare
 
 
@@ -67,10 +72,32 @@ def _with_explicit_attributes(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def attach_functions(proto: onnx.ModelProto) -> None:
-    used = plugin_op_names(proto.graph)
-    if not used:
+    """Give the custom ops of a model their meaning in ONNX's operators: a function for each variant that it uses.
+
+    A function that a node of it does not fit any more, for it was written by an older trtconv, is written anew.
+    """
+    opset = opset_of(proto)
+    calls: dict[tuple[str, str], Call] = {}
+    given: dict[tuple[str, str], set[str]] = {}
+    for node, call in walk_calls(proto.graph):
+        overload = CUSTOM_OPS[node.op_type].overload(call)
+        if node.overload != overload:
+            node.overload = overload
+        calls.setdefault((node.op_type, overload), call)
+        given.setdefault((node.op_type, overload), set()).update(attribute.name for attribute in node.attribute)
+    if not calls:
         return
     if not any(entry.domain == DOMAIN for entry in proto.opset_import):
         proto.opset_import.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
-    present = {function.name for function in proto.functions if function.domain == DOMAIN}
-    proto.functions.extend(function_for(CUSTOM_OPS[name], opset_of(proto)) for name in sorted(used - present))
+    if any(overload for _, overload in calls):
+        proto.ir_version = max(proto.ir_version, OVERLOADS_IR_VERSION)
+    for index in reversed(range(len(proto.functions))):
+        function = proto.functions[index]
+        key = (function.name, function.overload)
+        if function.domain != DOMAIN or key not in calls:
+            continue
+        if given[key] <= {*function.attribute, *(each.name for each in function.attribute_proto)}:
+            del calls[key]
+        else:
+            del proto.functions[index]
+    proto.functions.extend(function_for(CUSTOM_OPS[name], opset, calls[name, each]) for name, each in sorted(calls))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import onnx
@@ -10,8 +10,8 @@ import onnx
 from trtconv.errors import ModelError
 from trtconv.model.addresses import address_of
 from trtconv.model.walking import branches, walk_nodes
-from trtconv.ops import problem_of
-from trtconv.ops.custom_op import DOMAIN, Dim, Operand
+from trtconv.ops import CUSTOM_OPS, problem_of
+from trtconv.ops.custom_op import DOMAIN, Call, Dim, Operand, attributes_of
 
 _UNKNOWN = Operand(None, None)
 
@@ -34,6 +34,24 @@ def require_plugin_operands(graph: onnx.GraphProto, path: Path, outer: Mapping[s
             _require(node, problem_of(node, [known.get(name, _UNKNOWN) for name in node.input]), path)
         for branch in branches(node):
             require_plugin_operands(branch, path, known)
+
+
+def walk_calls(
+    graph: onnx.GraphProto, outer: Mapping[str, Operand] | None = None
+) -> Iterator[tuple[onnx.NodeProto, Call]]:
+    """Yield each node of a custom op, branches included, and what it calls, as far as `graph` declares it.
+
+    A node that no plugin could be made of is left out. `outer` holds the tensors that a branch sees.
+    """
+    known = {**(outer or {}), **_declared(graph)}
+    for node in graph.node:
+        if node.domain == DOMAIN and problem_of(node) is None:
+            op = CUSTOM_OPS[node.op_type]
+            attributes = attributes_of(op, node)
+            roles = op.roles(len(node.input), attributes) or ()
+            yield node, Call(roles, [known.get(name, _UNKNOWN) for name in node.input], attributes)
+        for branch in branches(node):
+            yield from walk_calls(branch, known)
 
 
 def _require(node: onnx.NodeProto, problem: str | None, path: Path) -> None:

@@ -7,17 +7,18 @@ that are computed at run time are the dimensions of two int32 tensors, whose val
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
 from trtconv import element_types
-from trtconv.ops.custom_op import MAX_RANK, Attribute, Attributes, Dim, Operand
-from trtconv.ops.reflect_pad import REFLECT_PAD, find_bad_pad, reflect_pad_reference
+from trtconv.ops.custom_op import MAX_RANK, Attribute, Call, Dim
+from trtconv.ops.output_map import find_bad_pad
+from trtconv.ops.reflect_pad import REFLECT_PAD, reflect_pad_reference
 
 FIRST_OPSET = 11  # before it, pads are an attribute
 
@@ -35,9 +36,9 @@ def _one_rank(rank: Sequence[int]) -> str | None:
     return f"must be one value from 1 to {MAX_RANK}, got {list(rank)}"
 
 
-def _misfit(operands: Sequence[Operand], attributes: Attributes) -> str | None:
+def _misfit(call: Call) -> str | None:
     """All inputs have the rank that the attribute says, and known pads are below the axis that they reflect."""
-    rank = cast("list[int]", attributes["rank"])[0]
+    operands, rank = call.operands, call.attributes["rank"][0]
     for role, operand in zip(("X", "begins", "ends"), operands, strict=True):
         if operand.dims is not None and len(operand.dims) != rank:
             return f"{role} has rank {len(operand.dims)}, expected {rank}"
@@ -50,16 +51,16 @@ def _misfit(operands: Sequence[Operand], attributes: Attributes) -> str | None:
     return f"pads {pads} must be smaller than the axis that they reflect, axis {axis} of X has size {dims[axis]}"
 
 
-def _output_dims(dims: Sequence[Dim], attributes: Attributes) -> list[Dim]:
+def _output_dims(dims: Sequence[Dim], values: Mapping[str, Any]) -> list[Dim]:
     return [None] * len(dims)
 
 
-def _bytes_moved(dims: Sequence[int], element_bytes: int, attributes: Attributes) -> int:
+def _bytes_moved(dims: Sequence[int], element_bytes: int, values: Mapping[str, Any], roles: Sequence[str]) -> int:
     """X is read once; how much is written depends on the pads, which are small."""
     return 2 * math.prod(dims) * element_bytes
 
 
-def _body(opset: int) -> list[onnx.NodeProto]:
+def _body(opset: int, call: Call) -> list[onnx.NodeProto]:
     return [
         helper.make_node("Shape", ["begins"], ["before"]),
         helper.make_node("Shape", ["ends"], ["after"]),
@@ -78,4 +79,5 @@ DYNAMIC_REFLECT_PAD = replace(
     bytes_moved=_bytes_moved,
     reference=dynamic_reflect_pad_reference,
     body=_body,
+    overload=lambda call: "",
 )

@@ -1,37 +1,83 @@
-"""trtconv::InstanceNorm(X, scale, bias) -> Y    X and Y [N, C, D1..Dk], k >= 1; scale and bias [C]."""
+"""trtconv::InstanceNorm(X, scale, bias [, residual] [, slope]) -> Y    X [N, C, D1..Dk], k >= 1.
+
+Y = place(activate(scale * (X - mean) / sqrt(var + epsilon) + bias + residual)); mean and var of each channel or, with
+`groups`, of C / groups neighbouring channels. scale and bias are [C] or, for each image its own, [N, C]; residual has
+the shape of X, or is larger by `residual_pads`, which are left out; slope [C] is there for activation prelu alone.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from trtconv import element_types
-from trtconv.ops.custom_op import MAX_RANK, Attribute, Attributes, CustomOp, Dim, OnnxForm, Operand, reference_to
+from trtconv.ops import activations, output_map
+from trtconv.ops.custom_op import MAX_RANK, Attribute, Call, CustomOp, Dim, OnnxForm, Operand
+from trtconv.ops.instance_norm_function import RESIDUAL, SLOPE, name_overload, write_body
+from trtconv.ops.output_map import padded_dims, spread
 
 DEFAULT_EPSILON = 1e-5  # ONNX's own
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)  # a plugin's field holds float32
+_LARGEST_INT = int(np.iinfo(np.int32).max)
+
+Array = npt.NDArray[Any]
 
 
 def instance_norm_reference(
-    x: npt.NDArray[Any], scale: npt.NDArray[Any], bias: npt.NDArray[Any], epsilon: float
+    x: Array,
+    scale: Array,
+    bias: Array,
+    epsilon: float,
+    *,
+    residual: Array | None = None,
+    slope: Array | None = None,
+    activation: str = activations.NONE,
+    alpha: float = 0.0,
+    groups: int = 0,
+    upsample: Sequence[int] = (1,),
+    pads: Sequence[int] = (0,),
+    pad_mode: str = "reflect",
+    residual_pads: Sequence[int] = (0,),
+    to: int = 0,
 ) -> npt.NDArray[np.float64]:
-    """Normalise each [n, c] slice of `x` [N, C, D1..Dk] in float64: scale * (x - mean) / sqrt(var + epsilon) + bias.
+    """Return Y in float64, before it is rounded to its type, which `to` says.
 
-    var is the population variance; the formula is that of ONNX InstanceNormalization.
+    var is the population variance; without the rest, the formula is that of ONNX InstanceNormalization.
     """
-    x = x.astype(np.float64)
-    axes = tuple(range(2, x.ndim))
-    per_channel = (1, -1) + (1,) * len(axes)
-    deviation = x - x.mean(axis=axes, keepdims=True)
-    variance = np.square(deviation).mean(axis=axes, keepdims=True)
-    normalised: npt.NDArray[np.float64] = deviation / np.sqrt(variance + epsilon)
-    return scale.astype(np.float64).reshape(per_channel) * normalised + bias.astype(np.float64).reshape(per_channel)
+    num_axes = x.ndim - 2
+    y = _normalised(x.astype(np.float64), epsilon, groups)
+    y = _of_channels(scale, num_axes) * y + _of_channels(bias, num_axes)
+    if residual is not None:
+        y = y + _inside(residual, spread(residual_pads, 2 * num_axes)).astype(np.float64)
+    y = activations.activate(y, activation, alpha if slope is None else _of_channels(slope, num_axes))
+    return output_map.place(y, spread(upsample, num_axes), spread(pads, 2 * num_axes), pad_mode)
+
+
+def _normalised(x: npt.NDArray[np.float64], epsilon: float, groups: int) -> npt.NDArray[np.float64]:
+    slices = x.reshape(x.shape[0], groups or x.shape[1], -1 if x.size else 0)
+    deviation = slices - slices.mean(axis=2, keepdims=True)
+    variance = np.square(deviation).mean(axis=2, keepdims=True)
+    normalised: npt.NDArray[np.float64] = (deviation / np.sqrt(variance + epsilon)).reshape(x.shape)
+    return normalised
+
+
+def _of_channels(values: Array, num_axes: int) -> npt.NDArray[np.float64]:
+    """Return [C] or [N, C] as it is broadcast over [N, C, D1..Dk]."""
+    rows = values.astype(np.float64) if values.ndim == 2 else values.astype(np.float64).reshape(1, -1)
+    return rows.reshape(rows.shape + (1,) * num_axes)
+
+
+def _inside(residual: Array, pads: Sequence[int]) -> Array:
+    num_axes = len(pads) // 2
+    ends = zip(pads[:num_axes], pads[num_axes:], residual.shape[2:], strict=True)
+    kept = tuple(slice(begin, size - end) for begin, end, size in ends)
+    whole = (slice(None), slice(None))
+    return residual[whole + kept]
 
 
 def _not_negative(value: float) -> str | None:
@@ -40,35 +86,104 @@ def _not_negative(value: float) -> str | None:
     return f"must be a number not below 0, got {value:g}"
 
 
-def _misfit(operands: Sequence[Operand], attributes: Attributes) -> str | None:
-    """Each of scale and bias holds one value a channel, of the type of X."""
-    x = operands[0]
+def _no_group_count(value: int) -> str | None:
+    if 0 <= value <= _LARGEST_INT:
+        return None
+    return f"must be 0 for each channel by itself, or a number of groups, got {value}"
+
+
+def _optional_roles(count: int, values: Mapping[str, Any]) -> tuple[str, ...] | None:
+    slopes = (SLOPE,) if values["activation"] == activations.PRELU else ()
+    residuals = {len(slopes): (), len(slopes) + 1: (RESIDUAL,)}
+    return (*residuals[count], *slopes) if count in residuals else None
+
+
+def _misfit(call: Call) -> str | None:
+    """Parameters hold one value a channel, tensors fit each other, and all have the type of X."""
+    values, x = call.attributes, call.operands[0]
+    checks = (
+        activations.misfit(values),
+        *(_parameter_misfit(role, call.operand(role), x) for role in ("scale", "bias", SLOPE)),
+        _ranks_misfit(call.operand("scale"), call.operand("bias")),
+        *(_dtype_misfit(role, call.operand(role), x) for role in call.roles[1:]),
+        _groups_misfit(values["groups"], x),
+        _residual_misfit(call),
+        _map_misfit(values, x),
+    )
+    return next(filter(None, checks), None)
+
+
+def _parameter_misfit(role: str, operand: Operand, x: Operand) -> str | None:
+    if operand.dims is None:
+        return None
+    batch, channels = (None, None) if x.dims is None else x.dims[:2]
+    expected = [channels] if role == SLOPE or len(operand.dims) != 2 else [batch, channels]
+    if len(operand.dims) == len(expected) and _may_be_equal(operand.dims, expected):
+        return None
+    return f"{role} has shape {list(operand.dims)}, expected [{'C' if channels is None else channels}]" + (
+        "" if role == SLOPE else f" or [{'N' if batch is None else batch}, {'C' if channels is None else channels}]"
+    )
+
+
+def _ranks_misfit(scale: Operand, bias: Operand) -> str | None:
+    if scale.dims is None or bias.dims is None or len(scale.dims) == len(bias.dims):
+        return None
+    return f"scale has shape {list(scale.dims)}, bias {list(bias.dims)}: expected both of one rank"
+
+
+def _dtype_misfit(role: str, operand: Operand, x: Operand) -> str | None:
+    if operand.dtype is None or x.dtype is None or operand.dtype == x.dtype:
+        return None
+    given, expected = (element_types.name_of(dtype) for dtype in (operand.dtype, x.dtype))
+    return f"{role} is of type {given}, expected {expected}, the type of X"
+
+
+def _groups_misfit(groups: int, x: Operand) -> str | None:
     channels = None if x.dims is None else x.dims[1]
-    for role, operand in zip(("scale", "bias"), operands[1:], strict=True):
-        if operand.dims is not None:
-            length = operand.dims[0] if len(operand.dims) == 1 else None
-            is_known = isinstance(length, int) and isinstance(channels, int)
-            if len(operand.dims) != 1 or (is_known and length != channels):
-                return f"{role} has shape {list(operand.dims)}, expected [{'C' if channels is None else channels}]"
-        if operand.dtype is not None and x.dtype is not None and operand.dtype != x.dtype:
-            given, expected = (element_types.name_of(dtype) for dtype in (operand.dtype, x.dtype))
-            return f"{role} is of type {given}, expected {expected}, the type of X"
-    return None
+    if groups == 0 or not isinstance(channels, int) or channels % groups == 0:
+        return None
+    return f"groups {groups} do not divide the {channels} channels"
 
 
-def _output_dims(dims: Sequence[Dim], attributes: Attributes) -> list[Dim]:
-    return list(dims)
+def _residual_misfit(call: Call) -> str | None:
+    pads, x, residual = call.attributes["residual_pads"], call.operands[0], call.operand(RESIDUAL)
+    if RESIDUAL not in call.roles and any(pads):
+        return f"residual_pads are {list(pads)}, and there is no residual"
+    if x.dims is None:
+        return None
+    num_axes = len(x.dims) - 2
+    if len(pads) not in (1, 2 * num_axes):
+        return f"residual_pads must be one value or {2 * num_axes}, got {list(pads)}"
+    expected = [*x.dims[:2], *padded_dims(x.dims[2:], spread(pads, 2 * num_axes))]
+    if residual.dims is None or _may_be_equal(residual.dims, expected):
+        return None
+    return f"residual has shape {list(residual.dims)}, expected {expected}"
 
 
-def _bytes_moved(dims: Sequence[int], element_bytes: int, attributes: Attributes) -> int:
-    """X is read once and Y written once; scale and bias are next to nothing."""
-    return 2 * math.prod(dims) * element_bytes
+def _map_misfit(values: Mapping[str, Any], x: Operand) -> str | None:
+    if x.dims is None:
+        return None
+    upsample, pads, mode = values["upsample"], values["pads"], values["pad_mode"]
+    return output_map.misfit(x.dims[2:], upsample, pads, mode, "the spatial axes")
 
 
-def _body(opset: int) -> list[onnx.NodeProto]:
-    node = helper.make_node("InstanceNormalization", ["X", "scale", "bias"], ["Y"])
-    node.attribute.append(reference_to("epsilon", onnx.AttributeProto.FLOAT))
-    return [node]
+def _may_be_equal(dims: Sequence[Dim], expected: Sequence[Dim]) -> bool:
+    pairs = zip(dims, expected, strict=False)
+    return len(dims) == len(expected) and all(
+        one == other or not isinstance(one, int) or not isinstance(other, int) for one, other in pairs
+    )
+
+
+def _output_dims(dims: Sequence[Dim], values: Mapping[str, Any]) -> list[Dim]:
+    values = INSTANCE_NORM.complete(values)
+    return [*dims[:2], *output_map.placed_dims(dims[2:], values["upsample"], values["pads"])]
+
+
+def _bytes_moved(dims: Sequence[int], element_bytes: int, values: Mapping[str, Any], roles: Sequence[str]) -> int:
+    """X and the residual are read once and Y written once; scale, bias and slope are next to nothing."""
+    num_read = math.prod(dims) * (1 + (RESIDUAL in roles))
+    num_written = math.prod(size for size in _output_dims(dims, values) if isinstance(size, int))
+    return num_read * element_bytes + num_written * output_map.element_bytes(values.get("to", 0), element_bytes)
 
 
 INSTANCE_NORM = CustomOp(
@@ -83,7 +198,18 @@ INSTANCE_NORM = CustomOp(
     ),
     kind="norm",
     inputs=("X", "scale", "bias"),
-    attributes={"epsilon": Attribute(float, _not_negative, default=DEFAULT_EPSILON)},
+    optional_inputs=(RESIDUAL, SLOPE),
+    optional_roles=_optional_roles,
+    attributes={
+        "epsilon": Attribute(float, _not_negative, default=DEFAULT_EPSILON),
+        **activations.attributes(activations.ACTIVATIONS),
+        "groups": Attribute(int, _no_group_count, default=0),
+        "upsample": output_map.UPSAMPLE,
+        "pads": output_map.PADS,
+        "pad_mode": output_map.PAD_MODE,
+        "residual_pads": output_map.PADS,
+        "to": output_map.TO,
+    },
     dtypes=frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}),
     no_dtype="the plugin has no kernel for",
     ranks=range(3, MAX_RANK + 1),
@@ -91,5 +217,6 @@ INSTANCE_NORM = CustomOp(
     output_dims=_output_dims,
     bytes_moved=_bytes_moved,
     reference=instance_norm_reference,
-    body=_body,
+    body=write_body,
+    overload=name_overload,
 )

@@ -1,100 +1,97 @@
-"""trtconv::ReflectPad(X) -> Y    X and Y of rank >= 1; pads in ONNX order, begins then ends."""
+"""trtconv::ReflectPad(X) -> Y    X and Y of rank >= 1; pads in ONNX order, begins then ends.
+
+Y = convert(pad(upsample(activate(X)))); all but the pads are optional, and by default the pads are reflections.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
-from trtconv.ops.custom_op import MAX_RANK, Attribute, Attributes, CustomOp, Dim, OnnxForm, Operand, reference_to
+from trtconv import element_types
+from trtconv.ops import activations, output_map
+from trtconv.ops.custom_op import MAX_RANK, Attribute, Call, CustomOp, Dim, OnnxForm
+from trtconv.ops.function_body import PADS_TENSOR_OPSETS, FunctionBody
+from trtconv.ops.output_map import spread
 
-_LARGEST_PAD = int(np.iinfo(np.int32).max)  # a plugin's field holds int32
 
+def reflect_pad_reference(
+    x: npt.NDArray[Any],
+    pads: Sequence[int],
+    *,
+    activation: str = activations.NONE,
+    alpha: float = 0.0,
+    upsample: Sequence[int] = (1,),
+    pad_mode: str = "reflect",
+    to: int = 0,
+) -> npt.NDArray[Any]:
+    """Return Y before it is rounded to its type, which `to` says: in float64 with an activation, else in that of `x`.
 
-def reflect_pad_reference(x: npt.NDArray[Any], pads: Sequence[int]) -> npt.NDArray[Any]:
-    """Pad `x` by reflection without repeating the border; `pads` holds all begins, then all ends, each < its dimension.
-
-    The formula is that of ONNX Pad(mode=reflect): padded[i] = x[f(i - begin)] with f(j) = |j| below dim and
-    2 * (dim - 1) - j from there on.
+    `pads` holds all begins, then all ends; by reflection the border is not repeated, and each is below its dimension.
     """
-    for axis in range(x.ndim):
-        begin, end, dim = pads[axis], pads[axis + x.ndim], x.shape[axis]
-        position = np.abs(np.arange(-begin, dim + end))
-        x = x.take(np.where(position < dim, position, 2 * (dim - 1) - position), axis=axis)
-    return x
-
-
-def find_bad_pad(dims: Sequence[Dim], pads: Sequence[int]) -> int | None:
-    """Return the first axis whose pad reaches beyond its known dimension, which ONNX forbids, or None."""
-    for axis, dim in enumerate(dims):
-        largest = max(pads[axis], pads[axis + len(dims)])
-        if isinstance(dim, int) and largest > 0 and largest >= dim:
-            return axis
-    return None
-
-
-def padded_dims(dims: Sequence[Dim], pads: Sequence[int]) -> list[Dim]:
-    """Return the dimensions after padding; one that is padded and not known stays unknown."""
-    totals = [pads[axis] + pads[axis + len(dims)] for axis in range(len(dims))]
-    return [
-        dim + total if isinstance(dim, int) else (dim if total == 0 else None)
-        for dim, total in zip(dims, totals, strict=True)
-    ]
+    if activation != activations.NONE:
+        x = activations.activate(x, activation, alpha)
+    return output_map.place(x, spread(upsample, x.ndim), pads, pad_mode)
 
 
 def _two_an_axis(pads: Sequence[int]) -> str | None:
     if len(pads) % 2 or not pads:
         return f"must be two values an axis, got {len(pads)} values"
-    if min(pads) < 0:
-        return f"must not be negative, got {list(pads)}"
-    if max(pads) > _LARGEST_PAD:
-        return f"must be at most {_LARGEST_PAD}, got {list(pads)}"
-    return None
+    return output_map.not_negative(pads)
 
 
-def _misfit(operands: Sequence[Operand], attributes: Attributes) -> str | None:
-    """There are two pads for each axis, and each is below the axis that it reflects."""
-    dims, pads = operands[0].dims, cast("list[int]", attributes["pads"])
+def _misfit(call: Call) -> str | None:
+    """There are two pads for each axis that is long enough for them, and only numbers are activated or converted."""
+    x, values = call.operands[0], call.attributes
+    changes = "an activation" if values["activation"] != activations.NONE else "another type" if values["to"] else None
+    if changes is not None and x.dtype is not None and x.dtype not in output_map.FLOATS:
+        return f"X is of type {element_types.name_of(x.dtype)}, of which there is no result with {changes}"
+    if problem := activations.misfit(values):
+        return problem
+    dims, pads = x.dims, values["pads"]
     if dims is None:
         return None
     if len(pads) != 2 * len(dims):
         return f"pads must be {2 * len(dims)} values for X of rank {len(dims)}, got {pads}"
-    axis = find_bad_pad(dims, pads)
-    if axis is None:
-        return None
-    return f"pads {pads} must be smaller than the axis that they reflect, axis {axis} of x has size {dims[axis]}"
+    return output_map.misfit(dims, values["upsample"], pads, values["pad_mode"], "x")
 
 
-def _output_dims(dims: Sequence[Dim], attributes: Attributes) -> list[Dim]:
-    return padded_dims(dims, cast("list[int]", attributes["pads"]))
+def _output_dims(dims: Sequence[Dim], values: Mapping[str, Any]) -> list[Dim]:
+    return output_map.placed_dims(dims, values.get("upsample", [1]), values["pads"])
 
 
-def _bytes_moved(dims: Sequence[int], element_bytes: int, attributes: Attributes) -> int:
+def _bytes_moved(dims: Sequence[int], element_bytes: int, values: Mapping[str, Any], roles: Sequence[str]) -> int:
     """X is read once and Y written once."""
-    padded = cast("list[int]", _output_dims(dims, attributes))
-    return (math.prod(dims) + math.prod(padded)) * element_bytes
+    num_written = math.prod(size for size in _output_dims(dims, values) if isinstance(size, int))
+    return math.prod(dims) * element_bytes + num_written * output_map.element_bytes(values.get("to", 0), element_bytes)
 
 
-def _body(opset: int) -> list[onnx.NodeProto]:
-    if opset < 11:
-        pad = helper.make_node("Pad", ["X"], ["Y"], mode="reflect")
-        pad.attribute.append(reference_to("paddings" if opset < 2 else "pads", onnx.AttributeProto.INTS, of="pads"))
-        return [pad]
-    constant = helper.make_node("Constant", [], ["pads"])
-    if opset in _PADS_TENSOR_OPSETS:
-        constant.attribute.append(reference_to("value", onnx.AttributeProto.TENSOR, of="pads_tensor"))
-    else:
-        constant.attribute.append(reference_to("value_ints", onnx.AttributeProto.INTS, of="pads"))
-    return [constant, helper.make_node("Pad", ["X", "pads"], ["Y"], mode="reflect")]
+def _overload(call: Call) -> str:
+    values, rank = call.attributes, len(call.attributes["pads"]) // 2
+    upsample = spread(values["upsample"], rank)
+    parts = [
+        values["activation"] if values["activation"] != activations.NONE else "",
+        output_map.name_of("upsample", upsample) if any(factor != 1 for factor in upsample) else "",
+        values["pad_mode"] if values["pad_mode"] != "reflect" else "",
+        element_types.name_of(values["to"]) if values["to"] else "",
+    ]
+    return "_".join(filter(None, parts))
 
 
-# Since opset 11 Pad takes its pads as an input, but Constant cannot be made of a list of integers before opset 12.
-_PADS_TENSOR_OPSETS = frozenset({11})
+def _body(opset: int, call: Call) -> list[onnx.NodeProto]:
+    """Return the body of a variant; the pads are the function's own."""
+    values, body = call.attributes, FunctionBody(opset)
+    y = activations.write(body, "X", values["activation"])
+    upsample = spread(values["upsample"], len(values["pads"]) // 2)
+    y = output_map.write_upsample(body, y, upsample)
+    y = body.pad_by_attribute(y, "pads", output_map.ONNX_PAD_MODES[values["pad_mode"]])
+    return body.finish(output_map.write_cast(body, y, values["to"]))
+
 
 REFLECT_PAD = CustomOp(
     name="ReflectPad",
@@ -111,7 +108,13 @@ REFLECT_PAD = CustomOp(
     ),
     kind="pad",
     inputs=("X",),
-    attributes={"pads": Attribute(list, _two_an_axis, tensor_opsets=_PADS_TENSOR_OPSETS)},
+    attributes={
+        "pads": Attribute(list, _two_an_axis, tensor_opsets=PADS_TENSOR_OPSETS),
+        **activations.attributes(tuple(each for each in activations.ACTIVATIONS if each != activations.PRELU)),
+        "upsample": output_map.UPSAMPLE,
+        "pad_mode": output_map.PAD_MODE,
+        "to": output_map.TO,
+    },
     dtypes=frozenset(
         {
             TensorProto.FLOAT,
@@ -130,4 +133,5 @@ REFLECT_PAD = CustomOp(
     bytes_moved=_bytes_moved,
     reference=reflect_pad_reference,
     body=_body,
+    overload=_overload,
 )

@@ -103,8 +103,10 @@ class _Completion:
     def _take_custom(self, node: gs.Node) -> None:
         op = CUSTOM_OPS[node.op]
         dims = shape_of(node.inputs[0]) if node.inputs else None
-        if dims is not None and node.attrs.keys() >= op.attributes.keys():
-            self._set(node.outputs[0], dtype_of(node.inputs[0]), op.output_dims(dims, node.attrs))
+        if dims is not None and node.attrs.keys() >= op.required_attributes:
+            attributes = op.complete(node.attrs)
+            dtype = op.output_dtype(dtype_of(node.inputs[0]), attributes)
+            self._set(node.outputs[0], dtype, op.output_dims(dims, attributes))
 
     def _improve(self, tensor: gs.Tensor, found: onnx.TypeProto) -> None:
         kind = found.tensor_type

@@ -5,12 +5,13 @@ scale and bias may be initializers, Constant nodes or run-time tensors: the plug
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
 from trtconv.errors import ModelError
-from trtconv.ops.custom_op import Dim
+from trtconv.ops.custom_op import Call, Dim, Operand
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.graph_edit import (
@@ -72,7 +73,18 @@ def _match(site: Site) -> _Match | NoMatch:
     if not isinstance(epsilon, float):
         raise ModelError(f"epsilon is {epsilon!r}, expected a float", where=site.address)
     operands, attributes = [operand_of(tensor) for tensor in (x, scale, bias)], {"epsilon": epsilon}
+    if broken := _broken_rule(operands):
+        raise ModelError(broken, where=site.address, hint="ONNX wants one value a channel, of the type of the input")
     problem = INSTANCE_NORM.problem(operands, attributes)
-    if problem is not None and problem == INSTANCE_NORM.misfit(operands, attributes):
-        raise ModelError(problem, where=site.address, hint="ONNX wants one value a channel, of the type of the input")
     return _Match(epsilon, dtype, shape_of(x)) if problem is None else NoMatch(problem)
+
+
+def _broken_rule(operands: Sequence[Operand]) -> str | None:
+    """Return what ONNX forbids of X, scale and bias; the custom op also takes a scale for each image."""
+    x, *parameters = operands
+    if x.dims is not None and len(x.dims) not in INSTANCE_NORM.ranks:
+        return None
+    for role, operand in zip(INSTANCE_NORM.inputs[1:], parameters, strict=True):
+        if operand.dims is not None and len(operand.dims) != 1:
+            return f"{role} has shape {list(operand.dims)}, expected [{'C' if x.dims is None else x.dims[1]}]"
+    return INSTANCE_NORM.misfit(Call(INSTANCE_NORM.inputs, operands, INSTANCE_NORM.complete({})))

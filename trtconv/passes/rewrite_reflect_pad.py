@@ -18,7 +18,8 @@ from onnx import TensorProto, numpy_helper
 from trtconv.errors import ModelError
 from trtconv.ops.custom_op import DOMAIN, Dim, Operand
 from trtconv.ops.dynamic_reflect_pad import DYNAMIC_REFLECT_PAD
-from trtconv.ops.reflect_pad import REFLECT_PAD, find_bad_pad, padded_dims
+from trtconv.ops.output_map import find_bad_pad, padded_dims
+from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.passes.base import NoMatch, PassContext, Site, walk
 from trtconv.passes.constant_values import FromSizes, KnownValues, Value, read_constants
 from trtconv.passes.graph_edit import (

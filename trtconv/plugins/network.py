@@ -14,7 +14,7 @@ from __future__ import annotations
 import operator
 import sys
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,21 @@ import numpy.typing as npt
 
 from trtconv.element_types import BY_ONNX, BY_TENSORRT
 from trtconv.errors import BackendError, ConfigError
-from trtconv.ops.custom_op import DOMAIN, VERSION, AttributeValue, CustomOp, Operand
+from trtconv.ops.activations import PRELU
+from trtconv.ops.compiled import not_compiled
+from trtconv.ops.custom_op import DOMAIN, VERSION, Attributes, AttributeValue, CustomOp, Operand
 from trtconv.ops.instance_norm import INSTANCE_NORM
+from trtconv.ops.instance_norm_function import RESIDUAL, SLOPE
 from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.plugins.loading import load_plugins
 
 # What a plugin's field is made of: the values' type, and TensorRT's name for it.
-FIELD_TYPES: Mapping[type, tuple[type, str]] = {float: (np.float32, "FLOAT32"), list: (np.int32, "INT32")}
+FIELD_TYPES: Mapping[type, tuple[type, str]] = {
+    float: (np.float32, "FLOAT32"),
+    int: (np.int32, "INT32"),
+    str: (np.int8, "CHAR"),
+    list: (np.int32, "INT32"),
+}
 _UNKNOWN = -1
 
 
@@ -39,24 +47,46 @@ def add_instance_norm(
     bias: Any,
     *,
     epsilon: float,
+    residual: Any = None,
+    activation: str = "none",
+    alpha: float = 0.0,
+    slope: Any = None,
+    groups: int = 0,
+    upsample: Sequence[int] = (1,),
+    pads: Sequence[int] = (0,),
+    pad_mode: str = "reflect",
+    residual_pads: Sequence[int] = (0,),
+    to: Any = None,
     name: str | None = None,
 ) -> Any:
-    """Add InstanceNorm to a network: y = scale * (x - mean) / sqrt(variance + epsilon) + bias for each [n, c] slice.
+    """Add InstanceNorm: y = place(activate(scale * (x - mean) / sqrt(variance + epsilon) + bias + residual)).
 
-    `x` is a tensor [N, C, D1..Dk], k >= 1, of type fp32, fp16 or bf16. `scale` and `bias` have C values: tensors of the
-    type of `x`, or arrays, which become constants of that type. The output has the shape and type of `x`. Raises
-    ConfigError for what does not fit, BackendError where the plugin cannot be had, as with TensorRT-RTX.
+    `x` is a tensor [N, C, D1..Dk], k >= 1, of type fp32, fp16 or bf16; mean and variance are those of each [n, c] slice
+    or, with `groups`, of C / groups neighbouring channels. `scale` and `bias` have C values, or N x C: tensors of the
+    type of `x`, or arrays, which become constants of that type. `residual` is a tensor of the type and shape of `x`, or
+    larger by `residual_pads`. `activation` is none, relu, leaky_relu or elu (with `alpha`), prelu (with `slope`, given
+    as scale is), silu or tanh. `upsample` holds whole factors, `pads` what is then added, by `pad_mode` reflect, edge
+    or zero: one value for all spatial axes, or a factor for each, begins and then ends for each. `to` is the output's
+    DataType, that of `x` by default. Raises ConfigError for what does not fit, BackendError where the plugin cannot be
+    had, as with TensorRT-RTX, or cannot do it yet.
     """
     where = name or INSTANCE_NORM.name
     trt = _module_of(network, where)
     known = {"x": _require_tensor(trt, INSTANCE_NORM, x, where)}
+    result = {"activation": activation, "alpha": alpha, "groups": groups, "residual_pads": residual_pads}
+    place = {"upsample": upsample, "pads": pads, "pad_mode": pad_mode, "to": to}
+    attributes = _attributes(INSTANCE_NORM, {"epsilon": epsilon, **result, **place}, where)
+    if (slope is None) == (activation == PRELU):
+        raise ConfigError(f"activation prelu alone has a slope, got {activation!r} and slope {slope!r}", where=where)
+    if residual is not None and not isinstance(residual, trt.ITensor):
+        raise ConfigError(f"residual must be TensorRT's ITensor, got {type(residual).__name__}", where=where)
     given: dict[str, Any] = {}
-    for role, values in (("scale", scale), ("bias", bias)):
-        is_tensor = isinstance(values, trt.ITensor)
-        given[role] = values if is_tensor else _array(role, values, x.dtype.name, where)
-        known[role] = _operand(role, values, where) if is_tensor else Operand(known["x"].dtype, given[role].shape)
-    attributes = {"epsilon": _number(epsilon, where)}
-    _require_allowed(INSTANCE_NORM.problem(list(known.values()), attributes), where)
+    for role, values in (("scale", scale), ("bias", bias), (RESIDUAL, residual), (SLOPE, slope)):
+        if values is not None:
+            is_tensor = isinstance(values, trt.ITensor)
+            given[role] = values if is_tensor else _array(role, values, x.dtype.name, where)
+            known[role] = _operand(role, values, where) if is_tensor else Operand(known["x"].dtype, given[role].shape)
+    _require_allowed(INSTANCE_NORM, list(known.values()), attributes, where)
     inputs = [x]
     for role, values in given.items():
         is_tensor = isinstance(values, trt.ITensor)
@@ -64,25 +94,53 @@ def add_instance_norm(
     return _add_plugin(network, trt, INSTANCE_NORM, inputs, attributes, name)
 
 
-def add_reflect_pad(network: Any, x: Any, pads: Sequence[int], *, name: str | None = None) -> Any:
+def add_reflect_pad(
+    network: Any,
+    x: Any,
+    pads: Sequence[int],
+    *,
+    activation: str = "none",
+    alpha: float = 0.0,
+    upsample: Sequence[int] = (1,),
+    pad_mode: str = "reflect",
+    to: Any = None,
+    name: str | None = None,
+) -> Any:
     """Add ReflectPad to a network: each axis is extended by its own reflection, the border not repeated.
 
     `x` is a tensor of rank 1 to 8 of type fp32, fp16, bf16, int64, int32, int8 or bool. `pads` are in ONNX's order, the
     begins of all axes and then the ends, none negative, each below the size of its axis; a size that is known only at
-    run time is checked there. Raises ConfigError for what does not fit, BackendError where the plugin cannot be had, as
-    with TensorRT-RTX.
+    run time is checked there. `pad_mode` is reflect, edge or zero. `activation` (none, relu, leaky_relu or elu with
+    `alpha`, silu, tanh) and `upsample` (a whole factor for each axis, or one for all) come before the pads, `to`, the
+    output's DataType, after them; an activation and `to` want fp32, fp16 or bf16. Raises ConfigError for what does not
+    fit, BackendError where the plugin cannot be had, as with TensorRT-RTX, or cannot do it yet.
     """
     where = name or REFLECT_PAD.name
     trt = _module_of(network, where)
     known = _require_tensor(trt, REFLECT_PAD, x, where)
-    attributes = {"pads": _integers(pads, where)}
-    _require_allowed(REFLECT_PAD.problem([known], attributes), where)
+    result = {"activation": activation, "alpha": alpha, "upsample": upsample, "pad_mode": pad_mode, "to": to}
+    attributes = _attributes(REFLECT_PAD, {"pads": pads, **result}, where)
+    _require_allowed(REFLECT_PAD, [known], attributes, where)
     return _add_plugin(network, trt, REFLECT_PAD, [x], attributes, name)
 
 
-def _require_allowed(problem: str | None, where: str) -> None:
-    if problem is not None:
+def _attributes(op: CustomOp, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return attributes as the table of the ops holds them."""
+    read: Mapping[type, Callable[[str, Any, str], Any]] = {
+        float: _number,
+        int: lambda what, value, where: _integers(what, [value], where)[0],
+        list: _integers,
+        str: lambda what, value, where: value,
+    }
+    to = {"to": _type_number(given["to"], where)}
+    return {name: read[op.attributes[name].kind](name, value, where) for name, value in {**given, **to}.items()}
+
+
+def _require_allowed(op: CustomOp, operands: Sequence[Operand], attributes: Attributes, where: str) -> None:
+    if problem := op.problem(operands, attributes):
         raise ConfigError(problem, where=where)
+    if missing := not_compiled(op, attributes, op.roles(len(operands), attributes) or ()):
+        raise BackendError(missing, where=where, hint="add TensorRT's own layer for it")
 
 
 def _module_of(network: Any, where: str) -> Any:
@@ -130,18 +188,28 @@ def _array(role: str, values: Any, type_name: str, where: str) -> npt.NDArray[An
     return array
 
 
-def _number(value: float, where: str) -> float:
+def _number(what: str, value: float, where: str) -> float:
     try:
         return float(value)
     except (OverflowError, TypeError, ValueError):
-        raise ConfigError(f"epsilon must be a number, got {value!r}", where=where) from None
+        raise ConfigError(f"{what} must be a number, got {value!r}", where=where) from None
 
 
-def _integers(values: Sequence[int], where: str) -> list[int]:
+def _integers(what: str, values: Sequence[int], where: str) -> list[int]:
     try:
         return [operator.index(value) for value in values]
     except TypeError:
-        raise ConfigError(f"pads must be integers, got {values!r}", where=where) from None
+        raise ConfigError(f"{what} must be integers, got {values!r}", where=where) from None
+
+
+def _type_number(to: Any, where: str) -> int:
+    """Return the number that ONNX gives to one of TensorRT's types, 0 for None."""
+    if to is None:
+        return 0
+    found = BY_TENSORRT.get(str(getattr(to, "name", "")))
+    if found is None:
+        raise ConfigError(f"to must be one of TensorRT's types, got {to!r}", where=where)
+    return found.onnx
 
 
 def _add_constant(network: Any, trt: Any, values: npt.NDArray[Any], dtype: Any, name: str | None) -> Any:
@@ -179,4 +247,5 @@ def _add_plugin(
 
 def _field(trt: Any, name: str, kind: type, value: AttributeValue) -> Any:
     dtype, type_name = FIELD_TYPES[kind]
-    return trt.PluginField(name, np.atleast_1d(np.array(value, dtype=dtype)), getattr(trt.PluginFieldType, type_name))
+    values = list(value.encode()) if isinstance(value, str) else value
+    return trt.PluginField(name, np.atleast_1d(np.array(values, dtype=dtype)), getattr(trt.PluginFieldType, type_name))

@@ -1,0 +1,189 @@
+"""The functions that give the custom ops their meaning: every variant in ONNX Runtime against the float64 reference."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from tests.support.equivalence import assert_close, run_onnxruntime, run_with_references
+from trtconv.model import functions
+from trtconv.ops import CUSTOM_OPS, activations
+from trtconv.ops.custom_op import DOMAIN, VERSION, attributes_for
+
+OPSETS = (7, 8, 9, 10, 11, 12, 13, 17, 18, 21, 28)
+SHORT = settings(max_examples=120, deadline=None, derandomize=True)
+RNG = np.random.default_rng(5)
+
+
+def call_model(op: str, opset: int, attributes: dict[str, Any], inputs: dict[str, Any]) -> onnx.ModelProto:
+    """Return a model of one node, its function attached."""
+    node = helper.make_node(op, list(inputs), ["y"], domain=DOMAIN, **attributes)
+    values = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in inputs.items()
+    ]
+    dims = CUSTOM_OPS[op].output_dims(next(iter(inputs.values())).shape, attributes)
+    y = helper.make_tensor_value_info("y", attributes.get("to") or values[0].type.tensor_type.elem_type, dims)
+    graph = helper.make_graph([node], "g", values, [y])
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, VERSION)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    functions.attach_functions(model)
+    return model
+
+
+def norm_model(
+    opset: int,
+    shape: Sequence[int],
+    *,
+    by_image: bool = False,
+    has_residual: bool = False,
+    dtype: Any = np.float32,
+    **attributes: Any,
+) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """Return a model of one InstanceNorm and what to feed it."""
+    op = CUSTOM_OPS["InstanceNorm"]
+    written = attributes_for(op, {"epsilon": 1e-3, **attributes}, opset)
+    channels = list(shape[:2]) if by_image else [shape[1]]
+    dims = {"x": list(shape), "scale": channels, "bias": channels}
+    if has_residual:
+        pads = written["residual_pads"] * (2 * (len(shape) - 2) if len(written["residual_pads"]) == 1 else 1)
+        half = len(pads) // 2
+        dims["residual"] = [*shape[:2], *(size + pads[i] + pads[half + i] for i, size in enumerate(shape[2:]))]
+    if written["activation"] == "prelu":
+        dims["slope"] = [shape[1]]
+    feeds = {name: (2 * RNG.standard_normal(size)).astype(dtype) for name, size in dims.items()}
+    return call_model("InstanceNorm", opset, written, feeds), feeds
+
+
+def check(model: onnx.ModelProto, feeds: dict[str, Any]) -> None:
+    onnx.checker.check_model(model, full_check=True)
+    assert_close(run_onnxruntime(model, feeds), run_with_references(model, feeds))
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("activation", activations.ACTIVATIONS)
+def test_every_activation_with_and_without_a_residual(activation: str, opset: int) -> None:
+    alpha = {"alpha": 0.3} if activation in activations.WITH_ALPHA else {}
+    for has_residual in (False, True):
+        check(*norm_model(opset, [2, 3, 4, 5], has_residual=has_residual, activation=activation, **alpha))
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("groups", [0, 1, 2, 6])
+def test_groups_and_parameters_of_each_image(groups: int, opset: int) -> None:
+    for by_image, shape in itertools.product((False, True), ([2, 6, 9], [3, 6, 2, 3, 4])):
+        check(*norm_model(opset, shape, by_image=by_image, groups=groups))
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("pad_mode", ["reflect", "edge", "zero"])
+def test_maps(pad_mode: str, opset: int) -> None:
+    upsample = {"upsample": [1, 2], "pads": [1, 0, 2, 3]}
+    check(*norm_model(opset, [1, 2, 4, 5], activation="relu", pad_mode=pad_mode, **upsample))
+    check(*norm_model(opset, [1, 2, 4, 5], pad_mode=pad_mode, pads=[2], upsample=[3], to=TensorProto.FLOAT16))
+    inside = {"residual_pads": [1, 0, 2, 3]}
+    check(*norm_model(opset, [1, 2, 4, 5], has_residual=True, pad_mode=pad_mode, pads=[1], **inside))
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+def test_pads_with_all_that_they_take(opset: int) -> None:
+    op = CUSTOM_OPS["ReflectPad"]
+    x = RNG.standard_normal([1, 2, 4, 5]).astype(np.float32)
+    pads = [0, 0, 1, 2, 0, 0, 3, 0]
+    for activation, pad_mode in itertools.product(("none", "relu", "elu", "silu"), ("reflect", "edge", "zero")):
+        alpha = 0.5 if activation == "elu" else 0.0
+        values = {"pads": pads, "activation": activation, "alpha": alpha, "pad_mode": pad_mode}
+        for others in ({}, {"upsample": [1, 1, 2, 1]}, {"to": int(TensorProto.FLOAT16)}):
+            attributes = attributes_for(op, {**values, **others}, opset)
+            check(call_model("ReflectPad", opset, attributes, {"x": x}), {"x": x})
+
+
+@st.composite
+def norm_calls(draw: st.DrawFn) -> tuple[int, list[int], dict[str, Any]]:
+    num_axes = draw(st.integers(1, 3))
+    groups = draw(st.sampled_from([0, 0, 1, 2, 4]))
+    shape = [draw(st.integers(1, 2)), 4, *(draw(st.integers(2, 4)) for _ in range(num_axes)), draw(st.integers(4, 5))]
+    num_axes += 1
+    activation = draw(st.sampled_from(activations.ACTIVATIONS))
+    has_residual = draw(st.booleans())
+    residual_pads = draw(st.lists(st.integers(0, 2), min_size=2 * num_axes, max_size=2 * num_axes))
+    attributes = {
+        "groups": groups,
+        "activation": activation,
+        "alpha": draw(st.sampled_from([0.1, 1.5])) if activation in activations.WITH_ALPHA else 0.0,
+        "upsample": draw(st.lists(st.integers(1, 2), min_size=num_axes, max_size=num_axes)),
+        "pads": draw(st.lists(st.integers(0, 1), min_size=2 * num_axes, max_size=2 * num_axes)),
+        "pad_mode": draw(st.sampled_from(["reflect", "edge", "zero"])),
+        "residual_pads": residual_pads if has_residual and draw(st.booleans()) else [0],
+        "to": draw(st.sampled_from([0, int(TensorProto.FLOAT16)])),
+        "by_image": draw(st.booleans()),
+        "has_residual": has_residual,
+    }
+    return draw(st.sampled_from(OPSETS)), shape, attributes
+
+
+@SHORT
+@given(norm_calls())
+def test_any_combination(case: tuple[int, list[int], dict[str, Any]]) -> None:
+    opset, shape, attributes = case
+    check(*norm_model(opset, shape, **attributes))
+
+
+def test_plain_nodes_have_a_function_without_overload() -> None:
+    model, _ = norm_model(17, [1, 2, 3])
+    assert [(each.name, each.overload) for each in model.functions] == [("InstanceNorm", "")]
+    assert [node.op_type for node in model.functions[0].node] == ["InstanceNormalization"]
+    assert model.ir_version == 8
+
+
+def test_variants_are_told_apart_by_their_overload() -> None:
+    relu, feeds = norm_model(17, [1, 2, 4], activation="relu")
+    plain, _ = norm_model(17, [1, 2, 4])
+    second = plain.graph.node[0]
+    second.input[0], second.output[0] = "y", "z"
+    relu.graph.node.append(second)
+    relu.graph.output[0].name = "z"
+    functions.attach_functions(relu)
+    assert sorted(each.overload for each in relu.functions) == ["", "relu"]
+    assert [node.overload for node in relu.graph.node] == ["relu", ""]
+    assert relu.ir_version == 10
+    check(relu, feeds)
+    bare = functions.without_functions(relu)
+    assert not bare.functions
+    assert [node.overload for node in bare.graph.node] == ["", ""]
+    assert [node.overload for node in relu.graph.node] == ["relu", ""]
+
+
+def test_nodes_and_functions_of_the_first_version_stay_as_they_are() -> None:
+    model = onnx.parser.parse_model("""
+    <ir_version: 8, opset_import: ["" : 17, "trtconv" : 1]>
+    g (float[1,2,8] x, float[2] s) => (float[1,2,10] y) {
+      n = trtconv.InstanceNorm <epsilon = 1e-05, plugin_version = "1", plugin_namespace = "trtconv"> (x, s, s)
+      y = trtconv.ReflectPad <pads = [0,0,1,0,0,1], plugin_version = "1", plugin_namespace = "trtconv"> (n)
+    }
+    <domain: "trtconv", opset_import: ["" : 17]>
+    InstanceNorm <epsilon, plugin_version, plugin_namespace> (X, scale, bias) => (Y) {
+      Y = InstanceNormalization <epsilon: float = @epsilon> (X, scale, bias)
+    }
+    """)
+    before = model.functions[0].SerializeToString()
+    functions.attach_functions(model)
+    assert [each.name for each in model.functions] == ["InstanceNorm", "ReflectPad"]
+    assert model.functions[0].SerializeToString() == before
+    feeds = {"x": RNG.standard_normal([1, 2, 8]).astype(np.float32), "s": np.array([1.0, 2.0], np.float32)}
+    check(model, feeds)
+
+    new = attributes_for(CUSTOM_OPS["InstanceNorm"], {"epsilon": 1e-5}, 17)
+    model.graph.node.insert(1, helper.make_node("InstanceNorm", ["n", "s", "s"], ["m"], domain=DOMAIN, **new))
+    model.graph.node[2].input[0] = "m"
+    functions.attach_functions(model)  # one function serves the old node and the new one
+    assert sorted(each.name for each in model.functions) == ["InstanceNorm", "ReflectPad"]
+    check(model, feeds)
