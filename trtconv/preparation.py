@@ -109,14 +109,14 @@ def run_and_check(
     warnings = (*model.warnings, *empty, *filter(None, found), *redefined)
     report = RewriteReport(model.path, model.opset, num_nodes, tuple(context.decisions), warnings)
     decided = {decision.node for decision in report.decisions}
-    return proto, replace(report, others=[each for each in _others(model.proto) if each.node not in decided])
+    return proto, replace(report, others=[each for each in others(model.proto, context) if each.node not in decided])
 
 
-def _others(proto: onnx.ModelProto) -> Sequence[Decision]:
+def others(proto: onnx.ModelProto, context: PassContext) -> Sequence[Decision]:
     """Return what no pass looks at: plugins of a model that was rewritten before, and norms in another form."""
     nodes = walking.walk_addresses(proto.graph)
     plugins = [(address, f"{DOMAIN}::{node.op_type}") for address, node in nodes if node.domain == DOMAIN]
     return (
         *(Decision(address, title, title, _BEFORE) for address, title in plugins),
-        *(Decision(norm.node, norm.op, None, norm.reason) for norm in native_norms(proto)),
+        *(Decision(norm.node, norm.op, None, norm.reason) for norm in native_norms(proto, context.roots)),
     )

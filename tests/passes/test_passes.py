@@ -61,6 +61,9 @@ def test_rewrite_gives_the_expected_graph(case: golden.Case, tmp_path: Path) -> 
     assert len(rewritten.decisions) == case.num_edits + len(case.native)
     for reason, expected in zip(rewritten.reasons, case.native, strict=True):
         assert expected in reason
+    if case.others:
+        for other, expected in zip(rewritten.others, case.others, strict=True):
+            assert expected in other.reason
     expected_text = case.expected_text or golden.to_text(case.model)
     assert golden.to_text(rewritten.proto) == golden.normalised(expected_text)
     assert (rewritten.warning is None) == (FAILS_CHECKER not in text)

@@ -25,6 +25,7 @@ from trtconv.ops.instance_norm import INSTANCE_NORM, instance_norm_reference
 from trtconv.ops.reflect_pad import REFLECT_PAD, reflect_pad_reference
 from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext
+from trtconv.preparation import others
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -44,6 +45,7 @@ class Rewritten:
     num_edits: int
     decisions: Sequence[Decision]
     warning: str | None
+    others: Sequence[Decision] = ()
 
     @property
     def reasons(self) -> list[str]:
@@ -106,7 +108,8 @@ def rewrite_file(path: Path, keep_native: Sequence[str] = (), ops: Ops = "plugin
     context = PassContext(model.opset, path.parent, Choices(keep_native), doubts=doubts)
     num_edits = run_passes(model.graph, context, passes_for(ops))
     proto = model_io.to_proto(model)
-    return Rewritten(proto, num_edits, tuple(context.decisions), checking.check(proto, model.proto))
+    warning = checking.check(proto, model.proto)
+    return Rewritten(proto, num_edits, tuple(context.decisions), warning, others(model.proto, context))
 
 
 def seeded_inputs(model: onnx.ModelProto, given: Arrays | None = None, seed: int = 0) -> dict[str, npt.NDArray[Any]]:

@@ -2,6 +2,7 @@
 
     # edits: 1                      how many nodes become custom ops (default 0)
     # native: part of a reason      for a node that stays native; one line a node
+    # other: part of a reason       for a norm that no pass decides on; one line a norm, where there is any such line
     # error: part of a message      the rewrite raises ModelError
     # keep_native: pattern          as --keep-native
     # ops: fused                    as --ops (default plugin)
@@ -44,6 +45,7 @@ class Case:
     expected_text: str | None
     num_edits: int
     native: Sequence[str]
+    others: Sequence[str]
     error: str | None
     keep_native: Sequence[str]
     ops: Ops
@@ -68,7 +70,7 @@ def read_case(path: Path) -> Case:
         if line.startswith("# "):
             key, _, value = line[2:].partition(": ")
             settings.setdefault(key, []).append(value)
-    unknown = settings.keys() - {"edits", "native", "error", "keep_native", "ops", "feed", "note"}
+    unknown = settings.keys() - {"edits", "native", "other", "error", "keep_native", "ops", "feed", "note"}
     assert not unknown, f"{path}: {unknown}"
     feeds = {}
     for entry in settings.get("feed", []):
@@ -81,6 +83,7 @@ def read_case(path: Path) -> Case:
         expected_text=output if mark else None,
         num_edits=int(settings.get("edits", ["0"])[0]),
         native=settings.get("native", []),
+        others=settings.get("other", []),
         error=settings.get("error", [None])[0],
         keep_native=settings.get("keep_native", []),
         ops=_read_ops(path, settings.get("ops", ["plugin"])),

@@ -49,7 +49,7 @@ def inspect_model(
     opsets = {entry.domain or "ai.onnx": int(entry.version) for entry in model.proto.opset_import}
     outputs = _outputs(model)
     problems = onnx_problems(sites, opsets)
-    nodes, pass_problem = _decide(model, sites, keep_native, ops)
+    nodes, pass_problem, roots = _decide(model, sites, keep_native, ops)
     check = check_backend(backend, _as_native(path))
     return ModelInspection(
         file=file,
@@ -64,7 +64,9 @@ def inspect_model(
         functions=_functions(path),
         ops=dict(Counter(_op_name(node) for node in walking.walk_nodes(model.proto.graph)).most_common()),
         nodes=nodes,
-        native_norms=[norm for norm in native_norms(model.proto) if norm.node not in {node.node for node in nodes}],
+        native_norms=[
+            norm for norm in native_norms(model.proto, roots) if norm.node not in {node.node for node in nodes}
+        ],
         problems=[*problems, *pass_problem, *check.problems],
         backend=check,
     )
@@ -72,8 +74,8 @@ def inspect_model(
 
 def _decide(
     model: Model, sites: Sequence[Site], keep_native: Sequence[str], ops: Ops
-) -> tuple[list[NodeInspection], list[Problem]]:
-    """Run the passes themselves, and put their decisions beside what the nodes were before."""
+) -> tuple[list[NodeInspection], list[Problem], dict[str, str]]:
+    """Run the passes themselves; put their decisions beside what the nodes were before, with the roots of norms."""
     shown = [site for site in sites if _is_shown(site)]
     parameters = read_parameters(shown, model.opset, model.path.parent)
     before = [
@@ -95,8 +97,11 @@ def _decide(
         nodes.append(NodeInspection(address, title, dtype, shape, given, *outcome, figures))
     told = {node.node for node in nodes}
     others = (made for made in context.decisions if made.node not in told)
-    nodes += (NodeInspection(made.node, made.op, None, None, [], True, made.became, made.reason) for made in others)
-    return nodes, problems
+    nodes += (
+        NodeInspection(made.node, made.op, None, None, [], True, made.became, made.reason, made.figures)
+        for made in others
+    )
+    return nodes, problems, context.roots
 
 
 def _as_native(path: Path) -> Model:

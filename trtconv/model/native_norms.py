@@ -1,13 +1,13 @@
 """Find the norms that no pass takes up, so that no report says that a model has none.
 
 A norm that is written out is found by its root: a square root of a mean of squares, as any spelling of it has. That is
-enough to say that it is there, not to replace it.
+enough to say that it is there; passes/written_norms.py finds what it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
@@ -15,6 +15,7 @@ from trtconv.model.addresses import address_of
 from trtconv.model.walking import is_onnx
 
 WRITTEN_OUT = "written-out norm"
+ROOTS = frozenset({"Sqrt", "Pow"})
 _MEANS = frozenset({"ReduceMean", "GlobalAveragePool", "ReduceSum", "ReduceSumSquare", "ReduceL2"})
 _SQUARES = frozenset({"ReduceSumSquare", "ReduceL2"})
 # What stands between a mean of squares and its root, and between the mean and what is squared.
@@ -23,7 +24,7 @@ _BETWEEN = frozenset(
     | {"Expand", "Identity", "Where"}
 )
 _MAX_STEPS = 12
-_SPELLED = "not recognised yet: TensorRT runs it as it is written"
+_SPELLED = "TensorRT runs it as it is written; --ops fused takes those that are instance norms"
 _TRAINING = "TensorRT refuses statistics of the batch; export the model in evaluation mode, or with a norm of its own"
 
 
@@ -36,9 +37,14 @@ class NativeNorm:
     reason: str
 
 
-def native_norms(proto: onnx.ModelProto) -> list[NativeNorm]:
-    """Return the norms of a model, branches included, that are no InstanceNormalization."""
-    return list(_norms_in(proto.graph, "", {}))
+def native_norms(proto: onnx.ModelProto, roots: Mapping[str, str] | None = None) -> list[NativeNorm]:
+    """Return the norms of a model, branches included, that are no InstanceNormalization.
+
+    `roots` are what a pass found out about the roots of written-out norms, by address: why they are no instance norms,
+    "" for those that it decided on.
+    """
+    told = (replace(norm, reason=(roots or {}).get(norm.node, norm.reason)) for norm in _norms_in(proto.graph, "", {}))
+    return [norm for norm in told if norm.reason]
 
 
 def _norms_in(graph: onnx.GraphProto, prefix: str, outer: Mapping[str, onnx.NodeProto]) -> Iterator[NativeNorm]:
@@ -65,7 +71,7 @@ def _kind_of(node: onnx.NodeProto, writers: Mapping[str, onnx.NodeProto]) -> tup
         return op, "TensorRT has a layer of its own for it"
     if op == "BatchNormalization":
         return (f"{op} in training mode", _TRAINING) if _is_training(node) else None
-    is_root = op == "Sqrt" or (op == "Pow" and _is_root_exponent(node, writers))
+    is_root = op in ROOTS and (op != "Pow" or _is_root_exponent(node, writers))
     return (WRITTEN_OUT, _SPELLED) if is_root and _has_mean_of_squares(node, writers) else None
 
 

@@ -12,6 +12,7 @@ from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.fix_constant_inputs import fix_constant_inputs
 from trtconv.passes.fold_batch_statistics import fold_batch_statistics
 from trtconv.passes.recognise_batch_norm import recognise_batch_norm
+from trtconv.passes.recognise_instance_norm import recognise_instance_norm
 from trtconv.passes.rewrite_instance_norm import rewrite_instance_norm
 from trtconv.passes.rewrite_reflect_pad import rewrite_reflect_pad
 
@@ -28,7 +29,7 @@ _REPAIRS: Sequence[Pass] = (
 )
 DEFAULT_PASSES: Sequence[Pass] = (*_REWRITES, *_REPAIRS)
 FUSED_PASSES: Sequence[Pass] = (
-    # recognise_*: they make nodes that the rewrites take
+    recognise_instance_norm,  # what recognises comes first: it makes nodes that the rewrites take
     *_REWRITES,
     # fuse_*: they take what lies around the custom ops that the rewrites made
     *_REPAIRS,

@@ -36,6 +36,16 @@ class Site:
 
 
 @dataclass(frozen=True)
+class Recognised:
+    """What a node stands for that a pass put in the place of others: where these were, as what, and the figures."""
+
+    address: str
+    title: str
+    reason: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Choices:
     """What the user wants to stay native.
 
@@ -91,6 +101,8 @@ class PassContext:
 
     `folder` is the model's, for tensors in external data files. `constants` are the values that were computed so far,
     with their tensors, by the ids of these. `doubts` gives reasons, by address, for nodes that no pass may touch.
+    `recognised` tells, by the ids of nodes, what stands where others were. `roots` holds the roots of written-out norms
+    by address: why each is no instance norm, "" where it is a part of one.
     """
 
     opset: int
@@ -99,10 +111,18 @@ class PassContext:
     decisions: Decisions = field(default_factory=Decisions)
     constants: dict[int, tuple[gs.Tensor, npt.NDArray[Any]]] = field(default_factory=dict)
     doubts: Mapping[str, str] = field(default_factory=dict)
+    recognised: dict[int, Recognised] = field(default_factory=dict)
+    roots: dict[str, str] = field(default_factory=dict)
 
     def nodes(self, graph: gs.Graph, accept: Callable[[gs.Node], bool]) -> list[Site]:
         """Return every ONNX node that `accept` takes, branches included."""
-        return [site for site in walk(graph) if is_onnx(site.node.domain) and accept(site.node)]
+        sites = (site for site in walk(graph) if is_onnx(site.node.domain) and accept(site.node))
+        return [self._as_recognised(site) for site in sites]
+
+    def _as_recognised(self, site: Site) -> Site:
+        """Return a site by the address of the group of nodes that its node stands for."""
+        found = self.recognised.get(id(site.node))
+        return site if found is None else Site(site.graph, site.node, found.address)
 
     def wish_against(self, site: Site) -> NoMatch | None:
         """Return why a node has to stay native before any pass looks at it: the user wants it, or there are doubts."""
@@ -111,16 +131,26 @@ class PassContext:
 
     def keep(self, site: Site, op: CustomOp, no_match: NoMatch) -> None:
         """Record that a node stays native instead of becoming `op`."""
-        decision = Decision(site.address, op.replaces, None, no_match.reason, no_match.figures)
-        self.decisions.record(site.node, decision)
+        self._record(site, op, None, no_match.reason, no_match.figures)
 
     def rewritten(self, site: Site, op: CustomOp, reason: str, figures: Mapping[str, Any] | None = None) -> None:
         """Record that a node is now the custom `op`; `figures` are the numbers that the reason names."""
-        self.decisions.record(site.node, Decision(site.address, op.replaces, op.title, reason, figures or {}))
+        self._record(site, op, op.title, reason, figures or {})
 
-    def note(self, site: Site, became: str | None, reason: str, figures: Mapping[str, Any] | None = None) -> None:
-        """Record what became of a node that no custom op stands for, or why it stays as it is."""
-        self.decisions.record(site.node, Decision(site.address, site.node.op, became, reason, figures or {}))
+    def note(
+        self, site: Site, became: str | None, reason: str, figures: Mapping[str, Any] | None = None, title: str = ""
+    ) -> None:
+        """Record what became of a node that no custom op stands for, or why it stays; `title` is what it is."""
+        self.decisions.record(site.node, Decision(site.address, title or site.node.op, became, reason, figures or {}))
+
+    def _record(self, site: Site, op: CustomOp, became: str | None, reason: str, figures: Mapping[str, Any]) -> None:
+        found = self.recognised.get(id(site.node))
+        if found is None:
+            decision = Decision(site.address, op.replaces, became, reason, figures)
+        else:
+            told = f"{found.reason}; {reason}"
+            decision = Decision(site.address, found.title, became, told, {**found.figures, **figures})
+        self.decisions.record(site.node, decision)
 
 
 def walk(graph: gs.Graph, prefix: str = "") -> Iterator[Site]:

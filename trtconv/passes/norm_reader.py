@@ -1,0 +1,193 @@
+"""Read what the nodes after a tensor compute as quantities of moments.py: each node once, as far as there are some."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_graphsurgeon as gs
+
+from trtconv.model.walking import is_onnx
+from trtconv.ops.custom_op import Dim
+from trtconv.passes import moments
+from trtconv.passes.graph_edit import given_inputs, shape_of
+from trtconv.passes.moments import Moments, NotMoments
+from trtconv.passes.view_sizes import SizeReader
+from trtconv.passes.views import SPREAD, Axes, Size, aligned, whole
+
+_MAX_NODES = 160  # the longest spelling has 40, with the nodes that compute its sizes
+ValueOf = Callable[[gs.Tensor], npt.NDArray[Any] | None]
+
+
+Step = Callable[["Reader", gs.Node], "Quantity"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The tensor X that a norm may be of, where its channels are, and which axes lie behind them."""
+
+    tensor: gs.Tensor
+    dims: Sequence[Dim]
+    channel_axis: int
+
+    @property
+    def spatial(self) -> frozenset[int]:
+        """The axes that the statistics are taken over; those of size 1 make no difference."""
+        kept = (0, self.channel_axis)
+        return frozenset(axis for axis, dim in enumerate(self.dims) if axis not in kept and dim != 1)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a tensor holds, and how its dimensions lie in the source."""
+
+    moments: Moments
+    view: Sequence[Axes]
+
+
+@dataclass
+class Reading:
+    """What the nodes after a source compute: by the ids of tensors, and why the others are no quantities, by nodes."""
+
+    source: Source
+    quantities: dict[int, Quantity] = field(default_factory=dict)
+    steps: list[gs.Node] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
+    atoms: dict[int, tuple[gs.Tensor, Sequence[Axes]]] = field(default_factory=dict)
+
+
+class Reader:
+    """Follows the readers of a source, in the order of the graph, which `positions` gives by the ids of its nodes.
+
+    `value_of` tells the value of a constant, `steps` what the node of an op gives.
+    """
+
+    def __init__(
+        self, source: Source, positions: Mapping[int, int], value_of: ValueOf, steps: Mapping[str, Step]
+    ) -> None:
+        self._steps = steps
+        self.reading = Reading(source)
+        self.source = source
+        self._positions = positions
+        self.value_of = value_of
+        self.sizes = SizeReader(source.dims, self._view_of, value_of)
+        self._waiting: list[tuple[int, int, gs.Node]] = []
+        self._seen: set[int] = set()
+
+    def run(self) -> Reading:
+        self._take(self.source.tensor, Quantity(moments.X, whole(self.source.dims)))
+        while self._waiting and len(self._seen) <= _MAX_NODES:
+            _, _, node = heapq.heappop(self._waiting)
+            try:
+                quantity = self._read(node)
+            except NotMoments as why:
+                self.reading.failures[id(node)] = str(why)
+                continue
+            self.reading.steps.append(node)
+            self._take(node.outputs[0], quantity)
+        return self.reading
+
+    def _take(self, tensor: gs.Tensor, quantity: Quantity) -> None:
+        self.reading.quantities[id(tensor)] = quantity
+        for node in tensor.outputs:
+            if id(node) in self._positions and id(node) not in self._seen:
+                self._seen.add(id(node))
+                heapq.heappush(self._waiting, (self._positions[id(node)], id(node), node))
+
+    def _view_of(self, tensor: gs.Tensor) -> Sequence[Axes] | None:
+        found = self.reading.quantities.get(id(tensor))
+        return None if found is None else found.view
+
+    def _read(self, node: gs.Node) -> Quantity:
+        step = self._steps.get(node.op) if is_onnx(node.domain) else None
+        if step is None:
+            raise NotMoments(f"{node.op} is no part of a norm")
+        return step(self, node)
+
+    def quantity(self, tensor: gs.Tensor) -> Quantity:
+        found = self.reading.quantities.get(id(tensor))
+        if found is None:
+            raise NotMoments(f"it depends on {tensor.name}, too")
+        return found
+
+    def operands(self, node: gs.Node) -> tuple[list[Moments], list[Axes]]:
+        """Return the inputs of an elementwise node as quantities, and the view that they make together."""
+        known = [self.reading.quantities[id(each)] for each in node.inputs if id(each) in self.reading.quantities]
+        view: list[Axes] = list(known[0].view)
+        for quantity in known[1:]:
+            view = aligned(view, quantity.view)
+        view = aligned([()] * max(len(shape_of(tensor) or ()) for tensor in node.inputs), view)
+        found = []
+        for tensor in node.inputs:
+            own = self.reading.quantities.get(id(tensor))
+            found.append(self._other(tensor, view) if own is None else own.moments)
+        return found, view
+
+    def _other(self, tensor: gs.Tensor, view: Sequence[Axes]) -> Moments:
+        """Return a tensor that does not depend on the source, read beside a quantity of this view."""
+        value = self.value_of(tensor)
+        if value is not None:
+            return moments.number(self._by_channel(tensor, value, view))
+        sizes = self.sizes.read(tensor)
+        if sizes is not None and len(sizes) == 1 and _is_product(sizes[0], self.source.spatial):
+            return moments.COUNT
+        return self._atom(tensor, view)
+
+    def _by_channel(self, tensor: gs.Tensor, value: npt.NDArray[Any], view: Sequence[Axes]) -> npt.NDArray[Any]:
+        """Return a constant as one number, or one a channel."""
+        values = value.astype(np.float64)
+        long = [axes for size, axes in zip(value.shape[::-1], view[::-1], strict=False) if size != 1]
+        if value.size == 1:
+            return values.reshape(())
+        if long == [(self.source.channel_axis,)] and value.ndim <= len(view):
+            return values.reshape(-1)
+        if value.size and value.ndim <= len(view) and () not in long and np.all(values == values.flat[0]):
+            return values.reshape(-1)[:1].reshape(())
+        shape = "x".join(map(str, value.shape))
+        raise NotMoments(f"the constant {tensor.name} of {shape} varies along other axes than the channels")
+
+    def _atom(self, tensor: gs.Tensor, view: Sequence[Axes]) -> Moments:
+        dims = shape_of(tensor)
+        if dims is None or len(dims) > len(view):
+            raise NotMoments(f"it depends on {tensor.name}, whose shape is unknown or of another rank")
+        kept = {0, self.source.channel_axis}
+        own = []
+        for dim, axes in zip(dims, view[len(view) - len(dims) :], strict=True):
+            if dim != 1 and (not axes or not set(axes) <= kept):
+                raise NotMoments(f"it depends on {tensor.name}, which may vary from position to position")
+            own.append(() if dim == 1 else axes)
+        self.reading.atoms[id(tensor)] = (tensor, own)
+        return moments.atom(id(tensor))
+
+    def beside(self, tensor: gs.Tensor, view: Sequence[Axes]) -> Moments:
+        """Return a value a channel, that is of dimension 1."""
+        quantity = self.reading.quantities.get(id(tensor))
+        if quantity is not None:
+            if len(quantity.view) != 1 or quantity.view[0] not in ((), SPREAD, view[1]):
+                raise NotMoments("a statistic does not lie along the channels")
+            return quantity.moments
+        value = self.value_of(tensor)
+        if value is None:
+            return self._atom(tensor, [view[1]])
+        return moments.number(self._by_channel(tensor, value, [view[1]]))
+
+    def axes(self, node: gs.Node, rank: int) -> set[int] | None:
+        given = self.given_axes(node)
+        return None if given is None else {axis % rank for axis in given}
+
+    def given_axes(self, node: gs.Node) -> list[int] | None:
+        if "axes" in node.attrs:
+            return [int(axis) for axis in node.attrs["axes"]]
+        inputs = given_inputs(node)
+        if len(inputs) < 2 or inputs[1] is None:
+            return None
+        value = self.value_of(inputs[1])
+        return None if value is None else [int(axis) for axis in value.reshape(-1)]
+
+
+def _is_product(size: Size, axes: frozenset[int]) -> bool:
+    return isinstance(size, tuple) and frozenset(size) == axes

@@ -1,0 +1,120 @@
+"""Read the tensors that hold sizes: the target of a Reshape, or the number of elements of a slice.
+
+Exporters compute them of the shapes of other tensors. An entry is a number, the product of the sizes of axes of the
+source, or None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy.typing as npt
+import onnx_graphsurgeon as gs
+
+from trtconv.model.walking import is_onnx
+from trtconv.ops.custom_op import Dim
+from trtconv.passes.graph_edit import given_inputs
+from trtconv.passes.views import SPREAD, Axes, Size
+
+_SAME = frozenset({"Cast", "Identity", "Unsqueeze", "Squeeze", "CastLike"})
+_MAX_DEPTH = 24
+
+
+class SizeReader:
+    """Reads tensors of sizes; `view_of` tells how a tensor lies in the source, `value_of` a constant's value."""
+
+    def __init__(
+        self,
+        base: Sequence[Dim],
+        view_of: Callable[[gs.Tensor], Sequence[Axes] | None],
+        value_of: Callable[[gs.Tensor], npt.NDArray[Any] | None],
+    ) -> None:
+        self._base = base
+        self._view_of = view_of
+        self._value_of = value_of
+
+    def read(self, tensor: gs.Tensor, depth: int = 0) -> list[Size] | None:
+        """Return the entries of a tensor of rank 0 or 1, None where it holds no sizes."""
+        value = self._value_of(tensor)
+        if value is not None:
+            return [int(entry) for entry in value.reshape(-1)] if value.size <= _MAX_DEPTH else None
+        if depth > _MAX_DEPTH or len(tensor.inputs) != 1 or not is_onnx(tensor.inputs[0].domain):
+            return None
+        node = tensor.inputs[0]
+        if node.op == "Shape":
+            return self._shape(node)
+        inputs = [each for each in given_inputs(node) if each is not None]
+        count = len(inputs) if node.op in ("Concat", "Mul", "Sum") else 1
+        parts = [self.read(each, depth + 1) for each in inputs[:count]]
+        given = [part for part in parts if part is not None]
+        return self._combined(node, given) if given and len(given) == len(parts) else None
+
+    def _shape(self, node: gs.Node) -> list[Size] | None:
+        view = self._view_of(node.inputs[0])
+        if view is None:
+            dims = node.inputs[0].shape
+            if dims is None:
+                return None
+            sizes: list[Size] = [self.size_of(dim) for dim in dims]
+        else:
+            sizes = [None if dimension == SPREAD else self._product(dimension) for dimension in view]
+        return sizes[node.attrs.get("start", 0) : node.attrs.get("end", len(sizes))]
+
+    def _combined(self, node: gs.Node, parts: list[list[Size]]) -> list[Size] | None:
+        """Return what a node makes of the entries of its inputs."""
+        if node.op in _SAME or (node.op == "Reshape" and len(parts) == 1):
+            return parts[0]
+        if node.op == "Concat":
+            return [entry for part in parts for entry in part]
+        if node.op == "Mul":
+            return [self._multiplied(entries) for entries in zip(*parts, strict=True)] if _are_alike(parts) else None
+        if node.op == "ReduceProd":
+            return [self._multiplied(parts[0])]
+        if node.op == "Gather":
+            indices = self._value_of(node.inputs[1])
+            is_plain = indices is not None and indices.ndim <= 1 and all(abs(i) <= len(parts[0]) for i in indices.flat)
+            return [parts[0][int(index)] for index in indices.flat] if is_plain and indices is not None else None
+        return self._sliced(node, parts[0]) if node.op == "Slice" else None
+
+    def _sliced(self, node: gs.Node, entries: list[Size]) -> list[Size] | None:
+        if len(node.inputs) == 1:
+            bounds = [node.attrs.get("starts"), node.attrs.get("ends")]
+        else:
+            bounds = [self._value_of(tensor) for tensor in node.inputs[1:3]]
+            step = self._value_of(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4].name else None
+            if len(node.inputs) > 4 and (step is None or step.size != 1 or int(step.reshape(-1)[0]) != 1):
+                return None
+        if any(bound is None or len(bound) != 1 for bound in bounds):
+            return None
+        start, end = (int(bound[0]) for bound in bounds if bound is not None)
+        return entries[start:end]
+
+    def size_of(self, dim: Dim) -> Size:
+        """Return an inferred dimension as an entry: a symbol that one axis alone has means that axis."""
+        if isinstance(dim, int):
+            return dim
+        axes = [axis for axis, size in enumerate(self._base) if size == dim]
+        return (axes[0],) if dim is not None and len(axes) == 1 else None
+
+    def _multiplied(self, entries: Sequence[Size]) -> Size:
+        if any(entry is None for entry in entries):
+            return None
+        axes: list[int] = []
+        for entry in entries:
+            if isinstance(entry, tuple):
+                axes += entry
+        numbers = math.prod(entry for entry in entries if isinstance(entry, int))
+        if not axes:
+            return numbers
+        return tuple(axes) if numbers == 1 else None
+
+    def _product(self, axes: Axes) -> Size:
+        sizes = [self._base[axis] for axis in axes]
+        numbers = [size for size in sizes if isinstance(size, int)]
+        return math.prod(numbers) if len(numbers) == len(sizes) else axes
+
+
+def _are_alike(parts: Sequence[Sequence[Size]]) -> bool:
+    return len({len(part) for part in parts}) == 1
