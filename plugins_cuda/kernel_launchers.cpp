@@ -53,6 +53,38 @@ DeviceLimits const& preparedDevice()
     return prepared.get();
 }
 
+bool isKnownMap(trtconv_output_map const& map, int32_t elementBytesOfInput)
+{
+    bool const isMoved = map.input_dtype == TRTCONV_WORDS && map.output_dtype == TRTCONV_WORDS
+        && map.activation == TRTCONV_ACTIVATION_NONE;
+    bool const isTyped = isKnownType(map.input_dtype) && isKnownType(map.output_dtype)
+        && elementBytes(static_cast<ElementType>(map.input_dtype)) == elementBytesOfInput;
+    bool const hasKnownActivation = map.activation >= TRTCONV_ACTIVATION_NONE
+        && map.activation <= TRTCONV_ACTIVATION_TANH && map.activation != TRTCONV_ACTIVATION_PRELU;
+    bool const hasKnownMode = map.pad_mode >= TRTCONV_PAD_REFLECT && map.pad_mode <= TRTCONV_PAD_ZERO;
+    return (isMoved || isTyped) && hasKnownActivation && hasKnownMode && isKnownFormat(map.output_format);
+}
+
+// Returns what a pad is asked to do; no `map` stands for reflect pads alone.
+MapRequest requestOf(
+    int32_t rank, int64_t const* sizes, int64_t const* pads, int32_t format, trtconv_output_map const* map)
+{
+    MapRequest request{};
+    request.rank = rank;
+    std::copy(sizes, sizes + rank, request.sizes);
+    std::copy(pads, pads + static_cast<ptrdiff_t>(2) * rank, request.pads);
+    std::fill(request.upsample, request.upsample + rank, 1);
+    request.inputLayout = static_cast<Layout>(format);
+    request.outputLayout = request.inputLayout;
+    if (map != nullptr)
+    {
+        std::copy(map->upsample, map->upsample + rank, request.upsample);
+        request.mode = static_cast<PadMode>(map->pad_mode);
+        request.outputLayout = static_cast<Layout>(map->output_format);
+    }
+    return request;
+}
+
 int32_t alignmentIn(int32_t format, int32_t elementBytes)
 {
     return format == TRTCONV_FORMAT_LINEAR ? elementBytes : kVectorBytes;
@@ -104,35 +136,42 @@ TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(
 }
 
 TRTCONV_EXPORT int trtconv_reflect_pad(void const* input, void* output, int32_t rank, int64_t const* sizes,
-    int64_t const* pads, int32_t element_bytes, int32_t format, void* stream)
+    int64_t const* pads, int32_t element_bytes, int32_t format, trtconv_output_map const* map, void* stream)
 {
-    bool const hasKnownType = element_bytes == 1 || element_bytes == 2 || element_bytes == 4 || element_bytes == 8;
-    if (!hasKnownType || !isKnownFormat(format))
+    bool const hasKnownBytes = element_bytes == 1 || element_bytes == 2 || element_bytes == 4 || element_bytes == 8;
+    if (!hasKnownBytes || !isKnownFormat(format) || (map != nullptr && !isKnownMap(*map, element_bytes)))
     {
         return TRTCONV_ERROR_TYPE;
     }
-    if (rank < 1 || rank > kMaxRank || std::any_of(sizes, sizes + rank, [](int64_t size) { return size < 0; })
-        || findBadPad(rank, sizes, pads) >= 0 || !canPadIn(static_cast<Layout>(format), rank, pads))
+    if (rank < 1 || rank > kMaxRank || std::any_of(sizes, sizes + rank, [](int64_t size) { return size < 0; }))
     {
         return TRTCONV_ERROR_SHAPE;
     }
-    auto const layout = static_cast<Layout>(format);
-    PadShape const shape = makePadShape(layout, element_bytes, rank, sizes, pads);
-    if (shape.numOutputs() == 0)
+    GatherArguments arguments{input, output, requestOf(rank, sizes, pads, format, map), element_bytes};
+    if (map != nullptr && map->input_dtype != TRTCONV_WORDS)
+    {
+        arguments.isComputed = map->activation != TRTCONV_ACTIVATION_NONE || map->input_dtype != map->output_dtype;
+        arguments.inputType = static_cast<ElementType>(map->input_dtype);
+        arguments.outputType = static_cast<ElementType>(map->output_dtype);
+        arguments.activation = static_cast<Activation>(map->activation);
+        arguments.alpha = map->alpha;
+    }
+    if (findBadAxis(arguments.request) >= 0 || !canMapBetween(arguments.request))
+    {
+        return TRTCONV_ERROR_SHAPE;
+    }
+    if (arguments.request.numOutputs() == 0)
     {
         return 0;
     }
-    int32_t const alignment = alignmentIn(format, element_bytes);
-    if (!isAligned(input, alignment) || !isAligned(output, alignment))
+    auto const outputFormat = static_cast<int32_t>(arguments.request.outputLayout);
+    if (!isAligned(input, alignmentIn(format, element_bytes))
+        || !isAligned(output, alignmentIn(outputFormat, arguments.outputBytes())))
     {
         return TRTCONV_ERROR_POINTER;
     }
     return statusOf(
-        [&]
-        {
-            launchReflectPad({input, output, shape, element_bytes, channelsToMask(layout, sizes)},
-                preparedDevice<prepareReflectPad>(), static_cast<cudaStream_t>(stream));
-        });
+        [&] { launchPad(arguments, preparedDevice<prepareReflectPad>(), static_cast<cudaStream_t>(stream)); });
 }
 
 TRTCONV_EXPORT char const* trtconv_plugin_library_version()

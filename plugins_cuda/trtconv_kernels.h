@@ -20,6 +20,19 @@ extern "C"
 #define TRTCONV_FLOAT32 0
 #define TRTCONV_FLOAT16 1
 #define TRTCONV_BFLOAT16 2
+#define TRTCONV_WORDS (-1) /* elements of any type, moved bit for bit */
+
+#define TRTCONV_ACTIVATION_NONE 0
+#define TRTCONV_ACTIVATION_RELU 1
+#define TRTCONV_ACTIVATION_LEAKY_RELU 2 /* alpha is the slope below zero */
+#define TRTCONV_ACTIVATION_PRELU 3 /* a slope for each channel: of norms alone */
+#define TRTCONV_ACTIVATION_SILU 4
+#define TRTCONV_ACTIVATION_ELU 5 /* alpha * (exp(y) - 1) below zero */
+#define TRTCONV_ACTIVATION_TANH 6
+
+#define TRTCONV_PAD_REFLECT 0 /* the inside mirrored, the border not repeated */
+#define TRTCONV_PAD_EDGE 1 /* the border repeated */
+#define TRTCONV_PAD_ZERO 2
 
 /* How a tensor [N, C, D1..Dk] lies in memory. Beside the linear format channels lie together in vectors, the last of
  * which is filled up: what lies there is ignored in the input. In a channels-last output it is set to zero.
@@ -49,11 +62,24 @@ extern "C"
     /* Bytes of workspace that trtconv_instance_norm needs for these sizes and for all smaller ones; often 0. */
     size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64_t channels, int64_t slice_size, int32_t format);
 
-    /* Pads each axis with the reflection of its inside, the border not repeated. `sizes` has `rank` (1 to 8) elements,
-     * `pads` twice as many: all begins, then all ends, each below the size of its axis. element_bytes is 1, 2, 4 or 8.
-     * Beside the linear format the rank is 3 to 7 and the second axis, the channels, is not padded. */
+    /* What a pad does beside moving elements and reflecting them. */
+    typedef struct trtconv_output_map
+    {
+        int64_t upsample[8]; /* a factor for each axis, at least 1: each input is repeated so often, before the pads */
+        int32_t pad_mode;
+        int32_t output_format; /* that of the input; or one of the two is linear and the other channels-last */
+        int32_t input_dtype; /* where one of both is TRTCONV_WORDS, so is the other */
+        int32_t output_dtype;
+        int32_t activation; /* computed in float, of elements that have a dtype */
+        float alpha;
+    } trtconv_output_map;
+
+    /* Pads each axis with the reflection of its inside, the border not repeated, or as `map` says, which may be null.
+     * `sizes` has `rank` (1 to 8) elements, `pads` twice as many: all begins, then all ends, each below the size of the
+     * (upsampled) axis if it is reflected. element_bytes, of the input, is 1, 2, 4 or 8. Beside the linear format the
+     * rank is 3 to 7 and the second axis, the channels, is neither padded nor upsampled. */
     int trtconv_reflect_pad(void const* input, void* output, int32_t rank, int64_t const* sizes, int64_t const* pads,
-        int32_t element_bytes, int32_t format, void* stream);
+        int32_t element_bytes, int32_t format, trtconv_output_map const* map, void* stream);
 
     /* The version of trtconv that the library was built from, for example "0.1.0". */
     char const* trtconv_plugin_library_version(void);

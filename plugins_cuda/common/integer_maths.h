@@ -21,4 +21,11 @@ constexpr int64_t nextPowerOfTwo(int64_t value)
     return power;
 }
 
+// Returns the largest power of two that both addresses are multiples of.
+inline uint64_t commonAlignment(void const* first, void const* second)
+{
+    uint64_t const bits = reinterpret_cast<uintptr_t>(first) | reinterpret_cast<uintptr_t>(second);
+    return bits & (~bits + 1);
+}
+
 } // namespace trtconv

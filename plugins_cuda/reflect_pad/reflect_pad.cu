@@ -8,12 +8,6 @@ namespace trtconv
 namespace
 {
 
-uint64_t commonAlignment(void const* first, void const* second)
-{
-    uint64_t const bits = reinterpret_cast<uintptr_t>(first) | reinterpret_cast<uintptr_t>(second);
-    return bits & (~bits + 1);
-}
-
 template <typename Index>
 ChannelTail<Index> makeChannelTail(int64_t channels, int32_t elementBytes)
 {
@@ -124,6 +118,21 @@ void launchReflectPad(ReflectPadArguments const& arguments, DeviceLimits const& 
     case 16: return launchTyped<uint4>(arguments, words.shape, device, stream);
     default: throw PluginError(text("elements of ", arguments.elementBytes, " bytes cannot be padded"));
     }
+}
+
+void launchPad(GatherArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
+{
+    MapRequest const& request = arguments.request;
+    Layout const layout = request.inputLayout;
+    bool const isReflected = request.mode == PadMode::kReflect || !request.isPadded();
+    if (arguments.isComputed || request.isUpsampled() || !isReflected || request.outputLayout != layout)
+    {
+        return launchGather(arguments, device, stream);
+    }
+    PadShape const shape = makePadShape(layout, arguments.elementBytes, request.rank, request.sizes, request.pads);
+    launchReflectPad(
+        {arguments.input, arguments.output, shape, arguments.elementBytes, channelsToMask(layout, request.sizes)},
+        device, stream);
 }
 
 } // namespace trtconv

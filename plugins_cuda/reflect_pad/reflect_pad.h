@@ -6,6 +6,7 @@
 #include <cuda_runtime_api.h>
 
 #include "common/device.h"
+#include "gather/gather.h"
 #include "reflect_pad/choice.h"
 
 namespace trtconv
@@ -24,7 +25,11 @@ struct ReflectPadArguments
 // launch.
 DeviceLimits prepareReflectPad();
 
-// Enqueues on `stream`; throws CudaError when the launch fails. Nothing is launched for an empty output.
+// Enqueues any pad on `stream`, by the kernels for reflect pads alone where those are asked for; throws CudaError when
+// the launch fails. Nothing is launched for an empty output.
+void launchPad(GatherArguments const& arguments, DeviceLimits const& device, cudaStream_t stream);
+
+// The same for reflect pads that move elements alone.
 void launchReflectPad(ReflectPadArguments const& arguments, DeviceLimits const& device, cudaStream_t stream);
 
 } // namespace trtconv

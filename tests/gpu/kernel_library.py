@@ -10,7 +10,7 @@ from typing import Any
 from trtconv.element_types import ELEMENT_TYPES
 from trtconv.ops.output_map import padded_dims
 from trtconv.plugins import library
-from trtconv.plugins.kernels import LAYOUTS, KernelLibrary
+from trtconv.plugins.kernels import LAYOUTS, KernelLibrary, OutputMap
 
 BY_NAME = {each.name: each for each in ELEMENT_TYPES}
 DTYPES = tuple(each.name for each in ELEMENT_TYPES if each.kernel is not None)
@@ -62,6 +62,7 @@ class TorchKernels(KernelLibrary):
         *,
         shape: Sequence[int] | None = None,
         format_: int = FORMAT_LINEAR,
+        output_map: OutputMap | None = None,
     ) -> None:
         """Enqueue y = ReflectPad(x); `pads` in ONNX order."""
         launch = self.bind_reflect_pad(
@@ -71,6 +72,7 @@ class TorchKernels(KernelLibrary):
             pads=pads,
             element_bytes=x.element_size(),
             layout=format_,
+            output_map=output_map,
         )
         launch(stream)
 

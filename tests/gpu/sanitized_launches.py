@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import numpy as np
 
 from trtconv.benchmark import kernels
 from trtconv.benchmark.cases import Case, make_values, pack
 from trtconv.benchmark.kernels import Tensors
+from trtconv.element_types import FLOAT16, FLOAT32, ElementType
 from trtconv.gpu import device as gpu_device
-from trtconv.plugins.kernels import KernelLibrary, load_kernels
+from trtconv.plugins.kernels import LAYOUTS, KernelLibrary, OutputMap, load_kernels
 
 SHORT = "--short"
 
@@ -53,16 +55,82 @@ CASES = (
 )
 
 
+@dataclass(frozen=True)
+class MapCase:
+    """A pad of an image [N, C, H, W] by an output map, all four pads alike."""
+
+    shape: tuple[int, int, int, int]
+    pad: int
+    x_type: ElementType
+    x_layout: str
+    output_map: OutputMap
+
+    @property
+    def x_bytes(self) -> int:
+        return stored_bytes(self.shape, self.x_type, LAYOUTS[self.x_layout])
+
+    @property
+    def y_bytes(self) -> int:
+        factors = self.output_map.upsample or (1, 1, 1, 1)
+        height, width = (s * f + 2 * self.pad for s, f in zip(self.shape[2:], factors[2:], strict=True))
+        layout = self.output_map.y_layout
+        y_layout = LAYOUTS[self.x_layout] if layout is None else layout
+        return stored_bytes((*self.shape[:2], height, width), self.output_map.y_type or self.x_type, y_layout)
+
+
+def stored_bytes(shape: tuple[int, int, int, int], element_type: ElementType, layout: int) -> int:
+    """Return the bytes of a linear or channels-last tensor."""
+    batch, channels, height, width = shape
+    lanes = 16 // element_type.num_bytes(1) if layout == LAYOUTS["channels_last"] else 1
+    return element_type.num_bytes(batch * -(-channels // lanes) * lanes * height * width)
+
+
+BY_TWO = (1, 1, 2, 2)
+MAP_CASES = (
+    MapCase((2, 3, 33, 30), 1, FLOAT32, "linear", OutputMap(BY_TWO, "edge")),  # by planes
+    MapCase((2, 3, 33, 31), 2, FLOAT16, "linear", OutputMap((1, 1, 1, 3), "zero")),
+    MapCase((40, 3, 5, 6), 1, FLOAT16, "linear", OutputMap(BY_TWO, "reflect")),  # by elements
+    MapCase((2, 3, 33, 31), 1, FLOAT16, "linear", OutputMap((), "edge", FLOAT16, FLOAT32, None, "silu")),
+    MapCase((2, 20, 17, 18), 1, FLOAT16, "channels_last", OutputMap(BY_TWO)),  # two by two
+    MapCase((2, 20, 17, 18), 1, FLOAT16, "channels_last", OutputMap((), "zero")),  # by cells
+    MapCase((2, 20, 17, 18), 1, FLOAT32, "channels_last", OutputMap((), "edge", FLOAT32, FLOAT16)),
+    MapCase((2, 20, 17, 18), 1, FLOAT16, "channels_last", OutputMap(BY_TWO, "edge", FLOAT16, FLOAT32, None, "elu", 1)),
+    MapCase((2, 3, 17, 18), 4, FLOAT32, "linear", OutputMap((), "reflect", FLOAT32, FLOAT16, 1)),  # to channels-last
+    MapCase((2, 11, 17, 18), 0, FLOAT16, "channels_last", OutputMap((), "zero", FLOAT16, FLOAT32, 0, "tanh")),  # from
+)
+NUM_LAUNCHES = len(CASES) + len(MAP_CASES)
+
+
 def main() -> None:
     device = gpu_device.open_device()
     library, _ = load_kernels()
     missing = 16 if SHORT in sys.argv[1:] else 0
+    for map_case in MAP_CASES:
+        with ExitStack() as until:
+            launch_map(device, library, map_case, missing, until)
+        print(map_case, flush=True)
     for case in CASES:
         with ExitStack() as until:
             kernels.bind(library, case, allocate(device, library, case, missing, until))(device.stream)
             device.synchronize()
         print(case.name, flush=True)
-    print(f"launched {len(CASES)}")
+    print(f"launched {NUM_LAUNCHES}")
+
+
+def launch_map(
+    device: gpu_device.Device, library: KernelLibrary, case: MapCase, missing: int, until: ExitStack
+) -> None:
+    launch = library.bind_reflect_pad(
+        upload(device, np.zeros(case.x_bytes, dtype=np.uint8), until),
+        device.allocate(case.y_bytes - missing, until),
+        shape=case.shape,
+        pads=(0, 0, case.pad, case.pad) * 2,
+        element_bytes=case.x_type.num_bytes(1),
+        layout=LAYOUTS[case.x_layout],
+        output_map=case.output_map,
+    )
+    launch(device.stream)
+    device.synchronize()
 
 
 def allocate(device: gpu_device.Device, library: KernelLibrary, case: Case, missing: int, until: ExitStack) -> Tensors:

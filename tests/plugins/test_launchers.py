@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, TorchKernels, library_path
-from trtconv.plugins.kernels import KernelError
+from trtconv.element_types import FLOAT16, FLOAT32, INT64
+from trtconv.plugins.kernels import KernelError, OutputMap
 
 SHAPE, TYPE, POINTER, WORKSPACE = -1, -2, -3, -4
 
@@ -106,9 +108,54 @@ def test_reflect_pad_checks_its_arguments(
         (ctypes.c_int64 * len(pads))(*pads),
         element_bytes,
         format_,
+        None,
         ctypes.c_void_p(0),
     )
     assert found == status
+    kernels = TorchKernels()
+    if sizes and len(sizes) <= 8:
+        launch = kernels.bind_reflect_pad(
+            *addresses, shape=sizes, pads=pads, element_bytes=element_bytes, layout=format_, output_map=OutputMap()
+        )
+        assert status_of(launch) == status
+
+
+LINEAR_MAP = {"shape": [1, 3, 4, 5], "pads": [0, 0, 1, 1, 0, 0, 1, 1], "element_bytes": 4, "layout": 0}
+
+
+@pytest.mark.parametrize(
+    ("changed", "output_map", "status"),
+    [
+        ({"pads": [0, 0, 4, 1, 0, 0, 1, 1]}, OutputMap(), SHAPE),
+        ({"pads": [0, 0, 4, 1, 0, 0, 1, 1]}, OutputMap(upsample=(1, 1, 0, 1)), SHAPE),
+        ({"pads": [0, 0, 0, -1, 0, 0, 0, 0]}, OutputMap(pad_mode="zero"), SHAPE),
+        ({"shape": [1, 3, 0, 5]}, OutputMap(pad_mode="edge"), SHAPE),
+        ({}, OutputMap(y_layout=2), SHAPE),
+        ({}, OutputMap(y_layout=4), TYPE),
+        ({}, OutputMap(upsample=(1, 2, 1, 1), y_layout=1), SHAPE),
+        ({}, OutputMap(x_type=FLOAT32), TYPE),
+        ({}, OutputMap(x_type=FLOAT16, y_type=FLOAT32), TYPE),
+        ({}, OutputMap(activation="relu"), TYPE),
+        ({}, OutputMap(x_type=FLOAT32, y_type=FLOAT32, activation="prelu"), TYPE),
+        ({}, OutputMap(x_type=FLOAT32, y_type=INT64), TYPE),
+        ({"y": 514}, OutputMap(x_type=FLOAT32, y_type=FLOAT32, activation="relu"), POINTER),
+        ({"y": 520}, OutputMap(x_type=FLOAT32, y_type=FLOAT16, y_layout=1), POINTER),
+        ({"shape": [0, 3, 4, 5], "x": 0, "y": 0}, OutputMap(pad_mode="edge", upsample=(1, 1, 2, 2)), 0),
+    ],
+)
+def test_output_maps_are_checked(
+    library: ctypes.CDLL, changed: dict[str, Any], output_map: OutputMap, status: int
+) -> None:
+    launch = TorchKernels().bind_reflect_pad(**{"x": 256, "y": 512, **LINEAR_MAP, **changed, "output_map": output_map})
+    assert status_of(launch) == status
+
+
+def status_of(launch: Callable[[int], None]) -> int:
+    try:
+        launch(0)
+    except KernelError as error:
+        return error.status
+    return 0
 
 
 def test_workspace_is_asked_for_by_large_slices_only(library: ctypes.CDLL) -> None:

@@ -170,7 +170,8 @@ class FakeLibrary:
         return self.status
 
     def trtconv_reflect_pad(self, *arguments: Any) -> int:
-        x, y, rank, sizes, pads, element_bytes, layout, stream = (argument.value for argument in arguments)
+        x, y, rank, sizes, pads, element_bytes, layout, output_map, stream = (each.value for each in arguments)
+        assert output_map is None
         assert stream == STREAM
         shape = tuple(array_at(sizes, (rank,), np.int64).tolist())
         if 0 in shape:

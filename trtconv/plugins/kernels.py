@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +16,13 @@ from trtconv.plugins import library as plugin_library
 
 # How tensors lie in memory: the numbers of trtconv_kernels.h.
 LAYOUTS: Mapping[str, int] = {"linear": 0, "channels_last": 1, "chw4": 2, "chw32": 3}
+ACTIVATIONS: Mapping[str, int] = {
+    name: number for number, name in enumerate(("none", "relu", "leaky_relu", "prelu", "silu", "elu", "tanh"))
+}
+PAD_MODES: Mapping[str, int] = {"reflect": 0, "edge": 1, "zero": 2}
 _ERROR_TYPE = -2  # TRTCONV_ERROR_TYPE
+_WORDS = -1  # TRTCONV_WORDS
+_MAX_RANK = 8
 
 Launch = Callable[[int], None]  # of a stream
 
@@ -32,6 +39,35 @@ class KernelError(BackendError):
     def is_not_offered(self) -> bool:
         """Whether the library has no kernel for such a type or layout."""
         return self.status == _ERROR_TYPE
+
+
+@dataclass(frozen=True)
+class OutputMap:
+    """What a pad does beside moving and reflecting: the fields of trtconv_output_map.
+
+    `upsample` holds a factor for each axis; without one no axis is upsampled. Where neither type is given, elements are
+    moved bit for bit. `y_layout` is that of x where it is None.
+    """
+
+    upsample: Sequence[int] = ()
+    pad_mode: str = "reflect"
+    x_type: ElementType | None = None
+    y_type: ElementType | None = None
+    y_layout: int | None = None
+    activation: str = "none"
+    alpha: float = 0.0
+
+
+class _OutputMapStruct(ctypes.Structure):
+    _fields_: ClassVar[Sequence[tuple[str, Any]]] = [
+        ("upsample", ctypes.c_int64 * _MAX_RANK),
+        ("pad_mode", ctypes.c_int32),
+        ("output_format", ctypes.c_int32),
+        ("input_dtype", ctypes.c_int32),
+        ("output_dtype", ctypes.c_int32),
+        ("activation", ctypes.c_int32),
+        ("alpha", ctypes.c_float),
+    ]
 
 
 class KernelLibrary:
@@ -82,10 +118,19 @@ class KernelLibrary:
         return _bound(self._library.trtconv_instance_norm, arguments, None)
 
     def bind_reflect_pad(
-        self, x: int, y: int, *, shape: Sequence[int], pads: Sequence[int], element_bytes: int, layout: int
+        self,
+        x: int,
+        y: int,
+        *,
+        shape: Sequence[int],
+        pads: Sequence[int],
+        element_bytes: int,
+        layout: int,
+        output_map: OutputMap | None = None,
     ) -> Launch:
-        """Bind y = ReflectPad(x); `pads` in ONNX order."""
+        """Bind y = ReflectPad(x); `pads` in ONNX order, `element_bytes` those of x."""
         sizes, both = (np.array(values, dtype=np.int64) for values in (shape, pads))
+        struct = None if output_map is None else _struct_of(output_map, layout)
         arguments = [
             ctypes.c_void_p(x),
             ctypes.c_void_p(y),
@@ -94,8 +139,9 @@ class KernelLibrary:
             ctypes.c_void_p(both.ctypes.data),
             ctypes.c_int32(element_bytes),
             ctypes.c_int32(layout),
+            ctypes.c_void_p(None if struct is None else ctypes.addressof(struct)),
         ]
-        return _bound(self._library.trtconv_reflect_pad, arguments, (sizes, both))
+        return _bound(self._library.trtconv_reflect_pad, arguments, (sizes, both, struct))
 
 
 def load_kernels() -> tuple[KernelLibrary, plugin_library.PluginLibrary]:
@@ -109,6 +155,25 @@ def load_kernels() -> tuple[KernelLibrary, plugin_library.PluginLibrary]:
 
 def _norm_sizes(shape: Sequence[int]) -> list[ctypes.c_int64]:
     return [ctypes.c_int64(size) for size in (*shape[:2], math.prod(shape[2:]))]
+
+
+def _struct_of(output_map: OutputMap, layout: int) -> _OutputMapStruct:
+    factors = (*output_map.upsample, *[1] * _MAX_RANK)[:_MAX_RANK]
+    return _OutputMapStruct(
+        (ctypes.c_int64 * _MAX_RANK)(*factors),
+        PAD_MODES[output_map.pad_mode],
+        layout if output_map.y_layout is None else output_map.y_layout,
+        _kernel_number(output_map.x_type),
+        _kernel_number(output_map.y_type),
+        ACTIVATIONS[output_map.activation],
+        output_map.alpha,
+    )
+
+
+def _kernel_number(element_type: ElementType | None) -> int:
+    if element_type is None:
+        return _WORDS
+    return -2 if element_type.kernel is None else element_type.kernel  # the launcher refuses it
 
 
 def _bound(launcher: Any, arguments: Sequence[Any], keep: Any) -> Launch:

@@ -1,0 +1,34 @@
+// What kernels without barriers need of CUDA's headers, for a plain host compiler: a thread runs after the other.
+#pragma once
+
+#include <cstdint>
+
+#define __global__
+#define __device__
+#define __launch_bounds__(...)
+#define __grid_constant__
+
+using cudaStream_t = void*;
+
+struct uint2
+{
+    uint32_t x, y;
+};
+
+struct alignas(16) uint4
+{
+    uint32_t x, y, z, w;
+};
+
+struct HostIndex
+{
+    uint32_t x, y;
+};
+
+inline HostIndex threadIdx, blockIdx, gridDim;
+
+template <typename T>
+T __ldg(T const* address)
+{
+    return *address;
+}

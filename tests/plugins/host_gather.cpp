@@ -1,0 +1,67 @@
+// The gathers themselves, kernels included, built for the host: host_cuda/ stands for CUDA.
+#include "gather/from_bfloat16.cu"
+#include "gather/from_float.cu"
+#include "gather/from_half.cu"
+#include "gather/gather.cu"
+
+using namespace trtconv;
+
+namespace
+{
+
+MapRequest requestOf(int32_t rank, int64_t const* sizes, int64_t const* pads, int64_t const* upsample, int32_t mode,
+    int32_t inputLayout, int32_t outputLayout)
+{
+    MapRequest request{};
+    request.rank = rank;
+    std::copy(sizes, sizes + rank, request.sizes);
+    std::copy(pads, pads + 2 * rank, request.pads);
+    std::copy(upsample, upsample + rank, request.upsample);
+    request.mode = static_cast<PadMode>(mode);
+    request.inputLayout = static_cast<Layout>(inputLayout);
+    request.outputLayout = static_cast<Layout>(outputLayout);
+    return request;
+}
+
+} // namespace
+
+// Writes Y as the kernels do. `element_bytes` are moved where `input_type` is negative.
+extern "C" void host_gather(void const* input, void* output, int32_t rank, int64_t const* sizes, int64_t const* pads,
+    int64_t const* upsample, int32_t mode, int32_t input_layout, int32_t output_layout, int32_t element_bytes,
+    int32_t input_type, int32_t output_type, int32_t activation, float alpha)
+{
+    GatherArguments arguments{
+        input, output, requestOf(rank, sizes, pads, upsample, mode, input_layout, output_layout), element_bytes};
+    arguments.isComputed = input_type >= 0;
+    arguments.inputType = static_cast<ElementType>(input_type);
+    arguments.outputType = static_cast<ElementType>(output_type);
+    arguments.activation = static_cast<Activation>(activation);
+    arguments.alpha = alpha;
+    launchGather(arguments, {}, nullptr);
+}
+
+// Writes Y, linear int32, by 64-bit numbers: those of tensors too large for the fast kernels.
+extern "C" void host_gather_large(int32_t const* input, int32_t* output, int32_t rank, int64_t const* sizes,
+    int64_t const* pads, int64_t const* upsample, int32_t mode)
+{
+    MapShape const shape = makeElementShape(requestOf(rank, sizes, pads, upsample, mode, 0, 0), 4, 4);
+    OutputMap<int64_t> const map = makeOutputMap<int64_t>(shape);
+    for (int64_t index = 0; index < map.numOutputs; ++index)
+    {
+        MapSource<int64_t> const source = sourceOf(map, index);
+        output[index] = source.isInside ? input[source.offset] : 0;
+    }
+}
+
+extern "C" int32_t host_find_bad_axis(
+    int32_t rank, int64_t const* sizes, int64_t const* pads, int64_t const* upsample, int32_t mode)
+{
+    return findBadAxis(requestOf(rank, sizes, pads, upsample, mode, 0, 0));
+}
+
+extern "C" int32_t host_can_map_between(
+    int32_t rank, int64_t const* pads, int64_t const* upsample, int32_t input_layout, int32_t output_layout)
+{
+    int64_t const sizes[kMaxRank]{};
+    return canMapBetween(requestOf(rank, sizes, pads, upsample, 0, input_layout, output_layout)) ? 1 : 0;
+}
