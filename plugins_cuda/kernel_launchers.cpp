@@ -1,4 +1,6 @@
 // The C entry points: check what C cannot, launch, and turn exceptions into a status.
+#include <cmath>
+
 #include "common/export.h"
 #include "common/once_per_device.h"
 #include "common/version.h"
@@ -53,14 +55,18 @@ DeviceLimits const& preparedDevice()
     return prepared.get();
 }
 
+bool isKnownActivation(int32_t activation)
+{
+    return activation >= TRTCONV_ACTIVATION_NONE && activation <= TRTCONV_ACTIVATION_TANH;
+}
+
 bool isKnownMap(trtconv_output_map const& map, int32_t elementBytesOfInput)
 {
     bool const isMoved = map.input_dtype == TRTCONV_WORDS && map.output_dtype == TRTCONV_WORDS
         && map.activation == TRTCONV_ACTIVATION_NONE;
     bool const isTyped = isKnownType(map.input_dtype) && isKnownType(map.output_dtype)
         && elementBytes(static_cast<ElementType>(map.input_dtype)) == elementBytesOfInput;
-    bool const hasKnownActivation = map.activation >= TRTCONV_ACTIVATION_NONE
-        && map.activation <= TRTCONV_ACTIVATION_TANH && map.activation != TRTCONV_ACTIVATION_PRELU;
+    bool const hasKnownActivation = isKnownActivation(map.activation) && map.activation != TRTCONV_ACTIVATION_PRELU;
     bool const hasKnownMode = map.pad_mode >= TRTCONV_PAD_REFLECT && map.pad_mode <= TRTCONV_PAD_ZERO;
     return (isMoved || isTyped) && hasKnownActivation && hasKnownMode && isKnownFormat(map.output_format);
 }
@@ -85,6 +91,12 @@ MapRequest requestOf(
     return request;
 }
 
+bool areGoodOptions(trtconv_instance_norm_options const& options, int64_t channels)
+{
+    bool const doGroupsDivide = options.groups == 0 || (options.groups > 0 && channels % options.groups == 0);
+    return isKnownActivation(options.activation) && std::isfinite(options.alpha) && doGroupsDivide;
+}
+
 int32_t alignmentIn(int32_t format, int32_t elementBytes)
 {
     return format == TRTCONV_FORMAT_LINEAR ? elementBytes : kVectorBytes;
@@ -93,9 +105,10 @@ int32_t alignmentIn(int32_t format, int32_t elementBytes)
 } // namespace
 
 TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, void const* bias, void* output,
-    int64_t batch, int64_t channels, int64_t slice_size, float epsilon, int32_t dtype, int32_t format, void* workspace,
-    size_t workspace_bytes, void* stream)
+    int64_t batch, int64_t channels, int64_t slice_size, float epsilon, int32_t dtype, int32_t format,
+    trtconv_instance_norm_options const* options, void* workspace, size_t workspace_bytes, void* stream)
 {
+    trtconv_instance_norm_options const given = options == nullptr ? trtconv_instance_norm_options{} : *options;
     if (batch < 0 || channels < 0 || slice_size < 0)
     {
         return TRTCONV_ERROR_SHAPE;
@@ -103,6 +116,10 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
     if (!isKnownType(dtype) || !isKnownFormat(format) || !canNormIn(static_cast<Layout>(format)))
     {
         return TRTCONV_ERROR_TYPE;
+    }
+    if (!areGoodOptions(given, channels))
+    {
+        return TRTCONV_ERROR_OPTION;
     }
     NormShape const shape{batch, channels, slice_size};
     if (shape.isEmpty())
@@ -112,11 +129,12 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
     auto const type = static_cast<ElementType>(dtype);
     int32_t const alignment = alignmentIn(format, elementBytes(type));
     if (!isAligned(input, alignment) || !isAligned(output, alignment) || !isAligned(scale, elementBytes(type))
-        || !isAligned(bias, elementBytes(type)))
+        || !isAligned(bias, elementBytes(type)) || (given.residual != nullptr && !isAligned(given.residual, alignment))
+        || (given.activation == TRTCONV_ACTIVATION_PRELU && !isAligned(given.slope, elementBytes(type))))
     {
         return TRTCONV_ERROR_POINTER;
     }
-    size_t const neededBytes = trtconv_instance_norm_workspace_bytes(batch, channels, slice_size, format);
+    size_t const neededBytes = trtconv_instance_norm_workspace_bytes(batch, channels, slice_size, format, given.groups);
     if (workspace_bytes < neededBytes || (neededBytes != 0 && !isAligned(workspace, kVectorBytes)))
     {
         return TRTCONV_ERROR_WORKSPACE;
@@ -124,15 +142,19 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
     return statusOf(
         [&]
         {
-            launchNorm({input, scale, bias, output, workspace, shape, epsilon, type, static_cast<Layout>(format)},
+            bool const isPRelu = given.activation == TRTCONV_ACTIVATION_PRELU;
+            EpilogueArguments const epilogue{given.residual, isPRelu ? given.slope : nullptr,
+                static_cast<Activation>(given.activation), given.alpha};
+            launchNorm({input, scale, bias, output, workspace, shape, epsilon, type, static_cast<Layout>(format),
+                           given.is_affine_per_image != 0, given.groups, epilogue},
                 preparedDevice<prepareNorm>(), static_cast<cudaStream_t>(stream));
         });
 }
 
 TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(
-    int64_t batch, int64_t channels, int64_t slice_size, int32_t format)
+    int64_t batch, int64_t channels, int64_t slice_size, int32_t format, int64_t groups)
 {
-    return static_cast<size_t>(normWorkspaceBytes(static_cast<Layout>(format), {batch, channels, slice_size}));
+    return static_cast<size_t>(normWorkspaceBytes(static_cast<Layout>(format), {batch, channels, slice_size}, groups));
 }
 
 TRTCONV_EXPORT int trtconv_reflect_pad(void const* input, void* output, int32_t rank, int64_t const* sizes,

@@ -22,12 +22,13 @@ extern "C"
 #define TRTCONV_BFLOAT16 2
 #define TRTCONV_WORDS (-1) /* elements of any type, moved bit for bit */
 
+/* What becomes of a value y before it is rounded. */
 #define TRTCONV_ACTIVATION_NONE 0
-#define TRTCONV_ACTIVATION_RELU 1
-#define TRTCONV_ACTIVATION_LEAKY_RELU 2 /* alpha is the slope below zero */
-#define TRTCONV_ACTIVATION_PRELU 3 /* a slope for each channel: of norms alone */
-#define TRTCONV_ACTIVATION_SILU 4
-#define TRTCONV_ACTIVATION_ELU 5 /* alpha * (exp(y) - 1) below zero */
+#define TRTCONV_ACTIVATION_RELU 1 /* max(y, 0), NaN where y is */
+#define TRTCONV_ACTIVATION_LEAKY_RELU 2 /* y < 0 ? alpha * y : y */
+#define TRTCONV_ACTIVATION_PRELU 3 /* y < 0 ? slope of the channel * y : y; of norms alone */
+#define TRTCONV_ACTIVATION_SILU 4 /* y / (1 + exp(-y)) */
+#define TRTCONV_ACTIVATION_ELU 5 /* y < 0 ? alpha * (exp(y) - 1) : y */
 #define TRTCONV_ACTIVATION_TANH 6
 
 #define TRTCONV_PAD_REFLECT 0 /* the inside mirrored, the border not repeated */
@@ -51,16 +52,31 @@ extern "C"
 #define TRTCONV_ERROR_POINTER (-3) /* null, or not aligned */
 #define TRTCONV_ERROR_WORKSPACE (-4) /* smaller than asked for, or not aligned to 16 bytes */
 #define TRTCONV_ERROR_OTHER (-5)
+#define TRTCONV_ERROR_OPTION (-6) /* unknown activation; alpha not finite; groups that do not divide the channels */
 
-    /* y = scale * (x - mean) / sqrt(variance + epsilon) + bias over each of batch * channels slices of slice_size
-     * elements. scale and bias have `channels` elements and are linear; all tensors are of type `dtype`; the format,
-     * linear or channels-last, is that of input and output. */
+    /* What an InstanceNorm does beside; all zeros: nothing. */
+    typedef struct
+    {
+        int64_t groups; /* 0: each channel is normalised by itself; otherwise so many groups of neighbouring channels */
+        int32_t is_affine_per_image; /* 0: scale and bias have `channels` elements; 1: batch * channels */
+        int32_t activation;
+        float alpha; /* of a leaky relu and of elu */
+        void const* residual; /* null, or like input: added before the activation */
+        void const* slope; /* `channels` elements, of a PRelu; otherwise null */
+    } trtconv_instance_norm_options;
+
+    /* y = activation(scale * (x - mean) / sqrt(variance + epsilon) + bias + residual), mean and variance over each of
+     * batch * channels slices of slice_size elements, or over each group of them. scale, bias and slope are linear; all
+     * tensors are of type `dtype`; the format, linear or channels-last, is that of input, residual and output.
+     * `options` may be null. */
     int trtconv_instance_norm(void const* input, void const* scale, void const* bias, void* output, int64_t batch,
-        int64_t channels, int64_t slice_size, float epsilon, int32_t dtype, int32_t format, void* workspace,
-        size_t workspace_bytes, void* stream);
+        int64_t channels, int64_t slice_size, float epsilon, int32_t dtype, int32_t format,
+        trtconv_instance_norm_options const* options, void* workspace, size_t workspace_bytes, void* stream);
 
-    /* Bytes of workspace that trtconv_instance_norm needs for these sizes and for all smaller ones; often 0. */
-    size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64_t channels, int64_t slice_size, int32_t format);
+    /* Bytes of workspace that trtconv_instance_norm needs for these sizes, and for a smaller batch or smaller slices;
+     * often 0. */
+    size_t trtconv_instance_norm_workspace_bytes(
+        int64_t batch, int64_t channels, int64_t slice_size, int32_t format, int64_t groups);
 
     /* What a pad does beside moving elements and reflecting them. */
     typedef struct trtconv_output_map

@@ -61,6 +61,13 @@ __device__ inline void copyAsync(void* target, void const* source, uint32_t numB
         : "memory");
 }
 
+// Brings bytes into the L2 cache. Address and size are multiples of 16.
+__device__ inline void prefetchAsync(void const* source, uint32_t numBytes)
+{
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(source)), "r"(numBytes)
+        : "memory");
+}
+
 // Stores 8 bytes in another block of the cluster, at the same place as here; its `barrier` counts their arrival.
 __device__ inline void storeAsync(double* target, double value, AsyncBarrier& barrier, uint32_t block)
 {

@@ -1,6 +1,6 @@
 #include "norm/instance_norm_plugin.h"
 
-#include <cmath>
+#include <algorithm>
 
 #include "common/version.h"
 #include "norm/norm.h"
@@ -38,21 +38,53 @@ Layout takenLayoutOf(nvinfer1::PluginTensorDesc const& x)
     return x.format == nvinfer1::TensorFormat::kLINEAR ? Layout::kLinear : Layout::kChannelsLast;
 }
 
+// Throws PluginError unless an operand has the sizes of X's first axes, up to its own rank, as far as both are known.
+void requireLeading(char const* name, nvinfer1::DimsExprs const& operand, nvinfer1::DimsExprs const& x, int32_t xAxis)
+{
+    for (int32_t axis = 0; axis < operand.nbDims; ++axis)
+    {
+        nvinfer1::IDimensionExpr const& size = *operand.d[axis];
+        nvinfer1::IDimensionExpr const& wanted = *x.d[xAxis + axis];
+        // A size known only at run time is checked then, by checkShapes.
+        require(!size.isConstant() || !wanted.isConstant() || size.getConstantValue() == wanted.getConstantValue(),
+            "X has ", wanted.getConstantValue(), xAxis + axis == 1 ? " channels, " : " as size, ", name, " has ",
+            size.getConstantValue(), xAxis + axis == 1 ? " elements" : "");
+    }
+}
+
+bool areEqual(nvinfer1::Dims const& left, nvinfer1::Dims const& right)
+{
+    return left.nbDims == right.nbDims && std::equal(left.d, left.d + left.nbDims, right.d);
+}
+
 } // namespace
 
 InstanceNormPlugin::InstanceNormPlugin(std::string const& nodeName, FieldReader& fields)
     : PluginShell(nodeName)
-    , mEpsilon(fields.getFloat("epsilon"))
+    , mAttributes(fields)
 {
-    fields.rejectUnread();
-    require(std::isfinite(mEpsilon) && mEpsilon >= 0.0F,
-        "field \"epsilon\": expected a finite number not below 0, given ", mEpsilon);
-    setTimingCacheId(kLibraryVersion); // epsilon does not change how long it takes
+    // The numbers epsilon and alpha do not change how long it takes.
+    setTimingCacheId(text(kLibraryVersion, " ", mAttributes.activationName, " groups ", mAttributes.groups));
 }
 
 std::vector<nvinfer1::PluginField> InstanceNormPlugin::fields() const
 {
-    return {{"epsilon", &mEpsilon, nvinfer1::PluginFieldType::kFLOAT32, 1}};
+    return mAttributes.fields();
+}
+
+int32_t InstanceNormPlugin::minInputs() const
+{
+    return kNumInputs + (mAttributes.isPRelu() ? 1 : 0);
+}
+
+int32_t InstanceNormPlugin::maxInputs() const
+{
+    return minInputs() + 1;
+}
+
+bool InstanceNormPlugin::isLikeX(int32_t input, int32_t numInputs) const
+{
+    return input == kResidual && numInputs == maxInputs();
 }
 
 bool InstanceNormPlugin::supports(nvinfer1::PluginTensorDesc const& x) const
@@ -65,26 +97,56 @@ bool InstanceNormPlugin::supports(nvinfer1::PluginTensorDesc const& x) const
 nvinfer1::DimsExprs InstanceNormPlugin::outputShape(
     nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& /*builder*/) const
 {
-    require(inputs[0].nbDims >= 3, "X must have rank 3 or more, got ", inputs[0].nbDims);
-    require(inputs[1].nbDims == 1 && inputs[2].nbDims == 1, "scale and bias must have rank 1, got ", inputs[1].nbDims,
-        " and ", inputs[2].nbDims);
-    nvinfer1::IDimensionExpr const& channels = *inputs[0].d[1];
-    for (int32_t i = 1; i < kNumInputs; ++i)
+    nvinfer1::DimsExprs const& x = inputs[0];
+    int32_t const rank = inputs[1].nbDims;
+    require(x.nbDims >= 3, "X must have rank 3 or more, got ", x.nbDims);
+    require((rank == 1 || rank == 2) && inputs[2].nbDims == rank,
+        "scale and bias must both have rank 1 or both rank 2, got ", rank, " and ", inputs[2].nbDims);
+    requireLeading("scale", inputs[1], x, 2 - rank);
+    requireLeading("bias", inputs[2], x, 2 - rank);
+    if (hasResidual())
     {
-        // A size known only at run time is checked then, by checkShapes.
-        nvinfer1::IDimensionExpr const& size = *inputs[i].d[0];
-        require(!size.isConstant() || !channels.isConstant() || size.getConstantValue() == channels.getConstantValue(),
-            "X has ", channels.getConstantValue(), " channels, ", i == 1 ? "scale " : "bias ", "has ",
-            size.getConstantValue(), " elements");
+        require(inputs[kResidual].nbDims == x.nbDims, "residual must have the rank of X, ", x.nbDims, ", got ",
+            inputs[kResidual].nbDims);
+        requireLeading("residual", inputs[kResidual], x, 0);
     }
-    return inputs[0];
+    if (mAttributes.isPRelu())
+    {
+        nvinfer1::DimsExprs const& slope = inputs[numInputs() - 1];
+        require(slope.nbDims == 1, "slope must have rank 1, got ", slope.nbDims);
+        requireLeading("slope", slope, x, 1);
+    }
+    nvinfer1::IDimensionExpr const& channels = *x.d[1];
+    require(mAttributes.groups == 0 || !channels.isConstant() || channels.getConstantValue() % mAttributes.groups == 0,
+        "groups ", mAttributes.groups, " do not divide the ", channels.getConstantValue(), " channels of X");
+    return x;
 }
 
 void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) const
 {
-    int64_t const channels = inputs[0].dims.d[1];
-    require(inputs[1].dims.d[0] == channels && inputs[2].dims.d[0] == channels, "X ", toText(inputs[0].dims), " has ",
-        channels, " channels, scale ", toText(inputs[1].dims), ", bias ", toText(inputs[2].dims));
+    nvinfer1::Dims const& x = inputs[0].dims;
+    int64_t const channels = x.d[1];
+    for (int32_t i = 1; i < kNumInputs; ++i)
+    {
+        nvinfer1::Dims const& operand = inputs[i].dims;
+        bool const isPerImage = operand.nbDims == 2;
+        bool const fits = operand.nbDims == inputs[1].dims.nbDims && operand.d[operand.nbDims - 1] == channels
+            && (!isPerImage || operand.d[0] == x.d[0]);
+        require(fits, "X ", toText(x), " has ", channels, " channels, scale ", toText(inputs[1].dims), ", bias ",
+            toText(inputs[2].dims));
+    }
+    if (hasResidual())
+    {
+        require(areEqual(inputs[kResidual].dims, x), "residual ", toText(inputs[kResidual].dims),
+            " does not have the shape of X ", toText(x));
+    }
+    if (mAttributes.isPRelu())
+    {
+        nvinfer1::Dims const& slope = inputs[numInputs() - 1].dims;
+        require(slope.d[0] == channels, "X ", toText(x), " has ", channels, " channels, slope ", toText(slope));
+    }
+    require(mAttributes.groups == 0 || channels % mAttributes.groups == 0, "groups ", mAttributes.groups,
+        " do not divide the ", channels, " channels of X ", toText(x));
 }
 
 DeviceLimits InstanceNormPlugin::prepareDevice()
@@ -94,15 +156,19 @@ DeviceLimits InstanceNormPlugin::prepareDevice()
 
 size_t InstanceNormPlugin::workspaceBytes(nvinfer1::DynamicPluginTensorDesc const* inputs) const
 {
-    return static_cast<size_t>(normWorkspaceBytes(takenLayoutOf(inputs[0].desc), shapeOf(inputs[0].max)));
+    return static_cast<size_t>(
+        normWorkspaceBytes(takenLayoutOf(inputs[0].desc), shapeOf(inputs[0].max), mAttributes.groups));
 }
 
 void InstanceNormPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, void const* const* inputs, void* output,
     void* workspace, cudaStream_t stream) const
 {
     nvinfer1::PluginTensorDesc const& x = inputDesc[0];
-    launchNorm({inputs[0], inputs[1], inputs[2], output, workspace, shapeOf(x.dims), mEpsilon, elementTypeOf(x.type),
-                   takenLayoutOf(x)},
+    EpilogueArguments const epilogue{hasResidual() ? inputs[kResidual] : nullptr,
+        mAttributes.isPRelu() ? inputs[numInputs() - 1] : nullptr, mAttributes.activation, mAttributes.alpha};
+    launchNorm(
+        {inputs[0], inputs[1], inputs[2], output, workspace, shapeOf(x.dims), mAttributes.epsilon,
+            elementTypeOf(x.type), takenLayoutOf(x), inputDesc[1].dims.nbDims == 2, mAttributes.groups, epilogue},
         device(), stream);
 }
 

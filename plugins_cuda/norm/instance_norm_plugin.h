@@ -1,6 +1,9 @@
-// InstanceNorm as TensorRT sees it.  (X [N, C, D1..Dk], scale [C], bias [C]) -> Y like X; attribute epsilon.
+// InstanceNorm as TensorRT sees it.
+//   (X [N, C, D1..Dk], scale, bias [, residual like X] [, slope [C]]) -> Y like X
+// scale and bias are [C] or [N, C]; there is a slope where the activation is a PRelu.
 #pragma once
 
+#include "norm/norm_attributes.h"
 #include "tensorrt_face/plugin_shell.h"
 
 namespace trtconv
@@ -10,12 +13,25 @@ class InstanceNormPlugin : public PluginShell<InstanceNormPlugin>
 {
 public:
     static constexpr char const* kName = "InstanceNorm";
-    static constexpr int32_t kNumInputs = 3;
-    static constexpr nvinfer1::PluginField kFields[]{{"epsilon", nullptr, nvinfer1::PluginFieldType::kFLOAT32, 1}};
+    static constexpr int32_t kNumInputs = 3; // at least
+    static constexpr nvinfer1::PluginField kFields[]{
+        {"epsilon", nullptr, nvinfer1::PluginFieldType::kFLOAT32, 1},
+        {"activation", nullptr, nvinfer1::PluginFieldType::kCHAR, 0},
+        {"alpha", nullptr, nvinfer1::PluginFieldType::kFLOAT32, 1},
+        {"groups", nullptr, nvinfer1::PluginFieldType::kINT32, 1},
+        {"upsample", nullptr, nvinfer1::PluginFieldType::kINT32, 0},
+        {"pads", nullptr, nvinfer1::PluginFieldType::kINT32, 0},
+        {"pad_mode", nullptr, nvinfer1::PluginFieldType::kCHAR, 0},
+        {"residual_pads", nullptr, nvinfer1::PluginFieldType::kINT32, 0},
+        {"to", nullptr, nvinfer1::PluginFieldType::kINT32, 1},
+    };
 
     InstanceNormPlugin(std::string const& nodeName, FieldReader& fields);
 
     std::vector<nvinfer1::PluginField> fields() const;
+    int32_t minInputs() const;
+    int32_t maxInputs() const;
+    bool isLikeX(int32_t input, int32_t numInputs) const;
     bool supports(nvinfer1::PluginTensorDesc const& x) const;
     nvinfer1::DimsExprs outputShape(nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& builder) const;
     void checkShapes(nvinfer1::PluginTensorDesc const* inputs) const;
@@ -25,7 +41,11 @@ public:
         cudaStream_t stream) const;
 
 private:
-    float mEpsilon;
+    bool hasResidual() const { return isLikeX(kResidual, numInputs()); }
+
+    static constexpr int32_t kResidual = 3; // the input that it is, if there is one
+
+    NormAttributes mAttributes;
 };
 
 } // namespace trtconv

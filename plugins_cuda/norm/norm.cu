@@ -1,5 +1,7 @@
 #include "norm/norm.h"
 
+#include <algorithm>
+
 #include "norm/channels_last/choice.h"
 #include "norm/channels_last/launch.h"
 #include "norm/linear/launch.cuh"
@@ -7,10 +9,16 @@
 namespace trtconv
 {
 
-int64_t normWorkspaceBytes(Layout layout, NormShape const& largest)
+int64_t normWorkspaceBytes(Layout layout, NormShape const& largest, int64_t groups)
 {
-    return layout == Layout::kLinear ? linear::workspaceBytes(largest.numSlices(), largest.sliceSize)
-                                     : channels_last::workspaceBytes(largest.sliceSize);
+    if (layout == Layout::kLinear)
+    {
+        NormShape const slices = largest.grouped(groups);
+        return linear::workspaceBytes(slices.numSlices(), slices.sliceSize);
+    }
+    int64_t const forColumns = channels_last::workspaceBytes(largest.sliceSize);
+    return groups == 0 ? forColumns
+                       : std::max(forColumns, channels_last::groupWorkspaceBytes(largest.batch, largest.channels));
 }
 
 DeviceLimits prepareNorm()
@@ -28,8 +36,10 @@ void launchNorm(NormArguments const& arguments, DeviceLimits const& device, cuda
         return;
     }
     require(device.numProcessors > 0, "no CUDA device was readied");
+    NormArguments own = arguments;
+    own.groups = arguments.groups == arguments.shape.channels ? 0 : arguments.groups;
     auto const launch = arguments.layout == Layout::kLinear ? linear::launch : channels_last::launch;
-    launch(arguments, device, stream);
+    launch(own, device, stream);
 }
 
 } // namespace trtconv

@@ -1,4 +1,5 @@
-// InstanceNorm on the GPU: y = scale * (x - mean) / sqrt(variance + epsilon) + bias, over each (n, c) slice.
+// InstanceNorm on the GPU: y = activation(scale * (x - mean) / sqrt(variance + epsilon) + bias + residual), over each
+// (n, c) slice, or over each group of neighbouring channels.
 //
 // This is the one door to the kernels of all layouts: norm/linear and norm/channels_last.
 #pragma once
@@ -10,6 +11,7 @@
 #include "common/device.h"
 #include "common/element_type.h"
 #include "common/layout.h"
+#include "result/activation.h"
 
 namespace trtconv
 {
@@ -23,19 +25,41 @@ struct NormShape
 
     constexpr int64_t numSlices() const { return batch * channels; }
     constexpr bool isEmpty() const { return batch == 0 || channels == 0 || sliceSize == 0; }
+    constexpr NormShape grouped(int64_t groups) const
+    {
+        return groups == 0 ? *this : NormShape{batch, groups, channels / groups * sliceSize};
+    }
+};
+
+// What follows the affine; nothing by default.
+struct EpilogueArguments
+{
+    void const* residual = nullptr; // like the input, added before the activation
+    void const* slope = nullptr; // [channels]: of a PRelu
+    Activation activation = Activation::kNone;
+    float alpha = 0.0F; // of a leaky relu and of elu
+
+    constexpr bool isNone() const { return residual == nullptr && activation == Activation::kNone; }
 };
 
 struct NormArguments
 {
     void const* input; // contiguous in its layout; aligned to 16 bytes where that is channels-last
-    void const* scale; // [channels]
-    void const* bias; // [channels]
+    void const* scale; // [channels], or [batch, channels]
+    void const* bias; // like scale
     void* output; // like input, not overlapping it
     void* workspace; // normWorkspaceBytes, aligned to 16 bytes
     NormShape shape;
     float epsilon;
     ElementType type;
-    Layout layout; // of input and output
+    Layout layout; // of input, residual and output
+    bool isAffinePerImage = false; // scale and bias are [batch, channels]
+    int64_t groups = 0; // of an image's channels, which they divide; 0: each channel is normalised by itself
+    EpilogueArguments epilogue{};
+
+    constexpr int64_t channelsPerGroup() const { return groups == 0 ? 1 : shape.channels / groups; }
+    // What has a mean of its own, as if it were a channel: the groups of a linear tensor are contiguous.
+    constexpr NormShape slices() const { return shape.grouped(groups); }
 };
 
 // Whether there are kernels for tensors in this layout.
@@ -44,8 +68,8 @@ constexpr bool canNormIn(Layout layout)
     return layout == Layout::kLinear || layout == Layout::kChannelsLast;
 }
 
-// Returns the bytes of workspace that tensors of at most this shape need, on any GPU.
-int64_t normWorkspaceBytes(Layout layout, NormShape const& largest);
+// Returns the bytes of workspace that tensors of at most this shape, all of as many channels, need on any GPU.
+int64_t normWorkspaceBytes(Layout layout, NormShape const& largest, int64_t groups);
 
 // Readies the kernels for the current device and returns its limits. Must be called once there, before the first
 // launch.

@@ -215,4 +215,38 @@ TRTCONV_HOST_DEVICE inline Affine finishChannel(
     return makeAffine(makeSliceMoments(mean, spread, epsilon), scale, bias);
 }
 
+// Sums over one channel around its own mean: what a group of channels is put together from, whatever their shifts.
+TRTCONV_HOST_DEVICE inline ChannelTotals aroundOwnMean(
+    ChannelTotals const& totals, double count, double inverseCount, float shift)
+{
+    double const mean = totals.values * inverseCount;
+    double const distance = mean - shift;
+    double const squares = totals.squares - count * distance * distance;
+    return {totals.values, squares < 0.0 ? 0.0 : squares}; // rounding; written so that NaN stays NaN
+}
+
+// Returns the moments of a group of channels of `count` values each; totalsAt(i) is aroundOwnMean of channel i.
+template <typename TotalsAt>
+TRTCONV_HOST_DEVICE SliceMoments finishGroup(
+    TotalsAt const& totalsAt, int32_t numChannels, double count, double inverseCount, float epsilon)
+{
+    double values = 0.0;
+    for (int32_t i = 0; i < numChannels; ++i)
+    {
+        values += totalsAt(i).values;
+    }
+    double const all = numChannels * count;
+    double const inverseAll = inverseCount / numChannels;
+    double const quotient = values * inverseAll;
+    double const mean = fma(fma(-quotient, all, values), inverseAll, quotient); // exact if all are alike
+    double squares = 0.0;
+    for (int32_t i = 0; i < numChannels; ++i)
+    {
+        ChannelTotals const totals = totalsAt(i);
+        double const distance = totals.values * inverseCount - mean;
+        squares += fma(count * distance, distance, totals.squares);
+    }
+    return makeSliceMoments(mean, squares * inverseAll, epsilon);
+}
+
 } // namespace trtconv

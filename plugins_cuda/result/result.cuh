@@ -1,11 +1,13 @@
 // The one place where the norm's kernels write a result.
 //
-// A kernel hands over values as it read them, the affine of their slice or of their channels, and the element where the
-// result lies. It does not know what is made of them, nor whether the result lies elsewhere.
+// A kernel hands over values as it read them, what finishes those of their slice or of their channels, and the element
+// where the result lies. It does not know what is made of them, nor whether the result lies elsewhere. This is the
+// plain form, an affine alone; result/fused_result.cuh and result/fused_channel_result.cuh have the others.
 #pragma once
 
 #include "common/element_type.cuh"
 #include "result/affine.h"
+#include "result/epilogue.cuh"
 
 namespace trtconv
 {
@@ -25,10 +27,35 @@ struct ChannelAffines
     uint4 mask;
 };
 
-// Where the results of a linear tensor go. It moves on as a pointer does: result + n begins n elements later.
-template <typename T>
-struct Result
+template <typename T, int Size>
+__device__ void storeVector(T* target, VectorPiece<T, Size> const& result)
 {
+    if constexpr (Size == 1)
+    {
+        *target = result.piece;
+    }
+    else
+    {
+        asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(target), "r"(result.piece.x), "r"(result.piece.y),
+            "r"(result.piece.z), "r"(result.piece.w));
+    }
+}
+
+// Where the results of a linear tensor go. It moves on as a pointer does: result + n begins n elements later.
+template <typename T, ResultKind Kind>
+struct Result;
+
+template <typename T>
+struct Result<T, ResultKind::kPlain>
+{
+    using Finish = Affine; // what makes a slice's results of its values
+
+    // A residual that does not exist.
+    template <int Size, int Count, int Held = kMostHeldResiduals>
+    struct Residuals
+    {
+    };
+
     T* __restrict__ output;
 
     __device__ Result operator+(int64_t numElements) const { return {output + numElements}; }
@@ -44,14 +71,32 @@ struct Result
         {
             result.vector.elements[i] = fromFloat<T>(affine(toFloat(vector.elements[i])));
         }
-        if constexpr (Size == 1)
+        storeVector<T, Size>(target, result);
+    }
+
+    // Asks for the residuals of those vectors that exist; called early, and `load` before the last wait.
+    template <int Size, int Count, int Held, typename ElementAt, typename Exists>
+    __device__ void request(Residuals<Size, Count, Held>& /*residuals*/, ElementAt const&, Exists const&) const
+    {
+    }
+
+    template <int Size, int Count, int Held, typename ElementAt, typename Exists>
+    __device__ void load(Residuals<Size, Count, Held>& /*residuals*/, ElementAt const&, Exists const&) const
+    {
+    }
+
+    // Stores the results of those of `Count` vectors that exist: vectorAt(k) at elementAt(k), both aligned.
+    template <int Size, int Count, int Held, typename ElementAt, typename VectorAt, typename Exists>
+    __device__ void storeAll(Residuals<Size, Count, Held> const& /*residuals*/, ElementAt const& elementAt,
+        VectorAt const& vectorAt, Exists const& exists, Affine const& affine) const
+    {
+        TRTCONV_UNROLL
+        for (int k = 0; k < Count; ++k)
         {
-            *target = result.piece;
-        }
-        else
-        {
-            asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(target), "r"(result.piece.x),
-                "r"(result.piece.y), "r"(result.piece.z), "r"(result.piece.w));
+            if (exists(k))
+            {
+                store<Size>(elementAt(k), vectorAt(k), affine);
+            }
         }
     }
 
@@ -63,9 +108,14 @@ struct Result
 };
 
 // Where the results of a channels-last tensor go: in whole vectors of channels, and result + n begins n vectors later.
+template <typename T, ResultKind Kind>
+struct ChannelResult;
+
 template <typename T>
-struct ChannelResult
+struct ChannelResult<T, ResultKind::kPlain>
 {
+    using Finish = ChannelAffines<T>;
+
     ChannelVector<T>* __restrict__ output;
 
     __device__ ChannelResult operator+(int64_t numVectors) const { return {output + numVectors}; }

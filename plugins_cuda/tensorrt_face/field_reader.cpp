@@ -37,6 +37,7 @@ char const* nameOf(PluginFieldType type)
 
 constexpr char const* kOneFloat = "float32 x 1";
 constexpr char const* kIntegers = "int32 or int64";
+constexpr char const* kText = "char";
 
 std::string describe(PluginField const& field)
 {
@@ -85,6 +86,40 @@ std::vector<int32_t> FieldReader::getIntegers(std::string_view name)
     return values;
 }
 
+float FieldReader::getFloat(std::string_view name, float absent)
+{
+    return isGiven(name) ? getFloat(name) : absent;
+}
+
+int32_t FieldReader::getInteger(std::string_view name, int32_t absent)
+{
+    if (!isGiven(name))
+    {
+        return absent;
+    }
+    std::vector<int32_t> const values = getIntegers(name);
+    require(values.size() == 1, "field \"", name, "\": expected one integer, given ", values.size());
+    return values.front();
+}
+
+std::vector<int32_t> FieldReader::getIntegers(std::string_view name, std::vector<int32_t> const& absent)
+{
+    return isGiven(name) ? getIntegers(name) : absent;
+}
+
+std::string FieldReader::getText(std::string_view name, std::string const& absent)
+{
+    if (!isGiven(name))
+    {
+        return absent;
+    }
+    PluginField const& field = take(name, kText);
+    require(field.type == PluginFieldType::kCHAR && field.length >= 0, "field \"", name, "\": expected ", kText,
+        ", given ", describe(field));
+    std::string_view const all(static_cast<char const*>(field.data), static_cast<size_t>(field.length));
+    return std::string(all.substr(0, all.find('\0')));
+}
+
 void FieldReader::rejectUnread() const
 {
     for (Entry const& entry : mEntries)
@@ -92,6 +127,11 @@ void FieldReader::rejectUnread() const
         require(entry.isRead, "unknown field \"", entry.field.name, "\", given ", describe(entry.field),
             "; expected fields: ", names(true));
     }
+}
+
+bool FieldReader::isGiven(std::string_view name) const
+{
+    return std::any_of(mEntries.begin(), mEntries.end(), [&](Entry const& entry) { return entry.field.name == name; });
 }
 
 PluginField const& FieldReader::take(std::string_view name, char const* expected)

@@ -14,7 +14,8 @@
 //   void launch(PluginTensorDesc const* inputDesc, void const* const* inputs, void* output, void* workspace,
 //       cudaStream_t stream) const;                                     may ask device() for what prepareDevice gave
 // It has one output, of the type and format of its first input; the other inputs are linear and, unless the plugin has
-// a typeOfInput of its own, of that type, too.
+// a typeOfInput of its own, of that type, too. A plugin whose last inputs may be absent has maxInputs and minInputs of
+// its own, and isLikeX where such an input has the format of the first one.
 #pragma once
 
 #include <iterator>
@@ -67,7 +68,7 @@ public:
         nvinfer1::DynamicPluginTensorDesc const* /*out*/, int32_t /*nbOutputs*/) noexcept override
     {
         mTraced.call("configurePlugin ", InputRanges{in, nbInputs});
-        return guarded(mTraced.where(), [&] { requireInputs(nbInputs); });
+        return guarded(mTraced.where(), [&] { takeInputs(nbInputs); });
     }
 
     int32_t getOutputDataTypes(nvinfer1::DataType* outputTypes, int32_t /*nbOutputs*/,
@@ -96,7 +97,7 @@ public:
         return guarded(mTraced.where(),
             [&]
             {
-                requireInputs(nbInputs);
+                takeInputs(nbInputs);
                 outputs[0] = self().outputShape(inputs, exprBuilder);
             });
     }
@@ -106,10 +107,11 @@ public:
     {
         nvinfer1::PluginTensorDesc const& tensor = inOut[pos].desc;
         nvinfer1::PluginTensorDesc const& first = inOut[0].desc;
-        nvinfer1::TensorFormat const format = pos == nbInputs ? first.format : nvinfer1::TensorFormat::kLINEAR;
+        bool const isLikeFirst = pos == nbInputs || self().isLikeX(pos, nbInputs);
+        nvinfer1::TensorFormat const format = isLikeFirst ? first.format : nvinfer1::TensorFormat::kLINEAR;
         bool const hasType = tensor.type == (pos == nbInputs ? first.type : Plugin::typeOfInput(pos, first.type));
         bool const fits = pos == 0 ? self().supports(tensor) : hasType && tensor.format == format;
-        bool const isTaken = nbInputs == Plugin::kNumInputs && fits;
+        bool const isTaken = hasInputs(nbInputs) && fits;
         mTraced.call("supportsFormatCombination tensor ", pos, " type ", static_cast<int32_t>(tensor.type), " format ",
             static_cast<int32_t>(tensor.format), isTaken ? " -> yes" : " -> no");
         return isTaken;
@@ -143,7 +145,7 @@ public:
         return guarded(mTraced.where(),
             [&]
             {
-                requireInputs(nbInputs);
+                takeInputs(nbInputs);
                 self().checkShapes(in);
                 prepareOnce();
             });
@@ -152,7 +154,7 @@ public:
     int32_t enqueue(nvinfer1::PluginTensorDesc const* inputDesc, nvinfer1::PluginTensorDesc const* /*outputDesc*/,
         void const* const* inputs, void* const* outputs, void* workspace, CUstream_st* stream) noexcept override
     {
-        mTraced.call("enqueue ", InputShapes{inputDesc, Plugin::kNumInputs}, " stream ", stream);
+        mTraced.call("enqueue ", InputShapes{inputDesc, mNumInputs}, " stream ", stream);
         return guarded(mTraced.where(), [&] { self().launch(inputDesc, inputs, outputs[0], workspace, stream); });
     }
 
@@ -176,11 +178,20 @@ public:
     // The type that an input beside X must have. A plugin that differs hides this with a function of its own.
     static nvinfer1::DataType typeOfInput(int32_t /*input*/, nvinfer1::DataType typeOfX) { return typeOfX; }
 
+    int32_t minInputs() const { return Plugin::kNumInputs; }
+    int32_t maxInputs() const { return self().minInputs(); }
+
+    // Whether an input beside X has the format of X.
+    bool isLikeX(int32_t /*input*/, int32_t /*numInputs*/) const { return false; }
+
 protected:
     explicit PluginShell(std::string const& nodeName)
         : mTraced(Plugin::kName, nodeName)
     {
     }
+
+    // Returns how many inputs the node has, which TensorRT says before it asks for a shape or a launch.
+    int32_t numInputs() const { return mNumInputs; }
 
     // Returns the limits of the device that the plugin runs on; all are zero where there is none.
     DeviceLimits const& device() const { return mDevice; }
@@ -206,9 +217,19 @@ private:
     Plugin& self() { return static_cast<Plugin&>(*this); }
     Plugin const& self() const { return static_cast<Plugin const&>(*this); }
 
-    static void requireInputs(int32_t nbInputs)
+    bool hasInputs(int32_t nbInputs) const { return nbInputs >= self().minInputs() && nbInputs <= self().maxInputs(); }
+
+    void requireInputs(int32_t nbInputs) const
     {
-        require(nbInputs == Plugin::kNumInputs, "expected ", Plugin::kNumInputs, " inputs, got ", nbInputs);
+        int32_t const most = self().maxInputs();
+        std::string const orMore = most == self().minInputs() ? "" : text(" to ", most);
+        require(hasInputs(nbInputs), "expected ", self().minInputs(), orMore, " inputs, got ", nbInputs);
+    }
+
+    void takeInputs(int32_t nbInputs)
+    {
+        requireInputs(nbInputs);
+        mNumInputs = nbInputs;
     }
 
     // Readies the device before the first enqueue, which must ask it for nothing. Without a device the launch fails.
@@ -223,6 +244,7 @@ private:
     TracedPlugin mTraced;
     std::string mTimingCacheId;
     DeviceLimits mDevice;
+    int32_t mNumInputs = Plugin::kNumInputs;
     std::vector<nvinfer1::PluginField> mFields; // points into this object: rebuilt by every getFieldsToSerialize
     nvinfer1::PluginFieldCollection mFieldCollection{};
 };

@@ -10,7 +10,7 @@ from typing import Any
 from trtconv.element_types import ELEMENT_TYPES
 from trtconv.ops.output_map import padded_dims
 from trtconv.plugins import library
-from trtconv.plugins.kernels import LAYOUTS, KernelLibrary, OutputMap
+from trtconv.plugins.kernels import LAYOUTS, KernelLibrary, NormOptions, OutputMap
 
 BY_NAME = {each.name: each for each in ELEMENT_TYPES}
 DTYPES = tuple(each.name for each in ELEMENT_TYPES if each.kernel is not None)
@@ -40,6 +40,7 @@ class TorchKernels(KernelLibrary):
         *,
         shape: Sequence[int] | None = None,
         format_: int = FORMAT_LINEAR,
+        options: NormOptions = NormOptions(),  # noqa: B008 - immutable
     ) -> None:
         """Enqueue y = InstanceNorm(x, scale, bias); `workspace` is a tensor of bytes."""
         launch = self.bind_instance_norm(
@@ -50,6 +51,7 @@ class TorchKernels(KernelLibrary):
             layout=format_,
             workspace=0 if workspace is None else workspace.data_ptr(),
             workspace_bytes=0 if workspace is None else workspace.numel(),
+            options=options,
         )
         launch(stream)
 

@@ -21,9 +21,9 @@ def parameters(channels: int, dtype: torch.dtype, bias_size: float = 1.0) -> tup
     return scale, bias * bias_size
 
 
-def workspace_for(kernels: TorchKernels, shape: Sequence[int], format_: int = FORMAT_LINEAR) -> Tensor:
+def workspace_for(kernels: TorchKernels, shape: Sequence[int], format_: int = FORMAT_LINEAR, groups: int = 0) -> Tensor:
     """Return poisoned scratch memory."""
-    count = kernels.workspace_bytes(shape, format_)
+    count = kernels.workspace_bytes(shape, format_, groups)
     return torch.full((count,), POISON, dtype=torch.uint8, device="cuda")
 
 

@@ -195,12 +195,21 @@ void checkFormats(std::string const& name, Faces& plugin, int32_t numInputs, std
     }
 }
 
+bool areEqual(PluginField const& a, PluginField const& b)
+{
+    size_t const elementBytes = a.type == PluginFieldType::kCHAR ? 1 : sizeof(int32_t);
+    return std::string(a.name) == b.name && a.type == b.type && a.length == b.length
+        && std::memcmp(a.data, b.data, a.length * elementBytes) == 0;
+}
+
 bool areEqual(PluginFieldCollection const& left, PluginFieldCollection const& right)
 {
-    PluginField const& a = left.fields[0];
-    PluginField const& b = right.fields[0];
-    return left.nbFields == 1 && right.nbFields == 1 && std::string(a.name) == b.name && a.type == b.type
-        && a.length == b.length && std::memcmp(a.data, b.data, a.length * sizeof(int32_t)) == 0;
+    bool areAll = left.nbFields == right.nbFields;
+    for (int32_t i = 0; areAll && i < left.nbFields; ++i)
+    {
+        areAll = areEqual(left.fields[i], right.fields[i]);
+    }
+    return areAll;
 }
 
 void checkCopies(std::string const& name, IPluginCreatorV3One& creator, PluginFieldCollection const& fields)
@@ -267,15 +276,108 @@ void checkReflectPad(IPluginCreatorV3One& creator)
     check("pad of channels refuses channels-last", !channelPad.takes(0, {channelsLast, {}}));
 }
 
+// The fields of an InstanceNorm, in the order of the creator.
+struct NormFields
+{
+    float epsilon = 3e-4F;
+    std::string activation = "none";
+    float alpha = 0.0F;
+    int32_t groups = 0;
+    int32_t upsample = 1;
+    int32_t pads = 0;
+    std::string padMode = "reflect";
+    int32_t residualPads = 0;
+    int32_t to = 0;
+
+    std::vector<PluginField> list() const
+    {
+        auto const integer = [](char const* name, int32_t const& value)
+        { return PluginField{name, &value, PluginFieldType::kINT32, 1}; };
+        auto const word = [](char const* name, std::string const& value)
+        { return PluginField{name, value.data(), PluginFieldType::kCHAR, static_cast<int32_t>(value.size())}; };
+        return {{"epsilon", &epsilon, PluginFieldType::kFLOAT32, 1}, word("activation", activation),
+            {"alpha", &alpha, PluginFieldType::kFLOAT32, 1}, integer("groups", groups), integer("upsample", upsample),
+            integer("pads", pads), word("pad_mode", padMode), integer("residual_pads", residualPads),
+            integer("to", to)};
+    }
+
+    IPluginV3* plugin(IPluginCreatorV3One& creator, char const* name) const
+    {
+        std::vector<PluginField> const all = list();
+        PluginFieldCollection const fields{static_cast<int32_t>(all.size()), all.data()};
+        return creator.createPlugin(name, &fields, TensorRTPhase::kBUILD);
+    }
+};
+
+// Residual, slope, groups and scales of each image.
+void checkFusedNorm(IPluginCreatorV3One& creator)
+{
+    NormFields plain;
+    Faces norm(plain.plugin(creator, "plain_norm"));
+    std::vector<int64_t> sizes;
+    check("norm with a residual",
+        norm.outputShape({{2, 3, 9, -7}, {3}, {3}, {2, 3, 9, 7}}, sizes) == 0
+            && sizes == std::vector<int64_t>{2, 3, 9, 7});
+    check("norm with another residual", norm.outputShape({{2, 3, 9, 7}, {3}, {3}, {2, 3, 9, 8}}, sizes) != 0);
+    check("norm with a flat residual", norm.outputShape({{2, 3, 9, 7}, {3}, {3}, {2, 3, 63}}, sizes) != 0);
+    check("norm with five inputs", norm.outputShape({{2, 3, 9}, {3}, {3}, {2, 3, 9}, {3}}, sizes) != 0);
+    check("norm with scales of each image", norm.outputShape({{2, 3, 9}, {2, 3}, {-2, 3}}, sizes) == 0);
+    check("norm with scales of too many images", norm.outputShape({{2, 3, 9}, {3, 3}, {2, 3}}, sizes) != 0);
+    check("norm with a bias of each image", norm.outputShape({{2, 3, 9}, {3}, {2, 3}}, sizes) != 0);
+    auto const changes = [&](std::vector<PluginTensorDesc> const& inputs)
+    { return norm.runtime->onShapeChange(inputs.data(), static_cast<int32_t>(inputs.size()), nullptr, 0) == 0; };
+    PluginTensorDesc const x = tensor({2, 3, 8});
+    check("norm runs with scales of each image", changes({x, tensor({2, 3}), tensor({2, 3})}));
+    check("norm refuses scales of one image", !changes({x, tensor({1, 3}), tensor({1, 3})}));
+    check("norm runs with a residual", changes({x, tensor({3}), tensor({3}), x}));
+    check("norm refuses another residual", !changes({x, tensor({3}), tensor({3}), tensor({2, 3, 9})}));
+
+    auto const channelsLast = dynamicTensor({1, 8, 9, 9}, DataType::kHALF, TensorFormat::kHWC8);
+    auto const linear = dynamicTensor({1, 8, 9, 9}, DataType::kHALF);
+    auto const channels = dynamicTensor({8}, DataType::kHALF);
+    check("norm takes a residual of its format", norm.takes(3, {channelsLast, channels, channels, channelsLast, {}}));
+    check("norm refuses a linear residual", !norm.takes(3, {channelsLast, channels, channels, linear, {}}));
+    check("norm takes the output after a residual",
+        norm.takes(4, {channelsLast, channels, channels, channelsLast, channelsLast}));
+
+    NormFields fused;
+    fused.activation = "prelu";
+    fused.groups = 4;
+    Faces prelu(fused.plugin(creator, "prelu_norm"));
+    check("prelu without a slope", prelu.outputShape({{2, 8, 9}, {8}, {8}}, sizes) != 0);
+    check("prelu with a slope", prelu.outputShape({{2, 8, 9}, {8}, {8}, {8}}, sizes) == 0);
+    check("prelu with a slope too short", prelu.outputShape({{2, 8, 9}, {8}, {8}, {7}}, sizes) != 0);
+    check("prelu with a residual", prelu.outputShape({{2, 8, 9}, {8}, {8}, {2, 8, 9}, {8}}, sizes) == 0);
+    check("prelu takes a linear slope", prelu.takes(3, {channelsLast, channels, channels, channels, {}}));
+    check("prelu takes a slope after a residual",
+        prelu.takes(3, {channelsLast, channels, channels, channelsLast, channels, {}})
+            && prelu.takes(4, {channelsLast, channels, channels, channelsLast, channels, {}}));
+    check("groups that do not divide", prelu.outputShape({{2, 6, 9}, {6}, {6}, {6}}, sizes) != 0);
+    std::vector const uneven{tensor({2, 6, 9}), tensor({6}), tensor({6}), tensor({6})};
+    check("groups that do not divide at run time", prelu.runtime->onShapeChange(uneven.data(), 4, nullptr, 0) != 0);
+    check("what changes the time is in the cache id",
+        std::string(prelu.build->getTimingCacheID()) != norm.build->getTimingCacheID());
+}
+
 void checkInstanceNorm(IPluginCreatorV3One& creator)
 {
     float const epsilon = 3e-4F;
     PluginField const field{"epsilon", &epsilon, PluginFieldType::kFLOAT32, 1};
     PluginFieldCollection const fields{1, &field};
-    checkCopies("InstanceNorm", creator, fields);
+    NormFields const all;
+    std::vector<PluginField> const list = all.list();
+    checkCopies("InstanceNorm", creator, {static_cast<int32_t>(list.size()), list.data()});
     PluginFieldCollection const& names = *creator.getFieldNames();
-    check("norm names its field", names.nbFields == 1 && std::string(names.fields[0].name) == "epsilon");
+    bool areNamed = names.nbFields == static_cast<int32_t>(list.size());
+    for (int32_t i = 0; areNamed && i < names.nbFields; ++i)
+    {
+        areNamed = std::string(names.fields[i].name) == list[i].name && names.fields[i].type == list[i].type;
+    }
+    check("norm names its fields", areNamed);
     Faces norm(creator.createPlugin("first_norm", &fields, TensorRTPhase::kBUILD));
+    Faces old(creator.createPlugin("an old engine", &fields, TensorRTPhase::kRUNTIME));
+    check("norm of an old engine",
+        areEqual(*old.runtime->getFieldsToSerialize(), {static_cast<int32_t>(list.size()), list.data()}));
 
     std::vector<int64_t> sizes;
     check("norm shape",
@@ -366,6 +468,37 @@ void checkRefusedFields(IPluginCreatorV3One& norm, IPluginCreatorV3One& pad)
     {
         check("norm refuses an epsilon", refuses(norm, {{"epsilon", &epsilon, PluginFieldType::kFLOAT32, 1}}));
     }
+    NormFields const norms;
+    auto const refusesField = [&](PluginField const& wrong)
+    {
+        std::vector<PluginField> fields = norms.list();
+        for (PluginField& field : fields)
+        {
+            field = std::string(field.name) == wrong.name ? wrong : field;
+        }
+        return refuses(norm, fields);
+    };
+    int32_t const two = 2;
+    int32_t const negative = -1;
+    float const infinite = INFINITY;
+    check("norm refuses an activation", refusesField({"activation", "gelu", PluginFieldType::kCHAR, 4}));
+    check("norm refuses a number as activation", refusesField({"activation", &two, PluginFieldType::kINT32, 1}));
+    check("norm refuses an alpha", refusesField({"alpha", &infinite, PluginFieldType::kFLOAT32, 1}));
+    check("norm refuses negative groups", refusesField({"groups", &negative, PluginFieldType::kINT32, 1}));
+    check("norm refuses two groups", refusesField({"groups", pads, PluginFieldType::kINT32, 2}));
+    check("norm refuses a pad mode", refusesField({"pad_mode", "wrap", PluginFieldType::kCHAR, 4}));
+    for (char const* const name : {"upsample", "pads", "residual_pads", "to"})
+    {
+        check((std::string("norm does not carry out ") + name).c_str(),
+            refusesField({name, &two, PluginFieldType::kINT32, 1}));
+    }
+    int64_t const wideGroups = 0;
+    PluginField const counted[]{{"epsilon", epsilons, PluginFieldType::kFLOAT32, 1},
+        {"activation", "relu\0", PluginFieldType::kCHAR, 5}, {"groups", &wideGroups, PluginFieldType::kINT64, 1}};
+    PluginFieldCollection const countedFields{3, counted};
+    Faces relu(norm.createPlugin("from_cpp", &countedFields, TensorRTPhase::kBUILD));
+    PluginField const activation = relu.runtime->getFieldsToSerialize()->fields[1];
+    check("norm takes a counted zero", activation.length == 4 && std::memcmp(activation.data, "relu", 4) == 0);
     check("norm refuses no data", refuses(norm, {{"epsilon", nullptr, PluginFieldType::kFLOAT32, 1}}));
     check("pad refuses a type", refuses(pad, {{"pads", pads, PluginFieldType::kINT8, 4}}));
     check("pad refuses a length", refuses(pad, {{"pads", pads, PluginFieldType::kINT32, 3}}));
@@ -388,6 +521,7 @@ int main(int /*argc*/, char** argv)
     auto* const* const creators = reinterpret_cast<GetCreators>(dlsym(library, "getCreators"))(numCreators);
     check("three creators", numCreators == 3);
     checkInstanceNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
+    checkFusedNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
     checkReflectPad(*static_cast<IPluginCreatorV3One*>(creators[1]));
     checkRefusedFields(
         *static_cast<IPluginCreatorV3One*>(creators[0]), *static_cast<IPluginCreatorV3One*>(creators[1]));

@@ -12,9 +12,9 @@ import pytest
 
 from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, TorchKernels, library_path
 from trtconv.element_types import FLOAT16, FLOAT32, INT64
-from trtconv.plugins.kernels import KernelError, OutputMap
+from trtconv.plugins.kernels import KernelError, NormOptions, OutputMap, c_options
 
-SHAPE, TYPE, POINTER, WORKSPACE = -1, -2, -3, -4
+SHAPE, TYPE, POINTER, WORKSPACE, OPTION = -1, -2, -3, -4, -6
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def instance_norm_status(library: ctypes.CDLL, **changed: Any) -> int:
         "epsilon": ctypes.c_float(1e-5),
         "dtype": 0,
         "format": 0,
+        "options": None,
         "workspace": ctypes.c_void_p(2048),
         "workspace_bytes": ctypes.c_size_t(1 << 20),
         "stream": ctypes.c_void_p(0),
@@ -70,6 +71,35 @@ def instance_norm_status(library: ctypes.CDLL, **changed: Any) -> int:
 )
 def test_instance_norm_checks_its_arguments(library: ctypes.CDLL, changed: dict[str, Any], status: int) -> None:
     assert instance_norm_status(library, **changed) == status
+
+
+@pytest.mark.parametrize(
+    ("options", "changed", "status"),
+    [
+        (NormOptions(groups=3), {}, OPTION),
+        (NormOptions(groups=-1), {}, OPTION),
+        (NormOptions(alpha=math.nan), {}, OPTION),
+        (NormOptions(alpha=math.inf), {}, OPTION),
+        (NormOptions(residual=1025), {}, POINTER),
+        (NormOptions(residual=1028), {"format": 1}, POINTER),
+        (NormOptions(activation="prelu"), {}, POINTER),
+        (NormOptions(activation="prelu", slope=1025), {}, POINTER),
+        (NormOptions(groups=1), {"workspace_bytes": ctypes.c_size_t(16)}, WORKSPACE),
+        (NormOptions(groups=1, activation="silu"), {"batch": ctypes.c_int64(0)}, 0),
+    ],
+)
+def test_instance_norm_checks_its_options(
+    library: ctypes.CDLL, options: NormOptions, changed: dict[str, Any], status: int
+) -> None:
+    given = c_options(options)
+    assert instance_norm_status(library, options=ctypes.byref(given), **changed) == status
+
+
+@pytest.mark.parametrize("activation", [-1, 7])
+def test_instance_norm_refuses_an_unknown_activation(library: ctypes.CDLL, activation: int) -> None:
+    given = c_options(NormOptions())
+    given.activation = activation
+    assert instance_norm_status(library, options=ctypes.byref(given)) == OPTION
 
 
 @pytest.mark.parametrize(
@@ -165,6 +195,9 @@ def test_workspace_is_asked_for_by_large_slices_only(library: ctypes.CDLL) -> No
     assert kernels.workspace_bytes((8, 64, 512 * 512)) < 1 << 16
     assert kernels.workspace_bytes((16, 512, 16 * 16), FORMAT_CHANNELS_LAST) == 0
     assert 0 < kernels.workspace_bytes((1, 32, 1080 * 1920), FORMAT_CHANNELS_LAST) <= 1 << 21
+    assert kernels.workspace_bytes((1, 64, 32 * 32), groups=32) == 0
+    assert kernels.workspace_bytes((1, 64, 1024 * 32), groups=32) > 0  # a group is a larger slice
+    assert kernels.workspace_bytes((2, 320, 64 * 64), FORMAT_CHANNELS_LAST, groups=32) <= 1 << 21
 
 
 def fake_tensor(address: int, *shape: int, dtype: str = "float32") -> Any:

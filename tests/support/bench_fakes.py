@@ -144,15 +144,15 @@ class FakeLibrary:
         self.inputs: list[int] = []  # the address of x, of every launch
         self.before: list[bytes] = []  # what was in y, of every launch that ran
 
-        def workspace_bytes(batch: ctypes.c_int64, channels: ctypes.c_int64, size: ctypes.c_int64, layout: Any) -> int:
+        def workspace_bytes(batch: ctypes.c_int64, channels: ctypes.c_int64, *others: Any) -> int:
             return 16 * batch.value * channels.value
 
         self.trtconv_instance_norm_workspace_bytes = workspace_bytes
 
     def trtconv_instance_norm(self, *arguments: Any) -> int:
-        x, scale, bias, y, *sizes, epsilon, dtype, layout, workspace, workspace_bytes, stream = (
-            argument.value for argument in arguments
-        )
+        *numbers, _, workspace, workspace_bytes, stream = arguments  # the benchmark's norms have no options
+        x, scale, bias, y, *sizes, epsilon, dtype, layout = (argument.value for argument in numbers)
+        workspace, workspace_bytes, stream = (argument.value for argument in (workspace, workspace_bytes, stream))
         assert stream == STREAM
         assert workspace_bytes == 16 * sizes[0] * sizes[1]
         assert len(self.device.allocated[workspace]) >= workspace_bytes

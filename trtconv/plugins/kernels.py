@@ -6,7 +6,7 @@ import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from trtconv.plugins import library as plugin_library
 
 # How tensors lie in memory: the numbers of trtconv_kernels.h.
 LAYOUTS: Mapping[str, int] = {"linear": 0, "channels_last": 1, "chw4": 2, "chw32": 3}
+# What becomes of values before they are rounded: the numbers of trtconv_kernels.h.
 ACTIVATIONS: Mapping[str, int] = {
     name: number for number, name in enumerate(("none", "relu", "leaky_relu", "prelu", "silu", "elu", "tanh"))
 }
@@ -70,6 +71,40 @@ class _OutputMapStruct(ctypes.Structure):
     ]
 
 
+class NormOptions(NamedTuple):
+    """What an InstanceNorm does beside: trtconv_instance_norm_options, with device addresses of tensors, 0 for none."""
+
+    groups: int = 0
+    is_affine_per_image: bool = False
+    activation: str = "none"
+    alpha: float = 0.0
+    residual: int = 0
+    slope: int = 0
+
+
+class _CNormOptions(ctypes.Structure):
+    _fields_ = (
+        ("groups", ctypes.c_int64),
+        ("is_affine_per_image", ctypes.c_int32),
+        ("activation", ctypes.c_int32),
+        ("alpha", ctypes.c_float),
+        ("residual", ctypes.c_void_p),
+        ("slope", ctypes.c_void_p),
+    )
+
+
+def c_options(options: NormOptions) -> _CNormOptions:
+    """Return the options as the launcher takes them."""
+    return _CNormOptions(
+        options.groups,
+        options.is_affine_per_image,
+        ACTIVATIONS[options.activation],
+        options.alpha,
+        options.residual or None,
+        options.slope or None,
+    )
+
+
 class KernelLibrary:
     """The launchers of libtrtconv_plugins.so.
 
@@ -86,9 +121,13 @@ class KernelLibrary:
         self._library.trtconv_plugin_library_version.restype = ctypes.c_char_p
         return str(self._library.trtconv_plugin_library_version().decode())
 
-    def workspace_bytes(self, shape: Sequence[int], layout: int = LAYOUTS["linear"]) -> int:
+    def workspace_bytes(self, shape: Sequence[int], layout: int = LAYOUTS["linear"], groups: int = 0) -> int:
         """Return how much scratch memory an InstanceNorm needs."""
-        return int(self._library.trtconv_instance_norm_workspace_bytes(*_norm_sizes(shape), ctypes.c_int32(layout)))
+        sizes = _norm_sizes(shape)
+        needed = self._library.trtconv_instance_norm_workspace_bytes(
+            *sizes, ctypes.c_int32(layout), ctypes.c_int64(groups)
+        )
+        return int(needed)
 
     def bind_instance_norm(
         self,
@@ -103,19 +142,22 @@ class KernelLibrary:
         layout: int,
         workspace: int,
         workspace_bytes: int,
+        options: NormOptions = NormOptions(),  # noqa: B008 - immutable
     ) -> Launch:
-        """Bind y = InstanceNorm(x, scale, bias)."""
+        """Bind y = InstanceNorm(x, scale, bias), with what `options` adds."""
         kernel = -1 if element_type.kernel is None else element_type.kernel  # the launcher refuses it
+        given = c_options(options)
         arguments = [
             *map(ctypes.c_void_p, (x, scale, bias, y)),
             *_norm_sizes(shape),
             ctypes.c_float(epsilon),
             ctypes.c_int32(kernel),
             ctypes.c_int32(layout),
+            ctypes.byref(given),
             ctypes.c_void_p(workspace),
             ctypes.c_size_t(workspace_bytes),
         ]
-        return _bound(self._library.trtconv_instance_norm, arguments, None)
+        return _bound(self._library.trtconv_instance_norm, arguments, given)
 
     def bind_reflect_pad(
         self,

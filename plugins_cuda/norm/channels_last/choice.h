@@ -38,6 +38,7 @@ constexpr int32_t kMaxClusterBlocks = 8; // blocks of a cluster that every GPU w
 constexpr int32_t kMaxGridColumnBlocks = 512; // blocks of a cooperative grid, at most; bounds the workspace
 constexpr int64_t kMaxColumnBlocks = 1 << 20; // blocks of any other grid, at most; more columns take several launches
 constexpr int64_t kTaggedNumbersBytes = 32; // sizeof(TaggedNumbers)
+constexpr int64_t kTotalsBytes = 16; // sizeof(ChannelTotals), and more than an Affine
 
 constexpr int32_t kStreamedThreads = 256; // threads of a block. [8, 64, 512, 512]: 256 took 261 us, 384 262, 512 275
 constexpr int32_t kStepVectors = 4; // vectors that a thread takes at once
@@ -51,6 +52,7 @@ enum class Method : int32_t
     kCluster, // a cluster holds a column in registers
     kGrid, // a cooperative grid holds all columns in registers
     kStreamed, // a cooperative grid streams columns through shared memory
+    kSplit, // three kernels, two of which read the tensor: for groups of channels that lie in several columns
 };
 
 struct Config
@@ -78,6 +80,7 @@ struct Shape
     int64_t batch;
     int64_t pixels; // of an image
     int64_t vectorsPerPixel;
+    int32_t minLanes = kMinColumnLanes; // more where a column has to hold a wide group
 
     constexpr int64_t columnsPerImage(int32_t lanes) const { return ceilDivide(vectorsPerPixel, lanes); }
     constexpr int64_t numColumns(int32_t lanes) const { return batch * columnsPerImage(lanes); }
@@ -125,7 +128,7 @@ constexpr int32_t chooseResidentLanes(Shape const& shape, DeviceLimits const& de
     int64_t const maxBlocks = maxClusterBlocks(device);
     int32_t lanes = widestLanes(shape, kMaxColumnLanes);
     bool isWide = true;
-    while (isWide && lanes > kMinColumnLanes)
+    while (isWide && lanes > shape.minLanes)
     {
         int64_t const threads = pixelLanes * lanes;
         int64_t const blocks = shape.numColumns(lanes) * std::min(ceilDivide(threads, kBusyThreads), maxBlocks);
@@ -160,7 +163,7 @@ constexpr Config chooseClusterColumns(Shape const& shape, DeviceLimits const& de
 // Takes all columns at once, on as many multiprocessors as there are.
 constexpr Config chooseGridColumns(Shape const& shape, DeviceLimits const& device)
 {
-    int32_t const lanes = widestLanes(shape, kGridColumnLanes);
+    int32_t const lanes = widestLanes(shape, std::max(kGridColumnLanes, shape.minLanes));
     int64_t const numColumns = shape.numColumns(lanes);
     int64_t const maxSplits = std::max<int64_t>(maxGridBlocks(device) / numColumns, 1);
     int64_t const pixelsPerSplit = alignedShare(shape.pixels, maxSplits);
@@ -218,6 +221,41 @@ constexpr Config chooseConfig(Shape const& shape, DeviceLimits const& device)
         return cluster;
     }
     return fitsGrid ? grid : chooseStreamedColumns(shape, device);
+}
+
+// Whether no group of channels lies in two columns of this many vectors.
+constexpr bool areGroupsWhole(Shape const& shape, int32_t lanes, int64_t channelsPerGroup, int32_t vectorChannels)
+{
+    return lanes * vectorChannels % channelsPerGroup == 0 || shape.columnsPerImage(lanes) == 1;
+}
+
+// Gives each multiprocessor two blocks of a launch that reads its input twice.
+constexpr Config splitColumns(Shape const& shape, DeviceLimits const& device)
+{
+    int32_t const lanes = widestLanes(shape, kMaxColumnLanes);
+    int64_t const numColumns = shape.numColumns(lanes);
+    int64_t const wanted = std::min<int64_t>(int64_t{device.numProcessors} * 2, kMaxGridColumnBlocks);
+    int64_t const pixelsPerSplit = alignedShare(shape.pixels, std::max<int64_t>(wanted / numColumns, 1));
+    return {Method::kSplit, kStreamedThreads, lanes, static_cast<int32_t>(ceilDivide(shape.pixels, pixelsPerSplit)),
+        pixelsPerSplit, numColumns, numColumns};
+}
+
+// Chooses for channels that are normalised in groups.
+constexpr Config chooseGroupConfig(
+    Shape shape, DeviceLimits const& device, int64_t channelsPerGroup, int32_t vectorChannels)
+{
+    int64_t const groupLanes = nextPowerOfTwo(ceilDivide(channelsPerGroup, vectorChannels));
+    shape.minLanes = static_cast<int32_t>(std::clamp<int64_t>(groupLanes, kMinColumnLanes, kMaxColumnLanes));
+    Config const config = chooseConfig(shape, device);
+    return areGroupsWhole(shape, config.lanes, channelsPerGroup, vectorChannels) ? config : splitColumns(shape, device);
+}
+
+// Returns the bytes of workspace that groups need beside: totals of each channel in each part of a column, and affines.
+constexpr int64_t groupWorkspaceBytes(int64_t batch, int64_t channels)
+{
+    constexpr int64_t kMostChannels = kMaxColumnLanes * (kVectorBytes / 2); // of a column
+    int64_t const filled = ceilDivide(channels, kMostChannels) * kMostChannels;
+    return (2 * batch * filled + kMaxGridColumnBlocks * kMostChannels) * kTotalsBytes;
 }
 
 // Returns the bytes of workspace that are enough for every tensor of images of at most this many pixels, on any GPU.

@@ -69,19 +69,19 @@ struct TaggedNumbers
 };
 static_assert(sizeof(TaggedNumbers) == kTaggedNumbersBytes);
 
-template <typename T>
+template <typename T, ResultKind Kind>
 class GridExchange
 {
 public:
     // `memory` is the workspace, which the whole grid shares.
-    __device__ GridExchange(Tensors<T> const& tensors, int32_t columnChannels, int32_t splits, BlockPlace const& place,
-        TaggedNumbers* memory)
+    __device__ GridExchange(Tensors<T, Kind> const& tensors, int32_t columnChannels, int32_t splits,
+        BlockPlace const& place, TaggedNumbers* memory)
         : mTensors(tensors)
         , mColumnChannels(columnChannels)
         , mSplits(splits)
         , mSplit(place.split)
         , mTotals(memory + 2 * place.column * splits * columnChannels)
-        , mAffines(mTotals + splits * columnChannels)
+        , mFinished(mTotals + splits * columnChannels)
     {
     }
 
@@ -91,7 +91,7 @@ public:
         if (threadIdx.x < mColumnChannels)
         {
             mTotals[threadIdx.x * mSplits + mSplit].give(0, 0, 0);
-            mAffines[threadIdx.x * mSplits + mSplit].give(0, 0, 0);
+            mFinished[threadIdx.x * mSplits + mSplit].give(0, 0, 0);
         }
         return cooperative_groups::this_grid().barrier_arrive();
     }
@@ -110,8 +110,7 @@ public:
         bool const hasChannel = threadIdx.x < mColumnChannels;
         if (hasChannel)
         {
-            totalsAt(threadIdx.x, mSplit, round)
-                ->give(__double_as_longlong(total.values), __double_as_longlong(total.squares), round);
+            totalsAt(threadIdx.x, mSplit, round)->give(bitsOf(total.values), bitsOf(total.squares), round);
         }
         if (areFew())
         {
@@ -121,21 +120,51 @@ public:
         return hasChannel ? takeAffine(threadIdx.x, round) : Affine{};
     }
 
+    // Gives the totals of this block, and returns to each of the first threads those of one channel over all blocks.
+    // Every block then finishes its channels itself, which groups need.
+    __device__ ChannelTotals sum(ChannelTotals const& own, uint32_t round) const
+    {
+        bool const hasChannel = threadIdx.x < mColumnChannels;
+        if (hasChannel)
+        {
+            totalsAt(threadIdx.x, mSplit, round)->give(bitsOf(own.values), bitsOf(own.squares), round);
+        }
+        if (areFew())
+        {
+            return hasChannel ? takeTotals(threadIdx.x, 0, 1, round) : ChannelTotals{};
+        }
+        int32_t const numWarps = static_cast<int32_t>(blockDim.x) / kWarpSize;
+        int32_t const first = mSplit + static_cast<int32_t>(threadIdx.x / kWarpSize) * mSplits;
+        for (int32_t channel = first; channel < mColumnChannels; channel += numWarps * mSplits)
+        {
+            ChannelTotals const total = sumByWarp(channel, round);
+            giveToAll(bitsOf(total.values), bitsOf(total.squares), channel, round);
+        }
+        uint64_t taken[2]{};
+        if (hasChannel)
+        {
+            takeFinished(taken, threadIdx.x, round);
+        }
+        return {__longlong_as_double(taken[0]), __longlong_as_double(taken[1])};
+    }
+
 private:
     static constexpr int32_t kFewSplits = 8;
     static constexpr int kAtOnce = 5; // loads that a lane has on their way: the H100's 132 blocks need as many
+
+    __device__ static uint64_t bitsOf(double value) { return __double_as_longlong(value); }
 
     __device__ bool areFew() const { return mSplits <= kFewSplits; }
 
     __device__ TaggedNumbers* totalsAt(int32_t channel, int32_t split, uint32_t round) const
     {
-        TaggedNumbers* const totals = areFew() && round % 2 == 0 ? mAffines : mTotals;
+        TaggedNumbers* const totals = areFew() && round % 2 == 0 ? mFinished : mTotals;
         return totals + channel * mSplits + split;
     }
 
-    __device__ TaggedNumbers* affineAt(int32_t channel, int32_t split) const
+    __device__ TaggedNumbers* finishedAt(int32_t channel, int32_t split) const
     {
-        return mAffines + split * mColumnChannels + channel;
+        return mFinished + split * mColumnChannels + channel;
     }
 
     __device__ void finishByWarps(ChannelFacts facts, ColumnPart const& part, uint32_t round) const
@@ -147,15 +176,21 @@ private:
             {
                 facts = ChannelFacts(mTensors, part, channel, mColumnChannels);
             }
-            ChannelTotals total = takeTotals(channel, static_cast<int32_t>(threadIdx.x % kWarpSize), kWarpSize, round);
-            __syncwarp();
-            TRTCONV_UNROLL
-            for (int32_t distance = kWarpSize / 2; distance > 0; distance /= 2)
-            {
-                total.add(fromLane(total, distance));
-            }
-            giveAffine(affineOf(total, facts, mTensors), channel, round);
+            giveAffine(affineOf(sumByWarp(channel, round), facts, mTensors), channel, round);
         }
+    }
+
+    // Gives a warp a channel's totals over all blocks.
+    __device__ ChannelTotals sumByWarp(int32_t channel, uint32_t round) const
+    {
+        ChannelTotals total = takeTotals(channel, static_cast<int32_t>(threadIdx.x % kWarpSize), kWarpSize, round);
+        __syncwarp();
+        TRTCONV_UNROLL
+        for (int32_t distance = kWarpSize / 2; distance > 0; distance /= 2)
+        {
+            total.add(fromLane(total, distance));
+        }
+        return total;
     }
 
     // Returns a channel's totals over the blocks first, first + stride, ...
@@ -191,29 +226,39 @@ private:
     __device__ void giveAffine(Affine const& affine, int32_t channel, uint32_t round) const
     {
         uint64_t const factor = __float_as_uint(affine.factor);
+        giveToAll(factor << 32 | __float_as_uint(affine.mean), __float_as_uint(affine.offset), channel, round);
+    }
+
+    __device__ void giveToAll(uint64_t first, uint64_t second, int32_t channel, uint32_t round) const
+    {
         for (auto split = static_cast<int32_t>(threadIdx.x % kWarpSize); split < mSplits; split += kWarpSize)
         {
-            affineAt(channel, split)
-                ->give(factor << 32 | __float_as_uint(affine.mean), __float_as_uint(affine.offset), round);
+            finishedAt(channel, split)->give(first, second, round);
+        }
+    }
+
+    __device__ void takeFinished(uint64_t (&taken)[2], int32_t channel, uint32_t round) const
+    {
+        while (!finishedAt(channel, mSplit)->take(taken, round))
+        {
         }
     }
 
     __device__ Affine takeAffine(int32_t channel, uint32_t round) const
     {
         uint64_t taken[2];
-        while (!affineAt(channel, mSplit)->take(taken, round))
-        {
-        }
+        takeFinished(taken, channel, round);
         return {__uint_as_float(static_cast<uint32_t>(taken[0])),
             __uint_as_float(static_cast<uint32_t>(taken[0] >> 32)), __uint_as_float(static_cast<uint32_t>(taken[1]))};
     }
 
-    Tensors<T> const& mTensors;
+    Tensors<T, Kind> const& mTensors;
     int32_t mColumnChannels;
     int32_t mSplits;
     int32_t mSplit;
     TaggedNumbers* mTotals; // of each channel, the totals of each block
-    TaggedNumbers* mAffines; // for each block, the affine of each channel; or totals of every other round
+    TaggedNumbers*
+        mFinished; // for each block, the affine or the totals of each channel; or totals of every other round
 };
 
 } // namespace trtconv::channels_last

@@ -2,6 +2,7 @@
 
 #include "common/kernel_launch.cuh"
 #include "norm/channels_last/resident.cuh"
+#include "norm/channels_last/split.cuh"
 #include "norm/channels_last/streamed.cuh"
 
 namespace trtconv::channels_last
@@ -10,16 +11,18 @@ namespace trtconv::channels_last
 namespace
 {
 
-template <typename T>
+static_assert(sizeof(ChannelTotals) == kTotalsBytes && sizeof(Affine) <= kTotalsBytes);
+
+template <typename T, ResultKind Kind>
 class Launcher
 {
 public:
-    Launcher(Tensors<T> const& tensors, Config const& config, DeviceLimits const& device, void* workspace,
+    Launcher(Tensors<T, Kind> const& tensors, Config const& config, DeviceLimits const& device, void* workspace,
         cudaStream_t stream)
         : mTensors(tensors)
         , mConfig(config)
         , mDevice(device)
-        , mWorkspace(static_cast<TaggedNumbers*>(workspace))
+        , mWorkspace(workspace)
         , mStream(stream)
     {
     }
@@ -31,7 +34,9 @@ public:
         case Method::kBlock: return launchResident<Method::kBlock>();
         case Method::kCluster: return launchResident<Method::kCluster>();
         case Method::kGrid: return launchResident<Method::kGrid>();
-        case Method::kStreamed: return run(normaliseStreamedColumns<T>, mConfig, mWorkspace);
+        case Method::kStreamed:
+            return run(normaliseStreamedColumns<T, Kind>, mConfig, mConfig.blocks(), exchangeMemory());
+        case Method::kSplit: return launchSplit();
         }
     }
 
@@ -43,41 +48,86 @@ private:
         for (int64_t firstColumn = 0; firstColumn < config.columns; firstColumn += config.columnsAtOnce)
         {
             config.columnsAtOnce = std::min(config.columnsAtOnce, config.columns - firstColumn);
-            run(normaliseResidentColumns<T, Method>, config, firstColumn, mWorkspace);
+            run(normaliseResidentColumns<T, Method, Kind>, config, config.blocks(), firstColumn, exchangeMemory());
         }
     }
 
-    template <typename Kernel, typename... Arguments>
-    void run(Kernel* kernel, Config const& config, Arguments const&... arguments) const
+    void launchSplit() const
     {
-        KernelLaunch launch(mDevice, config.blocks(), config.threads, mStream);
+        if constexpr (Kind == ResultKind::kFused)
+        {
+            auto* const totals = static_cast<ChannelTotals*>(mWorkspace);
+            int64_t const numTotals = mConfig.blocks() * mConfig.lanes * kVectorChannels<T>;
+            SplitMemory const memory{totals, reinterpret_cast<Affine*>(totals + numTotals)};
+            int64_t const groups = mTensors.channels / mTensors.channelsPerGroup;
+            run(sumColumnParts<T>, mConfig, mConfig.blocks(), memory);
+            run(finishGroups<T>, mConfig, batch() * groups, memory);
+            run(normaliseColumnParts<T>, mConfig, mConfig.blocks(), memory);
+        }
+    }
+
+    int64_t batch() const { return mConfig.columns / ceilDivide(mTensors.vectorsPerPixel, mConfig.lanes); }
+    TaggedNumbers* exchangeMemory() const { return static_cast<TaggedNumbers*>(mWorkspace); }
+
+    template <typename Kernel, typename... Arguments>
+    void run(Kernel* kernel, Config const& config, int64_t blocks, Arguments const&... arguments) const
+    {
+        KernelLaunch launch(mDevice, blocks, config.threads, mStream);
         launch.useSharedBytes(config.slots * kStepBytes);
         if (config.isCooperative())
         {
             launch.useCooperation();
         }
-        else if (config.splits > 1)
+        else if (config.method == Method::kCluster)
         {
             launch.useClusters(config.splits);
         }
         launch.run("launch of InstanceNorm, channels-last", kernel, mTensors, config, arguments...);
     }
 
-    Tensors<T> mTensors;
+    Tensors<T, Kind> mTensors;
     Config mConfig;
     DeviceLimits mDevice;
-    TaggedNumbers* mWorkspace;
+    void* mWorkspace;
     cudaStream_t mStream;
 };
+
+template <typename T>
+Tensors<T, ResultKind::kPlain> plainTensors(NormArguments const& arguments)
+{
+    auto const [batch, channels, pixels] = arguments.shape;
+    return {{}, static_cast<ChannelVector<T> const*>(arguments.input), static_cast<T const*>(arguments.scale),
+        static_cast<T const*>(arguments.bias), {static_cast<ChannelVector<T>*>(arguments.output)}, channels, pixels,
+        ceilDivide(channels, kVectorChannels<T>), 1.0 / static_cast<double>(pixels), arguments.epsilon};
+}
+
+template <typename T>
+Tensors<T, ResultKind::kFused> fusedTensors(NormArguments const& arguments)
+{
+    auto const plain = plainTensors<T>(arguments);
+    EpilogueArguments const& fused = arguments.epilogue;
+    Epilogue<T> const epilogue{static_cast<T const*>(fused.slope), curveOf(fused.activation),
+        parameterOf(fused.activation, fused.alpha), fused.residual != nullptr};
+    return {{static_cast<int32_t>(arguments.channelsPerGroup()), arguments.isAffinePerImage}, plain.input, plain.scale,
+        plain.bias, {plain.result.output, static_cast<ChannelVector<T> const*>(fused.residual), epilogue},
+        plain.channels, plain.pixels, plain.vectorsPerPixel, plain.inversePixels, plain.epsilon};
+}
 
 } // namespace
 
 void prepare(DeviceLimits const& device)
 {
     int32_t const numBytes = numSlots(device) * kStepBytes;
-    allowSharedBytes(normaliseStreamedColumns<float>, numBytes);
-    allowSharedBytes(normaliseStreamedColumns<__half>, numBytes);
-    allowSharedBytes(normaliseStreamedColumns<__nv_bfloat16>, numBytes);
+    for (ElementType const type : {ElementType::kFloat32, ElementType::kFloat16, ElementType::kBFloat16})
+    {
+        dispatchElementType(type,
+            [&](auto tag)
+            {
+                using T = typename decltype(tag)::Type;
+                allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kPlain>, numBytes);
+                allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kFused>, numBytes);
+            });
+    }
 }
 
 void launch(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
@@ -86,14 +136,22 @@ void launch(NormArguments const& arguments, DeviceLimits const& device, cudaStre
         [&](auto tag)
         {
             using T = typename decltype(tag)::Type;
-            auto const [batch, channels, pixels] = arguments.shape;
-            int64_t const vectorsPerPixel = ceilDivide(channels, kVectorChannels<T>);
-            Tensors<T> const tensors{static_cast<ChannelVector<T> const*>(arguments.input),
-                static_cast<T const*>(arguments.scale), static_cast<T const*>(arguments.bias),
-                {static_cast<ChannelVector<T>*>(arguments.output)}, channels, pixels, vectorsPerPixel,
-                1.0 / static_cast<double>(pixels), arguments.epsilon};
-            Config const config = chooseConfig({batch, pixels, vectorsPerPixel}, device);
-            Launcher<T>(tensors, config, device, arguments.workspace, stream).launch();
+            int64_t const vectorsPerPixel = ceilDivide(arguments.shape.channels, kVectorChannels<T>);
+            Shape const shape{arguments.shape.batch, arguments.shape.sliceSize, vectorsPerPixel};
+            int64_t const channelsPerGroup = arguments.channelsPerGroup();
+            Config const config = channelsPerGroup == 1
+                ? chooseConfig(shape, device)
+                : chooseGroupConfig(shape, device, channelsPerGroup, kVectorChannels<T>);
+            auto const run = [&](auto const& tensors, auto kind)
+            { Launcher<T, decltype(kind)::value>(tensors, config, device, arguments.workspace, stream).launch(); };
+            if (channelsPerGroup == 1 && !arguments.isAffinePerImage && arguments.epilogue.isNone())
+            {
+                run(plainTensors<T>(arguments), std::integral_constant<ResultKind, ResultKind::kPlain>{});
+            }
+            else
+            {
+                run(fusedTensors<T>(arguments), std::integral_constant<ResultKind, ResultKind::kFused>{});
+            }
         });
 }
 

@@ -7,7 +7,7 @@
 #include "common/element_type.cuh"
 #include "norm/channels_last/choice.h"
 #include "norm/statistics.h"
-#include "result/result.cuh"
+#include "result/fused_channel_result.cuh"
 
 namespace trtconv::channels_last
 {
@@ -18,14 +18,25 @@ using VectorSums =
 
 constexpr int kMaxColumnChannels = kMaxColumnLanes * kVectorChannels<__half>;
 
-// The tensors of one launch, typed.
-template <typename T>
-struct Tensors
+// What the fused kernels need to know beside.
+struct ChannelGroups
+{
+    int32_t channelsPerGroup; // 1: each channel is normalised by itself
+    bool isAffinePerImage; // scale and bias are [N, C]
+};
+
+struct NoGroups
+{
+};
+
+// The tensors of one launch, typed; `Kind` is kPlain or kFused.
+template <typename T, ResultKind Kind>
+struct Tensors : std::conditional_t<Kind == ResultKind::kPlain, NoGroups, ChannelGroups>
 {
     ChannelVector<T> const* __restrict__ input;
     T const* __restrict__ scale;
     T const* __restrict__ bias;
-    ChannelResult<T> result;
+    ChannelResult<T, Kind> result;
     int64_t channels;
     int64_t pixels; // of an image
     int64_t vectorsPerPixel;
@@ -50,6 +61,7 @@ struct BlockPlace
 // stride, ... A column beyond the last has no pixels.
 struct ColumnPart
 {
+    int64_t image;
     int64_t imageBegin; // the first vector of the image
     int64_t columnBegin; // the column's first vector within a pixel
     int64_t vector; // this thread's vector within a pixel
@@ -58,14 +70,14 @@ struct ColumnPart
     int32_t rows; // pixels that the block takes at once
     int32_t pixelsLeft; // pixels from this thread's first on; it has a vector for each `rows` of them
 
-    template <typename T>
-    __device__ ColumnPart(Tensors<T> const& tensors, Config const& config, int64_t anyColumn, int32_t split)
+    template <typename AnyTensors>
+    __device__ ColumnPart(AnyTensors const& tensors, Config const& config, int64_t anyColumn, int32_t split)
     {
         bool const exists = anyColumn < config.columns;
         int64_t const column = exists ? anyColumn : 0;
         int32_t const lanesShift = __ffs(config.lanes) - 1;
         int64_t const columnsPerImage = (tensors.vectorsPerPixel + config.lanes - 1) >> lanesShift;
-        int64_t const image = tensors.vectorsPerPixel <= config.lanes ? column : column / columnsPerImage;
+        image = tensors.vectorsPerPixel <= config.lanes ? column : column / columnsPerImage;
         int64_t const firstPixel = split * config.pixelsPerSplit;
         int64_t const endPixel = min(firstPixel + config.pixelsPerSplit, tensors.pixels);
         int64_t const pixel = firstPixel + (threadIdx.x >> lanesShift);
@@ -129,25 +141,94 @@ __device__ void addVectorsLeft(VectorSums<T>& sums, int32_t rows, int32_t pixels
     }
 }
 
-struct ColumnAffines
+// What finishes the channels of a column.
+template <ResultKind Kind>
+struct ColumnFinish
+{
+    alignas(16) Affine ofChannel[kMaxColumnChannels];
+    float parameters[kMaxColumnChannels];
+};
+
+template <>
+struct ColumnFinish<ResultKind::kPlain>
 {
     alignas(16) Affine ofChannel[kMaxColumnChannels];
 };
 
-// Gives all threads the affines of their vectors; the first threads have one each.
-template <typename T>
-__device__ ChannelAffines<T> shareAffines(Affine const& affine, ColumnAffines& shared, Tensors<T> const& tensors,
-    ColumnPart const& part, int32_t columnChannels)
+template <typename T, ResultKind Kind>
+__device__ uint4 maskOf(Tensors<T, Kind> const& tensors, ColumnPart const& part)
+{
+    int64_t const numBits = (tensors.channels - part.vector * kVectorChannels<T>)*int64_t{sizeof(T) * 8};
+    return tailMask(numBits);
+}
+
+// Gives all threads what finishes their vectors; the first threads have an affine and a parameter of one channel each.
+template <typename T, ResultKind Kind>
+__device__ typename ChannelResult<T, Kind>::Finish shareFinish(Affine const& affine, float parameter,
+    ColumnFinish<Kind>& shared, Tensors<T, Kind> const& tensors, ColumnPart const& part, int32_t columnChannels)
 {
     if (threadIdx.x < columnChannels)
     {
         shared.ofChannel[threadIdx.x] = affine;
+        if constexpr (Kind != ResultKind::kPlain)
+        {
+            shared.parameters[threadIdx.x] = parameter;
+        }
     }
     __syncthreads();
     auto const* const vectors = reinterpret_cast<VectorAffines<T> const*>(shared.ofChannel);
-    int64_t const numBits = (tensors.channels - part.vector * kVectorChannels<T>)*int64_t{sizeof(T) * 8};
-    return {vectors[part.vector - part.columnBegin], tailMask(numBits)};
+    int64_t const vector = part.vector - part.columnBegin;
+    if constexpr (Kind == ResultKind::kPlain)
+    {
+        return {vectors[vector], maskOf(tensors, part)};
+    }
+    else
+    {
+        ChannelFinish<T> finish{vectors[vector], {}, maskOf(tensors, part)};
+        TRTCONV_UNROLL
+        for (int i = 0; i < kVectorChannels<T>; ++i)
+        {
+            finish.parameters[i] = shared.parameters[vector * kVectorChannels<T> + i];
+        }
+        return finish;
+    }
 }
+
+// The residual of a thread's vectors.
+template <typename T>
+class PixelResiduals
+{
+public:
+    __device__ void request(ColumnPart const& part, ChannelResult<T, ResultKind::kFused> const& result)
+    {
+        mTile.request(result.epilogue.hasResidual, addresses(part, result), existing(part));
+    }
+
+    __device__ void load(ColumnPart const& part, ChannelResult<T, ResultKind::kFused> const& result)
+    {
+        mTile.load(result.epilogue.hasResidual, addresses(part, result), existing(part));
+    }
+
+    // Returns that of vector k; must be called for all in turn.
+    __device__ uint4 take(
+        int k, bool hasResidual, ColumnPart const& part, ChannelResult<T, ResultKind::kFused> const& result)
+    {
+        return reinterpret_cast<uint4 const&>(mTile.take(k, hasResidual, addresses(part, result), existing(part)));
+    }
+
+private:
+    __device__ static auto addresses(ColumnPart const& part, ChannelResult<T, ResultKind::kFused> const& result)
+    {
+        return [&](int k) { return reinterpret_cast<T const*>(result.residual + (part.first + k * part.stride)); };
+    }
+
+    __device__ static auto existing(ColumnPart const& part)
+    {
+        return [&](int k) { return k * part.rows < part.pixelsLeft; };
+    }
+
+    ResidualTile<T, kVectorChannels<T>, kTilePixels> mTile;
+};
 
 // A thread's vectors, held in registers.
 template <typename T>
@@ -171,8 +252,8 @@ public:
         addVectorsLeft<T, kTilePixels>(sums, part.rows, part.pixelsLeft, [&](int k) { return mVectors[k]; });
     }
 
-    __device__ void store(
-        ChannelAffines<T> const& affines, ColumnPart const& part, ChannelResult<T> const& result) const
+    __device__ void store(ChannelAffines<T> const& affines, ColumnPart const& part,
+        ChannelResult<T, ResultKind::kPlain> const& result) const
     {
         TRTCONV_UNROLL
         for (int k = 0; k < kTilePixels; ++k)
@@ -182,6 +263,26 @@ public:
                 (result + (part.first + k * part.stride)).store(mVectors[k], affines);
             }
         }
+    }
+
+    __device__ void store(PixelResiduals<T>& residuals, ChannelFinish<T> const& finish, ColumnPart const& part,
+        ChannelResult<T, ResultKind::kFused> const& result) const
+    {
+        withForm(result.epilogue,
+            [&](auto form)
+            {
+                using Form = decltype(form);
+                TRTCONV_UNROLL
+                for (int k = 0; k < kTilePixels; ++k)
+                {
+                    bool const hasResidual = Form::kHasResidual && result.epilogue.hasResidual;
+                    uint4 const residual = residuals.take(k, hasResidual, part, result);
+                    if (k * part.rows < part.pixelsLeft)
+                    {
+                        (result + (part.first + k * part.stride)).template store<Form>(mVectors[k], residual, finish);
+                    }
+                }
+            });
     }
 
 private:

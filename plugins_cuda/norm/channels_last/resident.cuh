@@ -8,20 +8,22 @@
 namespace trtconv::channels_last
 {
 
-template <typename T, Method Method>
+// `Kind` is kPlain or kFused.
+template <typename T, Method Method, ResultKind Kind>
 __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
-    __grid_constant__ Tensors<T> const tensors, __grid_constant__ Config const config, int64_t firstColumn,
+    __grid_constant__ Tensors<T, Kind> const tensors, __grid_constant__ Config const config, int64_t firstColumn,
     TaggedNumbers* memory)
 {
     constexpr bool kIsCluster = Method == Method::kCluster;
     constexpr bool kIsGrid = Method == Method::kGrid;
+    constexpr bool kIsPlain = Kind == ResultKind::kPlain;
     __shared__ WarpTotals<kColumnThreads / kWarpSize> warpTotals;
-    __shared__ ColumnAffines columnAffines;
+    __shared__ ColumnFinish<Kind> columnFinish;
     __shared__ ClusterExchange clusterExchange;
     BlockPlace const place(config);
     int32_t const columnChannels = config.lanes * kVectorChannels<T>;
     ColumnPart const part(tensors, config, firstColumn + place.column, place.split);
-    GridExchange<T> const gridExchange(tensors, columnChannels, config.splits, place, memory);
+    GridExchange<T, Kind> const gridExchange(tensors, columnChannels, config.splits, place, memory);
     cooperative_groups::grid_group::arrival_token cleared{};
     if constexpr (kIsCluster)
     {
@@ -35,27 +37,59 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
 
     PixelTile<T> tile;
     tile.load(part, tensors.input);
-    ChannelFacts const facts(tensors, part, kIsGrid ? gridExchange.firstChannel() : threadIdx.x, columnChannels);
+    std::conditional_t<kIsPlain, NoGroups, PixelResiduals<T>> residuals;
+    if constexpr (!kIsPlain)
+    {
+        residuals.request(part, tensors.result);
+    }
+    ChannelFacts const facts(
+        tensors, part, kIsGrid && kIsPlain ? gridExchange.firstChannel() : threadIdx.x, columnChannels);
     VectorSums<T> sums;
     beginSums(sums, tensors, part);
     tile.addTo(sums, part);
     flush<T>(sums);
     ChannelTotals total = sumOverBlock<T>(sums, config.lanes, warpTotals);
-    Affine affine;
+    if constexpr (!kIsPlain)
+    {
+        residuals.load(part, tensors.result);
+    }
     if constexpr (kIsGrid)
     {
         cooperative_groups::this_grid().barrier_wait(std::move(cleared));
+    }
+    Affine affine;
+    if constexpr (kIsGrid && kIsPlain)
+    {
         affine = gridExchange.finish(total, facts, part, 1);
     }
     else
     {
+        if constexpr (kIsGrid)
+        {
+            total = gridExchange.sum(total, 1);
+        }
         if constexpr (kIsCluster)
         {
             total = clusterExchange.sum(total, place.split, config.splits, columnChannels);
         }
-        affine = affineOf(total, facts, tensors);
+        if constexpr (kIsPlain)
+        {
+            affine = affineOf(total, facts, tensors);
+        }
+        else
+        {
+            affine = affineInGroup(total, facts, tensors, warpTotals[0]);
+        }
     }
-    tile.store(shareAffines(affine, columnAffines, tensors, part, columnChannels), part, tensors.result);
+    auto const finish = shareFinish(affine, facts.parameter, columnFinish, tensors, part, columnChannels);
+    if constexpr (kIsPlain)
+    {
+        tile.store(finish, part, tensors.result);
+    }
+    else
+    {
+        tile.store(residuals, finish, part, tensors.result);
+    }
 }
 
 } // namespace trtconv::channels_last

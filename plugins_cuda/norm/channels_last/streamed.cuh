@@ -104,11 +104,12 @@ private:
 };
 
 // Asks for a thread's steps, column after column.
-template <typename T>
+template <typename T, ResultKind Kind>
 class StepLoader
 {
 public:
-    __device__ StepLoader(Tensors<T> const& tensors, Config const& config, SlotCursor slots, BlockPlace const& place)
+    __device__ StepLoader(
+        Tensors<T, Kind> const& tensors, Config const& config, SlotCursor slots, BlockPlace const& place)
         : mTensors(tensors)
         , mConfig(config)
         , mSlots(slots)
@@ -138,7 +139,7 @@ public:
     }
 
 private:
-    Tensors<T> const& mTensors;
+    Tensors<T, Kind> const& mTensors;
     Config const& mConfig;
     SlotCursor mSlots;
     CachePolicies mPolicies;
@@ -148,12 +149,38 @@ private:
     int32_t mIndex = 0; // steps of the column that were asked for, repeated ones too
 };
 
-// What a thread does with its columns.
+// The residual of a step.
 template <typename T>
+class StepResiduals
+{
+public:
+    __device__ void load(StepWalk<ChannelResult<T, ResultKind::kFused>> const& walk)
+    {
+        walk.forEachVector(
+            [&](int k, ChannelResult<T, ResultKind::kFused> const& place)
+            {
+                if (place.epilogue.hasResidual)
+                {
+                    mVectors[k] = place.loadResidual();
+                }
+            });
+    }
+
+    __device__ uint4 operator[](int k) const { return mVectors[k]; }
+
+private:
+    uint4 mVectors[kStepVectors]{};
+};
+
+// What a thread does with its columns.
+template <typename T, ResultKind Kind>
 class ColumnStream
 {
 public:
-    __device__ ColumnStream(Tensors<T> const& tensors, Config const& config, BlockPlace const& place, uint4* slots)
+    using Finish = typename ChannelResult<T, Kind>::Finish;
+
+    __device__ ColumnStream(
+        Tensors<T, Kind> const& tensors, Config const& config, BlockPlace const& place, uint4* slots)
         : mTensors(tensors)
         , mConfig(config)
         , mToAdd(slots, config.slots)
@@ -172,8 +199,7 @@ public:
     }
 
     // Stores the column before, if `stores`, and adds up the vectors of `part`, if `adds`.
-    __device__ void pass(
-        bool stores, ChannelAffines<T> const& affines, bool adds, ColumnPart const& part, VectorSums<T>& sums)
+    __device__ void pass(bool stores, Finish const& finish, bool adds, ColumnPart const& part, VectorSums<T>& sums)
     {
         int32_t numFreed = 0; // slots that are free, but not the next to be used
         int32_t const numTurns = mConfig.steps + (adds ? mConfig.repeats : 0);
@@ -182,7 +208,7 @@ public:
             bool const storesNow = stores && turn < mConfig.steps;
             if (storesNow)
             {
-                storeStep(affines);
+                storeStep(finish, turn == mConfig.steps - 1);
                 mLoader.next();
             }
             int32_t const step = turn - mConfig.repeats;
@@ -208,6 +234,10 @@ public:
         mToAdd.skip(mConfig.repeats);
         mToStore.skip(mConfig.repeats);
         mStored = {mTensors.result, part, mConfig.repeats};
+        if constexpr (Kind != ResultKind::kPlain)
+        {
+            mResiduals.load(mStored);
+        }
     }
 
 private:
@@ -218,40 +248,69 @@ private:
         addVectorsLeft<T, kStepVectors>(sums, rows, pixelsLeft, [&](int k) { return slot[k * kStreamedThreads]; });
     }
 
-    __device__ void storeStep(ChannelAffines<T> const& affines)
+    __device__ void storeStep(Finish const& finish, [[maybe_unused]] bool isLast)
     {
-        waitForCopies(mToStore.numTakenAfter(mLoader.slots()));
-        uint4 const* const slot = mToStore.next();
-        mStored.forEachVector(
-            [&](int k, ChannelResult<T> const& target) { target.store(slot[k * kStreamedThreads], affines); });
-        mStored.next(mConfig);
+        if constexpr (Kind == ResultKind::kPlain)
+        {
+            waitForCopies(mToStore.numTakenAfter(mLoader.slots()));
+            uint4 const* const slot = mToStore.next();
+            mStored.forEachVector(
+                [&](int k, ChannelResult<T, Kind> const& target) { target.store(slot[k * kStreamedThreads], finish); });
+            mStored.next(mConfig);
+        }
+        else
+        {
+            storeFused(finish, isLast);
+        }
     }
 
-    Tensors<T> const& mTensors;
+    // While a step is stored, the residual of the next one is on its way.
+    __device__ void storeFused(Finish const& finish, bool isLast)
+    {
+        StepResiduals<T> const residuals = mResiduals;
+        StepWalk<ChannelResult<T, Kind>> next = mStored;
+        next.next(mConfig);
+        if (!isLast)
+        {
+            mResiduals.load(next);
+        }
+        waitForCopies(mToStore.numTakenAfter(mLoader.slots()));
+        uint4 const* const slot = mToStore.next();
+        withForm(mTensors.result.epilogue,
+            [&](auto form)
+            {
+                mStored.forEachVector([&](int k, ChannelResult<T, Kind> const& target)
+                    { target.template store<decltype(form)>(slot[k * kStreamedThreads], residuals[k], finish); });
+            });
+        mStored = next;
+    }
+
+    Tensors<T, Kind> const& mTensors;
     Config const& mConfig;
     SlotCursor mToAdd;
     SlotCursor mToStore;
-    StepLoader<T> mLoader;
-    StepWalk<ChannelResult<T>> mStored;
+    StepLoader<T, Kind> mLoader;
+    StepWalk<ChannelResult<T, Kind>> mStored;
+    std::conditional_t<Kind == ResultKind::kPlain, NoGroups, StepResiduals<T>> mResiduals; // of the step to store next
 };
 
-template <typename T>
+template <typename T, ResultKind Kind>
 __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedColumns(
-    __grid_constant__ Tensors<T> const tensors, __grid_constant__ Config const config, TaggedNumbers* memory)
+    __grid_constant__ Tensors<T, Kind> const tensors, __grid_constant__ Config const config, TaggedNumbers* memory)
 {
     extern __shared__ uint4 slots[];
     __shared__ WarpTotals<kStreamedThreads / kWarpSize> warpTotals;
-    __shared__ ColumnAffines columnAffines;
-    static_assert(sizeof(warpTotals) + sizeof(columnAffines) <= kStreamedStaticBytes);
+    __shared__ ColumnFinish<Kind> columnFinish;
+    static_assert(sizeof(warpTotals) + sizeof(columnFinish) <= kStreamedStaticBytes);
     BlockPlace const place(config);
     int32_t const columnChannels = config.lanes * kVectorChannels<T>;
-    GridExchange<T> const exchange(tensors, columnChannels, config.splits, place, memory);
-    ColumnStream<T> stream(tensors, config, place, slots + threadIdx.x);
+    GridExchange<T, Kind> const exchange(tensors, columnChannels, config.splits, place, memory);
+    ColumnStream<T, Kind> stream(tensors, config, place, slots + threadIdx.x);
     waitForEarlierWork();
     auto cleared = exchange.begin();
     stream.fillSlots();
 
-    ChannelAffines<T> affines{};
+    typename ChannelResult<T, Kind>::Finish finish{};
     int64_t column = place.column;
     for (uint32_t round = 0;; ++round, column += config.columnsAtOnce)
     {
@@ -259,21 +318,31 @@ __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedColumns(
         ColumnPart const part(tensors, config, column, place.split);
         VectorSums<T> sums;
         beginSums(sums, tensors, part);
-        stream.pass(round > 0, affines, adds, part, sums);
+        stream.pass(round > 0, finish, adds, part, sums);
         if (!adds)
         {
             break;
         }
         flush<T>(sums);
         stream.turnFrom(part);
-        ChannelFacts const facts(tensors, part, exchange.firstChannel(), columnChannels);
+        constexpr bool kIsPlain = Kind == ResultKind::kPlain;
+        ChannelFacts const facts(
+            tensors, part, kIsPlain ? exchange.firstChannel() : static_cast<int32_t>(threadIdx.x), columnChannels);
         ChannelTotals const total = sumOverBlock<T>(sums, config.lanes, warpTotals);
         if (round == 0)
         {
             cooperative_groups::this_grid().barrier_wait(std::move(cleared));
         }
-        Affine const affine = exchange.finish(total, facts, part, round + 1);
-        affines = shareAffines(affine, columnAffines, tensors, part, columnChannels);
+        Affine affine;
+        if constexpr (kIsPlain)
+        {
+            affine = exchange.finish(total, facts, part, round + 1);
+        }
+        else
+        {
+            affine = affineInGroup(exchange.sum(total, round + 1), facts, tensors, warpTotals[0]);
+        }
+        finish = shareFinish(affine, facts.parameter, columnFinish, tensors, part, columnChannels);
     }
 }
 

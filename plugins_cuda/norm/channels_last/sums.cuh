@@ -19,15 +19,15 @@ __device__ void flush(VectorSums<T>& sums)
 }
 
 // Returns where a sample of an image's pixels begins.
-template <typename T>
-__device__ ChannelVector<T> const* samplesOf(Tensors<T> const& tensors, ColumnPart const& part, int32_t sample)
+template <typename T, ResultKind Kind>
+__device__ ChannelVector<T> const* samplesOf(Tensors<T, Kind> const& tensors, ColumnPart const& part, int32_t sample)
 {
     return tensors.input + part.imageBegin + sampleIndex(sample, tensors.pixels) * tensors.vectorsPerPixel;
 }
 
 // Begins the sums of this thread's channels.
-template <typename T>
-__device__ void beginSums(VectorSums<T>& sums, Tensors<T> const& tensors, ColumnPart const& part)
+template <typename T, ResultKind Kind>
+__device__ void beginSums(VectorSums<T>& sums, Tensors<T, Kind> const& tensors, ColumnPart const& part)
 {
     ChannelVector<T> samples[kNumSamples]{};
     TRTCONV_UNROLL
@@ -53,14 +53,16 @@ struct ChannelFacts
     float shift;
     float scale;
     float bias;
+    float parameter; // of the epilogue's curve
     bool isChannel; // false where the last vector has fewer channels or the last column fewer vectors
 
-    template <typename T>
+    template <typename T, ResultKind Kind>
     __device__ ChannelFacts(
-        Tensors<T> const& tensors, ColumnPart const& part, int32_t channelOfColumn, int32_t columnChannels)
+        Tensors<T, Kind> const& tensors, ColumnPart const& part, int32_t channelOfColumn, int32_t columnChannels)
         : shift(0.0F)
         , scale(0.0F)
         , bias(0.0F)
+        , parameter(0.0F)
     {
         int64_t const channel = part.columnBegin * kVectorChannels<T> + channelOfColumn;
         isChannel = channelOfColumn < columnChannels && channel < tensors.channels;
@@ -73,18 +75,51 @@ struct ChannelFacts
                 values[sample] = toFloat(reinterpret_cast<T const*>(samplesOf(tensors, part, sample))[channel]);
             }
             shift = median(values);
-            scale = toFloat(tensors.scale[channel]);
-            bias = toFloat(tensors.bias[channel]);
+            int64_t index = channel;
+            if constexpr (Kind != ResultKind::kPlain)
+            {
+                index += tensors.isAffinePerImage ? part.image * tensors.channels : 0;
+                parameter = tensors.result.epilogue.parameterAt(channel);
+            }
+            scale = toFloat(tensors.scale[index]);
+            bias = toFloat(tensors.bias[index]);
         }
     }
 };
 
-template <typename T>
-__device__ Affine affineOf(ChannelTotals const& totals, ChannelFacts const& facts, Tensors<T> const& tensors)
+template <typename T, ResultKind Kind>
+__device__ Affine affineOf(ChannelTotals const& totals, ChannelFacts const& facts, Tensors<T, Kind> const& tensors)
 {
     return facts.isChannel ? finishChannel(totals, static_cast<double>(tensors.pixels), tensors.inversePixels,
                                  facts.shift, tensors.epsilon, facts.scale, facts.bias)
                            : Affine{};
+}
+
+// Returns the affine of the calling thread's channel of a column that holds whole groups. All threads of the block call
+// it; `shared` is memory for the totals of the column's channels, which is free again at their next barrier.
+template <typename T>
+__device__ Affine affineInGroup(ChannelTotals const& totals, ChannelFacts const& facts,
+    Tensors<T, ResultKind::kFused> const& tensors, ChannelTotals* shared)
+{
+    if (tensors.channelsPerGroup == 1)
+    {
+        return affineOf(totals, facts, tensors);
+    }
+    auto const count = static_cast<double>(tensors.pixels);
+    auto const thread = static_cast<int32_t>(threadIdx.x);
+    if (facts.isChannel)
+    {
+        shared[thread] = aroundOwnMean(totals, count, tensors.inversePixels, facts.shift);
+    }
+    __syncthreads();
+    if (!facts.isChannel)
+    {
+        return {};
+    }
+    ChannelTotals const* const group = shared + thread / tensors.channelsPerGroup * tensors.channelsPerGroup;
+    SliceMoments const moments = finishGroup(
+        [&](int32_t i) { return group[i]; }, tensors.channelsPerGroup, count, tensors.inversePixels, tensors.epsilon);
+    return makeAffine(moments, facts.scale, facts.bias);
 }
 
 __device__ inline ChannelTotals fromLane(ChannelTotals const& totals, int32_t distance)

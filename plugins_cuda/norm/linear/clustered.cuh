@@ -21,20 +21,22 @@ static_assert(sizeof(ClusterShared) <= kClusterStaticBytes);
 
 // The part of a slice that one block holds in shared memory. Thread i alone uses the vectors i, i + kClusterThreads,
 // ...: it asks for some ahead and sums them up as they come, so that it waits for the last ones only.
-template <typename T, int VectorSize>
+template <typename T, int VectorSize, ResultKind Kind>
 class SharedPart
 {
 public:
+    using PartTensors = Tensors<T, Kind>;
+    using Finish = typename PartTensors::Finish;
     using Element = T;
     static constexpr int kVectorSize = VectorSize;
 
-    __device__ static SliceSpan spanOf(Tensors<T> const& tensors, int64_t slice)
+    __device__ static SliceSpan spanOf(PartTensors const& tensors, int64_t slice)
     {
         return tensors.template span<VectorSize>(slice);
     }
 
     __device__ SharedPart(
-        Tensors<T> const& tensors, SliceSpan const& span, T* held, uint32_t rank, int32_t vectorsPerBlock)
+        PartTensors const& tensors, SliceSpan const& span, T* held, uint32_t rank, int32_t vectorsPerBlock)
         : mHeld(held)
         , mFirstElement(span.bodyBegin + int64_t{rank} * vectorsPerBlock * VectorSize)
         , mNumVectors(static_cast<int32_t>(
@@ -50,6 +52,10 @@ public:
         for (int stage = 0; stage < kClusterStagesAhead; ++stage)
         {
             requestStage(stage);
+        }
+        if constexpr (Kind != ResultKind::kPlain)
+        {
+            requestResiduals();
         }
     }
 
@@ -83,17 +89,57 @@ public:
         return sums;
     }
 
-    __device__ void store(Affine const& affine) const
+    // Loads the first residuals, before the wait for the other blocks.
+    __device__ void loadResiduals() { loadResidualsFrom(indexIn(0)); }
+
+    __device__ void store(Finish const& finish)
     {
-#pragma unroll 4
-        for (int32_t index = indexIn(0); index < mNumVectors; index += kClusterThreads)
+        if constexpr (Kind == ResultKind::kPlain)
         {
-            mResult.store(index * VectorSize, loadVector<VectorSize>(mHeld + index * VectorSize), affine);
+#pragma unroll 4
+            for (int32_t index = indexIn(0); index < mNumVectors; index += kClusterThreads)
+            {
+                mResult.store(index * VectorSize, loadVector<VectorSize>(mHeld + index * VectorSize), finish);
+            }
+        }
+        else
+        {
+            storeAtOnce(finish);
         }
     }
 
 private:
     using SumTile = Tile<T, VectorSize, kMaxTileSize / VectorSize>;
+
+    static constexpr int kAtOnce = 4; // vectors that a thread stores between two loads of residuals
+
+    __device__ void loadResidualsFrom(int32_t first)
+    {
+        mResult.load(
+            mResiduals, [&](int k) { return (first + k * kClusterThreads) * VectorSize; },
+            [&](int k) { return first + k * kClusterThreads < mNumVectors; });
+    }
+
+    __device__ void requestResiduals() const
+    {
+        for (int32_t index = indexIn(0); mResult.epilogue.hasResidual && index < mNumVectors; index += kClusterThreads)
+        {
+            prefetchLine(mResult.residual + index * VectorSize);
+        }
+    }
+
+    __device__ void storeAtOnce(Finish const& finish)
+    {
+        for (int32_t first = indexIn(0); first < mNumVectors; first += kAtOnce * kClusterThreads)
+        {
+            auto const indexAt = [&](int k) { return first + k * kClusterThreads; };
+            mResult.template storeAll<VectorSize, kAtOnce>(
+                mResiduals, [&](int k) { return indexAt(k) * VectorSize; },
+                [&](int k) { return loadVector<VectorSize>(mHeld + indexAt(k) * VectorSize); },
+                [&](int k) { return indexAt(k) < mNumVectors; }, finish);
+            loadResidualsFrom(first + kAtOnce * kClusterThreads);
+        }
+    }
 
     __device__ static int32_t indexIn(int32_t stage)
     {
@@ -112,28 +158,31 @@ private:
     }
 
     T* mHeld;
+    typename Result<T, Kind>::template Residuals<VectorSize, kAtOnce> mResiduals;
     int64_t mFirstElement;
     int32_t mNumVectors;
     T const* mInput;
-    Result<T> mResult;
+    Result<T, Kind> mResult;
 };
 
 // The part of a slice that one block holds in registers; the slice has no edges, and each thread has NumTiles full
 // tiles.
-template <typename T, int VectorSize, int NumTiles>
+template <typename T, int VectorSize, int NumTiles, ResultKind Kind>
 class RegisterPart
 {
 public:
+    using PartTensors = Tensors<T, Kind>;
+    using Finish = typename PartTensors::Finish;
     using Element = T;
     static constexpr int kVectorSize = VectorSize;
 
-    __device__ static SliceSpan spanOf(Tensors<T> const& tensors, int64_t slice)
+    __device__ static SliceSpan spanOf(PartTensors const& tensors, int64_t slice)
     {
         return wholeSliceSpan(slice * tensors.sliceSize, kClusterBlocks * kNumVectors * kClusterThreads);
     }
 
     __device__ RegisterPart(
-        Tensors<T> const& tensors, SliceSpan const& span, T* /*held*/, uint32_t rank, int32_t /*vectorsPerBlock*/)
+        PartTensors const& tensors, SliceSpan const& span, T* /*held*/, uint32_t rank, int32_t /*vectorsPerBlock*/)
     {
         int64_t const element = span.begin + (rank * kNumVectors * kClusterThreads + threadIdx.x) * VectorSize;
         mInput = tensors.input + element;
@@ -148,7 +197,11 @@ public:
             mTiles[k / TileType::kNumVectors].vectors[k % TileType::kNumVectors] =
                 loadVector<VectorSize>(mInput + k * kClusterThreads * VectorSize);
         }
+        mResult.request(mResiduals, elementAt, existsAlways);
     }
+
+    // Loads the first residuals, before the wait for the other block.
+    __device__ void loadResiduals() { mResult.load(mResiduals, elementAt, existsAlways); }
 
     __device__ SliceSums sum(float shift) const
     {
@@ -168,14 +221,11 @@ public:
         return sums;
     }
 
-    __device__ void store(Affine const& affine) const
+    __device__ void store(Finish const& finish)
     {
-        TRTCONV_UNROLL
-        for (int k = 0; k < kNumVectors; ++k)
-        {
-            mResult.store(k * kClusterThreads * VectorSize,
-                mTiles[k / TileType::kNumVectors].vectors[k % TileType::kNumVectors], affine);
-        }
+        mResult.template storeAll<VectorSize, kNumVectors>(
+            mResiduals, elementAt, [&](int k)
+            { return mTiles[k / TileType::kNumVectors].vectors[k % TileType::kNumVectors]; }, existsAlways, finish);
     }
 
 private:
@@ -183,9 +233,13 @@ private:
 
     static constexpr int kNumVectors = NumTiles * TileType::kNumVectors;
 
+    __device__ static int32_t elementAt(int k) { return k * kClusterThreads * VectorSize; }
+    __device__ static bool existsAlways(int /*k*/) { return true; }
+
+    typename Result<T, Kind>::template Residuals<VectorSize, kNumVectors> mResiduals;
     TileType mTiles[NumTiles];
     T const* mInput;
-    Result<T> mResult;
+    Result<T, Kind> mResult;
 };
 
 // Gives every thread of the cluster the sum over all of its threads: each warp stores its sums in all blocks.
@@ -207,7 +261,7 @@ __device__ inline SliceSums sumOverCluster(SliceSums const& sums, ClusterShared&
 // `Part` is a SharedPart or a RegisterPart.
 template <typename Part>
 __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
-    __grid_constant__ Tensors<typename Part::Element> const tensors, int32_t vectorsPerBlock)
+    __grid_constant__ typename Part::PartTensors const tensors, int32_t vectorsPerBlock)
 {
 #if __CUDA_ARCH__ >= 900
     using T = typename Part::Element;
@@ -227,7 +281,7 @@ __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
     auto const thread = static_cast<int32_t>(threadIdx.x);
     bool const hasEdge = rank == 0 && thread < span.numEdges;
     int64_t const edgeElement = hasEdge ? span.edge(thread, Part::kVectorSize) : 0;
-    int64_t const channel = tensors.channelOf(slice);
+    int64_t const parameterIndex = tensors.parameterIndexOf(slice);
     waitForCluster(); // before any copy is on its way, for which this would wait too
     if (threadIdx.x == 0)
     {
@@ -237,20 +291,20 @@ __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
     part.request();
     T const edge = hasEdge ? tensors.input[edgeElement] : T{};
     float const shift = tensors.shiftOf(span);
-    T const scale = tensors.scale[channel];
-    T const bias = tensors.bias[channel];
+    SliceParameters<T> const parameters = tensors.parametersAt(parameterIndex);
 
     SliceSums sums = part.sum(shift);
     if (hasEdge)
     {
         sums.add(sumsOfElement(toFloat(edge), shift));
     }
+    part.loadResiduals();
     sums = sumOverCluster(sums, shared, rank);
-    Affine const affine = tensors.affineOf(sums, shift, toFloat(scale), toFloat(bias));
-    part.store(affine);
+    auto const finish = tensors.finishOf(sums, shift, parameters.inFloat(), slice);
+    part.store(finish);
     if (hasEdge)
     {
-        tensors.result.storeOne(edgeElement, toFloat(edge), affine);
+        tensors.result.storeOne(edgeElement, toFloat(edge), finish);
     }
 #endif
 }

@@ -8,15 +8,16 @@ namespace trtconv::linear
 {
 
 // What the tasks hand to each other. There are two of each, for slices in turn.
+template <typename Finish>
 struct StreamShared
 {
     StageRing ring;
     AsyncBarrier summed[2];
     AsyncBarrier sumsTaken[2];
-    AsyncBarrier affineReady[2];
-    AsyncBarrier affineTaken[2];
+    AsyncBarrier finishReady[2];
+    AsyncBarrier finishTaken[2];
     SliceSums warpSums[2][kSumThreads / kWarpSize];
-    Affine affines[2];
+    Finish finishes[2];
 
     __device__ void initialise(int32_t numStages)
     {
@@ -25,13 +26,13 @@ struct StreamShared
         {
             summed[i].initialise(kSumThreads);
             sumsTaken[i].initialise(kWarpSize);
-            affineReady[i].initialise(kWarpSize);
-            affineTaken[i].initialise(kStoreThreads);
+            finishReady[i].initialise(kWarpSize);
+            finishTaken[i].initialise(kStoreThreads);
         }
         publishBarriers();
     }
 };
-static_assert(sizeof(StreamShared) <= kStreamedStaticBytes);
+static_assert(sizeof(StreamShared<GroupFinish>) <= kStreamedStaticBytes);
 
 // The number of a slice within its group, and which of the two it uses.
 struct Round

@@ -18,35 +18,85 @@ inline int32_t elementsPastAlignment(void const* address, int32_t bytesPerElemen
     return static_cast<int32_t>(reinterpret_cast<uintptr_t>(address) % kVectorBytes) / bytesPerElement;
 }
 
-// Vectors serve any alignment that input and output share; TensorRT's tensors are all aligned to 256 bytes.
+// Vectors serve any alignment that the tensors share; TensorRT's are all aligned to 256 bytes. A vector lies within one
+// channel.
 template <typename T>
 SliceShape sliceShape(NormArguments const& arguments)
 {
+    constexpr int32_t kVectorSize = kVectorBytes / sizeof(T);
+    void const* const residual = arguments.epilogue.residual;
     int32_t const offset = elementsPastAlignment(arguments.input, sizeof(T));
-    bool const areAlignedAlike = offset == elementsPastAlignment(arguments.output, sizeof(T));
-    return {arguments.shape.numSlices(), arguments.shape.sliceSize, areAlignedAlike ? offset : 0,
-        areAlignedAlike ? static_cast<int32_t>(kVectorBytes / sizeof(T)) : 1};
+    bool const areAlignedAlike = offset == elementsPastAlignment(arguments.output, sizeof(T))
+        && (residual == nullptr || offset == elementsPastAlignment(residual, sizeof(T)));
+    bool const hasVectors =
+        areAlignedAlike && (arguments.groups == 0 || areWholeVectors(arguments.shape.sliceSize, offset, kVectorSize));
+    NormShape const slices = arguments.slices();
+    return {slices.numSlices(), slices.sliceSize, hasVectors ? offset : 0, hasVectors ? kVectorSize : 1};
+}
+
+template <typename T, ResultKind Kind>
+void prepareKernels(DeviceLimits const& device)
+{
+    constexpr int32_t kVectorSize = kVectorBytes / sizeof(T);
+    allowSharedBytes(
+        normaliseClusteredSlices<SharedPart<T, kVectorSize, Kind>>, maxClusterVectors(device) * kVectorBytes);
+    allowSharedBytes(normaliseStreamedSlices<T, kVectorSize, Kind>, maxStages(device) * kStageBytes);
 }
 
 template <typename T>
 void prepareType(DeviceLimits const& device)
 {
-    constexpr int32_t kVectorSize = kVectorBytes / sizeof(T);
-    allowSharedBytes(normaliseClusteredSlices<SharedPart<T, kVectorSize>>, maxClusterVectors(device) * kVectorBytes);
-    allowSharedBytes(normaliseStreamedSlices<T, kVectorSize>, maxStages(device) * kStageBytes);
+    prepareKernels<T, ResultKind::kPlain>(device);
+    prepareKernels<T, ResultKind::kFused>(device);
+    prepareKernels<T, ResultKind::kGrouped>(device);
 }
 
-template <typename T, int VectorSize>
+template <typename T>
+Epilogue<T> makeEpilogue(EpilogueArguments const& arguments)
+{
+    return {static_cast<T const*>(arguments.slope), curveOf(arguments.activation),
+        parameterOf(arguments.activation, arguments.alpha), arguments.residual != nullptr};
+}
+
+template <typename T, ResultKind Kind>
+Result<T, Kind> makeResult(NormArguments const& arguments)
+{
+    auto* const output = static_cast<T*>(arguments.output);
+    if constexpr (Kind == ResultKind::kPlain)
+    {
+        return {output};
+    }
+    else
+    {
+        int64_t const channelSize = arguments.shape.sliceSize;
+        ChannelRuns<T> const runs{static_cast<T const*>(arguments.scale), static_cast<T const*>(arguments.bias),
+            arguments.channelsPerGroup(), channelSize,
+            FastDivisor<uint32_t>(static_cast<uint32_t>(std::min<int64_t>(channelSize, INT32_MAX)))};
+        return {output, static_cast<T const*>(arguments.epilogue.residual), makeEpilogue<T>(arguments.epilogue),
+            arguments.isAffinePerImage, runs, 0};
+    }
+}
+
+template <typename T, ResultKind Kind>
+Tensors<T, Kind> makeTensors(NormArguments const& arguments, SliceShape const& shape)
+{
+    NormShape const slices = arguments.slices();
+    // Without an epilogue a batch with scales of its own is one image of many channels.
+    bool const isOneImage = Kind == ResultKind::kPlain && arguments.isAffinePerImage;
+    int64_t const channels = isOneImage ? slices.numSlices() : slices.channels;
+    return {static_cast<T const*>(arguments.input), static_cast<T const*>(arguments.scale),
+        static_cast<T const*>(arguments.bias), makeResult<T, Kind>(arguments), slices.numSlices(), channels,
+        slices.sliceSize, FastDivisor<uint32_t>(static_cast<uint32_t>(std::min<int64_t>(channels, INT32_MAX))),
+        1.0 / static_cast<double>(slices.sliceSize), shape.baseOffset, arguments.epsilon};
+}
+
+template <typename T, int VectorSize, ResultKind Kind>
 class Launcher
 {
 public:
     Launcher(NormArguments const& arguments, SliceShape const& shape, DeviceLimits const& device, Config const& config,
         cudaStream_t stream)
-        : mTensors{static_cast<T const*>(arguments.input), static_cast<T const*>(arguments.scale),
-              static_cast<T const*>(arguments.bias), {static_cast<T*>(arguments.output)}, arguments.shape.numSlices(),
-              arguments.shape.channels, arguments.shape.sliceSize,
-              FastDivisor<uint32_t>(static_cast<uint32_t>(std::min<int64_t>(arguments.shape.channels, INT32_MAX))),
-              1.0 / static_cast<double>(arguments.shape.sliceSize), shape.baseOffset, arguments.epsilon}
+        : mTensors(makeTensors<T, Kind>(arguments, shape))
         , mPartialSums(static_cast<SliceSums*>(arguments.workspace))
         , mShape(shape)
         , mDevice(device)
@@ -68,22 +118,24 @@ public:
 
 private:
     static constexpr char const* kWhat = "launch of InstanceNorm";
+    static constexpr bool kIsGrouped = Kind == ResultKind::kGrouped; // fewer kernels, for any number of full tiles
 
     KernelLaunch makeLaunch() const { return {mDevice, mConfig.blocks, mConfig.threads, mStream}; }
 
     template <int NumVectors>
     void launchResident() const
     {
-        if constexpr (NumVectors > 1 && VectorSize > 1)
+        if constexpr (NumVectors > 1 && VectorSize > 1 && !kIsGrouped)
         {
             if (mConfig.vectorsPerLane < NumVectors)
             {
                 return launchResident<NumVectors / 2>();
             }
         }
-        auto const kernel = VectorSize > 1 && mConfig.areTilesFull(mShape)
-            ? normaliseResidentSlices<T, VectorSize, NumVectors, (VectorSize > 1)>
-            : normaliseResidentSlices<T, VectorSize, NumVectors, false>;
+        constexpr bool kMayBeFull = VectorSize > 1 && !kIsGrouped;
+        auto const kernel = kMayBeFull && mConfig.areTilesFull(mShape)
+            ? normaliseResidentSlices<T, VectorSize, NumVectors, kMayBeFull, Kind>
+            : normaliseResidentSlices<T, VectorSize, NumVectors, false, Kind>;
         int32_t log2Lanes = 0;
         while ((1 << log2Lanes) < mConfig.lanesPerSlice)
         {
@@ -94,15 +146,18 @@ private:
 
     void launchClustered() const
     {
-        if constexpr (VectorSize > 1)
+        if constexpr (VectorSize > 1 && !kIsGrouped)
         {
             switch (mConfig.vectorsPerLane / tileVectors(VectorSize))
             {
-            case 1: return launchClusters(normaliseClusteredSlices<RegisterPart<T, VectorSize, 1>>, 0);
-            case 2: return launchClusters(normaliseClusteredSlices<RegisterPart<T, VectorSize, 2>>, 0);
-            default:
-                return launchClusters(normaliseClusteredSlices<SharedPart<T, VectorSize>>, mConfig.vectorsPerBlock);
+            case 1: return launchClusters(normaliseClusteredSlices<RegisterPart<T, VectorSize, 1, Kind>>, 0);
+            case 2: return launchClusters(normaliseClusteredSlices<RegisterPart<T, VectorSize, 2, Kind>>, 0);
+            default: break;
             }
+        }
+        if constexpr (VectorSize > 1)
+        {
+            launchClusters(normaliseClusteredSlices<SharedPart<T, VectorSize, Kind>>, mConfig.vectorsPerBlock);
         }
     }
 
@@ -130,19 +185,19 @@ private:
             {
                 launch.useCooperation();
             }
-            launch.run(kWhat, normaliseStreamedSlices<T, VectorSize>, mTensors, layout);
+            launch.run(kWhat, normaliseStreamedSlices<T, VectorSize, Kind>, mTensors, layout);
         }
     }
 
     void launchSplit() const
     {
-        makeLaunch().run(kWhat, sumSliceParts<T, VectorSize>, mTensors, mPartialSums, mConfig.blocksPerSlice,
+        makeLaunch().run(kWhat, sumSliceParts<T, VectorSize, Kind>, mTensors, mPartialSums, mConfig.blocksPerSlice,
             mConfig.vectorsPerBlock);
-        makeLaunch().run(kWhat, normaliseSliceParts<T, VectorSize>, mTensors, mPartialSums, mConfig.blocksPerSlice,
-            mConfig.vectorsPerBlock);
+        makeLaunch().run(kWhat, normaliseSliceParts<T, VectorSize, Kind>, mTensors, mPartialSums,
+            mConfig.blocksPerSlice, mConfig.vectorsPerBlock);
     }
 
-    Tensors<T> mTensors;
+    Tensors<T, Kind> mTensors;
     SliceSums* mPartialSums;
     SliceShape mShape;
     DeviceLimits mDevice;
@@ -150,17 +205,35 @@ private:
     cudaStream_t mStream;
 };
 
+template <typename T, ResultKind Kind>
+void launchKind(NormArguments const& arguments, SliceShape const& shape, DeviceLimits const& device,
+    Config const& config, cudaStream_t stream)
+{
+    if (shape.vectorSize == 1)
+    {
+        Launcher<T, 1, Kind>(arguments, shape, device, config, stream).launch();
+    }
+    else
+    {
+        Launcher<T, kVectorBytes / sizeof(T), Kind>(arguments, shape, device, config, stream).launch();
+    }
+}
+
 template <typename T>
 void launchAs(NormArguments const& arguments, SliceShape const& shape, DeviceLimits const& device, Config const& config,
     cudaStream_t stream)
 {
-    if (shape.vectorSize == 1)
+    if (arguments.groups > 0)
     {
-        Launcher<T, 1>(arguments, shape, device, config, stream).launch();
+        launchKind<T, ResultKind::kGrouped>(arguments, shape, device, config, stream);
+    }
+    else if (arguments.epilogue.isNone())
+    {
+        launchKind<T, ResultKind::kPlain>(arguments, shape, device, config, stream);
     }
     else
     {
-        Launcher<T, kVectorBytes / sizeof(T)>(arguments, shape, device, config, stream).launch();
+        launchKind<T, ResultKind::kFused>(arguments, shape, device, config, stream);
     }
 }
 

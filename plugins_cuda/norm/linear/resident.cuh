@@ -11,6 +11,8 @@ namespace trtconv::linear
 // Two sets of sums, for slices in turn: no warp writes to one before all have read the other.
 using WarpSums = SliceSums[2][kMaxResidentThreads / kWarpSize];
 
+constexpr int kHeldResiduals = 2; // vectors of a residual that registers last for beside a tile
+
 // Gives all threads of a slice its sums. `round` counts the slices of this block.
 __device__ inline SliceSums sumOverSlice(SliceSums const& sums, uint32_t numLanes, WarpSums& warpSums, uint32_t round)
 {
@@ -26,9 +28,9 @@ __device__ inline SliceSums sumOverSlice(SliceSums const& sums, uint32_t numLane
 
 // Each of the 2^log2Lanes threads of a slice has a tile, the vectors lane, lane + numLanes, ..., and edge `lane` if
 // there is one. `AllFull` says that no slice has edges and all tiles are full.
-template <typename T, int VectorSize, int NumVectors, bool AllFull>
+template <typename T, int VectorSize, int NumVectors, bool AllFull, ResultKind Kind>
 __global__ __launch_bounds__(kMaxResidentThreads) void normaliseResidentSlices(
-    __grid_constant__ Tensors<T> const tensors, int32_t log2Lanes)
+    __grid_constant__ Tensors<T, Kind> const tensors, int32_t log2Lanes)
 {
     __shared__ WarpSums warpSums;
     uint32_t const numLanes = 1U << log2Lanes;
@@ -54,26 +56,31 @@ __global__ __launch_bounds__(kMaxResidentThreads) void normaliseResidentSlices(
         int64_t const firstElement = span.bodyBegin + lane * VectorSize;
         int64_t const elementStep = int64_t{VectorSize} << log2Lanes;
         tile.load(tensors.input, firstElement, elementStep, numValid);
+        auto const elementAt = [&](int k) { return firstElement + k * elementStep; };
+        auto const exists = [&](int k) { return k < numValid; };
+        typename Result<T, Kind>::template Residuals<VectorSize, NumVectors, kHeldResiduals> residuals;
+        tensors.result.request(residuals, elementAt, exists);
         // All loads are under way before the first result is looked at.
         T const edge = hasEdge ? tensors.input[span.edge(lane, VectorSize)] : T{};
         float const shift =
             toFloat(tensors.input[span.begin]); // loaded here: after the channel's it would wait for the tile
-        int64_t const channel = tensors.channelOf(slice);
-        T const scale = tensors.scale[channel];
-        T const bias = tensors.bias[channel];
+        SliceParameters<T> const parameters = tensors.parametersAt(tensors.parameterIndexOf(slice));
 
         SliceSums sums = AllFull ? tile.sums(shift) : tile.sums(numValid, shift);
         if (hasEdge)
         {
             sums.add(sumsOfElement(toFloat(edge), shift));
         }
+        tensors.result.load(residuals, elementAt, exists);
         sums = sumOverSlice(sums, numLanes, warpSums, round);
-        Affine const affine = tensors.affineOf(sums, shift, toFloat(scale), toFloat(bias));
-        tile.store(tensors.result, firstElement, elementStep, numValid, isInside, affine);
+        auto const finish = tensors.finishOf(sums, shift, parameters.inFloat(), slice);
+        auto const stores = [&](int k) { return k < numValid && isInside; };
+        tensors.result.template storeAll<VectorSize, NumVectors>(
+            residuals, elementAt, [&](int k) { return tile.vectors[k]; }, stores, finish);
         if (hasEdge && isInside)
         {
             float const value = toFloat(edge);
-            tensors.result.storeOne(span.edge(lane, VectorSize), value, affine);
+            tensors.result.storeOne(span.edge(lane, VectorSize), value, finish);
         }
     }
 }

@@ -9,7 +9,7 @@ namespace trtconv::linear
 {
 
 // The part of a slice that one block works on.
-template <typename T, int VectorSize>
+template <typename T, int VectorSize, ResultKind Kind>
 struct SlicePart
 {
     static constexpr int32_t kTileVectors = splitTileVectors(VectorSize);
@@ -21,7 +21,7 @@ struct SlicePart
     int64_t endVector;
     int32_t edge; // of this thread, or -1; the first part of a slice has all edges
 
-    __device__ SlicePart(Tensors<T> const& tensors, int64_t part, int32_t blocksPerSlice, int64_t vectorsPerBlock)
+    __device__ SlicePart(Tensors<T, Kind> const& tensors, int64_t part, int32_t blocksPerSlice, int64_t vectorsPerBlock)
         : span(tensors.template span<VectorSize>(part / blocksPerSlice))
         , slice(part / blocksPerSlice)
         , firstVector(part % blocksPerSlice * vectorsPerBlock)
@@ -55,11 +55,11 @@ struct SlicePart
 };
 
 // The first kernel writes partialSums[slice * blocksPerSlice + part of the slice].
-template <typename T, int VectorSize>
+template <typename T, int VectorSize, ResultKind Kind>
 __global__ __launch_bounds__(kSplitThreads) void sumSliceParts(
-    Tensors<T> tensors, SliceSums* __restrict__ partialSums, int32_t blocksPerSlice, int64_t vectorsPerBlock)
+    Tensors<T, Kind> tensors, SliceSums* __restrict__ partialSums, int32_t blocksPerSlice, int64_t vectorsPerBlock)
 {
-    using Part = SlicePart<T, VectorSize>;
+    using Part = SlicePart<T, VectorSize, Kind>;
     __shared__ SliceSums warpSums[kSplitThreads / kWarpSize];
     int64_t const numParts = tensors.numSlices * blocksPerSlice;
     waitForEarlierWork();
@@ -93,18 +93,18 @@ __global__ __launch_bounds__(kSplitThreads) void sumSliceParts(
 }
 
 // The second kernel begins where the first one ended: that part of the tensor is still in the L2 cache.
-template <typename T, int VectorSize>
-__global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(
-    Tensors<T> tensors, SliceSums const* __restrict__ partialSums, int32_t blocksPerSlice, int64_t vectorsPerBlock)
+template <typename T, int VectorSize, ResultKind Kind>
+__global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(Tensors<T, Kind> tensors,
+    SliceSums const* __restrict__ partialSums, int32_t blocksPerSlice, int64_t vectorsPerBlock)
 {
-    using Part = SlicePart<T, VectorSize>;
-    __shared__ Affine sharedAffine;
+    using Part = SlicePart<T, VectorSize, Kind>;
+    __shared__ typename Tensors<T, Kind>::Finish sharedFinish;
     int64_t const numParts = tensors.numSlices * blocksPerSlice;
     waitForEarlierWork();
     for (int64_t index = numParts - 1 - blockIdx.x; index >= 0; index -= gridDim.x)
     {
         Part const part(tensors, index, blocksPerSlice, vectorsPerBlock);
-        __syncthreads(); // all have read the previous part's affine
+        __syncthreads(); // all have read what finishes the previous part
         if (threadIdx.x < kWarpSize)
         {
             SliceSums sums;
@@ -115,30 +115,29 @@ __global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(
             sums = sumOverWarp(sums);
             if (threadIdx.x == 0)
             {
-                int64_t const channel = tensors.channelOf(part.slice);
-                sharedAffine = tensors.affineOf(
-                    sums, tensors.shiftOf(part.span), toFloat(tensors.scale[channel]), toFloat(tensors.bias[channel]));
+                int64_t const index = tensors.parameterIndexOf(part.slice);
+                float const shift = tensors.shiftOf(part.span);
+                SliceParameters<float> const parameters = tensors.parametersAt(index).inFloat();
+                sharedFinish = tensors.finishOf(sums, shift, parameters, part.slice);
             }
         }
         __syncthreads();
-        Affine const affine = sharedAffine;
+        auto const finish = sharedFinish;
         if (part.edge >= 0)
         {
             int64_t const element = part.span.edge(part.edge, VectorSize);
-            tensors.result.storeOne(element, toFloat(tensors.input[element]), affine);
+            tensors.result.storeOne(element, toFloat(tensors.input[element]), finish);
         }
         for (int64_t first = part.firstVector + threadIdx.x; first < part.endVector; first += Part::kStep)
         {
             auto const tile = part.load(tensors.input, first);
-            TRTCONV_UNROLL
-            for (int k = 0; k < Part::kTileVectors; ++k)
-            {
-                int64_t const vector = first + k * kSplitThreads;
-                if (vector < part.endVector)
-                {
-                    tensors.result.store(part.span.bodyBegin + vector * VectorSize, tile.vectors[k], affine);
-                }
-            }
+            auto const vectorAt = [&](int k) { return first + k * kSplitThreads; };
+            auto const elementAt = [&](int k) { return part.span.bodyBegin + vectorAt(k) * VectorSize; };
+            auto const exists = [&](int k) { return vectorAt(k) < part.endVector; };
+            typename Result<T, Kind>::template Residuals<VectorSize, Part::kTileVectors> residuals;
+            tensors.result.load(residuals, elementAt, exists);
+            tensors.result.template storeAll<VectorSize, Part::kTileVectors>(
+                residuals, elementAt, [&](int k) { return tile.vectors[k]; }, exists, finish);
         }
     }
 }

@@ -42,8 +42,8 @@ struct StreamPart
     int64_t firstVector;
     int32_t numVectors;
 
-    template <int VectorSize, typename T>
-    __device__ static StreamPart of(Tensors<T> const& tensors, int64_t slice, StreamLayout const& layout, int32_t rank)
+    template <int VectorSize, typename AnyTensors>
+    __device__ static StreamPart of(AnyTensors const& tensors, int64_t slice, StreamLayout const& layout, int32_t rank)
     {
         SliceSpan const span = tensors.template span<VectorSize>(slice);
         int64_t const first = min(rank * layout.vectorsPerBlock, span.numVectors);
@@ -73,18 +73,14 @@ struct StageRing
     }
 };
 
-// Asks for all the data of this block, stage by stage.
-template <typename T, int VectorSize>
-class StageLoader
+// The stages of a block, slice after slice.
+template <typename T, int VectorSize, ResultKind Kind>
+class StageWalk
 {
 public:
-    __device__ StageLoader(Tensors<T> const& tensors, StreamLayout const& layout, StageRing& ring, char* stages,
-        int64_t group, int32_t rank)
+    __device__ StageWalk(Tensors<T, Kind> const& tensors, StreamLayout const& layout, int64_t group, int32_t rank)
         : mTensors(tensors)
         , mLayout(layout)
-        , mRing(ring)
-        , mStages(stages)
-        , mCursor{layout.numStages}
         , mSlice(group)
         , mRank(rank)
     {
@@ -92,27 +88,25 @@ public:
     }
 
     __device__ bool isDone() const { return mSlice >= mTensors.numSlices; }
-
-    // Asks for what fits the empty ring.
-    __device__ void fillRing()
+    __device__ int64_t firstElement() const
     {
-        while (!isDone() && !mIsRingFull)
-        {
-            load();
-        }
+        return mPart.span.bodyBegin + (mPart.firstVector + mStage * kStageVectors) * VectorSize;
     }
+    __device__ uint32_t numBytes() const { return mPart.vectorsOfStage(mStage) * kVectorBytes; }
 
-    __device__ void loadTheRest()
+    __device__ void next()
     {
-        while (!isDone())
+        ++mStage;
+        if (mStage == mPart.numStages())
         {
-            mRing.emptied[mCursor.slot].wait(mCursor.parity ^ 1U);
-            load();
+            mStage = 0;
+            mSlice += mLayout.numGroups;
+            findStage();
         }
     }
 
 private:
-    // Moves on to the next slice that has a stage to load, unless this one has more.
+    // Moves on to the next slice that has a stage, unless this one has more.
     __device__ void findStage()
     {
         for (; !isDone(); mSlice += mLayout.numGroups, mStage = 0)
@@ -125,35 +119,103 @@ private:
         }
     }
 
-    __device__ void load()
-    {
-        uint32_t const numBytes = mPart.vectorsOfStage(mStage) * kVectorBytes;
-        int64_t const vector = mPart.firstVector + mStage * kStageVectors;
-        AsyncBarrier& filled = mRing.filled[mCursor.slot];
-        filled.arriveAndExpect(numBytes);
-        copyAsync(mStages + mCursor.slot * kStageBytes, mTensors.input + mPart.span.bodyBegin + vector * VectorSize,
-            numBytes, filled);
-        mCursor.advance();
-        mIsRingFull = mIsRingFull || mCursor.slot == 0;
-        ++mStage;
-        if (mStage == mPart.numStages())
-        {
-            mStage = 0;
-            mSlice += mLayout.numGroups;
-            findStage();
-        }
-    }
-
-    Tensors<T> const& mTensors;
+    Tensors<T, Kind> const& mTensors;
     StreamLayout const& mLayout;
-    StageRing& mRing;
-    char* mStages;
-    StageCursor mCursor;
     int64_t mSlice;
     int32_t mRank;
     int32_t mStage = 0;
-    bool mIsRingFull = false;
     StreamPart mPart;
+};
+
+// Asks for all the data of this block, stage by stage: of the residual into the L2 cache, not so far ahead.
+template <typename T, int VectorSize, ResultKind Kind>
+class StageLoader
+{
+public:
+    __device__ StageLoader(Tensors<T, Kind> const& tensors, StreamLayout const& layout, StageRing& ring, char* stages,
+        int64_t group, int32_t rank)
+        : mTensors(tensors)
+        , mRing(ring)
+        , mStages(stages)
+        , mCursor{layout.numStages}
+        , mInputs(tensors, layout, group, rank)
+        , mResiduals(tensors, layout, group, rank)
+    {
+    }
+
+    // Asks for what fits the empty ring.
+    __device__ void fillRing()
+    {
+        while (!mInputs.isDone() && !mIsRingFull)
+        {
+            load();
+        }
+        for (int32_t i = 0; i < kResidualStages; ++i)
+        {
+            requestResiduals();
+        }
+    }
+
+    __device__ void loadTheRest()
+    {
+        while (!mInputs.isDone())
+        {
+            mRing.emptied[mCursor.slot].wait(mCursor.parity ^ 1U);
+            load();
+            requestResiduals();
+        }
+        if constexpr (Kind != ResultKind::kPlain)
+        {
+            while (hasResidual())
+            {
+                requestResiduals();
+            }
+        }
+    }
+
+private:
+    static constexpr int32_t kResidualStages = 4; // that are asked for before they are added
+
+    struct NoWalk
+    {
+        template <typename... Ignored>
+        __device__ explicit NoWalk(Ignored const&...)
+        {
+        }
+    };
+
+    __device__ bool hasResidual() const { return mTensors.result.epilogue.hasResidual && !mResiduals.isDone(); }
+
+    __device__ void requestResiduals()
+    {
+        if constexpr (Kind != ResultKind::kPlain)
+        {
+            if (hasResidual())
+            {
+                prefetchAsync(mTensors.result.residual + mResiduals.firstElement(), mResiduals.numBytes());
+                mResiduals.next();
+            }
+        }
+    }
+
+    __device__ void load()
+    {
+        AsyncBarrier& filled = mRing.filled[mCursor.slot];
+        filled.arriveAndExpect(mInputs.numBytes());
+        copyAsync(
+            mStages + mCursor.slot * kStageBytes, mTensors.input + mInputs.firstElement(), mInputs.numBytes(), filled);
+        mCursor.advance();
+        mIsRingFull = mIsRingFull || mCursor.slot == 0;
+        mInputs.next();
+    }
+
+    Tensors<T, Kind> const& mTensors;
+    StageRing& mRing;
+    char* mStages;
+    StageCursor mCursor;
+    bool mIsRingFull = false;
+    StageWalk<T, VectorSize, Kind> mInputs;
+    std::conditional_t<Kind == ResultKind::kPlain, NoWalk, StageWalk<T, VectorSize, Kind>> mResiduals;
 };
 
 } // namespace trtconv::linear

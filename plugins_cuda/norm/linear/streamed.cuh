@@ -18,8 +18,10 @@
 namespace trtconv::linear
 {
 
+// Stores the results of a stage; thread i has the vectors i, i + kStoreThreads, ...
 template <typename T, int VectorSize>
-__device__ void storeStage(char const* stage, Result<T> const& result, int32_t numVectors, Affine const& affine)
+__device__ void storeStage(
+    char const* stage, Result<T, ResultKind::kPlain> const& result, int32_t numVectors, Affine const& affine)
 {
     int32_t const first = threadIdx.x - kSumThreads;
     auto const* const elements = reinterpret_cast<T const*>(stage);
@@ -34,13 +36,35 @@ __device__ void storeStage(char const* stage, Result<T> const& result, int32_t n
     }
 }
 
+// With an epilogue registers last for two vectors at once. The loader has asked for the residual's.
+template <typename T, int VectorSize, ResultKind Kind>
+__device__ void storeStage(char const* stage, Result<T, Kind> const& result, int32_t numVectors,
+    typename Result<T, Kind>::Finish const& finish)
+{
+    constexpr int kAtOnce = 2;
+    auto const* const elements = reinterpret_cast<T const*>(stage);
+#pragma unroll 1
+    for (int32_t first = threadIdx.x - kSumThreads; first < numVectors; first += kAtOnce * kStoreThreads)
+    {
+        auto const elementAt = [&](int k) { return (first + k * kStoreThreads) * VectorSize; };
+        auto const exists = [&](int k) { return first + k * kStoreThreads < numVectors; };
+        typename Result<T, Kind>::template Residuals<VectorSize, kAtOnce> residuals;
+        result.request(residuals, elementAt, exists);
+        result.template storeAll<VectorSize, kAtOnce>(
+            residuals, elementAt, [&](int k) { return loadVector<VectorSize>(elements + elementAt(k)); }, exists,
+            finish);
+    }
+}
+
 // The tasks of one block, each over all slices of its group.
-template <typename T, int VectorSize>
+template <typename T, int VectorSize, ResultKind Kind>
 class StreamTasks
 {
 public:
-    __device__ StreamTasks(Tensors<T> const& tensors, StreamLayout const& layout, char const* stages,
-        StreamShared& shared, int32_t group, int32_t rank)
+    using Finish = typename Tensors<T, Kind>::Finish;
+
+    __device__ StreamTasks(Tensors<T, Kind> const& tensors, StreamLayout const& layout, char const* stages,
+        StreamShared<Finish>& shared, int32_t group, int32_t rank)
         : mTensors(tensors)
         , mLayout(layout)
         , mStages(stages)
@@ -77,9 +101,8 @@ public:
             [&](StreamPart const& part, int64_t slice, Round round)
             {
                 float const shift = mTensors.shiftOf(part.span);
-                int64_t const channel = mTensors.channelOf(slice);
-                float const scale = toFloat(mTensors.scale[channel]);
-                float const bias = toFloat(mTensors.bias[channel]);
+                SliceParameters<float> const parameters =
+                    mTensors.parametersAt(mTensors.parameterIndexOf(slice)).inFloat();
                 round.waitFor(mShared.summed);
                 SliceSums sums = sumOfWarps(mShared.warpSums[round.which()], kSumThreads / kWarpSize);
                 round.tell(mShared.sumsTaken);
@@ -87,13 +110,13 @@ public:
                 {
                     sums = exchangeInGroup(sums, mLayout, mGroup, mRank, round);
                 }
-                Affine const affine = mTensors.affineOf(sums, shift, scale, bias);
-                round.waitForSpace(mShared.affineTaken);
+                Finish const finish = mTensors.finishOf(sums, shift, parameters, slice);
+                round.waitForSpace(mShared.finishTaken);
                 if (threadIdx.x % kWarpSize == 0)
                 {
-                    mShared.affines[round.which()] = affine;
+                    mShared.finishes[round.which()] = finish;
                 }
-                round.tell(mShared.affineReady);
+                round.tell(mShared.finishReady);
             });
     }
 
@@ -102,19 +125,19 @@ public:
         forEachSlice(
             [&](StreamPart const& part, int64_t, Round round)
             {
-                round.waitFor(mShared.affineReady);
-                Affine const affine = mShared.affines[round.which()];
-                round.tell(mShared.affineTaken);
+                round.waitFor(mShared.finishReady);
+                Finish const finish = mShared.finishes[round.which()];
+                round.tell(mShared.finishTaken);
                 int32_t const thread = threadIdx.x - kSumThreads;
                 if (mRank == 0 && thread < part.span.numEdges)
                 {
                     int64_t const element = part.span.edge(thread, VectorSize);
-                    mTensors.result.storeOne(element, toFloat(mTensors.input[element]), affine);
+                    mTensors.result.storeOne(element, toFloat(mTensors.input[element]), finish);
                 }
-                Result<T> result = mTensors.result + (part.span.bodyBegin + part.firstVector * VectorSize);
+                Result<T, Kind> result = mTensors.result + (part.span.bodyBegin + part.firstVector * VectorSize);
                 for (int32_t stage = 0; stage < part.numStages(); ++stage)
                 {
-                    storeStage<T, VectorSize>(waitForStage(), result, part.vectorsOfStage(stage), affine);
+                    storeStage<T, VectorSize>(waitForStage(), result, part.vectorsOfStage(stage), finish);
                     result = result + kStageVectors * VectorSize;
                     mShared.ring.emptied[mCursor.slot].arrive();
                     mCursor.advance();
@@ -181,10 +204,10 @@ private:
 
     __device__ char const* currentStage() const { return mStages + mCursor.slot * kStageBytes; }
 
-    Tensors<T> const& mTensors;
+    Tensors<T, Kind> const& mTensors;
     StreamLayout const& mLayout;
     char const* mStages;
-    StreamShared& mShared;
+    StreamShared<Finish>& mShared;
     int32_t mGroup;
     int32_t mRank;
     StageCursor mCursor{};
@@ -213,17 +236,18 @@ __device__ void runTask(Loader& loader, Tasks& tasks, bool isLoader)
 }
 
 // A launch of groups of several blocks is cooperative.
-template <typename T, int VectorSize>
+template <typename T, int VectorSize, ResultKind Kind>
 __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedSlices(
-    __grid_constant__ Tensors<T> const tensors, __grid_constant__ StreamLayout const layout)
+    __grid_constant__ Tensors<T, Kind> const tensors, __grid_constant__ StreamLayout const layout)
 {
 #if __CUDA_ARCH__ >= 900
     extern __shared__ __align__(128) char stages[];
-    __shared__ StreamShared shared;
+    using Tasks = StreamTasks<T, VectorSize, Kind>;
+    __shared__ StreamShared<typename Tasks::Finish> shared;
     int32_t const group = blockIdx.x / layout.blocksPerSlice;
     int32_t const rank = blockIdx.x % layout.blocksPerSlice;
     bool const isLoader = threadIdx.x == kSumThreads + kStoreThreads;
-    StageLoader<T, VectorSize> loader(tensors, layout, shared.ring, stages, group, rank);
+    StageLoader<T, VectorSize, Kind> loader(tensors, layout, shared.ring, stages, group, rank);
     if (isLoader)
     {
         shared.initialise(layout.numStages);
@@ -245,7 +269,7 @@ __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedSlices(
     {
         __syncthreads();
     }
-    StreamTasks<T, VectorSize> tasks(tensors, layout, stages, shared, group, rank);
+    Tasks tasks(tensors, layout, stages, shared, group, rank);
     runTask(loader, tasks, isLoader);
 #endif
 }

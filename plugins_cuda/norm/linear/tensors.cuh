@@ -7,20 +7,33 @@
 #include "common/fast_divisor.h"
 #include "norm/linear/choice.h"
 #include "norm/statistics.h"
-#include "result/result.cuh"
+#include "result/fused_result.cuh"
 
 namespace trtconv::linear
 {
 
-template <typename T>
+// Scale and bias of a slice, as they were loaded. A group has those of its channels when it is stored.
+template <typename Number>
+struct SliceParameters
+{
+    Number scale;
+    Number bias;
+
+    __device__ SliceParameters<float> inFloat() const { return {toFloat(scale), toFloat(bias)}; }
+};
+
+// A slice is what has a mean of its own: a channel of an image, or a group of its channels.
+template <typename T, ResultKind Kind>
 struct Tensors
 {
+    using Finish = typename Result<T, Kind>::Finish;
+
     T const* __restrict__ input;
     T const* __restrict__ scale;
     T const* __restrict__ bias;
-    Result<T> result;
+    Result<T, Kind> result;
     int64_t numSlices;
-    int64_t channels;
+    int64_t channels; // slices of an image
     int64_t sliceSize;
     FastDivisor<uint32_t> channelDivisor; // used where all slice numbers are below 2^31
     double inverseSliceSize;
@@ -55,9 +68,49 @@ struct Tensors
         return index - channelDivisor.divide(index) * channelDivisor.value();
     }
 
-    __device__ Affine affineOf(SliceSums const& sums, float shift, float scaleOfChannel, float biasOfChannel) const
+    // Returns where a slice's scale and bias are.
+    __device__ int64_t parameterIndexOf(int64_t slice) const
     {
-        return makeAffine(finishMoments(sums, inverseSliceSize, shift, epsilon), scaleOfChannel, biasOfChannel);
+        if constexpr (Kind == ResultKind::kFused)
+        {
+            return result.isAffinePerImage ? slice : channelOf(slice);
+        }
+        return channelOf(slice);
+    }
+
+    __device__ SliceParameters<T> parametersAt(int64_t index) const
+    {
+        if constexpr (Kind == ResultKind::kGrouped)
+        {
+            return {fromFloat<T>(1.0F), fromFloat<T>(0.0F)};
+        }
+        else
+        {
+            return {scale[index], bias[index]};
+        }
+    }
+
+    // Returns what finishes the results of a slice.
+    __device__ Finish finishOf(
+        SliceSums const& sums, float shift, SliceParameters<float> const& parameters, int64_t slice) const
+    {
+        Affine const affine =
+            makeAffine(finishMoments(sums, inverseSliceSize, shift, epsilon), parameters.scale, parameters.bias);
+        if constexpr (Kind == ResultKind::kPlain)
+        {
+            return affine;
+        }
+        else if constexpr (Kind == ResultKind::kFused)
+        {
+            return {affine, result.epilogue.parameterAt(channelOf(slice))};
+        }
+        else
+        {
+            int64_t const group = channelOf(slice);
+            int64_t const withParameters = result.isAffinePerImage ? slice : group;
+            return {affine, slice * sliceSize, withParameters * result.runs.channelsPerGroup,
+                group * result.runs.channelsPerGroup};
+        }
     }
 };
 
@@ -91,20 +144,6 @@ struct Tile
             if (k < numValid)
             {
                 vectors[k] = loadVector<VectorSize>(input + first + k * step);
-            }
-        }
-    }
-
-    // Stores their results at the same elements, if `stores`.
-    __device__ void store(
-        Result<T> const& result, int64_t first, int64_t step, int32_t numValid, bool stores, Affine const& affine) const
-    {
-        TRTCONV_UNROLL
-        for (int k = 0; k < NumVectors; ++k)
-        {
-            if (k < numValid && stores)
-            {
-                result.store(first + k * step, vectors[k], affine);
             }
         }
     }

@@ -1,0 +1,38 @@
+// The attributes of InstanceNorm, read from a plugin's fields and checked.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "abi/tensor_types.h"
+#include "result/activation.h"
+#include "tensorrt_face/field_reader.h"
+
+namespace trtconv
+{
+
+struct NormAttributes
+{
+    float epsilon;
+    std::string activationName;
+    Activation activation;
+    float alpha;
+    int32_t groups;
+    std::vector<int32_t> upsample;
+    std::vector<int32_t> pads;
+    std::string padMode;
+    std::vector<int32_t> residualPads;
+    int32_t to;
+
+    // A field that version 0.1.0 did not write may be absent, and means what that version did. Throws PluginError for a
+    // wrong value, and for one that this version does not carry out.
+    explicit NormAttributes(FieldReader& fields);
+
+    // Returns all fields, which point into this object.
+    std::vector<nvinfer1::PluginField> fields() const;
+
+    bool isPRelu() const { return activation == Activation::kPRelu; }
+};
+
+} // namespace trtconv

@@ -1,0 +1,148 @@
+// Where the results of a linear tensor go, with an epilogue; and, where channels are normalised in groups, with an
+// affine for each run of a channel.
+#pragma once
+
+#include "common/fast_divisor.h"
+#include "result/residual_tile.cuh"
+#include "result/result.cuh"
+
+namespace trtconv
+{
+
+// What finishes the results of a slice, or of a channel within it.
+struct SliceFinish
+{
+    Affine affine;
+    float parameter; // of the epilogue's curve
+};
+
+// What finishes the results of a group of channels: the affine of a scale of 1 and a bias of 0, and where they lie.
+struct GroupFinish
+{
+    Affine affine;
+    int64_t begin; // the group's first element
+    int64_t firstParameter; // of its channels' scales and biases
+    int64_t firstChannel;
+};
+
+// The channels of a group, one after another in memory.
+template <typename T>
+struct ChannelRuns
+{
+    T const* __restrict__ scale;
+    T const* __restrict__ bias;
+    int64_t channelsPerGroup;
+    int64_t channelSize; // elements of a channel
+    FastDivisor<uint32_t> divisor; // by channelSize, used where a group has fewer than 2^31 elements
+
+    __device__ int64_t channelOf(int64_t elementOfGroup) const
+    {
+        return channelsPerGroup * channelSize > INT32_MAX ? elementOfGroup / channelSize
+                                                          : divisor.divide(static_cast<uint32_t>(elementOfGroup));
+    }
+
+    __device__ SliceFinish finishAt(int64_t elementOfGroup, GroupFinish const& group, Epilogue<T> const& epilogue) const
+    {
+        int64_t const channel = channelOf(elementOfGroup);
+        float const scaleOfChannel = toFloat(scale[group.firstParameter + channel]);
+        float const biasOfChannel = toFloat(bias[group.firstParameter + channel]);
+        return {{group.affine.mean, group.affine.factor * scaleOfChannel,
+                    fmaf(group.affine.offset, scaleOfChannel, biasOfChannel)},
+            epilogue.parameterAt(group.firstChannel + channel)};
+    }
+};
+
+// With an epilogue: kFused or kGrouped.
+template <typename T, ResultKind Kind>
+struct Result
+{
+    static constexpr bool kIsGrouped = Kind == ResultKind::kGrouped;
+    using Finish = std::conditional_t<kIsGrouped, GroupFinish, SliceFinish>;
+
+    template <int Size, int Count, int Held = kMostHeldResiduals>
+    using Residuals = ResidualTile<T, Size, Count, Held>;
+
+    T* __restrict__ output;
+    T const* __restrict__ residual; // like output; not looked at unless the epilogue has one
+    Epilogue<T> epilogue;
+    bool isAffinePerImage; // scale and bias are [N, C]
+    ChannelRuns<T> runs; // kGrouped
+    int64_t origin; // the tensor's element at `output`
+
+    __device__ Result operator+(int64_t numElements) const
+    {
+        return {output + numElements, residual + numElements, epilogue, isAffinePerImage, runs, origin + numElements};
+    }
+
+    // Asks for the residuals of those vectors that exist; called early, and `load` before the last wait.
+    template <int Size, int Count, int Held, typename ElementAt, typename Exists>
+    __device__ void request(
+        Residuals<Size, Count, Held>& residuals, ElementAt const& elementAt, Exists const& exists) const
+    {
+        residuals.request(epilogue.hasResidual, [&](int k) { return residual + elementAt(k); }, exists);
+    }
+
+    template <int Size, int Count, int Held, typename ElementAt, typename Exists>
+    __device__ void load(
+        Residuals<Size, Count, Held>& residuals, ElementAt const& elementAt, Exists const& exists) const
+    {
+        residuals.load(epilogue.hasResidual, [&](int k) { return residual + elementAt(k); }, exists);
+    }
+
+    // Stores the results of those of `Count` vectors that exist: vectorAt(k) at elementAt(k), both aligned. A vector
+    // lies within one channel.
+    template <int Size, int Count, int Held, typename ElementAt, typename VectorAt, typename Exists>
+    __device__ void storeAll(Residuals<Size, Count, Held>& residuals, ElementAt const& elementAt,
+        VectorAt const& vectorAt, Exists const& exists, Finish const& finish) const
+    {
+        auto const residualAt = [&](int k) { return residual + elementAt(k); };
+        withForm(epilogue,
+            [&](auto form)
+            {
+                TRTCONV_UNROLL
+                for (int k = 0; k < Count; ++k)
+                {
+                    auto const& own =
+                        residuals.take(k, decltype(form)::kHasResidual && epilogue.hasResidual, residualAt, exists);
+                    if (exists(k))
+                    {
+                        store<decltype(form), Size>(elementAt(k), vectorAt(k), own, finish);
+                    }
+                }
+            });
+    }
+
+    // Stores the result of a single element: of an edge.
+    __device__ void storeOne(int64_t element, float value, Finish const& finish) const
+    {
+        SliceFinish const own = finishAt(element, finish);
+        float const added = epilogue.hasResidual ? toFloat(residual[element]) : 0.0F;
+        output[element] = finishedOne(epilogue, value, added, own.affine, own.parameter);
+    }
+
+private:
+    template <typename Form, int Size>
+    __device__ void store(
+        int64_t element, Vector<T, Size> const& vector, Vector<T, Size> const& added, Finish const& finish) const
+    {
+        SliceFinish const own = finishAt(element, finish);
+        VectorPiece<T, Size> result{};
+        result.vector =
+            finished<Form>(vector, added, [&](int) { return own.affine; }, [&](int) { return own.parameter; });
+        storeVector<T, Size>(output + element, result);
+    }
+
+    __device__ SliceFinish finishAt(int64_t element, Finish const& finish) const
+    {
+        if constexpr (kIsGrouped)
+        {
+            return runs.finishAt(origin + element - finish.begin, finish, epilogue);
+        }
+        else
+        {
+            return finish;
+        }
+    }
+};
+
+} // namespace trtconv
