@@ -11,6 +11,7 @@ from trtconv.passes.base import PassContext
 from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.fix_constant_inputs import fix_constant_inputs
 from trtconv.passes.fold_batch_statistics import fold_batch_statistics
+from trtconv.passes.fuse_neighbours import fuse_neighbours
 from trtconv.passes.recognise_batch_norm import recognise_batch_norm
 from trtconv.passes.recognise_instance_norm import recognise_instance_norm
 from trtconv.passes.rewrite_instance_norm import rewrite_instance_norm
@@ -31,7 +32,7 @@ DEFAULT_PASSES: Sequence[Pass] = (*_REWRITES, *_REPAIRS)
 FUSED_PASSES: Sequence[Pass] = (
     recognise_instance_norm,  # what recognises comes first: it makes nodes that the rewrites take
     *_REWRITES,
-    # fuse_*: they take what lies around the custom ops that the rewrites made
+    fuse_neighbours,  # after the rewrites: it takes what lies around the custom ops that they made
     *_REPAIRS,
 )
 

@@ -90,6 +90,22 @@ class Decisions:
         """Add the decision about a node."""
         self._made.append((node, decision))
 
+    def has(self, node: gs.Node) -> bool:
+        """Say whether there is a decision about a node."""
+        return any(each is node for each, _ in self._made)
+
+    def revise(self, node: gs.Node, decision: Decision) -> bool:
+        """Put a decision in the place of those about a node; say whether the node becomes a custom op only by it."""
+        places = [place for place, (each, _) in enumerate(self._made) if each is node]
+        was_plugin = any(self._made[place][1].is_plugin for place in places)
+        for place in reversed(places[1:]):
+            del self._made[place]
+        if places:
+            self._made[places[0]] = (node, decision)
+        else:
+            self._made.append((node, decision))
+        return not was_plugin
+
     def by_node(self) -> dict[int, Decision]:
         """Return the last decision about each node, by the node's id: nodes have no hash."""
         return {id(node): decision for node, decision in self._made}

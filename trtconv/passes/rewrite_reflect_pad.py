@@ -21,19 +21,18 @@ from trtconv.ops.dynamic_reflect_pad import DYNAMIC_REFLECT_PAD
 from trtconv.ops.output_map import find_bad_pad, padded_dims
 from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.passes.base import NoMatch, PassContext, Site, walk
-from trtconv.passes.constant_values import FromSizes, KnownValues, Value, read_constants
+from trtconv.passes.constant_values import FromSizes, Value
 from trtconv.passes.graph_edit import (
     NewNode,
     dtype_of,
-    given_inputs,
     plugin_node,
     replace,
     require_x,
     set_type,
     shape_of,
 )
+from trtconv.passes.pad_values import PADS, KnownPads, find_axes, find_pads, read_pad_inputs
 
-_PADS, _AXES = 1, 3  # input positions
 _SLICE_INPUTS_OPSET = 10  # before it, the bounds of Slice are attributes
 _LAST = np.iinfo(np.int64).max
 
@@ -46,22 +45,6 @@ class BadPad:
     axis: int
     pad: int
     size: int
-
-
-@dataclass(frozen=True)
-class _Match:
-    """Pads for all axes, begins and then ends; negative ones crop."""
-
-    pads: list[int]
-    source: str
-
-    @property
-    def added(self) -> list[int]:
-        return [max(pad, 0) for pad in self.pads]
-
-    @property
-    def cropped(self) -> list[int]:
-        return [max(-pad, 0) for pad in self.pads]
 
 
 @dataclass(frozen=True)
@@ -78,7 +61,7 @@ def rewrite_reflect_pad(graph: gs.Graph, context: PassContext) -> int:
     Raises ModelError when a pad is known to reach beyond its dimension, which ONNX forbids.
     """
     sites = context.nodes(graph, is_reflect_pad)
-    values = _read_parameters(sites, context)
+    values = read_pad_inputs(sites, context)
     bodies = set(_graphs_in_loops(graph, is_inside=False))
     num_rewritten = 0
     for site in sites:
@@ -121,14 +104,14 @@ def has_reflect_pads(graph: gs.Graph) -> bool:
 def find_bad_pads(graph: gs.Graph, context: PassContext) -> list[BadPad]:
     """Return the reflect pads that the known sizes of a graph do not allow; one that is malformed is left out."""
     sites = context.nodes(graph, is_reflect_pad)
-    values = _read_parameters(sites, context)
+    values = read_pad_inputs(sites, context)
     found = [bad for site in walk(graph) if _is_plugin(site.node) and (bad := _bad_pad(site, _of_plugin(site.node)))]
     for site in sites:
         try:
-            match = _known_pads(site, values.get(id(site.graph), {}), context.opset)
+            match = find_pads(site, values.get(id(site.graph), {}), context.opset)
         except ModelError:
             continue
-        bad = _bad_pad(site, match) if isinstance(match, _Match) else None
+        bad = _bad_pad(site, match) if isinstance(match, KnownPads) else None
         found += [] if bad is None else [bad]
     return found
 
@@ -137,11 +120,11 @@ def _is_plugin(node: gs.Node) -> bool:
     return node.op == REFLECT_PAD.name and node.domain == DOMAIN and isinstance(node.attrs.get("pads"), list)
 
 
-def _of_plugin(node: gs.Node) -> _Match:
-    return _Match(node.attrs["pads"], "an attribute")
+def _of_plugin(node: gs.Node) -> KnownPads:
+    return KnownPads(node.attrs["pads"], "an attribute")
 
 
-def _rewrite_known(site: Site, match: _Match, context: PassContext) -> None:
+def _rewrite_known(site: Site, match: KnownPads, context: PassContext) -> None:
     x, y = site.node.inputs[0], site.node.outputs[0]
     dtype, dims = dtype_of(x), shape_of(x) or [None] * (len(match.pads) // 2)
     new: list[NewNode] = []
@@ -169,7 +152,7 @@ def _crop(x: gs.Tensor, inside: gs.Tensor, cropped: list[int], opset: int) -> Ne
 
 def _rewrite_run_time(site: Site, match: _RunTimeMatch, context: PassContext) -> None:
     """Make the pads the dimensions of two tensors, which a plugin is told; nobody reads the zeros in them."""
-    x, pads, y, rank = site.node.inputs[0], site.node.inputs[_PADS], site.node.outputs[0], match.rank
+    x, pads, y, rank = site.node.inputs[0], site.node.inputs[PADS], site.node.outputs[0], match.rank
     new: list[NewNode] = []
     if match.axes is not None:  # a zero after the pads is what the other axes take
         zero, extended = _constant(f"{y.name}_no_pad", [0]), gs.Variable(f"{y.name}_pads_and_0", np.int64)
@@ -199,22 +182,11 @@ def _constant(name: str, values: Sequence[int]) -> gs.Constant:
     return gs.Constant(name, np.array(values, dtype=np.int64))
 
 
-def _read_parameters(sites: Sequence[Site], context: PassContext) -> dict[int, dict[str, Value]]:
-    """Read pads and axes of all nodes, one run for each (sub)graph: {id of graph: {tensor name: value}}."""
-    wanted: dict[int, list[gs.Tensor]] = {}
-    for site in sites:
-        inputs = given_inputs(site.node)
-        parameters = [inputs[index] for index in (_PADS, _AXES) if index < len(inputs)]
-        wanted.setdefault(id(site.graph), []).extend(tensor for tensor in parameters if tensor is not None)
-    known = KnownValues(context.constants)
-    return {graph: read_constants(tensors, context.opset, context.folder, known) for graph, tensors in wanted.items()}
-
-
-def _match(site: Site, values: dict[str, Value], opset: int) -> _Match | _RunTimeMatch | NoMatch:
+def _match(site: Site, values: dict[str, Value], opset: int) -> KnownPads | _RunTimeMatch | NoMatch:
     x = require_x(site)
     dtype, shape = dtype_of(x), shape_of(x)
-    found = _known_pads(site, values, opset)
-    if isinstance(found, _Match) and (bad := _bad_pad(site, found)):
+    found = find_pads(site, values, opset)
+    if isinstance(found, KnownPads) and (bad := _bad_pad(site, found)):
         raise ModelError(
             f"reflect pad of {bad.pad} on axis {bad.axis} of size {bad.size}: "
             f"ONNX allows at most {max(bad.size - 1, 0)}",
@@ -241,7 +213,7 @@ def _run_time_match(site: Site, values: dict[str, Value], why: FromSizes) -> _Ru
     dtype, shape = dtype_of(x), shape_of(x)
     if shape is None:
         return NoMatch(f"{why.reason}, and the rank of X is unknown")
-    axes = _find_axes(site, values, len(shape))
+    axes = find_axes(site, values, len(shape))
     if isinstance(axes, NoMatch):
         return axes
     carrier = Operand(TensorProto.INT32, None)
@@ -249,20 +221,7 @@ def _run_time_match(site: Site, values: dict[str, Value], why: FromSizes) -> _Ru
     return _RunTimeMatch(len(shape), axes) if problem is None else NoMatch(problem)
 
 
-def _known_pads(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch:
-    """Return the pads for all axes, as far as they are known before run time."""
-    shape = shape_of(require_x(site))
-    found = _find_pads(site, values, opset)
-    if isinstance(found, NoMatch):
-        return found
-    axes = _find_axes(site, values, rank=None if shape is None else len(shape))
-    if isinstance(axes, NoMatch):
-        return axes
-    pads = _spread(found.pads, axes, rank=None if shape is None else len(shape), where=site.address)
-    return _Match(pads, found.source)
-
-
-def _bad_pad(site: Site, match: _Match) -> BadPad | None:
+def _bad_pad(site: Site, match: KnownPads) -> BadPad | None:
     rank = len(match.pads) // 2
     dims = _cropped_dims(shape_of(site.node.inputs[0]) or [None] * rank, match.cropped)
     axis = find_bad_pad(dims, match.added)
@@ -273,66 +232,6 @@ def _bad_pad(site: Site, match: _Match) -> BadPad | None:
 
 def _cropped_dims(dims: Sequence[Dim], cropped: list[int]) -> list[Dim]:
     return padded_dims(dims, [-amount for amount in cropped])
-
-
-def _find_pads(site: Site, values: dict[str, Value], opset: int) -> _Match | NoMatch:
-    """Return the pads as they are given, without regard to axes."""
-    if opset < 11:
-        attribute = "paddings" if opset < 2 else "pads"
-        pads = site.node.attrs.get(attribute)
-        if not isinstance(pads, list) or not all(isinstance(pad, int) for pad in pads):
-            raise ModelError(f"Pad needs an attribute {attribute} that is a list of integers", where=site.address)
-        return _Match(pads, "an attribute")
-    inputs = given_inputs(site.node)
-    tensor = inputs[_PADS] if len(inputs) > _PADS else None
-    if tensor is None:
-        raise ModelError("Pad has no pads", where=site.address)
-    value = values[tensor.name]
-    if isinstance(value, NoMatch):
-        return value
-    if value.ndim != 1 or not np.issubdtype(value.dtype, np.integer):
-        raise ModelError(
-            f"pads have shape {list(value.shape)} of {value.dtype}, expected [2 * rank] of int64", where=site.address
-        )
-    return _Match([int(pad) for pad in value], _describe_source(tensor))
-
-
-def _find_axes(site: Site, values: dict[str, Value], rank: int | None) -> list[int] | NoMatch | None:
-    """Return the axes that pads speak of, counted from the front, or None for all of them (input since opset 18)."""
-    inputs = given_inputs(site.node)
-    tensor = inputs[_AXES] if len(inputs) > _AXES else None
-    if tensor is None:
-        return None
-    value = values[tensor.name]
-    if isinstance(value, NoMatch):
-        return value
-    if rank is None:
-        return NoMatch("the rank of X is unknown, and pads are given for some axes only")
-    axes = [int(axis) + rank if axis < 0 else int(axis) for axis in value.reshape(-1)]
-    if len(set(axes)) != len(axes) or not all(0 <= axis < rank for axis in axes):
-        raise ModelError(f"axes {value.reshape(-1).tolist()} do not fit X of rank {rank}", where=site.address)
-    return axes
-
-
-def _spread(given: list[int], axes: list[int] | None, rank: int | None, where: str) -> list[int]:
-    """Return pads for all axes: begins, then ends. An unknown rank is taken from the number of pads."""
-    if axes is None:
-        axes = list(range(len(given) // 2 if rank is None else rank))
-    rank = len(axes) if rank is None else rank
-    if len(given) != 2 * len(axes):
-        raise ModelError(
-            f"{len(given)} pads for {len(axes)} axes of X of rank {rank}, expected {2 * len(axes)}", where=where
-        )
-    pads = [0] * (2 * rank)
-    for position, axis in enumerate(axes):
-        pads[axis], pads[axis + rank] = given[position], given[position + len(axes)]
-    return pads
-
-
-def _describe_source(tensor: gs.Tensor) -> str:
-    if isinstance(tensor, gs.Constant):
-        return "an initializer"
-    return "a Constant node" if tensor.inputs[0].op == "Constant" else "a chain of constants"
 
 
 def _short(pads: list[int]) -> str:

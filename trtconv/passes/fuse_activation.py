@@ -1,0 +1,79 @@
+"""Fuse  Relu(Y), LeakyRelu(Y), PRelu(Y, slope), Elu(Y), Tanh(Y), Mul(Y, Sigmoid(Y))  ->  activation of the op before.
+
+A PRelu with one slope for all channels is a LeakyRelu; one with a slope a channel gives InstanceNorm an input more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from trtconv.ops.activations import PRELU
+from trtconv.ops.instance_norm_function import SLOPE
+from trtconv.passes.base import NoMatch, PassContext
+from trtconv.passes.constant_values import MAX_ELEMENTS, read_constants
+from trtconv.passes.fusion import Fusion, Rule, is_op
+from trtconv.passes.graph_edit import shape_of
+
+_PLAIN = {"Relu": "relu", "Tanh": "tanh"}
+_WITH_ALPHA = {"LeakyRelu": ("leaky_relu", 0.01), "Elu": ("elu", 1.0)}  # and ONNX's default
+
+
+def _accepts(node: gs.Node) -> bool:
+    return is_op(node, *_PLAIN, *_WITH_ALPHA, "PRelu") or source_of_silu(node) is not None
+
+
+def source_of_silu(node: gs.Node) -> gs.Tensor | None:
+    """Return Y of a node Mul(Y, Sigmoid(Y)), None for another node."""
+    if not is_op(node, "Mul") or len(node.inputs) != 2:
+        return None
+    for y, gate in (node.inputs, node.inputs[::-1]):
+        writer = gate.inputs[0] if gate.inputs else None
+        if writer is not None and is_op(writer, "Sigmoid") and writer.inputs[0] is y:
+            return y
+    return None
+
+
+def _match(y: gs.Tensor, node: gs.Node, context: PassContext) -> Fusion | NoMatch:
+    if node.op in _PLAIN:
+        return _activation(_PLAIN[node.op], node)
+    if node.op in _WITH_ALPHA:
+        name, default = _WITH_ALPHA[node.op]
+        alpha = node.attrs.get("alpha", default)
+        return _activation(name, node, alpha=alpha) if isinstance(alpha, float) else NoMatch("its alpha is no number")
+    if node.op == "PRelu":
+        return _match_prelu(y, node, context)
+    gate = next(tensor.inputs[0] for tensor in node.inputs if tensor is not y)
+    return _activation("silu", gate, node)
+
+
+def _match_prelu(y: gs.Tensor, node: gs.Node, context: PassContext) -> Fusion | NoMatch:
+    if len(node.inputs) != 2 or node.inputs[0] is not y:
+        return NoMatch("the tensor is its slope")
+    tensor = node.inputs[1]
+    value = read_constants([tensor], context.opset, context.folder, limit=MAX_ELEMENTS)[tensor.name]
+    if isinstance(value, NoMatch):
+        return NoMatch(f"its slope is only known at run time: {tensor.name}")
+    if value.size == 1:
+        return _activation("leaky_relu", node, alpha=float(value.reshape(())))
+    dims = shape_of(y)
+    if dims is None or len(dims) < 2:
+        return NoMatch("the rank of its input is unknown")
+    num_spatial = len(dims) - 2
+    by_channel = [1] * (len(dims) - 1 - value.ndim) + list(value.shape)  # as broadcast over [C, D1..Dk]
+    channels = int(value.size)
+    is_by_channel = by_channel[-1 - num_spatial :] == [channels] + [1] * num_spatial and dims[1] == channels
+    if not is_by_channel and not (value.ndim == 1 and context.opset < 7 and dims[1] == channels):
+        return NoMatch(f"its slope has shape {list(value.shape)}, expected one value a channel")
+    slope = gs.Constant(f"{tensor.name}_by_channel", np.ascontiguousarray(value.reshape(channels)))
+    return Fusion([node], "activation prelu", {"activation": PRELU}, {SLOPE: slope})
+
+
+def _activation(name: str, *nodes: gs.Node, **attributes: Any) -> Fusion:
+    alpha = f", alpha {attributes['alpha']:g}" if attributes else ""
+    return Fusion(nodes, f"activation {name}{alpha}", {"activation": name, **attributes})
+
+
+ACTIVATION_RULE = Rule(1, _accepts, _match)

@@ -1,0 +1,210 @@
+"""Fuse  InstanceNorm or ReflectPad with what follows it, and ReflectPad with what comes before it, into one node.
+
+Each rule of fuse_*.py is about one kind of neighbour. A neighbour goes into a custom op where nobody else reads what
+lies between them, where the op does its work after all that it does already, and where the compiled plugin can. The
+node of both is that which writes the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx_graphsurgeon as gs
+
+from trtconv.decisions import Decision
+from trtconv.model.walking import is_onnx
+from trtconv.ops import BY_ONNX_OP
+from trtconv.ops.compiled import not_compiled
+from trtconv.ops.instance_norm import INSTANCE_NORM
+from trtconv.ops.reflect_pad import REFLECT_PAD
+from trtconv.passes.base import NoMatch, PassContext, Site, walk
+from trtconv.passes.fuse_activation import ACTIVATION_RULE, source_of_silu
+from trtconv.passes.fuse_cast import CAST_RULE
+from trtconv.passes.fuse_pad import PAD_RULE
+from trtconv.passes.fuse_residual import RESIDUAL_RULE
+from trtconv.passes.fuse_upsample import UPSAMPLE_RULE
+from trtconv.passes.fusion import STAGES, Fusion, PluginNode, Rule, read_plugin_node
+from trtconv.passes.graph_edit import dtype_of, operand_of, plugin_node, replace, set_type, shape_of
+
+_AFTER: Mapping[str, Sequence[Rule]] = {
+    INSTANCE_NORM.name: (RESIDUAL_RULE, ACTIVATION_RULE, UPSAMPLE_RULE, PAD_RULE, CAST_RULE),
+    REFLECT_PAD.name: (CAST_RULE,),
+}
+_BEFORE: Mapping[str, Sequence[Rule]] = {REFLECT_PAD.name: (UPSAMPLE_RULE, ACTIVATION_RULE)}
+_STAGES = ("the sum with the residual", "the activation", "upsampling", "padding", "the change of type")
+
+
+def fuse_neighbours(graph: gs.Graph, context: PassContext) -> int:
+    """Return how many ONNX nodes became part of a custom op."""
+    fuser = _Fuser(context, {id(site.node): site for site in walk(graph)}, _given_out(graph))
+    for op in (INSTANCE_NORM, REFLECT_PAD):  # a norm takes pads and what lies before them, so that it comes first
+        for site in list(walk(graph)):
+            if site.node.op == op.name and id(site.node) not in fuser.finished:
+                fuser.fuse_after(site)
+        for site in list(walk(graph)):
+            if site.node.op == op.name and op.name in _BEFORE:
+                fuser.fuse_before(site)
+    return fuser.num_fused
+
+
+def _given_out(graph: gs.Graph) -> frozenset[int]:
+    """Return the ids of the tensors that a graph, or a branch in it, gives out."""
+    branches = (value for site in walk(graph) for value in site.node.attrs.values() if isinstance(value, gs.Graph))
+    return frozenset(id(tensor) for each in (graph, *branches) for tensor in each.outputs)
+
+
+@dataclass
+class _Fuser:
+    """One run over a graph. `sites` holds its nodes as they were, `origins` what a fused node was first called."""
+
+    context: PassContext
+    sites: Mapping[int, Site]
+    given_out: frozenset[int]
+    finished: set[int] = field(default_factory=set)
+    origins: dict[int, str] = field(default_factory=dict)
+    num_fused: int = 0
+
+    def fuse_after(self, site: Site) -> None:
+        """Take all that follows a custom op, one neighbour after the other."""
+        while (base := read_plugin_node(site.node)) and (found := _follower(base)):
+            rule, reader = found
+            match = rule.match(base.y, reader, self.context)
+            taken = self._fuse(site, base, rule, match, reader, between=[base.y])
+            self.finished.add(id(site.node))
+            if taken is None:
+                return
+            site = taken
+
+    def fuse_before(self, site: Site) -> None:
+        """Take what comes before a pad."""
+        while base := read_plugin_node(site.node):
+            x = base.inputs["X"]
+            writer = x.inputs[0] if x.inputs else None
+            rule = next((rule for rule in _BEFORE[base.op.name] if writer is not None and rule.accepts(writer)), None)
+            if rule is None or writer is None or id(writer) not in self.sites:
+                return
+            source = source_of_silu(writer) or writer.inputs[0]
+            match = rule.match(source, writer, self.context)
+            if isinstance(match, Fusion) and set(match.inputs):
+                match = NoMatch("the plugin takes no slope a channel")
+            if self._fuse(site, base, rule, match, writer, between=[x], source=source) is None:
+                return
+
+    def _fuse(
+        self,
+        site: Site,
+        base: PluginNode,
+        rule: Rule,
+        match: Fusion | NoMatch,
+        named: gs.Node,
+        between: Sequence[gs.Tensor],
+        source: gs.Tensor | None = None,
+    ) -> Site | None:
+        """Make one node of a custom op and its neighbour, and return it; where that cannot be, say why and return None.
+
+        `named` is the node that is told of, `source` what enters a neighbour that comes before the op.
+        """
+        made = match if isinstance(match, NoMatch) else self._merge(site, base, rule, match, between, source)
+        if isinstance(match, NoMatch) or isinstance(made, NoMatch):
+            reason = made.reason if isinstance(made, NoMatch) else ""
+            self._tell_why_not(named, reason)
+            return None
+        inputs, attributes = made
+        origin = self.origins.get(id(site.node), site.address)
+        y = base.y if source is not None else match.nodes[-1].outputs[0]
+        x = inputs["X"]
+        dtype, dims = base.op.output_dtype(dtype_of(x), attributes), shape_of(x)
+        by = plugin_node(base.op, list(inputs.values()), [y], attributes, self.context.opset)
+        members = [self.sites[id(node)] for node in match.nodes]
+        titles = [_title(member.node) for member in members]
+        replace(site.graph, [base.node, *match.nodes], by)
+        set_type(y, dtype, None if dims is None else base.op.output_dims(dims, attributes))
+        for member, title in zip(members, titles, strict=True):
+            reason = f"{match.what}, fused into {origin}"
+            decision = Decision(member.address, title, base.op.title, reason, dict(match.attributes))
+            self.num_fused += self.context.decisions.revise(member.node, decision)
+        heir = site if source is not None else members[-1]
+        self.origins[id(heir.node)] = origin
+        return heir
+
+    def _merge(
+        self,
+        site: Site,
+        base: PluginNode,
+        rule: Rule,
+        fusion: Fusion,
+        between: Sequence[gs.Tensor],
+        source: gs.Tensor | None,
+    ) -> tuple[dict[str, gs.Tensor], dict[str, Any]] | NoMatch:
+        """Return the inputs by role and the attributes of an op with its neighbour, or why they stay apart."""
+        if why := self._why_apart(site, fusion, between):
+            return why
+        if source is None and base.stage >= rule.stage:
+            return NoMatch(f"it comes after {_STAGES[base.stage]}, and the plugin would do it before that")
+        if source is not None and base.does(STAGES[rule.stage]):
+            return NoMatch("the plugin does that once, after it")
+        attributes = _attributes_with(base, fusion)
+        if isinstance(attributes, NoMatch):
+            return attributes
+        given = {**base.inputs, **fusion.inputs, **({} if source is None else {"X": source})}
+        inputs = {role: given[role] for role in (*base.op.inputs, *base.op.optional_inputs) if role in given}
+        problem = base.op.problem([operand_of(tensor) for tensor in inputs.values()], attributes)
+        problem = problem or not_compiled(base.op, attributes, inputs)
+        return NoMatch(problem) if problem else (inputs, attributes)
+
+    def _why_apart(self, site: Site, fusion: Fusion, between: Sequence[gs.Tensor]) -> NoMatch | None:
+        """Return why the op and its neighbour cannot be one node, whatever they do."""
+        members = [self.sites.get(id(node)) for node in fusion.nodes]
+        for member in members:
+            if member is None or member.graph is not site.graph:
+                return NoMatch("it stands inside a branch, what it reads outside")
+            if wish := self.context.wish_against(member):
+                return wish
+        inner = [*between, *(tensor for node in fusion.nodes[:-1] for tensor in node.outputs)]
+        own = {id(node) for node in (site.node, *fusion.nodes)}
+        for tensor in inner:
+            if any(id(reader) not in own for reader in tensor.outputs):
+                return NoMatch(f"other nodes read {tensor.name}, too")
+            if id(tensor) in self.given_out:
+                return NoMatch(f"the graph gives out {tensor.name}")
+        return None
+
+    def _tell_why_not(self, node: gs.Node, reason: str) -> None:
+        """Record why a neighbour stays a node of its own, unless there is a decision about it."""
+        site = self.sites.get(id(node))
+        if site is not None and is_onnx(node.domain) and not self.context.decisions.has(node):
+            decision = Decision(site.address, _title(node), None, f"not fused: {reason}")
+            self.context.decisions.record(node, decision)
+
+
+def _follower(base: PluginNode) -> tuple[Rule, gs.Node] | None:
+    """Return a node that reads what an op gives and that a rule takes, and that rule."""
+    candidates: Iterator[tuple[Rule, gs.Node]] = (
+        (rule, reader) for rule in _AFTER.get(base.op.name, ()) for reader in base.y.outputs if rule.accepts(reader)
+    )
+    return next(candidates, None)
+
+
+def _attributes_with(base: PluginNode, fusion: Fusion) -> dict[str, Any] | NoMatch:
+    """Return the attributes of an op together with those of a fusion, lists of all axes as the op has them."""
+    new = dict(fusion.attributes)
+    if base.op is INSTANCE_NORM:
+        for name, nothing in (("upsample", 1), ("pads", 0)):
+            if name not in new:
+                continue
+            count = 1 if name == "upsample" else 2
+            rank = len(new[name]) // count
+            outer = [new[name][axis + half * rank] for half in range(count) for axis in (0, 1)]
+            if any(value != nothing for value in outer):
+                return NoMatch("it changes the batch or the channels")
+            new[name] = [new[name][axis + half * rank] for half in range(count) for axis in range(2, rank)]
+    return {**base.attributes, **new}
+
+
+def _title(node: gs.Node) -> str:
+    """Return what reports call a node of ONNX, or what a custom op was before."""
+    if is_onnx(node.domain):
+        return BY_ONNX_OP[node.op].form.title(node.attrs) if node.op in BY_ONNX_OP else node.op
+    return REFLECT_PAD.replaces

@@ -1,0 +1,100 @@
+"""What the rules of fusion share: a custom op with what it takes, and a neighbour that can become part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx_graphsurgeon as gs
+
+from trtconv.model.walking import is_onnx
+from trtconv.ops import CUSTOM_OPS
+from trtconv.ops.custom_op import DOMAIN, CustomOp, Dim
+from trtconv.passes.base import NoMatch, PassContext
+from trtconv.passes.graph_edit import dtype_of, shape_of
+
+# The order in which a plugin does what its attributes and optional inputs ask for.
+STAGES: Sequence[frozenset[str]] = (
+    frozenset({"residual"}),
+    frozenset({"activation", "slope"}),
+    frozenset({"upsample"}),
+    frozenset({"pads"}),
+    frozenset({"to"}),
+)
+
+
+@dataclass(frozen=True)
+class PluginNode:
+    """A node of a custom op: its inputs by their roles, and all attributes."""
+
+    node: gs.Node
+    op: CustomOp
+    inputs: Mapping[str, gs.Tensor]
+    attributes: Mapping[str, Any]
+
+    @property
+    def y(self) -> gs.Tensor:
+        """What it writes."""
+        output: gs.Tensor = self.node.outputs[0]
+        return output
+
+    @property
+    def stage(self) -> int:
+        """The number of the last stage that it has something to do in; -1 where it has none."""
+        return max((number for number, names in enumerate(STAGES) if self.does(names)), default=-1)
+
+    def does(self, names: frozenset[str]) -> bool:
+        """Say whether it has one of these inputs, or an attribute of these names that asks for something."""
+        nothing = {name: [0] if name == "pads" else row.default for name, row in self.op.attributes.items()}
+        asked = (name for name in names if name in nothing and self.attributes[name] != nothing[name])
+        return bool(names & set(self.inputs)) or any(name != "pads" or any(self.attributes[name]) for name in asked)
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Nodes that a custom op can do the work of; the last of them writes the result.
+
+    `attributes` and `inputs` are what the op gets of them, with upsampling factors and pads of all axes. `what` says it
+    in reports.
+    """
+
+    nodes: Sequence[gs.Node]
+    what: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, gs.Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of neighbour: which nodes are of it, and what a custom op would do in their place.
+
+    `match` gets the tensor that enters the neighbour, and the node of it that gives the result.
+    """
+
+    stage: int
+    accepts: Callable[[gs.Node], bool]
+    match: Callable[[gs.Tensor, gs.Node, PassContext], Fusion | NoMatch]
+
+
+def read_plugin_node(node: gs.Node) -> PluginNode | None:
+    """Return a node as a custom op, None for any other and for one that is not as its plugin wants it."""
+    op = CUSTOM_OPS.get(node.op) if node.domain == DOMAIN else None
+    if op is None or len(node.outputs) != 1 or not node.attrs.keys() >= op.required_attributes:
+        return None
+    attributes = op.complete(node.attrs)
+    roles = op.roles(len(node.inputs), attributes)
+    return None if roles is None else PluginNode(node, op, dict(zip(roles, node.inputs, strict=True)), attributes)
+
+
+def is_op(node: gs.Node, *names: str) -> bool:
+    """Say whether a node is of one of these ONNX operators, with one output."""
+    return node.op in names and is_onnx(node.domain) and len(node.outputs) == 1
+
+
+def are_same_shape(one: gs.Tensor, other: gs.Tensor) -> bool:
+    """Say whether two tensors are known to have the same type and dimensions, by size or by symbol."""
+    dims: Sequence[Sequence[Dim] | None] = (shape_of(one), shape_of(other))
+    if dims[0] is None or dims[1] is None or dtype_of(one) != dtype_of(other):
+        return False
+    return list(dims[0]) == list(dims[1]) and None not in dims[0]
