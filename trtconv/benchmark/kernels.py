@@ -55,7 +55,7 @@ def _bind_norm(library: KernelLibrary, case: Case, tensors: Tensors) -> Launch:
         groups=attributes["groups"],
         activation=attributes["activation"],
         alpha=attributes["alpha"],
-        residual=tensors.residual,
+        residual=tensors.residual if case.has_residual else 0,
     )
     return library.bind_instance_norm(
         tensors.x,
