@@ -152,7 +152,7 @@ __global__ __launch_bounds__(kGatherThreads) void gatherCellsByTwo(typename Oper
     }
 }
 
-// One image of a linear tensor beside the same in a channels-last one.
+// The images of a linear tensor beside the same in a channels-last one.
 struct GatherImages
 {
     uint32_t numImages;
@@ -163,13 +163,12 @@ struct GatherImages
 // From linear to channels-last. A thread writes all channels of a pixel: neighbours read along rows.
 template <typename Operation>
 __global__ __launch_bounds__(kGatherThreads) void gatherToChannels(typename Operation::Input const* __restrict__ input,
-    typename Operation::Output* __restrict__ output, __grid_constant__ OutputMap<uint32_t> const pixels,
+    typename Operation::Output* __restrict__ output, __grid_constant__ OutputMap<uint32_t, 2> const pixels,
     GatherImages const images, Operation const operation)
 {
     using In = typename Operation::Input;
-    using Out = typename Operation::Output;
-    constexpr int kSize = kVectorChannels<Out>;
-    uint32_t const numVectors = (images.channels + kSize - 1) / kSize;
+    constexpr int kSize = kVectorChannels<typename Operation::Output>;
+    uint32_t const numStored = (images.channels + kSize - 1) / kSize * kSize;
     uint32_t const step = gridDim.x * kGatherThreads;
     waitForEarlierWork();
     for (uint32_t pixel = blockIdx.x * kGatherThreads + threadIdx.x; pixel < pixels.numOutputs; pixel += step)
@@ -177,18 +176,23 @@ __global__ __launch_bounds__(kGatherThreads) void gatherToChannels(typename Oper
         MapSource<uint32_t> const source = sourceOf(pixels, pixel);
         for (uint32_t image = blockIdx.y; image < images.numImages; image += gridDim.y)
         {
-            In const* const plane = input + image * images.channels * images.inputPixels + source.offset;
-            Out* const target = output + (static_cast<int64_t>(image) * pixels.numOutputs + pixel) * numVectors * kSize;
-            for (uint32_t first = 0; first < numVectors * kSize; first += kSize)
+            In const* plane = input + image * images.channels * images.inputPixels + source.offset;
+            auto* target = output + (static_cast<int64_t>(image) * pixels.numOutputs + pixel) * numStored;
+            for (uint32_t first = 0; first < images.channels; first += kSize)
             {
-                Vector<In, kSize> values;
+                auto const count = static_cast<int>(min(images.channels - first, uint32_t{kSize}));
+                Vector<In, kSize> values{};
                 TRTCONV_UNROLL
                 for (int i = 0; i < kSize; ++i)
                 {
-                    bool const isChannel = source.isInside && first + i < images.channels;
-                    values.elements[i] = isChannel ? __ldg(plane + (first + i) * images.inputPixels) : In{};
+                    if (i < count)
+                    {
+                        values.elements[i] = source.isInside ? __ldg(plane) : In{};
+                        plane += images.inputPixels;
+                    }
                 }
-                storeCell(target + first, operation(values));
+                storeCell(target, operation(values, count));
+                target += kSize;
             }
         }
     }
@@ -198,12 +202,12 @@ __global__ __launch_bounds__(kGatherThreads) void gatherToChannels(typename Oper
 template <typename Operation>
 __global__ __launch_bounds__(kGatherThreads) void gatherFromChannels(
     typename Operation::Input const* __restrict__ input, typename Operation::Output* __restrict__ output,
-    __grid_constant__ OutputMap<uint32_t> const pixels, GatherImages const images, Operation const operation)
+    __grid_constant__ OutputMap<uint32_t, 2> const pixels, GatherImages const images, Operation const operation)
 {
     using In = typename Operation::Input;
     using Out = typename Operation::Output;
     constexpr int kSize = kVectorChannels<In>;
-    uint32_t const numVectors = (images.channels + kSize - 1) / kSize;
+    uint32_t const numStored = (images.channels + kSize - 1) / kSize * kSize;
     uint32_t const step = gridDim.x * kGatherThreads;
     waitForEarlierWork();
     for (uint32_t pixel = blockIdx.x * kGatherThreads + threadIdx.x; pixel < pixels.numOutputs; pixel += step)
@@ -211,21 +215,23 @@ __global__ __launch_bounds__(kGatherThreads) void gatherFromChannels(
         MapSource<uint32_t> const source = sourceOf(pixels, pixel);
         for (uint32_t image = blockIdx.y; image < images.numImages; image += gridDim.y)
         {
-            In const* const origin = input + (image * images.inputPixels + source.offset) * numVectors * kSize;
-            Out* const target = output + static_cast<int64_t>(image) * images.channels * pixels.numOutputs + pixel;
-            for (uint32_t first = 0; first < numVectors * kSize; first += kSize)
+            In const* const origin = input + (image * images.inputPixels + source.offset) * numStored;
+            Out* target = output + static_cast<int64_t>(image) * images.channels * pixels.numOutputs + pixel;
+            for (uint32_t first = 0; first < images.channels; first += kSize)
             {
+                auto const count = static_cast<int>(min(images.channels - first, uint32_t{kSize}));
                 Vector<Out, kSize> results{};
                 if (source.isInside)
                 {
-                    results = operation(loadCell<In, kSize>(origin + first));
+                    results = operation(loadCell<In, kSize>(origin + first), count);
                 }
                 TRTCONV_UNROLL
                 for (int i = 0; i < kSize; ++i)
                 {
-                    if (first + i < images.channels)
+                    if (i < count)
                     {
-                        target[static_cast<int64_t>(first + i) * pixels.numOutputs] = results.elements[i];
+                        *target = results.elements[i];
+                        target += pixels.numOutputs;
                     }
                 }
             }

@@ -53,18 +53,29 @@ struct MapRequest
     }
 };
 
-// Returns the first axis that cannot be mapped so, -1 if there is none: a factor below 1, a negative pad, a pad by
-// reflection that is not smaller than the upsampled axis, or one that repeats the border of an empty axis.
+// Whether an axis, upsampled to `size`, takes pads of which `largest` is the longer one: a reflection does not reach
+// beyond the other end, and an empty axis has no edge.
+constexpr bool padsFit(PadMode mode, int64_t size, int64_t largest)
+{
+    int64_t const shortest = mode == PadMode::kReflect ? largest + 1 : mode == PadMode::kEdge ? 1 : 0;
+    return largest == 0 || size >= shortest;
+}
+
+// Returns what pads of that mode have to be.
+constexpr char const* padRule(PadMode mode)
+{
+    return mode == PadMode::kReflect ? "must be smaller than the axis they reflect" : "need an axis that is not empty";
+}
+
+// Returns the first axis that cannot be mapped so, -1 if there is none.
 constexpr int32_t findBadAxis(MapRequest const& request)
 {
     for (int32_t axis = 0; axis < request.rank; ++axis)
     {
-        int64_t const largest = std::max(request.pads[axis], request.pads[request.rank + axis]);
-        bool const isNegative = request.pads[axis] < 0 || request.pads[request.rank + axis] < 0;
-        int64_t const size = request.sizes[axis] * request.upsample[axis];
-        bool const isTooLong =
-            (request.mode == PadMode::kReflect && largest >= size) || (request.mode == PadMode::kEdge && size == 0);
-        if (request.upsample[axis] < 1 || isNegative || (largest > 0 && isTooLong))
+        int64_t const begin = request.pads[axis];
+        int64_t const end = request.pads[request.rank + axis];
+        bool const isKnown = request.upsample[axis] >= 1 && begin >= 0 && end >= 0;
+        if (!isKnown || !padsFit(request.mode, request.sizes[axis] * request.upsample[axis], std::max(begin, end)))
         {
             return axis;
         }
@@ -138,6 +149,13 @@ struct MapShape
         ++rank;
     }
 };
+
+// Returns the shape with a row around its columns, if it has no rows: images are frequent, so kernels know rank 2.
+constexpr MapShape withRows(MapShape const& shape)
+{
+    return shape.rank == 1 ? MapShape{2, {{1, shape.axes[0].inputSize * shape.axes[0].inputStride}, shape.axes[0]}}
+                           : shape;
+}
 
 constexpr MapAxisShape axisOf(MapRequest const& request, int32_t axis, int64_t inputStride)
 {
@@ -229,7 +247,7 @@ constexpr MapShape makeImageShape(MapRequest const& request)
 {
     MapShape shape{};
     appendSpatialAxes(shape, request, 1);
-    return shape;
+    return withRows(shape);
 }
 
 // A shape whose unit is a word of `bytes` bytes.
@@ -293,7 +311,7 @@ constexpr MapPlanes makePlanes(MapShape const& shape)
 {
     if (shape.rank < 2 || shape.axes[0].isMapped())
     {
-        return {1, 0, shape};
+        return {1, 0, withRows(shape)};
     }
     MapPlanes planes{shape.axes[0].inputSize, shape.axes[0].inputStride, {}};
     for (int32_t axis = 1; axis < shape.rank; ++axis)
@@ -301,6 +319,7 @@ constexpr MapPlanes makePlanes(MapShape const& shape)
         planes.plane.axes[axis - 1] = shape.axes[axis];
     }
     planes.plane.rank = shape.rank - 1;
+    planes.plane = withRows(planes.plane);
     return planes;
 }
 

@@ -46,9 +46,16 @@ struct GatherLauncher
         {
             return elements(shape);
         }
-        bool const hasRuns =
-            chooseRun(planes.plane, sizeof(Out), commonAlignment(arguments.output, arguments.output)) == 2;
-        return hasRuns ? planesBy<2>(planes) : planesBy<1>(planes);
+        if (planes.plane.rank > 2)
+        {
+            if constexpr (Operation::kIsMove)
+            {
+                return planesBy<1, kAnyRank>(planes);
+            }
+            return elements(shape); // volumes, which networks compute in channels-last layouts
+        }
+        uint64_t const alignment = commonAlignment(arguments.output, arguments.output);
+        return chooseRun(planes.plane, sizeof(Out), alignment) == 2 ? planesBy<2, 2>(planes) : planesBy<1, 2>(planes);
     }
 
     void cells() const
@@ -73,7 +80,7 @@ struct GatherLauncher
     {
         MapRequest const& request = arguments.request;
         MapShape const pixels = makeImageShape(request);
-        if (request.isMapped(0) || !fitsFastMap(pixels)
+        if (request.isMapped(0) || pixels.rank != 2 || !fitsFastMap(pixels)
             || request.sizes[1] > std::numeric_limits<int32_t>::max() - kVectorBytes)
         {
             return elements(makeElementShape(request, sizeof(In), sizeof(Out)));
@@ -81,9 +88,9 @@ struct GatherLauncher
         GatherImages const images{
             static_cast<uint32_t>(request.sizes[0]), static_cast<uint32_t>(request.sizes[1]), innerSize(request, 2)};
         KernelLaunch launch = launchOf(pixels.numOutputs());
-        launch.useBlockRows(std::min<int64_t>(request.sizes[0], kMaxGatherBlockRows));
-        OutputMap<uint32_t> const map = makeOutputMap<uint32_t>(pixels);
-        if (request.inputLayout == Layout::kLinear)
+        launch.useBlockRows(std::min<int64_t>(images.numImages, kMaxGatherBlockRows));
+        OutputMap<uint32_t, 2> const map = makeOutputMap<uint32_t, 2>(pixels);
+        if (arguments.request.inputLayout == Layout::kLinear)
         {
             return launch.run(
                 "launch of gatherToChannels", gatherToChannels<Operation>, input(), output(), map, images, operation);
@@ -101,13 +108,13 @@ private:
                 makeOutputMap<Index>(shape), operation);
     }
 
-    template <int Run>
+    template <int Run, int32_t Rank>
     void planesBy(MapPlanes const& planes) const
     {
         KernelLaunch launch = launchOf(planes.plane.numOutputs() / Run);
-        launch.useBlockRows(std::min(ceilDivide(planes.numPlanes, kGatherPlanes), kMaxGatherBlockRows));
-        launch.run("launch of gatherPlanes", gatherPlanes<Operation, Run>, input(), output(),
-            makeOutputMap<uint32_t>(planes.plane), planes.planeStride, static_cast<uint32_t>(planes.numPlanes),
+        launch.useBlockRows(std::min<int64_t>(ceilDivide(planes.numPlanes, kPlanesOf<Operation>), kMaxGatherBlockRows));
+        launch.run("launch of gatherPlanes", gatherPlanes<Operation, Run, Rank>, input(), output(),
+            makeOutputMap<uint32_t, Rank>(planes.plane), planes.planeStride, static_cast<uint32_t>(planes.numPlanes),
             operation);
     }
 

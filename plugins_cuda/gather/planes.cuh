@@ -15,15 +15,20 @@ __device__ T elementAt(T const* __restrict__ input, MapSource<Index> const& sour
     return source.isInside ? __ldg(input + source.offset) : T{};
 }
 
-// Computes where a run comes from once, for all planes: as in ReflectPad's own kernel, the loads of several planes are
-// on their way together.
-template <typename Operation, int Run>
+// How many planes a thread writes: their loads are on their way together, and share what finds their place.
+template <typename Operation>
+constexpr int kPlanesOf =
+    Operation::kIsMove && sizeof(typename Operation::Output) <= 2 ? 2 * kGatherPlanes : kGatherPlanes;
+
+// Computes where a run comes from once, for all planes.
+template <typename Operation, int Run, int32_t Rank>
 __global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operation::Input const* __restrict__ input,
-    typename Operation::Output* __restrict__ output, __grid_constant__ OutputMap<uint32_t> const plane,
+    typename Operation::Output* __restrict__ output, __grid_constant__ OutputMap<uint32_t, Rank> const plane,
     int64_t planeStride, uint32_t numPlanes, Operation const operation)
 {
     using In = typename Operation::Input;
     using Out = typename Operation::Output;
+    constexpr int kPlanes = kPlanesOf<Operation>;
     MapAxis<uint32_t> const& columns = plane.axisFromEnd(0);
     uint32_t const step = gridDim.x * kGatherThreads;
     waitForEarlierWork();
@@ -38,28 +43,29 @@ __global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operatio
         {
             sources[i] = rowSource.along(columns, static_cast<int32_t>(target - row * columns.outputSize.value()) + i);
         }
-        uint32_t const planeStep = gridDim.y * kGatherPlanes;
-        for (uint32_t first = blockIdx.y * kGatherPlanes; first < numPlanes; first += planeStep)
+        for (uint32_t first = blockIdx.y * kPlanes; first < numPlanes; first += gridDim.y * kPlanes)
         {
-            Vector<In, Run> values[kGatherPlanes];
+            In const* origin = input + first * planeStride;
+            Out* place = output + static_cast<int64_t>(first) * plane.numOutputs + target;
+            Vector<In, Run> values[kPlanes];
             TRTCONV_UNROLL
-            for (int k = 0; k < kGatherPlanes; ++k)
+            for (int k = 0; k < kPlanes; ++k)
             {
                 TRTCONV_UNROLL
                 for (int i = 0; i < Run; ++i)
                 {
-                    values[k].elements[i] =
-                        first + k < numPlanes ? elementAt(input + (first + k) * planeStride, sources[i]) : In{};
+                    values[k].elements[i] = first + k < numPlanes ? elementAt(origin, sources[i]) : In{};
                 }
+                origin += planeStride;
             }
             TRTCONV_UNROLL
-            for (int k = 0; k < kGatherPlanes; ++k)
+            for (int k = 0; k < kPlanes; ++k)
             {
                 if (first + k < numPlanes)
                 {
-                    Out* const begin = output + static_cast<int64_t>(first + k) * plane.numOutputs + target;
-                    *reinterpret_cast<Vector<Out, Run>*>(begin) = operation(values[k]);
+                    *reinterpret_cast<Vector<Out, Run>*>(place) = operation(values[k]);
                 }
+                place += plane.numOutputs;
             }
         }
     }

@@ -16,25 +16,29 @@ enum class PadMode : int32_t // values are part of trtconv_kernels.h
     kZero = 2,
 };
 
-constexpr int32_t kNoSource = -1; // of an output that is zero
-
-// Returns which coordinate inside [0, size) a coordinate takes its value from, or kNoSource.
+// Returns which coordinate inside [0, size) stands for `coordinate` by reflection or by the nearest edge. Both are
+// computed and one is selected: branches would cost the threads of a gather more.
 template <typename Signed>
 TRTCONV_HOST_DEVICE constexpr Signed insideOf(PadMode mode, Signed coordinate, Signed size)
 {
-    if (mode == PadMode::kReflect)
-    {
-        return reflect(coordinate, size);
-    }
-    if (coordinate >= 0 && coordinate < size)
-    {
-        return coordinate;
-    }
-    return mode == PadMode::kZero ? kNoSource : (coordinate < 0 ? 0 : size - 1);
+    Signed const mirrored = reflect(coordinate, size);
+    Signed const notBefore = coordinate < 0 ? 0 : coordinate;
+    Signed const nearest = notBefore < size - 1 ? notBefore : size - 1;
+    return mode == PadMode::kReflect ? mirrored : nearest;
+}
+
+// Whether the output at a coordinate is zero.
+template <typename Signed>
+TRTCONV_HOST_DEVICE constexpr bool isZeroAt(PadMode mode, Signed coordinate, Signed size)
+{
+    using Unsigned = std::make_unsigned_t<Signed>;
+    return mode == PadMode::kZero && static_cast<Unsigned>(coordinate) >= static_cast<Unsigned>(size);
 }
 
 static_assert(insideOf<int64_t>(PadMode::kReflect, -2, 3) == 2 && insideOf<int64_t>(PadMode::kEdge, -2, 3) == 0);
-static_assert(insideOf<int64_t>(PadMode::kEdge, 7, 3) == 2 && insideOf<int64_t>(PadMode::kZero, 3, 3) == kNoSource);
+static_assert(insideOf<int64_t>(PadMode::kEdge, 7, 3) == 2 && insideOf<int64_t>(PadMode::kZero, 1, 3) == 1);
+static_assert(isZeroAt<int32_t>(PadMode::kZero, -1, 3) && isZeroAt<int32_t>(PadMode::kZero, 3, 3));
+static_assert(!isZeroAt<int32_t>(PadMode::kZero, 2, 3) && !isZeroAt<int32_t>(PadMode::kEdge, 3, 3));
 
 // One axis of the map. Index is uint32_t where all numbers of inputs and outputs are below 2^31, else int64_t.
 template <typename Index>
@@ -60,27 +64,22 @@ struct OutputMap
     TRTCONV_HOST_DEVICE MapAxis<Index> const& axisFromEnd(int32_t i) const { return axes[rank() - 1 - i]; }
 };
 
-// Returns the input coordinate that an output coordinate is made of, or kNoSource.
-template <typename Index>
-TRTCONV_HOST_DEVICE Coordinate<Index> sourceOf(MapAxis<Index> const& axis, Coordinate<Index> outputCoordinate)
-{
-    using Signed = Coordinate<Index>;
-    Signed const shifted = outputCoordinate - static_cast<Signed>(axis.padBegin);
-    Signed const inside = insideOf(axis.mode, shifted, static_cast<Signed>(axis.upsampledSize));
-    return inside < 0 ? kNoSource : static_cast<Signed>(axis.upsample.divide(static_cast<Index>(inside)));
-}
-
-// A place in the input; it is no place where the output is zero.
+// A place in the input; there is none where the output is zero.
 template <typename Index>
 struct MapSource
 {
     Index offset;
     bool isInside;
 
+    // Returns the place of an output whose coordinate along one more axis is known.
     TRTCONV_HOST_DEVICE MapSource along(MapAxis<Index> const& axis, Coordinate<Index> outputCoordinate) const
     {
-        Coordinate<Index> const source = sourceOf(axis, outputCoordinate);
-        return {offset + static_cast<Index>(source) * axis.inputStride, isInside && source >= 0};
+        using Signed = Coordinate<Index>;
+        auto const size = static_cast<Signed>(axis.upsampledSize);
+        Signed const shifted = outputCoordinate - static_cast<Signed>(axis.padBegin);
+        auto const inside = static_cast<Index>(insideOf(axis.mode, shifted, size));
+        return {
+            offset + axis.upsample.divide(inside) * axis.inputStride, isInside && !isZeroAt(axis.mode, shifted, size)};
     }
 };
 

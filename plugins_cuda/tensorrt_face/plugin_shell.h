@@ -13,9 +13,10 @@
 //   size_t workspaceBytes(DynamicPluginTensorDesc const* inputs) const;
 //   void launch(PluginTensorDesc const* inputDesc, void const* const* inputs, void* output, void* workspace,
 //       cudaStream_t stream) const;                                     may ask device() for what prepareDevice gave
-// It has one output, of the type and format of its first input; the other inputs are linear and, unless the plugin has
-// a typeOfInput of its own, of that type, too. A plugin whose last inputs may be absent has maxInputs and minInputs of
-// its own, and isLikeX where such an input has the format of the first one.
+// It has one output, of the type and format of its first input unless it has outputType, supportsOutput and launchTo of
+// its own; the other inputs are linear and, unless the plugin has a typeOfInput of its own, of that type, too. A plugin
+// whose last inputs may be absent has maxInputs and minInputs of its own, and isLikeX where such an input has the
+// format of the first one.
 #pragma once
 
 #include <iterator>
@@ -85,7 +86,7 @@ public:
                     require(inputTypes[i] == wanted, "input ", i, " must be of type ", static_cast<int32_t>(wanted),
                         ", got type ", static_cast<int32_t>(inputTypes[i]));
                 }
-                outputTypes[0] = inputTypes[0];
+                outputTypes[0] = self().outputType(inputTypes[0]);
             });
     }
 
@@ -107,10 +108,12 @@ public:
     {
         nvinfer1::PluginTensorDesc const& tensor = inOut[pos].desc;
         nvinfer1::PluginTensorDesc const& first = inOut[0].desc;
-        bool const isLikeFirst = pos == nbInputs || self().isLikeX(pos, nbInputs);
-        nvinfer1::TensorFormat const format = isLikeFirst ? first.format : nvinfer1::TensorFormat::kLINEAR;
-        bool const hasType = tensor.type == (pos == nbInputs ? first.type : Plugin::typeOfInput(pos, first.type));
-        bool const fits = pos == 0 ? self().supports(tensor) : hasType && tensor.format == format;
+        nvinfer1::TensorFormat const format =
+            self().isLikeX(pos, nbInputs) ? first.format : nvinfer1::TensorFormat::kLINEAR;
+        bool const fitsOperand = tensor.type == Plugin::typeOfInput(pos, first.type) && tensor.format == format;
+        bool const fits = pos == 0 ? self().supports(tensor)
+            : pos == nbInputs      ? self().supportsOutput(first, tensor)
+                                   : fitsOperand;
         bool const isTaken = hasInputs(nbInputs) && fits;
         mTraced.call("supportsFormatCombination tensor ", pos, " type ", static_cast<int32_t>(tensor.type), " format ",
             static_cast<int32_t>(tensor.format), isTaken ? " -> yes" : " -> no");
@@ -151,11 +154,12 @@ public:
             });
     }
 
-    int32_t enqueue(nvinfer1::PluginTensorDesc const* inputDesc, nvinfer1::PluginTensorDesc const* /*outputDesc*/,
+    int32_t enqueue(nvinfer1::PluginTensorDesc const* inputDesc, nvinfer1::PluginTensorDesc const* outputDesc,
         void const* const* inputs, void* const* outputs, void* workspace, CUstream_st* stream) noexcept override
     {
         mTraced.call("enqueue ", InputShapes{inputDesc, mNumInputs}, " stream ", stream);
-        return guarded(mTraced.where(), [&] { self().launch(inputDesc, inputs, outputs[0], workspace, stream); });
+        return guarded(
+            mTraced.where(), [&] { self().launchTo(outputDesc, inputDesc, inputs, outputs[0], workspace, stream); });
     }
 
     nvinfer1::IPluginV3* attachToContext(nvinfer1::IPluginResourceContext* /*context*/) noexcept override
@@ -183,6 +187,20 @@ public:
 
     // Whether an input beside X has the format of X.
     bool isLikeX(int32_t /*input*/, int32_t /*numInputs*/) const { return false; }
+
+    nvinfer1::DataType outputType(nvinfer1::DataType typeOfX) const { return typeOfX; }
+
+    // Whether the output may be Y where the first input is X, which `supports` has taken.
+    bool supportsOutput(nvinfer1::PluginTensorDesc const& x, nvinfer1::PluginTensorDesc const& y) const
+    {
+        return y.type == x.type && y.format == x.format;
+    }
+
+    void launchTo(nvinfer1::PluginTensorDesc const* /*outputDesc*/, nvinfer1::PluginTensorDesc const* inputDesc,
+        void const* const* inputs, void* output, void* workspace, cudaStream_t stream) const
+    {
+        self().launch(inputDesc, inputs, output, workspace, stream);
+    }
 
 protected:
     explicit PluginShell(std::string const& nodeName)

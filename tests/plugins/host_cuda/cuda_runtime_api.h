@@ -1,6 +1,7 @@
 // What kernels without barriers need of CUDA's headers, for a plain host compiler: a thread runs after the other.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #define __global__
@@ -26,6 +27,8 @@ struct HostIndex
 };
 
 inline HostIndex threadIdx, blockIdx, gridDim;
+
+using std::min;
 
 template <typename T>
 T __ldg(T const* address)

@@ -1,0 +1,175 @@
+"""Time output maps beside a copy of the same bytes:  python -m plugins_cuda.bench.time_maps [--json FILE]
+
+Each case is checked against torch first, then timed as the median over replays of a CUDA graph. Needs torch and a GPU.
+A tensor lies as it does in TensorRT: linear, or channels-last with its channels rounded up to 16 bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from plugins_cuda.bench.graph_timing import median_microseconds
+from trtconv.element_types import BFLOAT16, FLOAT16, FLOAT32, ElementType
+from trtconv.plugins.kernels import LAYOUTS, KernelLibrary, OutputMap, load_kernels
+
+Tensor = Any  # torch is not installed where this is type-checked
+
+TORCH_TYPES = {FLOAT32: torch.float32, FLOAT16: torch.float16, BFLOAT16: torch.bfloat16}
+LINEAR, CHANNELS_LAST = "linear", "channels_last"
+
+
+@dataclass(frozen=True)
+class MapCase:
+    """Y of an image X [N, C, H, W]: upsampled by one factor, padded alike at all four ends."""
+
+    shape: tuple[int, int, int, int]
+    x: tuple[ElementType, str] = (FLOAT16, CHANNELS_LAST)
+    y: tuple[ElementType, str] | None = None
+    upsample: int = 1
+    pad: int = 0
+    mode: str = "reflect"
+    activation: str = "none"
+
+    @property
+    def target(self) -> tuple[ElementType, str]:
+        return self.y or self.x
+
+    @property
+    def name(self) -> str:
+        parts = ["x".join(map(str, self.shape)), self.x[0].short, self.x[1]]
+        parts += [f"-> {self.target[0].short} {self.target[1]}"] if self.y else []
+        parts += [f"up {self.upsample}"] if self.upsample > 1 else []
+        parts += [f"{self.mode} {self.pad}"] if self.pad else []
+        parts += [self.activation] if self.activation != "none" else []
+        return " ".join(parts)
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        batch, channels, height, width = self.shape
+        return (batch, channels, *(size * self.upsample + 2 * self.pad for size in (height, width)))
+
+    @property
+    def output_map(self) -> OutputMap:
+        is_moved = self.x[0] is self.target[0] and self.activation == "none"
+        types = (None, None) if is_moved else (self.x[0], self.target[0])
+        factors = (1, 1, self.upsample, self.upsample)
+        return OutputMap(factors, self.mode, *types, LAYOUTS[self.target[1]], self.activation, 0.2)
+
+
+HALF_LINEAR, FLOAT_LINEAR = (FLOAT16, LINEAR), (FLOAT32, LINEAR)
+BOTH = (FLOAT16, CHANNELS_LAST)
+CASES = (
+    *(MapCase((1, 128, 540, 960), x, upsample=2) for x in (BOTH, HALF_LINEAR, FLOAT_LINEAR)),
+    *(MapCase((1, 64, 540, 960), x, upsample=2, pad=1) for x in (BOTH, HALF_LINEAR, FLOAT_LINEAR)),
+    MapCase((1, 64, 540, 960), upsample=2, pad=1, mode="edge"),
+    MapCase((1, 64, 540, 960), upsample=2, pad=1, mode="zero", activation="relu"),
+    MapCase((1, 3, 1080, 1920), FLOAT_LINEAR, BOTH, pad=4),
+    MapCase((8, 3, 1080, 1920), FLOAT_LINEAR, BOTH, pad=4),
+    MapCase((1, 3, 512, 512), BOTH, FLOAT_LINEAR, activation="tanh"),
+    MapCase((8, 3, 1080, 1920), BOTH, FLOAT_LINEAR, activation="tanh"),
+    *(MapCase((1, 256, 128, 128), pad=1, mode=mode) for mode in ("reflect", "edge", "zero")),
+    *(MapCase((1, 256, 128, 128), x, pad=1, activation="relu") for x in (BOTH, HALF_LINEAR, FLOAT_LINEAR)),
+    *(MapCase((1, 256, 128, 128), x, pad=1, mode="zero") for x in (HALF_LINEAR, FLOAT_LINEAR)),
+    *(MapCase((1, 64, 1080, 1920), x, pad=1, mode="zero") for x in (BOTH, HALF_LINEAR, FLOAT_LINEAR)),
+    *(MapCase((1, 64, 1080, 1920), x, pad=1, activation="silu") for x in (BOTH, HALF_LINEAR, FLOAT_LINEAR)),
+    MapCase((1, 64, 1080, 1920), FLOAT_LINEAR, HALF_LINEAR, pad=1),
+    MapCase((1, 64, 1080, 1920), HALF_LINEAR, BOTH, pad=1),
+    MapCase((1, 64, 1080, 1920), BOTH, HALF_LINEAR, pad=1),
+    MapCase((1, 64, 1080, 1920), (FLOAT32, CHANNELS_LAST), BOTH, pad=1),
+)
+
+
+def main(arguments: list[str]) -> None:
+    library, _ = load_kernels()
+    rows = []
+    print(f"{torch.cuda.get_device_name()}\n{'us':>9} {'copy us':>9} {'of copy':>8}  case", flush=True)
+    for case in CASES:
+        row = time_case(library, case)
+        rows.append(row)
+        print(f"{row['us']:9.2f} {row['copy_us']:9.2f} {row['of_copy']:8.2f}  {row['case']}", flush=True)
+        torch.cuda.empty_cache()
+    if arguments[:1] == ["--json"]:
+        Path(arguments[1]).write_text(json.dumps({"gpu": torch.cuda.get_device_name(), "rows": rows}, indent=1))
+
+
+def time_case(library: KernelLibrary, case: MapCase) -> dict[str, Any]:
+    torch.manual_seed(0)
+    x = torch.randn(*case.shape, device="cuda").to(TORCH_TYPES[case.x[0]])
+    stored = to_layout(x, case.x[1])
+    y = to_layout(torch.empty(*case.y_shape, dtype=TORCH_TYPES[case.target[0]], device="cuda"), case.target[1])
+    y.fill_(7)
+    launch = library.bind_reflect_pad(
+        stored.data_ptr(),
+        y.data_ptr(),
+        shape=case.shape,
+        pads=(0, 0, case.pad, case.pad) * 2,
+        element_bytes=x.element_size(),
+        layout=LAYOUTS[case.x[1]],
+        output_map=case.output_map,
+    )
+    launch(0)
+    torch.cuda.synchronize()
+    check(case, x, y)
+    moved_bytes = stored.nbytes + y.nbytes
+    us, copy_us = median_microseconds(launch), copy_microseconds(moved_bytes)
+    return {"case": case.name, "us": us, "copy_us": copy_us, "of_copy": copy_us / us, "bytes": moved_bytes}
+
+
+def check(case: MapCase, x: Tensor, y: Tensor) -> None:
+    """Raise AssertionError unless Y is what torch makes of X."""
+    index = torch.arange(-case.pad, case.shape[2] * case.upsample + case.pad, device="cuda")
+    columns = torch.arange(-case.pad, case.shape[3] * case.upsample + case.pad, device="cuda")
+    functions = {"none": lambda v: v, "relu": torch.relu, "tanh": torch.tanh, "silu": torch.nn.functional.silu}
+    result = y if case.target[1] == LINEAR else y.movedim(-1, 1)[:, : case.shape[1]]
+    rows, row_is_inside = sources(index, case.shape[2] * case.upsample, case)
+    cols, col_is_inside = sources(columns, case.shape[3] * case.upsample, case)
+    for channel in range(0, case.shape[1], 16):  # in parts, for the memory
+        part = functions[case.activation](x[:, channel : channel + 16].float())[:, :, rows][..., cols]
+        part = part * (row_is_inside[:, None] & col_is_inside)
+        expected = part.to(y.dtype).float()
+        difference = (result[:, channel : channel + 16].float() - expected).abs()
+        assert (difference <= expected.abs() * 2.0**-7 * 1e-1 + 1e-6).all(), case.name
+    if case.target[1] == CHANNELS_LAST:
+        assert (y[..., case.shape[1] :] == 0).all(), case.name
+
+
+def sources(index: Tensor, size: int, case: MapCase) -> tuple[Tensor, Tensor]:
+    """Return the input coordinates of output coordinates along an axis, and which of them lie inside."""
+    is_inside = (index >= 0) & (index < size)
+    if case.mode == "reflect":
+        index = (size - 1) - ((size - 1) - index.abs()).abs()
+        is_inside = torch.ones_like(is_inside)
+    elif case.mode == "edge":
+        is_inside = torch.ones_like(is_inside)
+    return index.clamp(0, size - 1) // case.upsample, is_inside
+
+
+def to_layout(x: Tensor, layout: str) -> Tensor:
+    if layout == LINEAR:
+        return x.contiguous()
+    lanes = 16 // x.element_size()
+    channels = -(-x.shape[1] // lanes) * lanes
+    filled = torch.zeros(x.shape[0], channels, *x.shape[2:], dtype=x.dtype, device="cuda")
+    filled[:, : x.shape[1]] = x
+    return filled.movedim(1, -1).contiguous()
+
+
+def copy_microseconds(moved_bytes: int) -> float:
+    """Return the time of a device copy that reads half of the bytes and writes the other half."""
+    source = torch.zeros(moved_bytes // 2, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+
+    def copy(_stream: int) -> None:
+        target.copy_(source)
+
+    return median_microseconds(copy)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
