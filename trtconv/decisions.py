@@ -23,6 +23,7 @@ FORMAT: Final = 1
 KEPT_FP32 = "fp32"
 CONSTANT = "constant"  # a node that computes from constants alone was computed
 CONSTANT_INPUT = "constant input"  # the same of what computes an input of a node
+NOT_FUSED = "not fused: "  # how the reason begins of a node that does not become part of the custom op beside it
 _NO_PLUGIN = (None, KEPT_FP32, CONSTANT, CONSTANT_INPUT)
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trtconv import records
-from trtconv.decisions import CONSTANT, CONSTANT_INPUT
+from trtconv.decisions import CONSTANT, CONSTANT_INPUT, NOT_FUSED
 from trtconv.inspection.inspected_file import FileIdentity
 from trtconv.inspection.op_support import BackendCheck, Problem
 from trtconv.inspection.parameter_sources import SOURCE_TEXTS, Parameter
@@ -134,7 +134,8 @@ def _tables(model: ModelInspection) -> list[Table]:
         for node in model.nodes
         if _is_candidate(node)
     ]
-    prepared = [(node.node, node.op, outcome(node.became), node.reason) for node in model.nodes if _is_prepared(node)]
+    prepared = [_outcome_row(node) for node in model.nodes if _is_prepared(node) and not _is_neighbour(node)]
+    neighbours = [_outcome_row(node) for node in model.nodes if _is_neighbour(node)]
     problems = [(problem.found_by, problem.what, _node_list(problem)) for problem in model.problems]
     return [
         Table(
@@ -154,11 +155,8 @@ def _tables(model: ModelInspection) -> list[Table]:
             ],
             decided,
         ),
-        Table(
-            "Other nodes that TensorRT does not take as they are",
-            [Column("node", "name"), Column("op"), Column("becomes"), Column("why", "text")],
-            prepared,
-        ),
+        Table("What lies around a plugin, and whether it becomes part of it", _outcome_columns(), neighbours),
+        Table("Other nodes that TensorRT does not take as they are", _outcome_columns(), prepared),
         _native_norms(model.native_norms),
         *(_other_nodes(op.form, model.nodes) for op in BY_ONNX_OP.values() if op.form.others),
         Table(
@@ -167,6 +165,14 @@ def _tables(model: ModelInspection) -> list[Table]:
             problems,
         ),
     ]
+
+
+def _outcome_columns() -> list[Column]:
+    return [Column("node", "name"), Column("op"), Column("becomes"), Column("why", "text")]
+
+
+def _outcome_row(node: NodeInspection) -> tuple[str, str, str, str]:
+    return node.node, node.op, outcome(node.became), node.reason
 
 
 def _native_norms(norms: Sequence[NativeNorm]) -> Table:
@@ -182,7 +188,11 @@ def _native_norms(norms: Sequence[NativeNorm]) -> Table:
 
 def _other_nodes(form: OnnxForm, nodes: Sequence[NodeInspection]) -> Table:
     """Return the nodes of an operator that no pass looks at."""
-    others = [(node.node, node.op, _x(node), _parameters(node)) for node in nodes if other_form(node.op) is form]
+    others = [
+        (node.node, node.op, _x(node), _parameters(node))
+        for node in nodes
+        if other_form(node.op) is form and not _is_neighbour(node)
+    ]
     columns = [Column("node", "name"), Column("op"), Column("input X"), Column("parameters", "text")]
     return Table(f"{form.others} stay native: {form.why_not_others}", columns, others)
 
@@ -190,6 +200,12 @@ def _other_nodes(form: OnnxForm, nodes: Sequence[NodeInspection]) -> Table:
 def _is_candidate(node: NodeInspection) -> bool:
     """Say whether a plugin could stand for a node, or does."""
     return not _is_prepared(node) and other_form(node.op) is None
+
+
+def _is_neighbour(node: NodeInspection) -> bool:
+    """Say whether it was decided if a node becomes part of the custom op beside it; a pad may be one of its own."""
+    is_fused = node.became is not None and node.became.startswith(f"{DOMAIN}::")
+    return not _is_candidate(node) and (is_fused or node.reason.startswith(NOT_FUSED))
 
 
 def _is_prepared(node: NodeInspection) -> bool:

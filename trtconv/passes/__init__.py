@@ -13,6 +13,7 @@ from trtconv.passes.fix_constant_inputs import fix_constant_inputs
 from trtconv.passes.fold_batch_statistics import fold_batch_statistics
 from trtconv.passes.fuse_neighbours import fuse_neighbours
 from trtconv.passes.recognise_batch_norm import recognise_batch_norm
+from trtconv.passes.recognise_group_norm import recognise_group_norm
 from trtconv.passes.recognise_instance_norm import recognise_instance_norm
 from trtconv.passes.rewrite_instance_norm import rewrite_instance_norm
 from trtconv.passes.rewrite_reflect_pad import rewrite_reflect_pad
@@ -30,7 +31,8 @@ _REPAIRS: Sequence[Pass] = (
 )
 DEFAULT_PASSES: Sequence[Pass] = (*_REWRITES, *_REPAIRS)
 FUSED_PASSES: Sequence[Pass] = (
-    recognise_instance_norm,  # what recognises comes first: it makes nodes that the rewrites take
+    recognise_instance_norm,  # what recognises comes first: it makes nodes that the next take
+    recognise_group_norm,  # before the rewrite of the norms, which takes what it leaves
     *_REWRITES,
     fuse_neighbours,  # after the rewrites: it takes what lies around the custom ops that they made
     *_REPAIRS,

@@ -133,9 +133,13 @@ class PassContext:
     def nodes(self, graph: gs.Graph, accept: Callable[[gs.Node], bool]) -> list[Site]:
         """Return every ONNX node that `accept` takes, branches included."""
         sites = (site for site in walk(graph) if is_onnx(site.node.domain) and accept(site.node))
-        return [self._as_recognised(site) for site in sites]
+        return [self.as_recognised(site) for site in sites]
 
-    def _as_recognised(self, site: Site) -> Site:
+    def sites(self, graph: gs.Graph) -> dict[int, Site]:
+        """Return every node by its id, branches included."""
+        return {id(site.node): self.as_recognised(site) for site in walk(graph)}
+
+    def as_recognised(self, site: Site) -> Site:
         """Return a site by the address of the group of nodes that its node stands for."""
         found = self.recognised.get(id(site.node))
         return site if found is None else Site(site.graph, site.node, found.address)

@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
-from trtconv.decisions import Decision
+from trtconv.decisions import NOT_FUSED, Decision
 from trtconv.model.walking import is_onnx
 from trtconv.ops import BY_ONNX_OP
 from trtconv.ops.compiled import not_compiled
@@ -38,12 +38,12 @@ _STAGES = ("the sum with the residual", "the activation", "upsampling", "padding
 
 def fuse_neighbours(graph: gs.Graph, context: PassContext) -> int:
     """Return how many ONNX nodes became part of a custom op."""
-    fuser = _Fuser(context, {id(site.node): site for site in walk(graph)}, _given_out(graph))
+    fuser = _Fuser(context, context.sites(graph), _given_out(graph))
     for op in (INSTANCE_NORM, REFLECT_PAD):  # a norm takes pads and what lies before them, so that it comes first
-        for site in list(walk(graph)):
+        for site in context.sites(graph).values():
             if site.node.op == op.name and id(site.node) not in fuser.finished:
                 fuser.fuse_after(site)
-        for site in list(walk(graph)):
+        for site in context.sites(graph).values():
             if site.node.op == op.name and op.name in _BEFORE:
                 fuser.fuse_before(site)
     return fuser.num_fused
@@ -175,7 +175,7 @@ class _Fuser:
         """Record why a neighbour stays a node of its own, unless there is a decision about it."""
         site = self.sites.get(id(node))
         if site is not None and is_onnx(node.domain) and not self.context.decisions.has(node):
-            decision = Decision(site.address, _title(node), None, f"not fused: {reason}")
+            decision = Decision(site.address, _title(node), None, NOT_FUSED + reason)
             self.context.decisions.record(node, decision)
 
 

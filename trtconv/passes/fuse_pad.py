@@ -28,7 +28,7 @@ _MODES = {onnx: ours for ours, onnx in ONNX_PAD_MODES.items()}
 
 def _accepts(node: gs.Node) -> bool:
     is_plugin = node.domain == DOMAIN and node.op in (REFLECT_PAD.name, DYNAMIC_REFLECT_PAD.name)
-    return len(node.outputs) == 1 and (is_plugin or (node.op == "Pad" and is_onnx(node.domain)))
+    return len(node.outputs) == 1 and (is_plugin or (node.op == REFLECT_PAD.form.op_type and is_onnx(node.domain)))
 
 
 def _match(y: gs.Tensor, node: gs.Node, context: PassContext) -> Fusion | NoMatch:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from trtconv import element_types
-from trtconv.passes.graph_edit import NewNode, dtype_of
+from trtconv.ops.custom_op import Dim
+from trtconv.passes.graph_edit import NewNode, dtype_of, shape_of
 from trtconv.passes.views import Axes
 from trtconv.passes.written_norms import Factor, Norm
 
@@ -33,7 +34,7 @@ def scale_and_shift(norm: Norm, normalised: gs.Tensor) -> list[NewNode]:
     if norm.is_constant:
         return []
     maker = _Maker(norm)
-    product = norm.output if not norm.bias else maker.variable("scaled")
+    product = norm.output if not norm.bias else maker.variable("scaled", norm.reading.source.dims)
     maker.made.append(NewNode("Mul", [normalised, maker.sum_of(norm.scale)], [product]))
     if norm.bias:
         maker.made.append(NewNode("Add", [product, maker.sum_of(norm.bias)], [norm.output]))
@@ -49,9 +50,9 @@ class _Maker:
         self._source = norm.reading.source
         self._count = 0
 
-    def variable(self, role: str) -> gs.Variable:
+    def variable(self, role: str, dims: Sequence[Dim] | None = None) -> gs.Variable:
         self._count += 1
-        return gs.Variable(f"{self._norm.output.name}_{role}_{self._count}", self._norm.output.dtype)
+        return gs.Variable(f"{self._norm.output.name}_{role}_{self._count}", self._norm.output.dtype, dims)
 
     def sum_of(self, factor: Factor) -> gs.Tensor:
         parts = [self._product(atoms, coefficient) for atoms, coefficient in factor.items()]
@@ -84,7 +85,7 @@ class _Maker:
         """Return a tensor so that it broadcasts along the axes that it lies in."""
         tensor, view = self._norm.reading.atoms[key]
         if dtype_of(tensor) != dtype_of(self._source.tensor):
-            tensor = self._node("Cast", [tensor], {"to": dtype_of(self._source.tensor)})
+            tensor = self._node("Cast", [tensor], {"to": dtype_of(self._source.tensor)}, shape_of(tensor))
         rank = len(self._source.dims)
         if _is_in_place(view, rank):
             return tensor
@@ -92,10 +93,17 @@ class _Maker:
         sizes = [self._source.dims[axis] if axis in axes else 1 for axis in range(rank)]
         target = np.array([size if isinstance(size, int) else -1 for size in sizes], dtype=np.int64)
         self._count += 1
-        return self._node("Reshape", [tensor, gs.Constant(f"{self._norm.output.name}_shape_{self._count}", target)])
+        shape = gs.Constant(f"{self._norm.output.name}_shape_{self._count}", target)
+        return self._node("Reshape", [tensor, shape], {}, sizes)
 
-    def _node(self, op: str, inputs: Sequence[gs.Tensor], attributes: dict[str, int | None] | None = None) -> gs.Tensor:
-        result = self.variable(op.lower())
+    def _node(
+        self,
+        op: str,
+        inputs: Sequence[gs.Tensor],
+        attributes: Mapping[str, int | None] | None = None,
+        dims: Sequence[Dim] | None = None,
+    ) -> gs.Tensor:
+        result = self.variable(op.lower(), dims)
         self.made.append(NewNode(op, inputs, [result], attributes or {}))
         return result
 

@@ -102,8 +102,7 @@ def _reduce(reader: Reader, node: gs.Node) -> Quantity:
     axes = _reduced(reader, node, len(base.view))
     reduced = frozenset(axis for dimension in axes for axis in base.view[dimension])
     if not reduced <= reader.source.spatial | {-1}:
-        axes_of_source = sorted(reduced - {-1})
-        raise NotMoments(f"its statistics are over axes {axes_of_source}, not over all those after the channels")
+        raise NotMoments(other_axes(reduced - {-1}))
     is_square = node.op in ("ReduceSumSquare", "ReduceL2")
     summed = moments.times(base.moments, base.moments) if is_square else base.moments
     quantity = moments.mean(summed, reduced - {-1}, reader.source.spatial)
@@ -114,6 +113,11 @@ def _reduce(reader: Reader, node: gs.Node) -> Quantity:
     if node.op == "GlobalAveragePool" or node.attrs.get("keepdims", 1):
         return Quantity(quantity, [() if index in axes else each for index, each in enumerate(base.view)])
     return Quantity(quantity, [each for index, each in enumerate(base.view) if index not in axes])
+
+
+def other_axes(axes: frozenset[int]) -> str:
+    """Say that the statistics over these axes of a source are none of an instance norm."""
+    return f"its statistics are over axes {sorted(axes)}, not over all those after the channels"
 
 
 def _reduced(reader: Reader, node: gs.Node, rank: int) -> set[int]:

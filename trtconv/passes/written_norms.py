@@ -17,10 +17,10 @@ from trtconv.passes.views import Axes, whole
 
 _STEPS = {**norm_steps.STEPS, **view_steps.STEPS}
 REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2", "GlobalAveragePool"})
-# What a source may lie before: the same values in another shape, order or type, and means over a part of the axes.
+# What a source may lie before, beside squares and means: the same values in another shape, order or type.
 _VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast", "Identity", "CastLike"})
 _MAX_VIEWS = 8
-_MAX_STEPS, _MAX_WIDTH = 8, 16  # from a root to what says why it belongs to no norm
+_MAX_STEPS, _MAX_WIDTH = 6, 16  # from a root to what says why it belongs to no norm
 _ROUNDING = 1e-5
 
 Factor = Mapping[tuple[tuple[int, float], ...], Coefficient]  # atoms -> coefficient
@@ -84,27 +84,38 @@ def survey(graph: gs.Graph, value_of: ValueOf) -> Survey:
             found.norms += norms
             taken |= {id(norm.output) for norm in norms}
             read |= {id(each) for norm in norms for each in norm.nodes}
-            for reading in readings:
+            fitting = [reading for reading in readings if _is_full(node, reading)]
+            for reading in fitting:
                 read |= {id(each) for each in reading.steps if _is_statistic(reading.quantities[id(each.outputs[0])])}
                 for each, reason in reading.failures.items():
                     found.failures.setdefault(each, reason)
-            if norms or _is_over_other_axes(node, readings):
+            other_axes = None if fitting else _other_axes(node, readings)
+            if other_axes is not None:
+                found.failures.setdefault(id(node), other_axes)
+            if norms or other_axes is not None:
                 break
     return found
 
 
 def reason_at(root: gs.Node, failures: Mapping[int, str]) -> str:
-    """Return why the root of a variance is no part of an instance norm: what failed before it, or else after it."""
-    for is_before in (True, False):
-        level = [root]
-        for _ in range(_MAX_STEPS):
-            if (reason := next((failures[id(node)] for node in level if id(node) in failures), None)) is not None:
-                return reason
-            tensors = [tensor for node in level for tensor in (node.inputs if is_before else node.outputs)]
-            level = [node for tensor in tensors for node in (tensor.inputs if is_before else tensor.outputs)][
-                :_MAX_WIDTH
-            ]
-    return "nothing that is normalised by it is the tensor that it is of"
+    """Return why the root of a variance is no part of an instance norm.
+
+    What a reduction before it is over says most; else it is what failed first before it, or after it.
+    """
+    before, after = _around(root, is_before=True), _around(root, is_before=False)
+    reductions = [node for node in before if node.op in REDUCTIONS]
+    told = (failures[id(node)] for node in (*reductions, *before, *after) if id(node) in failures)
+    return next(told, "nothing that is normalised by it is the tensor that it is of")
+
+
+def _around(root: gs.Node, is_before: bool) -> list[gs.Node]:
+    """Return a node and those that lie a few steps before or after it, the nearest first."""
+    found, level = [root], [root]
+    for _ in range(_MAX_STEPS):
+        tensors = [tensor for node in level for tensor in (node.inputs if is_before else node.outputs)]
+        level = [node for tensor in tensors for node in (tensor.inputs if is_before else tensor.outputs)][:_MAX_WIDTH]
+        found += level
+    return found
 
 
 def _is_statistic(quantity: Quantity) -> bool:
@@ -113,15 +124,25 @@ def _is_statistic(quantity: Quantity) -> bool:
     return bool(terms) and all((term.m or term.v) and not (term.x or term.r) for term in terms)
 
 
-def _is_over_other_axes(reduction: gs.Node, readings: Sequence[Reading]) -> bool:
-    """Say whether a reduction is one of the source, but not over all that lies behind the channels in any layout.
+def _is_full(reduction: gs.Node, reading: Reading) -> bool:
+    """Say whether a reduction is one of the source over all that lies after the channels."""
+    result = reading.quantities.get(id(reduction.outputs[0]))
+    return result is not None and not any(term.averaged for term in result.moments.terms)
+
+
+def _other_axes(reduction: gs.Node, readings: Sequence[Reading]) -> str | None:
+    """Say over which axes of the source a reduction is that fits no layout; None where it is none of the source.
 
     What is nearer to it is a view that hides that: [N, H*W, C], of a norm over the channels.
     """
-    results = [reading.quantities.get(id(reduction.outputs[0])) for reading in readings]
-    are_full = [result is not None and not any(term.averaged for term in result.moments.terms) for result in results]
-    is_reached = any(id(reduction) in reading.failures for reading in readings) or any(results)
-    return is_reached and not any(are_full)
+    for reading in readings:
+        if id(reduction) in reading.failures:
+            return reading.failures[id(reduction)]
+    for reading in readings:
+        result = reading.quantities.get(id(reduction.outputs[0]))
+        if result is not None:
+            return norm_steps.other_axes(frozenset().union(*(term.averaged for term in result.moments.terms)))
+    return None
 
 
 def _layouts(tensor: gs.Tensor) -> list[Source]:
@@ -135,13 +156,17 @@ def _sources(reduction: gs.Node) -> Iterator[gs.Tensor]:
     chain = [reduction.inputs[0]]
     while len(chain) <= _MAX_VIEWS and len(chain[-1].inputs) == 1:
         writer = chain[-1].inputs[0]
-        if not is_onnx(writer.domain) or writer.op not in _VIEWS | REDUCTIONS or not writer.inputs:
+        if not is_onnx(writer.domain) or not (writer.op in _VIEWS | REDUCTIONS or _is_square(writer)):
             break
         chain.append(writer.inputs[0])
     for tensor in reversed(chain):
         dims = shape_of(tensor)
         if isinstance(tensor, gs.Variable) and dims is not None and len(dims) >= 3:
             yield tensor
+
+
+def _is_square(node: gs.Node) -> bool:
+    return node.op == "Pow" or (node.op == "Mul" and node.inputs[0] is node.inputs[1])
 
 
 def _norms_of(reading: Reading, outputs: set[int]) -> list[Norm]:

@@ -13,6 +13,8 @@ _NAMES = (
     re.compile(r"^\S+(?= (?:is only known|are only known|cannot be|could not be|depends on|has the shape)\b)"),
     re.compile(r"(?<=depends on )\S+(?: \(\w+\))?"),
     re.compile(r"(?<=depend on )\S+(?: \(\w+\))?"),
+    re.compile(r"(?<=fused into )\S+|(?<=^residual )\S+(?=,)"),
+    re.compile(r"(?<=not fused: )\S+(?= is not known)|(?<=other nodes read )\S+(?=,)|(?<=the graph gives out )\S+"),
     re.compile(r"\S*[/:]\S+|\b\w+\(\w+\)"),
 )
 
