@@ -13,7 +13,7 @@ from trtconv.ops.custom_op import CustomOp
 
 COMPILED: dict[str, frozenset[str]] = {
     "InstanceNorm": frozenset({"epsilon", "activation", "alpha", "groups", "residual", "slope"}),
-    "ReflectPad": frozenset({"pads"}),
+    "ReflectPad": frozenset({"pads", "activation", "alpha", "upsample", "pad_mode", "to"}),
     "DynamicReflectPad": frozenset({"rank"}),
 }
 
