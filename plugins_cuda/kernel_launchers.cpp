@@ -60,6 +60,12 @@ bool isKnownActivation(int32_t activation)
     return activation >= TRTCONV_ACTIVATION_NONE && activation <= TRTCONV_ACTIVATION_TANH;
 }
 
+bool areGoodOptions(trtconv_instance_norm_options const& options, int64_t channels)
+{
+    bool const doGroupsDivide = options.groups == 0 || (options.groups > 0 && channels % options.groups == 0);
+    return isKnownActivation(options.activation) && std::isfinite(options.alpha) && doGroupsDivide;
+}
+
 bool isKnownMap(trtconv_output_map const& map, int32_t elementBytesOfInput)
 {
     bool const isMoved = map.input_dtype == TRTCONV_WORDS && map.output_dtype == TRTCONV_WORDS
@@ -89,12 +95,6 @@ MapRequest requestOf(
         request.outputLayout = static_cast<Layout>(map->output_format);
     }
     return request;
-}
-
-bool areGoodOptions(trtconv_instance_norm_options const& options, int64_t channels)
-{
-    bool const doGroupsDivide = options.groups == 0 || (options.groups > 0 && channels % options.groups == 0);
-    return isKnownActivation(options.activation) && std::isfinite(options.alpha) && doGroupsDivide;
 }
 
 int32_t alignmentIn(int32_t format, int32_t elementBytes)

@@ -22,15 +22,6 @@ extern "C"
 #define TRTCONV_BFLOAT16 2
 #define TRTCONV_WORDS (-1) /* elements of any type, moved bit for bit */
 
-/* What becomes of a value y before it is rounded. */
-#define TRTCONV_ACTIVATION_NONE 0
-#define TRTCONV_ACTIVATION_RELU 1 /* max(y, 0), NaN where y is */
-#define TRTCONV_ACTIVATION_LEAKY_RELU 2 /* y < 0 ? alpha * y : y */
-#define TRTCONV_ACTIVATION_PRELU 3 /* y < 0 ? slope of the channel * y : y; of norms alone */
-#define TRTCONV_ACTIVATION_SILU 4 /* y / (1 + exp(-y)) */
-#define TRTCONV_ACTIVATION_ELU 5 /* y < 0 ? alpha * (exp(y) - 1) : y */
-#define TRTCONV_ACTIVATION_TANH 6
-
 #define TRTCONV_PAD_REFLECT 0 /* the inside mirrored, the border not repeated */
 #define TRTCONV_PAD_EDGE 1 /* the border repeated */
 #define TRTCONV_PAD_ZERO 2
@@ -53,6 +44,15 @@ extern "C"
 #define TRTCONV_ERROR_WORKSPACE (-4) /* smaller than asked for, or not aligned to 16 bytes */
 #define TRTCONV_ERROR_OTHER (-5)
 #define TRTCONV_ERROR_OPTION (-6) /* unknown activation; alpha not finite; groups that do not divide the channels */
+
+/* What becomes of a value y before it is rounded. */
+#define TRTCONV_ACTIVATION_NONE 0
+#define TRTCONV_ACTIVATION_RELU 1 /* max(y, 0), NaN where y is */
+#define TRTCONV_ACTIVATION_LEAKY_RELU 2 /* y < 0 ? alpha * y : y */
+#define TRTCONV_ACTIVATION_PRELU 3 /* y < 0 ? slope of the channel * y : y */
+#define TRTCONV_ACTIVATION_SILU 4 /* y / (1 + exp(-y)) */
+#define TRTCONV_ACTIVATION_ELU 5 /* y < 0 ? alpha * (exp(y) - 1) : y */
+#define TRTCONV_ACTIVATION_TANH 6
 
     /* What an InstanceNorm does beside; all zeros: nothing. */
     typedef struct

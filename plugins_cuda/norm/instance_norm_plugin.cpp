@@ -15,17 +15,6 @@ namespace
 
 using nvinfer1::DataType;
 
-ElementType elementTypeOf(DataType type)
-{
-    switch (type)
-    {
-    case DataType::kFLOAT: return ElementType::kFloat32;
-    case DataType::kHALF: return ElementType::kFloat16;
-    case DataType::kBF16: return ElementType::kBFloat16;
-    default: throw PluginError(text("data type ", static_cast<int32_t>(type), " is not supported"));
-    }
-}
-
 // Returns the shape of X [N, C, D1..Dk].
 NormShape shapeOf(nvinfer1::Dims const& dims)
 {
@@ -64,7 +53,7 @@ InstanceNormPlugin::InstanceNormPlugin(std::string const& nodeName, FieldReader&
     , mAttributes(fields)
 {
     // The numbers epsilon and alpha do not change how long it takes.
-    setTimingCacheId(text(kLibraryVersion, " ", mAttributes.activationName, " groups ", mAttributes.groups));
+    setTimingCacheId(text(kLibraryVersion, " ", mAttributes.activation.name, " groups ", mAttributes.groups));
 }
 
 std::vector<nvinfer1::PluginField> InstanceNormPlugin::fields() const
@@ -89,9 +78,8 @@ bool InstanceNormPlugin::isLikeX(int32_t input, int32_t numInputs) const
 
 bool InstanceNormPlugin::supports(nvinfer1::PluginTensorDesc const& x) const
 {
-    bool const hasType = x.type == DataType::kFLOAT || x.type == DataType::kHALF || x.type == DataType::kBF16;
     std::optional<Layout> const layout = layoutOf(x);
-    return hasType && layout && canNormIn(*layout);
+    return isFloatingPoint(x.type) && layout && canNormIn(*layout);
 }
 
 nvinfer1::DimsExprs InstanceNormPlugin::outputShape(
@@ -165,7 +153,7 @@ void InstanceNormPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, voi
 {
     nvinfer1::PluginTensorDesc const& x = inputDesc[0];
     EpilogueArguments const epilogue{hasResidual() ? inputs[kResidual] : nullptr,
-        mAttributes.isPRelu() ? inputs[numInputs() - 1] : nullptr, mAttributes.activation, mAttributes.alpha};
+        mAttributes.isPRelu() ? inputs[numInputs() - 1] : nullptr, mAttributes.activation.value, mAttributes.alpha};
     launchNorm(
         {inputs[0], inputs[1], inputs[2], output, workspace, shapeOf(x.dims), mAttributes.epsilon,
             elementTypeOf(x.type), takenLayoutOf(x), inputDesc[1].dims.nbDims == 2, mAttributes.groups, epilogue},

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "abi/tensor_types.h"
-#include "result/activation.h"
 #include "tensorrt_face/field_reader.h"
+#include "tensorrt_face/shared_attributes.h"
 
 namespace trtconv
 {
@@ -15,13 +15,12 @@ namespace trtconv
 struct NormAttributes
 {
     float epsilon;
-    std::string activationName;
-    Activation activation;
+    Named<Activation> activation;
     float alpha;
     int32_t groups;
     std::vector<int32_t> upsample;
     std::vector<int32_t> pads;
-    std::string padMode;
+    Named<PadMode> padMode;
     std::vector<int32_t> residualPads;
     int32_t to;
 
@@ -32,7 +31,7 @@ struct NormAttributes
     // Returns all fields, which point into this object.
     std::vector<nvinfer1::PluginField> fields() const;
 
-    bool isPRelu() const { return activation == Activation::kPRelu; }
+    bool isPRelu() const { return activation.value == Activation::kPRelu; }
 };
 
 } // namespace trtconv

@@ -69,9 +69,9 @@ bool ReflectPadPlugin::supportsOutput(nvinfer1::PluginTensorDesc const& x, nvinf
 {
     std::optional<Layout> const input = layoutOf(x);
     std::optional<Layout> const output = layoutOf(y);
-    if (y.type != typeOf(mElementType, x.type) || !input || !output || y.dims.nbDims != rank())
+    if (y.type != typeOf(mElementType, x.type) || !input || !output)
     {
-        return false;
+        return PluginShell::supportsOutput(x, y) && mElementType == 0; // X decides alone
     }
     // Bytes move between tensors of one format: the formats of int8 are too many to try all pairs.
     bool const isSame = *input == *output;
@@ -138,8 +138,8 @@ void ReflectPadPlugin::launchTo(nvinfer1::PluginTensorDesc const* outputDesc,
     cudaStream_t stream) const
 {
     nvinfer1::PluginTensorDesc const& x = inputDesc[0];
-    GatherArguments arguments{
-        inputs[0], output, requestOf(x.dims, layoutOf(x).value(), layoutOf(outputDesc[0]).value()), paddableBytes(x.type)};
+    GatherArguments arguments{inputs[0], output,
+        requestOf(x.dims, layoutOf(x).value(), layoutOf(outputDesc[0]).value()), paddableBytes(x.type)};
     arguments.isComputed = mActivation.value != Activation::kNone || outputDesc[0].type != x.type;
     if (arguments.isComputed)
     {

@@ -108,12 +108,15 @@ public:
     {
         nvinfer1::PluginTensorDesc const& tensor = inOut[pos].desc;
         nvinfer1::PluginTensorDesc const& first = inOut[0].desc;
-        nvinfer1::TensorFormat const format =
-            self().isLikeX(pos, nbInputs) ? first.format : nvinfer1::TensorFormat::kLINEAR;
-        bool const fitsOperand = tensor.type == Plugin::typeOfInput(pos, first.type) && tensor.format == format;
+        auto const isOperand = [&]
+        {
+            bool const isLikeX = self().isLikeX(pos, nbInputs);
+            nvinfer1::TensorFormat const format = isLikeX ? first.format : nvinfer1::TensorFormat::kLINEAR;
+            return tensor.type == Plugin::typeOfInput(pos, first.type) && tensor.format == format;
+        };
         bool const fits = pos == 0 ? self().supports(tensor)
             : pos == nbInputs      ? self().supportsOutput(first, tensor)
-                                   : fitsOperand;
+                                   : isOperand();
         bool const isTaken = hasInputs(nbInputs) && fits;
         mTraced.call("supportsFormatCombination tensor ", pos, " type ", static_cast<int32_t>(tensor.type), " format ",
             static_cast<int32_t>(tensor.format), isTaken ? " -> yes" : " -> no");

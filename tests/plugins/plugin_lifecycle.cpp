@@ -51,7 +51,9 @@ struct FakeBuilder : apiv::VExprBuilder, IExprBuilder
         DimensionOperation op, IDimensionExpr const& first, IDimensionExpr const& second) override
     {
         int64_t const sum = fake(first).value + fake(second).value;
-        return make(op == DimensionOperation::kSUM ? sum : -1, fake(first).known && fake(second).known);
+        int64_t const product = fake(first).value * fake(second).value;
+        int64_t const value = op == DimensionOperation::kSUM ? sum : op == DimensionOperation::kPROD ? product : -1;
+        return make(value, fake(first).known && fake(second).known);
     }
     IDimensionExpr const* declareSizeTensor(int32_t, IDimensionExpr const&, IDimensionExpr const&) override
     {
@@ -231,12 +233,101 @@ void checkCopies(std::string const& name, IPluginCreatorV3One& creator, PluginFi
     check((name + " has one output").c_str(), reloaded.build->getNbOutputs() == 1);
 }
 
+// The fields of a ReflectPad, in the order of the creator.
+struct PadFields
+{
+    std::vector<int32_t> pads{0, 0, 1, 2, 0, 0, 3, 4};
+    std::string activation = "none";
+    float alpha = 0.0F;
+    std::vector<int32_t> upsample{1};
+    std::string padMode = "reflect";
+    int32_t to = 0;
+
+    std::vector<PluginField> list() const
+    {
+        auto const integers = [](char const* name, std::vector<int32_t> const& values)
+        { return PluginField{name, values.data(), PluginFieldType::kINT32, static_cast<int32_t>(values.size())}; };
+        auto const word = [](char const* name, std::string const& value)
+        { return PluginField{name, value.data(), PluginFieldType::kCHAR, static_cast<int32_t>(value.size())}; };
+        return {integers("pads", pads), word("activation", activation), {"alpha", &alpha, PluginFieldType::kFLOAT32, 1},
+            integers("upsample", upsample), word("pad_mode", padMode), {"to", &to, PluginFieldType::kINT32, 1}};
+    }
+
+    IPluginV3* plugin(IPluginCreatorV3One& creator, char const* name) const
+    {
+        std::vector<PluginField> const all = list();
+        PluginFieldCollection const fields{static_cast<int32_t>(all.size()), all.data()};
+        return creator.createPlugin(name, &fields, TensorRTPhase::kBUILD);
+    }
+};
+
+// Upsampling, other modes, activation, another type and other formats of the output.
+void checkMappedPad(IPluginCreatorV3One& creator)
+{
+    PadFields fields;
+    fields.upsample = {1, 1, 2, 2};
+    fields.padMode = "edge";
+    Faces edge(fields.plugin(creator, "edge_pad"));
+    std::vector<int64_t> sizes;
+    check("upsampled shape",
+        edge.outputShape({{-2, 3, -9, 10}}, sizes) == 0 && sizes == std::vector<int64_t>{2, 3, 22, 26});
+    check("edge pads may be longer than the axis", edge.outputShape({{2, 3, 1, 1}}, sizes) == 0);
+    check("edge pads need an edge", edge.outputShape({{2, 3, 0, 1}}, sizes) != 0);
+    fields.padMode = "reflect";
+    Faces reflected(fields.plugin(creator, "upsampled_pad"));
+    check("pads below the upsampled size", reflected.outputShape({{2, 3, 2, 3}}, sizes) == 0);
+    check("pads beyond the upsampled size", reflected.outputShape({{2, 3, 2, 2}}, sizes) != 0);
+    PluginTensorDesc const small = tensor({2, 3, 2, 2});
+    check("pads beyond the upsampled run-time size", reflected.runtime->onShapeChange(&small, 1, nullptr, 0) != 0);
+
+    PadFields first;
+    first.to = 10;
+    first.activation = "relu";
+    Faces cast(first.plugin(creator, "first_pad"));
+    DataType output{};
+    DataType const wide = DataType::kFLOAT;
+    DataType const whole = DataType::kINT32;
+    check("type of a cast", cast.build->getOutputDataTypes(&output, 1, &wide, 1) == 0 && output == DataType::kHALF);
+    check("a cast of integers", cast.build->getOutputDataTypes(&output, 1, &whole, 1) != 0);
+    auto const x = dynamicTensor({1, 3, 9, 9});
+    auto const y = [](DataType type, TensorFormat format) { return dynamicTensor({1, 3, 13, 15}, type, format); };
+    check(
+        "cast to channels-last", cast.takes(0, {x, {}}) && cast.takes(1, {x, y(DataType::kHALF, TensorFormat::kHWC8)}));
+    check("cast to linear", cast.takes(1, {x, y(DataType::kHALF, TensorFormat::kLINEAR)}));
+    check("cast to another type", !cast.takes(1, {x, y(DataType::kFLOAT, TensorFormat::kLINEAR)}));
+    check("cast to blocks", !cast.takes(1, {x, y(DataType::kHALF, TensorFormat::kCHW32)}));
+    check("cast from integers", !cast.takes(0, {dynamicTensor({1, 3, 9, 9}, whole), {}}));
+    check("cast from channels-last",
+        cast.takes(1,
+            {dynamicTensor({1, 3, 9, 9}, DataType::kBF16, TensorFormat::kHWC8),
+                y(DataType::kHALF, TensorFormat::kLINEAR)}));
+    fields.upsample = {1, 2, 2, 2};
+    Faces channels(fields.plugin(creator, "upsampled_channels"));
+    check("upsampled channels are linear",
+        channels.takes(0, {x, {}})
+            && !channels.takes(0, {dynamicTensor({1, 8, 9, 9}, DataType::kHALF, TensorFormat::kHWC8), {}}));
+    check("what changes the time is in the cache id",
+        std::string(edge.build->getTimingCacheID()) != reflected.build->getTimingCacheID());
+}
+
 void checkReflectPad(IPluginCreatorV3One& creator)
 {
     int32_t const pads[]{0, 0, 1, 2, 0, 0, 3, 4};
     PluginField const field{"pads", pads, PluginFieldType::kINT32, 8};
     PluginFieldCollection const fields{1, &field};
-    checkCopies("ReflectPad", creator, fields);
+    PadFields const all;
+    std::vector<PluginField> const list = all.list();
+    PluginFieldCollection const allFields{static_cast<int32_t>(list.size()), list.data()};
+    checkCopies("ReflectPad", creator, allFields);
+    PluginFieldCollection const& names = *creator.getFieldNames();
+    bool areNamed = names.nbFields == allFields.nbFields;
+    for (int32_t i = 0; areNamed && i < names.nbFields; ++i)
+    {
+        areNamed = std::string(names.fields[i].name) == list[i].name && names.fields[i].type == list[i].type;
+    }
+    check("pad names its fields", areNamed);
+    Faces old(creator.createPlugin("an old engine", &fields, TensorRTPhase::kRUNTIME));
+    check("pad of an old engine", areEqual(*old.runtime->getFieldsToSerialize(), allFields));
     Faces pad(creator.createPlugin("middle_pad", &fields, TensorRTPhase::kBUILD));
 
     std::vector<int64_t> sizes;
@@ -253,7 +344,7 @@ void checkReflectPad(IPluginCreatorV3One& creator)
     PluginTensorDesc const empty = tensor({0, 3, 9, 9});
     void const* inputs[]{nullptr};
     void* outputs[]{nullptr};
-    check("pad of nothing", pad.runtime->enqueue(&empty, nullptr, inputs, outputs, nullptr, nullptr) == 0);
+    check("pad of nothing", pad.runtime->enqueue(&empty, &empty, inputs, outputs, nullptr, nullptr) == 0);
 
     for (DataType const type : {DataType::kFLOAT, DataType::kHALF, DataType::kBF16, DataType::kINT8, DataType::kINT32,
              DataType::kINT64, DataType::kBOOL, DataType::kUINT8, DataType::kFP8})
@@ -504,6 +595,22 @@ void checkRefusedFields(IPluginCreatorV3One& norm, IPluginCreatorV3One& pad)
     check("pad refuses a length", refuses(pad, {{"pads", pads, PluginFieldType::kINT32, 3}}));
     check("pad refuses a negative length", refuses(pad, {{"pads", pads, PluginFieldType::kINT32, -4}}));
     check("pad refuses no values", refuses(pad, {{"pads", nullptr, PluginFieldType::kINT32, 0}}));
+    PadFields const good;
+    auto const refusesPad = [&](PluginField const& wrong)
+    {
+        std::vector<PluginField> fields = good.list();
+        for (PluginField& field : fields)
+        {
+            field = std::string(field.name) == wrong.name ? wrong : field;
+        }
+        return refuses(pad, fields);
+    };
+    int32_t const factors[]{2, 2, 0};
+    check("pad refuses a slope for each channel", refusesPad({"activation", "prelu", PluginFieldType::kCHAR, 5}));
+    check("pad refuses a mode", refusesPad({"pad_mode", "constant", PluginFieldType::kCHAR, 8}));
+    check("pad refuses a factor of nothing", refusesPad({"upsample", &factors[2], PluginFieldType::kINT32, 1}));
+    check("pad refuses factors of other axes", refusesPad({"upsample", factors, PluginFieldType::kINT32, 2}));
+    check("pad refuses an element type", refusesPad({"to", factors, PluginFieldType::kINT32, 1}));
 }
 
 } // namespace
@@ -523,6 +630,7 @@ int main(int /*argc*/, char** argv)
     checkInstanceNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
     checkFusedNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
     checkReflectPad(*static_cast<IPluginCreatorV3One*>(creators[1]));
+    checkMappedPad(*static_cast<IPluginCreatorV3One*>(creators[1]));
     checkRefusedFields(
         *static_cast<IPluginCreatorV3One*>(creators[0]), *static_cast<IPluginCreatorV3One*>(creators[1]));
 }

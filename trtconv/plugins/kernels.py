@@ -16,7 +16,7 @@ from trtconv.plugins import library as plugin_library
 
 # How tensors lie in memory: the numbers of trtconv_kernels.h.
 LAYOUTS: Mapping[str, int] = {"linear": 0, "channels_last": 1, "chw4": 2, "chw32": 3}
-# What becomes of values before they are rounded: the numbers of trtconv_kernels.h.
+# What becomes of a norm's values before they are rounded: the numbers of trtconv_kernels.h.
 ACTIVATIONS: Mapping[str, int] = {
     name: number for number, name in enumerate(("none", "relu", "leaky_relu", "prelu", "silu", "elu", "tanh"))
 }
