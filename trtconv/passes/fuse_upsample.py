@@ -39,8 +39,11 @@ _ROUNDINGS: Mapping[str, Callable[[Fraction], int]] = {
 def repeats_elements(factor: int, positions: str, rounding: str) -> bool:
     """Say whether nearest upsampling by a whole factor repeats each element that often, for any size.
 
-    From one element to the next positions are alike; at the ends they are moved inside.
+    From one element to the next positions are alike; at the ends they are moved inside. An axis whose factor is 1 stays
+    as it is, in whatever mode.
     """
+    if factor == 1:
+        return True
     if positions not in _POSITIONS or rounding not in _ROUNDINGS:
         return False
     inner = range(factor, 2 * factor)  # those of the second element of many
