@@ -113,6 +113,46 @@ def branches(num_nodes: int) -> onnx.GraphProto:
     return make_graph(nodes, last, [])
 
 
+def written_norms(num_nodes: int) -> onnx.GraphProto:
+    """Every tenth node is a Relu after a norm that is written out."""
+    nodes, last = [], "x"
+    for index in range(num_nodes // 10):
+        m, d, q, v, e, s, n, p, b, relu = (f"{part}{index}" for part in "mdqvesnpbr")
+        nodes += [
+            helper.make_node("ReduceMean", [last], [m], axes=[2, 3]),
+            helper.make_node("Sub", [last, m], [d]),
+            helper.make_node("Mul", [d, d], [q]),
+            helper.make_node("ReduceMean", [q], [v], axes=[2, 3]),
+            helper.make_node("Add", [v, "epsilon"], [e]),
+            helper.make_node("Sqrt", [e], [s]),
+            helper.make_node("Div", [d, s], [n]),
+            helper.make_node("Mul", [n, "scale"], [p]),
+            helper.make_node("Add", [p, "scale"], [b]),
+            helper.make_node("Relu", [b], [relu]),
+        ]
+        last = relu
+    constants = {"epsilon": np.float32(1e-5), "scale": np.ones((1, 2, 1, 1), dtype=np.float32)}
+    return make_graph(
+        nodes, last, [numpy_helper.from_array(np.asarray(each), name) for name, each in constants.items()]
+    )
+
+
+def norms_over_channels(num_nodes: int) -> onnx.GraphProto:
+    """Norms over the channels, which stay: the reason has to be found for each."""
+    nodes, last = [], "x"
+    for index in range(num_nodes // 5):
+        q, v, e, s, n = (f"{part}{index}" for part in "qvesn")
+        nodes += [
+            helper.make_node("Mul", [last, last], [q]),
+            helper.make_node("ReduceMean", [q], [v], axes=[1]),
+            helper.make_node("Add", [v, "epsilon"], [e]),
+            helper.make_node("Sqrt", [e], [s]),
+            helper.make_node("Div", [last, s], [n]),
+        ]
+        last = n
+    return make_graph(nodes, last, [numpy_helper.from_array(np.asarray(np.float32(1e-5)), "epsilon")])
+
+
 def pads_behind_pads(num_nodes: int) -> onnx.GraphProto:
     """Each pad is computed from the size of what the pad before it gives, as in EnCodec."""
     nodes, last = [constant("none", [0, 0]), constant("six", [6])], "x"
@@ -141,6 +181,9 @@ def make_graph(nodes: list[onnx.NodeProto], output: str, initializers: list[Tens
     return helper.make_graph(nodes, "g", [image("x")], [y], initializers)
 
 
+NUM_NORMS = {written_norms: 10, norms_over_channels: 0}  # of a hundred nodes, those that --ops fused takes
+
+
 def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path) -> float:
     """Return the time of reading, rewriting, checking and writing, the better of two runs."""
     model = helper.make_model(make(num_nodes), ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
@@ -149,16 +192,21 @@ def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path
     times = []
     for _ in range(2):
         start = time.process_time()
-        rewritten = rewrite_file(path)
+        rewritten = rewrite_file(path, ops="fused" if make in NUM_NORMS else "plugin")
         rewritten.proto.SerializeToString()
         times.append(time.process_time() - start)
     expected = {"Pad", "InstanceNormalization"}
-    assert rewritten.num_edits == sum(node.op_type in expected for node in walk_nodes(model.graph))
+    num_written = NUM_NORMS.get(make, 0) * num_nodes // 100
+    assert rewritten.num_edits == sum(node.op_type in expected for node in walk_nodes(model.graph)) + num_written
     return min(times)
 
 
 @pytest.mark.parametrize(
-    "make", [computed_pads, shared_pads, growing_chain, one_source, plain_nodes, branches, pads_behind_pads]
+    "make",
+    [
+        *(computed_pads, shared_pads, growing_chain, one_source, plain_nodes, branches, pads_behind_pads),
+        *NUM_NORMS,
+    ],
 )
 def test_ten_thousand_nodes(make: Callable[[int], onnx.GraphProto], tmp_path: Path) -> None:
     few, many = seconds(make, NUM_NODES // 4, tmp_path), seconds(make, NUM_NODES, tmp_path)

@@ -68,10 +68,9 @@ def replace(
     heirs = _heirs(nodes, news)
     _require_outputs(graph, nodes, news, instead)
     is_in_place = len(news) == len(nodes) and all(heir is not None for heir in heirs)
-    positions = [] if is_in_place else sorted((_position(graph, node) for node in nodes), reverse=True)
+    positions = [] if is_in_place else sorted(_positions(graph, nodes), reverse=True)
     for node in nodes:
-        node.inputs.clear()
-        node.outputs.clear()
+        _detach(node)
     for old, new in instead:
         _read_instead(graph, old, new)
     made = [_make(new, heir) for new, heir in zip(news, heirs, strict=True)]
@@ -92,21 +91,34 @@ def _require_outputs(
     graph: gs.Graph, nodes: Sequence[gs.Node], news: Sequence[NewNode], instead: Sequence[tuple[gs.Tensor, gs.Tensor]]
 ) -> None:
     written = {id(output) for new in news for output in new.outputs} | {id(old) for old, _ in instead}
+    going = {id(node) for node in nodes}
     for node in nodes:
         for output in node.outputs:
             if not output.name or id(output) in written:
                 continue
-            reader = next((reader for reader in output.outputs if not _holds(nodes, reader)), None)
+            reader = next((reader for reader in output.outputs if id(reader) not in going), None)
             if reader is not None or _holds(graph.outputs, output):
                 by = "the graph gives it out" if reader is None else f"{address_of(reader)} reads it"
                 raise GraphEditError(f"its output {output.name} would be lost, and {by}", where=address_of(node))
 
 
-def _position(graph: gs.Graph, node: gs.Node) -> int:
-    try:
-        return operator.indexOf(map(id, graph.nodes), id(node))  # gs.Node compares all that it holds
-    except ValueError:
-        raise GraphEditError("the node to be replaced is not in this graph", where=address_of(node)) from None
+def _positions(graph: gs.Graph, nodes: Sequence[gs.Node]) -> list[int]:
+    """Return where nodes stand: gs.Node compares all that it holds, so they are known by their ids."""
+    wanted = {id(node): node for node in nodes}
+    found = {id(node): index for index, node in enumerate(graph.nodes) if id(node) in wanted}
+    for key, node in wanted.items():
+        if key not in found:
+            raise GraphEditError("the node to be replaced is not in this graph", where=address_of(node))
+    return list(found.values())
+
+
+def _detach(node: gs.Node) -> None:
+    """Take a node from its tensors, as clear() of its lists does, which compares it with every reader of each."""
+    for tensors, field_name in ((node.inputs, "outputs"), (node.outputs, "inputs")):
+        for tensor in tensors:
+            others = getattr(tensor, field_name)
+            list.pop(others, operator.indexOf(map(id, others), id(node)))
+        list.clear(tensors)
 
 
 def _read_instead(graph: gs.Graph, old: gs.Tensor, new: gs.Tensor) -> None:

@@ -7,6 +7,7 @@ spatial axes. What computes  a * (X - m) * (v + epsilon)^(-1/2) + b  in any way 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Coefficient = npt.NDArray[np.float64]  # of shape [] or [C]
+Coefficient = float | npt.NDArray[np.float64]  # one number, or one a channel: [C]
 
 # Below this part of what was added, a sum counts as zero: constants such as 1/n were rounded to float32.
 _ROUNDING = 1e-6
@@ -56,18 +57,18 @@ class Moments:
         return all(term._replace(atoms=(), n=0) == ONE for term in self.terms)
 
 
-X = Moments({Term(x=1): np.array(1.0)})
-COUNT = Moments({Term(n=1): np.array(1.0)})
+X = Moments({Term(x=1): 1.0})
+COUNT = Moments({Term(n=1): 1.0})
 
 
 def number(value: float | npt.NDArray[Any]) -> Moments:
     """Return a constant: one number, or one a channel."""
-    return _settled({ONE: np.asarray(value, dtype=np.float64)}, None)
+    return _settled({ONE: float(value) if np.ndim(value) == 0 else np.asarray(value, dtype=np.float64)}, None)
 
 
 def atom(key: int) -> Moments:
     """Return the tensor `key`, which does not vary over the spatial axes."""
-    return Moments({Term(atoms=((key, 1),)): np.array(1.0)})
+    return Moments({Term(atoms=((key, 1),)): 1.0})
 
 
 def plus(one: Moments, other: Moments, sign: float = 1.0) -> Moments:
@@ -99,12 +100,11 @@ def power(base: Moments, exponent: float) -> Moments:
     variance, constant = base.terms.get(Term(v=1)), base.terms.get(ONE)
     if len(base.terms) != 2 or variance is None or constant is None:
         raise NotMoments(_why_no_power(base))
-    if variance.ndim or constant.ndim:
+    if not isinstance(variance, float) or not isinstance(constant, float):
         raise NotMoments("its epsilon differs from channel to channel")
-    factor, epsilon = float(variance), float(constant / variance)
-    if factor < 0 or epsilon < 0:
+    if variance < 0 or constant < 0:
         raise NotMoments("it takes the root of a negative number")
-    return Moments({Term(r=exponent): np.array(factor**exponent)}, epsilon)
+    return _settled({Term(r=exponent): variance**exponent}, constant / variance)
 
 
 def mean(base: Moments, axes: frozenset[int], spatial: frozenset[int]) -> Moments:
@@ -130,13 +130,13 @@ def mean(base: Moments, axes: frozenset[int], spatial: frozenset[int]) -> Moment
 def clipped_below(base: Moments, lowest: float) -> Moments:
     """Return max(base, lowest), which is `base` where that is a variance or a deviation that is never below."""
     terms = dict(base.terms)
-    smallest = float(terms.pop(ONE, np.array(0.0)).min())
+    smallest = float(np.min(terms.pop(ONE, 0.0)))
     for term, coefficient in terms.items():
-        is_positive = term._replace(v=0, r=0, n=0) == ONE and bool((coefficient >= 0).all())
+        is_positive = term._replace(v=0, r=0, n=0) == ONE and bool(np.all(coefficient >= 0))
         if not is_positive or (term.r and term.v):
             raise NotMoments("it clips the data or its mean")
         if term.r > 0:
-            smallest += float(coefficient.min()) * (base.epsilon or 0.0) ** term.r
+            smallest += float(np.min(coefficient)) * (base.epsilon or 0.0) ** term.r
     if lowest > smallest * (1 + _ROUNDING):
         raise NotMoments(f"it clips the variance or deviation at {lowest:g}, above its epsilon")
     return base
@@ -164,11 +164,8 @@ def _add(terms: dict[Term, Coefficient], term: Term, coefficient: Coefficient) -
     if term not in terms:
         terms[term] = coefficient
         return
-    old = terms[term]
-    total = old + coefficient
-    if np.all(np.abs(total) <= _ROUNDING * np.maximum(np.abs(old), np.abs(coefficient))):
-        del terms[term]
-    else:
+    total: Coefficient = terms.pop(term) + coefficient
+    if np.any(np.abs(total) > _ROUNDING * np.abs(coefficient)):
         terms[term] = total
 
 
@@ -178,18 +175,26 @@ def _settled(terms: dict[Term, Coefficient], epsilon: float | None) -> Moments:
         coefficient = terms.pop(term)
         _add(terms, term._replace(r=term.r - 1, v=term.v + 1), coefficient)
         _add(terms, term._replace(r=term.r - 1), coefficient * (epsilon or 0.0))
-    kept = {term: coefficient for term, coefficient in terms.items() if np.any(coefficient != 0)}
+    kept = {term: coefficient for term, coefficient in terms.items() if not _is_zero(coefficient)}
     if len(kept) > _MAX_TERMS or any(max(term.x, term.m, term.v) > _MAX_POWER for term in kept):
         raise NotMoments("it is a polynomial of a higher degree than a norm")
-    if not all(np.all(np.isfinite(coefficient)) for coefficient in kept.values()):
+    if not all(map(_is_finite, kept.values())):
         raise NotMoments("a constant of it is not finite")
     return Moments(kept, epsilon if any(term.r for term in kept) else None)
+
+
+def _is_zero(coefficient: Coefficient) -> bool:
+    return coefficient == 0 if isinstance(coefficient, float) else not coefficient.any()
+
+
+def _is_finite(coefficient: Coefficient) -> bool:
+    return math.isfinite(coefficient) if isinstance(coefficient, float) else bool(np.isfinite(coefficient).all())
 
 
 def _common_epsilon(one: Moments, other: Moments) -> float | None:
     if one.epsilon is None or other.epsilon is None:
         return other.epsilon if one.epsilon is None else one.epsilon
-    if not np.isclose(one.epsilon, other.epsilon, rtol=_ROUNDING, atol=0):
+    if not math.isclose(one.epsilon, other.epsilon, rel_tol=_ROUNDING):
         raise NotMoments(f"it has two epsilons, {one.epsilon:g} and {other.epsilon:g}")
     return one.epsilon
 
@@ -200,10 +205,10 @@ def _power_of_term(base: Moments, exponent: float) -> Moments:
         raise NotMoments(_why_no_power(base))
     if term.v and term.r and base.epsilon:
         raise NotMoments("it takes a root of a variance with and without epsilon")
-    if np.any(coefficient <= 0) and exponent != int(exponent):
-        raise NotMoments("it takes the root of a negative number")
     if np.any(coefficient == 0):
         raise NotMoments("it divides by zero")
+    if np.any(coefficient < 0) and exponent != int(exponent):
+        raise NotMoments("it takes the root of a negative number")
     raised = Term(
         r=(term.r + term.v) * exponent,
         n=term.n * exponent,

@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from trtconv import element_types
 from trtconv.ops.custom_op import Dim
 from trtconv.passes.graph_edit import NewNode, dtype_of, shape_of
+from trtconv.passes.moments import Coefficient
 from trtconv.passes.views import Axes
 from trtconv.passes.written_norms import Factor, Norm
 
@@ -61,7 +62,7 @@ class _Maker:
             total = self._node("Add", [total, part])
         return total
 
-    def _product(self, atoms: Sequence[tuple[int, float]], coefficient: np.ndarray) -> gs.Tensor:
+    def _product(self, atoms: Sequence[tuple[int, float]], coefficient: Coefficient) -> gs.Tensor:
         over = [self._shaped(key) for key, exponent in atoms if exponent == 1]
         under = [self._shaped(key) for key, exponent in atoms if exponent == -1]
         if not over or np.any(coefficient != 1.0):
@@ -73,13 +74,14 @@ class _Maker:
             result = self._node("Div", [result, other])
         return result
 
-    def _constant(self, coefficient: np.ndarray) -> gs.Constant:
+    def _constant(self, coefficient: Coefficient) -> gs.Constant:
         dtype = element_types.BY_ONNX[dtype_of(self._source.tensor) or 0].dtype
         shape = [1] * len(self._source.dims)
-        shape[self._source.channel_axis] = coefficient.size
+        values = np.asarray(coefficient)
+        shape[self._source.channel_axis] = values.size
         self._count += 1
         name = f"{self._norm.output.name}_factor_{self._count}"
-        return gs.Constant(name, coefficient.reshape(shape).astype(dtype))
+        return gs.Constant(name, values.reshape(shape).astype(dtype))
 
     def _shaped(self, key: int) -> gs.Tensor:
         """Return a tensor so that it broadcasts along the axes that it lies in."""

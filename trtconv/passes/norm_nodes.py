@@ -111,14 +111,16 @@ def _num_channels(norm: Norm) -> int | None:
     dim = source.dims[source.channel_axis]
     if isinstance(dim, int):
         return dim
-    lengths = {len(each) for factor in (norm.scale, norm.bias) for each in factor.values() if each.ndim}
+    lengths = {
+        np.size(each) for factor in (norm.scale, norm.bias) for each in factor.values() if not isinstance(each, float)
+    }
     return lengths.pop() if len(lengths) == 1 else None
 
 
 def _values(norm: Norm, factor: Factor, default: float) -> Coefficient:
     """Return what a norm of constant scale and bias holds, one value a channel, in the type of X."""
     dtype = element_types.BY_ONNX[dtype_of(norm.reading.source.tensor) or 0].dtype
-    constant = factor.get((), np.array(0.0)) if norm.is_constant else np.array(default)
+    constant = factor.get((), 0.0) if norm.is_constant else default
     with np.errstate(over="ignore"):
         values: Coefficient = np.broadcast_to(constant, (_num_channels(norm) or 1,)).astype(dtype)
     return values

@@ -19,7 +19,7 @@ from trtconv.passes.moments import Moments, NotMoments
 from trtconv.passes.view_sizes import SizeReader
 from trtconv.passes.views import SPREAD, Axes, Size, aligned, whole
 
-_MAX_NODES = 160  # the longest spelling has 40, with the nodes that compute its sizes
+_MAX_NODES = 96  # the longest spelling has 40, with the nodes that compute its sizes
 ValueOf = Callable[[gs.Tensor], npt.NDArray[Any] | None]
 
 

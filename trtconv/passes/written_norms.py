@@ -78,7 +78,11 @@ def survey(graph: gs.Graph, value_of: ValueOf) -> Survey:
             if id(tensor) in tried:
                 continue
             tried.add(id(tensor))
-            readings = [Reader(source, positions, value_of, _STEPS).run() for source in _layouts(tensor)]
+            readings: list[Reading] = []
+            for source in _layouts(tensor):
+                readings.append(Reader(source, positions, value_of, _STEPS).run())
+                if _is_full(node, readings[-1]):
+                    break
             norms = [norm for reading in readings for norm in _norms_of(reading, outputs)]
             norms = [norm for norm in norms if id(norm.output) not in taken]
             found.norms += norms
@@ -206,7 +210,7 @@ def _match(reading: Reading, tensor: gs.Tensor) -> Norm | None:
     scale, mean, bias = _split(moments)
     if not scale or scale.keys() != mean.keys() or bias is None or moments.epsilon is None:
         return None
-    if any(not np.allclose(scale[atoms], -mean[atoms], rtol=_ROUNDING, atol=0) for atoms in scale):
+    if any(not np.allclose(scale[atoms], -1 * mean[atoms], rtol=_ROUNDING, atol=0) for atoms in scale):
         return None
     return Norm(reading, tensor, scale, bias, moments.epsilon)
 
