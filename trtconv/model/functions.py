@@ -74,7 +74,7 @@ def _with_explicit_attributes(proto: onnx.ModelProto) -> onnx.ModelProto:
 def attach_functions(proto: onnx.ModelProto) -> None:
     """Give the custom ops of a model their meaning in ONNX's operators: a function for each variant that it uses.
 
-    A function that a node of it does not fit any more, for it was written by an older trtconv, is written anew.
+    A function of an older trtconv that a node does not fit any more is written anew; one that no node calls goes.
     """
     opset = opset_of(proto)
     calls: dict[tuple[str, str], Call] = {}
@@ -94,9 +94,9 @@ def attach_functions(proto: onnx.ModelProto) -> None:
     for index in reversed(range(len(proto.functions))):
         function = proto.functions[index]
         key = (function.name, function.overload)
-        if function.domain != DOMAIN or key not in calls:
+        if function.domain != DOMAIN:
             continue
-        if given[key] <= {*function.attribute, *(each.name for each in function.attribute_proto)}:
+        if key in calls and given[key] <= {*function.attribute, *(each.name for each in function.attribute_proto)}:
             del calls[key]
         else:
             del proto.functions[index]

@@ -19,7 +19,9 @@ from trtconv.errors import ConfigError, ModelError
 from trtconv.inputs.made_inputs import make_feeds
 from trtconv.model import checking
 from trtconv.model.addresses import is_meant, list_addresses
+from trtconv.model.functions import attach_functions
 from trtconv.model.walking import walk_addresses
+from trtconv.ops.custom_op import DOMAIN
 from trtconv.precision import calibration
 from trtconv.precision.calibration import Arrays
 from trtconv.precision.float_graph import FloatGraph
@@ -129,6 +131,8 @@ def convert_precision(
     converted = onnx.ModelProto()
     converted.CopyFrom(graph.proto)
     Typing(converted, graph, low_nodes, low_type, io_types).apply()
+    if any(function.domain == DOMAIN for function in converted.functions):
+        attach_functions(converted)  # some mean another type now
     checking.check(converted, proto)
     return Conversion(converted, [_kept_node(graph, index, reasons[index]) for index in sorted(reasons)], warnings)
 

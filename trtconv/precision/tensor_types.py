@@ -58,15 +58,20 @@ def _add_types_across_borders(flat: FlatGraph, types: dict[str, int]) -> None:
 
 
 def _type_by_schema(node: onnx.NodeProto, slot: int, types: Mapping[str, int], opset: int) -> int | None:
-    """Return the type of an output that shares it with an input."""
+    """Return the type of an output that shares it with an input, or that an attribute of a custom op says."""
     if node.domain == DOMAIN:
-        return types.get(node.input[0])
+        return target_of(node) or types.get(node.input[0])
     schema = schema_of(node, opset)
     parameter = _formal(schema.outputs, slot) if schema else None
     if schema is None or parameter is None:
         return None
     same = (name for index, name in enumerate(node.input) if _same_type(_formal(schema.inputs, index), parameter))
     return next((types[name] for name in same if name in types), None)
+
+
+def target_of(node: onnx.NodeProto) -> int:
+    """Return the element type that a custom op is told to give, 0 where it gives that of X."""
+    return next((int(each.i) for each in node.attribute if each.name == "to"), 0) if node.domain == DOMAIN else 0
 
 
 def _same_type(first: Any, second: Any) -> bool:

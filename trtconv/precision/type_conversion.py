@@ -19,7 +19,7 @@ from trtconv.model.fresh_names import FreshNames
 from trtconv.model.walking import branches, is_onnx, walk_graphs
 from trtconv.precision.float_graph import TYPED_BY_ATTRIBUTE, FloatGraph
 from trtconv.precision.scopes import MAIN, flatten
-from trtconv.precision.tensor_types import FLOAT
+from trtconv.precision.tensor_types import FLOAT, target_of
 
 # Converted constants are kept inside the model, which protobuf limits to 2 GiB; external ones beyond this are cast.
 _MAX_EMBEDDED_BYTES = 1 << 30
@@ -144,7 +144,9 @@ class Typing:
         for slot, name in enumerate(self._graph.nodes[index].output):
             if name in self._made:
                 node.output[slot] = self._names[name, self._made[name]]
-        if index in self._low_nodes and node.op_type in TYPED_BY_ATTRIBUTE and is_onnx(node.domain):
+        is_typed = node.op_type in TYPED_BY_ATTRIBUTE and is_onnx(node.domain)
+        is_told = target_of(node) == FLOAT and bool(self._graph.slots[index].outputs)
+        if index in self._low_nodes and (is_typed or is_told):
             _set_output_type(node, self._low_type)
 
     def _constant(self, name: str, in_place: bool) -> str:
@@ -232,7 +234,7 @@ def _narrowed(values: npt.NDArray[Any], elem_type: int) -> npt.NDArray[Any]:
 
 
 def _set_output_type(node: onnx.NodeProto, elem_type: int) -> None:
-    """Let a Cast or ConstantOfShape give another type."""
+    """Let a Cast, a ConstantOfShape or a custom op give another type."""
     for attribute in node.attribute:
         if attribute.name == "to":
             attribute.i = elem_type
