@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def rig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rig:
     monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
     monkeypatch.setitem(measure_networks.MEASURED, "small", (Network(0, rig.model.name), None))
     monkeypatch.setattr(measure_networks, "written_graph", rig.written_graph)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda process, cores: None)  # a test leaves its own process alone
     library = PluginLibrary(Path("lib.so"), "0" * 64, ())
     monkeypatch.setattr(measure_networks.plugin_library, "find", lambda: library)
     return rig

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -254,6 +255,8 @@ def _add_layers(entry: Entry, runner: EngineRunner, device: Device, built: Built
 
 def _run_originals(names: list[str], folder: str) -> int:
     """Run the original models in ONNX Runtime, and leave the outputs of each in a file."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[: max(len(cores) // 2, 1)])  # the others are for TensorRT's builder
     for name in names:
         network, _ = MEASURED[name]
         with tempfile.TemporaryDirectory() as own:
