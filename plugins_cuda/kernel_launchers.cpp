@@ -5,6 +5,7 @@
 #include "common/once_per_device.h"
 #include "common/version.h"
 #include "norm/norm.h"
+#include "norm/placed.h"
 #include "reflect_pad/reflect_pad.h"
 #include "trtconv_kernels.h"
 
@@ -64,6 +65,36 @@ bool areGoodOptions(trtconv_instance_norm_options const& options, int64_t channe
 {
     bool const doGroupsDivide = options.groups == 0 || (options.groups > 0 && channels % options.groups == 0);
     return isKnownActivation(options.activation) && std::isfinite(options.alpha) && doGroupsDivide;
+}
+
+NormPlace placeOf(trtconv_norm_place const& place)
+{
+    auto const listOf = [](int64_t const* values, int32_t count)
+    { return std::vector<int64_t>(values, values + count); };
+    int32_t const rank = place.rank;
+    return {listOf(place.sizes, rank), listOf(place.upsample, rank), listOf(place.pads, 2 * rank),
+        static_cast<PadMode>(place.pad_mode), listOf(place.residual_pads, 2 * rank),
+        static_cast<ElementType>(place.output_dtype)};
+}
+
+bool isGoodPlace(trtconv_norm_place const& place, NormShape const& shape, int32_t dtype)
+{
+    bool const isKnown = place.rank >= 1 && place.rank <= kMaxRank - 2 && place.pad_mode >= TRTCONV_PAD_REFLECT
+        && place.pad_mode <= TRTCONV_PAD_ZERO && isKnownType(place.output_dtype);
+    if (!isKnown || (place.output_dtype != dtype && dtype != TRTCONV_FLOAT32))
+    {
+        return false;
+    }
+    NormPlace const given = placeOf(place);
+    int64_t sliceSize = 1;
+    for (int64_t const size : given.sizes)
+    {
+        sliceSize *= size;
+    }
+    bool const isAround =
+        std::all_of(given.residualPads.begin(), given.residualPads.end(), [](int64_t pad) { return pad >= 0; });
+    return sliceSize == shape.sliceSize && isAround
+        && findBadAxis(outputRequest(given, shape.batch, shape.channels, Layout::kLinear)) < 0;
 }
 
 bool isKnownMap(trtconv_output_map const& map, int32_t elementBytesOfInput)
@@ -134,7 +165,12 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
     {
         return TRTCONV_ERROR_POINTER;
     }
-    size_t const neededBytes = trtconv_instance_norm_workspace_bytes(batch, channels, slice_size, format, given.groups);
+    if (given.place != nullptr && !isGoodPlace(*given.place, shape, dtype))
+    {
+        return TRTCONV_ERROR_OPTION;
+    }
+    size_t const neededBytes =
+        trtconv_instance_norm_workspace_bytes(batch, channels, slice_size, dtype, format, given.groups, given.place);
     if (workspace_bytes < neededBytes || (neededBytes != 0 && !isAligned(workspace, kVectorBytes)))
     {
         return TRTCONV_ERROR_WORKSPACE;
@@ -145,16 +181,32 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
             bool const isPRelu = given.activation == TRTCONV_ACTIVATION_PRELU;
             EpilogueArguments const epilogue{given.residual, isPRelu ? given.slope : nullptr,
                 static_cast<Activation>(given.activation), given.alpha};
-            launchNorm({input, scale, bias, output, workspace, shape, epsilon, type, static_cast<Layout>(format),
-                           given.is_affine_per_image != 0, given.groups, epilogue},
-                preparedDevice<prepareNorm>(), static_cast<cudaStream_t>(stream));
+            NormArguments const arguments{input, scale, bias, output, workspace, shape, epsilon, type,
+                static_cast<Layout>(format), given.is_affine_per_image != 0, given.groups, epilogue};
+            DeviceLimits const& device = preparedDevice<prepareNorm>();
+            if (given.place == nullptr)
+            {
+                return launchNorm(arguments, device, static_cast<cudaStream_t>(stream));
+            }
+            launchPlacedNorm(arguments, placeOf(*given.place), device, static_cast<cudaStream_t>(stream));
         });
 }
 
-TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(
-    int64_t batch, int64_t channels, int64_t slice_size, int32_t format, int64_t groups)
+TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64_t channels, int64_t slice_size,
+    int32_t dtype, int32_t format, int64_t groups, trtconv_norm_place const* place)
 {
-    return static_cast<size_t>(normWorkspaceBytes(static_cast<Layout>(format), {batch, channels, slice_size}, groups));
+    auto const layout = static_cast<Layout>(format);
+    NormShape const shape{batch, channels, slice_size};
+    if (place == nullptr)
+    {
+        return static_cast<size_t>(normWorkspaceBytes(layout, shape, groups));
+    }
+    NormArguments arguments{};
+    arguments.shape = shape;
+    arguments.type = static_cast<ElementType>(dtype);
+    arguments.layout = layout;
+    arguments.groups = groups;
+    return static_cast<size_t>(placedWorkspaceBytes(arguments, placeOf(*place)));
 }
 
 TRTCONV_EXPORT int trtconv_reflect_pad(void const* input, void* output, int32_t rank, int64_t const* sizes,

@@ -54,6 +54,18 @@ extern "C"
 #define TRTCONV_ACTIVATION_ELU 5 /* y < 0 ? alpha * (exp(y) - 1) : y */
 #define TRTCONV_ACTIVATION_TANH 6
 
+    /* Where the results of a norm go, and where its residual lies; all by the spatial axes D1..Dk. */
+    typedef struct
+    {
+        int32_t rank; /* k, 1 to 6 */
+        int64_t sizes[6]; /* D1..Dk, slice_size together */
+        int64_t upsample[6]; /* a factor for each, at least 1: each result is repeated so often, before the pads */
+        int64_t pads[12]; /* all begins, then all ends */
+        int64_t residual_pads[12]; /* the residual is the inside of a tensor with these pads */
+        int32_t pad_mode;
+        int32_t output_dtype; /* that of the input; or any where the input is TRTCONV_FLOAT32 */
+    } trtconv_norm_place;
+
     /* What an InstanceNorm does beside; all zeros: nothing. */
     typedef struct
     {
@@ -63,6 +75,7 @@ extern "C"
         float alpha; /* of a leaky relu and of elu */
         void const* residual; /* null, or like input: added before the activation */
         void const* slope; /* `channels` elements, of a PRelu; otherwise null */
+        trtconv_norm_place const* place; /* null: results lie where the inputs do */
     } trtconv_instance_norm_options;
 
     /* y = activation(scale * (x - mean) / sqrt(variance + epsilon) + bias + residual), mean and variance over each of
@@ -74,9 +87,9 @@ extern "C"
         trtconv_instance_norm_options const* options, void* workspace, size_t workspace_bytes, void* stream);
 
     /* Bytes of workspace that trtconv_instance_norm needs for these sizes, and for a smaller batch or smaller slices;
-     * often 0. */
-    size_t trtconv_instance_norm_workspace_bytes(
-        int64_t batch, int64_t channels, int64_t slice_size, int32_t format, int64_t groups);
+     * often 0, if `place` is null. */
+    size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64_t channels, int64_t slice_size, int32_t dtype,
+        int32_t format, int64_t groups, trtconv_norm_place const* place);
 
     /* What a pad does beside moving elements and reflecting them. */
     typedef struct trtconv_output_map

@@ -41,6 +41,23 @@ void requireLeading(char const* name, nvinfer1::DimsExprs const& operand, nvinfe
     }
 }
 
+// Throws PluginError unless a residual has the sizes of X and its pads around them, as far as all are known.
+void requireResidual(
+    nvinfer1::DimsExprs const& residual, nvinfer1::DimsExprs const& x, std::vector<int32_t> const& pads)
+{
+    int32_t const count = x.nbDims - 2;
+    for (int32_t axis = 0; axis < x.nbDims; ++axis)
+    {
+        nvinfer1::IDimensionExpr const& size = *residual.d[axis];
+        nvinfer1::IDimensionExpr const& wanted = *x.d[axis];
+        int64_t const around = axis < 2 ? 0 : pads[axis - 2] + pads[count + axis - 2];
+        require(
+            !size.isConstant() || !wanted.isConstant() || size.getConstantValue() == wanted.getConstantValue() + around,
+            "axis ", axis, " of X has size ", wanted.getConstantValue(), " and pads of ", around, ", residual has ",
+            size.getConstantValue());
+    }
+}
+
 bool areEqual(nvinfer1::Dims const& left, nvinfer1::Dims const& right)
 {
     return left.nbDims == right.nbDims && std::equal(left.d, left.d + left.nbDims, right.d);
@@ -53,7 +70,9 @@ InstanceNormPlugin::InstanceNormPlugin(std::string const& nodeName, FieldReader&
     , mAttributes(fields)
 {
     // The numbers epsilon and alpha do not change how long it takes.
-    setTimingCacheId(text(kLibraryVersion, " ", mAttributes.activation.name, " groups ", mAttributes.groups));
+    setTimingCacheId(text(kLibraryVersion, " ", mAttributes.activation.name, " groups ", mAttributes.groups,
+        " upsample ", toText(mAttributes.upsample), " pads ", toText(mAttributes.pads), " ", mAttributes.padMode.name,
+        " residual ", toText(mAttributes.residualPads), " to ", mAttributes.to));
 }
 
 std::vector<nvinfer1::PluginField> InstanceNormPlugin::fields() const
@@ -82,12 +101,34 @@ bool InstanceNormPlugin::supports(nvinfer1::PluginTensorDesc const& x) const
     return isFloatingPoint(x.type) && layout && canNormIn(*layout);
 }
 
+bool InstanceNormPlugin::supportsOutput(nvinfer1::PluginTensorDesc const& x, nvinfer1::PluginTensorDesc const& y) const
+{
+    if (mAttributes.to == 0)
+    {
+        return PluginShell::supportsOutput(x, y);
+    }
+    std::optional<Layout> const layout = layoutOf(y);
+    return y.type == typeOf(mAttributes.to, x.type) && layout && layout == layoutOf(x);
+}
+
+DataType InstanceNormPlugin::outputType(DataType typeOfX) const
+{
+    DataType const type = typeOf(mAttributes.to, typeOfX);
+    // Results are rounded to the type of X before they are converted.
+    require(type == typeOfX || typeOfX == DataType::kFLOAT,
+        "field \"to\": this version converts from float32 alone, X "
+        "has type ",
+        static_cast<int32_t>(typeOfX));
+    return type;
+}
+
 nvinfer1::DimsExprs InstanceNormPlugin::outputShape(
-    nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& /*builder*/) const
+    nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& builder) const
 {
     nvinfer1::DimsExprs const& x = inputs[0];
     int32_t const rank = inputs[1].nbDims;
     require(x.nbDims >= 3, "X must have rank 3 or more, got ", x.nbDims);
+    mAttributes.requireSpatialAxes(x.nbDims - 2);
     require((rank == 1 || rank == 2) && inputs[2].nbDims == rank,
         "scale and bias must both have rank 1 or both rank 2, got ", rank, " and ", inputs[2].nbDims);
     requireLeading("scale", inputs[1], x, 2 - rank);
@@ -96,7 +137,7 @@ nvinfer1::DimsExprs InstanceNormPlugin::outputShape(
     {
         require(inputs[kResidual].nbDims == x.nbDims, "residual must have the rank of X, ", x.nbDims, ", got ",
             inputs[kResidual].nbDims);
-        requireLeading("residual", inputs[kResidual], x, 0);
+        requireResidual(inputs[kResidual], x, spread(mAttributes.residualPads, 2 * (x.nbDims - 2)));
     }
     if (mAttributes.isPRelu())
     {
@@ -107,7 +148,21 @@ nvinfer1::DimsExprs InstanceNormPlugin::outputShape(
     nvinfer1::IDimensionExpr const& channels = *x.d[1];
     require(mAttributes.groups == 0 || !channels.isConstant() || channels.getConstantValue() % mAttributes.groups == 0,
         "groups ", mAttributes.groups, " do not divide the ", channels.getConstantValue(), " channels of X");
-    return x;
+    return placedShape(x, builder);
+}
+
+nvinfer1::DimsExprs InstanceNormPlugin::placedShape(nvinfer1::DimsExprs const& x, nvinfer1::IExprBuilder& builder) const
+{
+    int32_t const count = x.nbDims - 2;
+    std::vector<int32_t> const factors = spread(mAttributes.upsample, count);
+    std::vector<int32_t> const pads = spread(mAttributes.pads, 2 * count);
+    nvinfer1::DimsExprs output = x;
+    for (int32_t axis = 0; axis < count; ++axis)
+    {
+        output.d[2 + axis] = mappedSize(*x.d[2 + axis], factors[axis], pads[axis], pads[count + axis],
+            mAttributes.padMode.value, 2 + axis, builder);
+    }
+    return output;
 }
 
 void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) const
@@ -123,11 +178,20 @@ void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) c
         require(fits, "X ", toText(x), " has ", channels, " channels, scale ", toText(inputs[1].dims), ", bias ",
             toText(inputs[2].dims));
     }
+    NormPlace const place = mAttributes.placeOf(x, ElementType::kFloat32);
     if (hasResidual())
     {
-        require(areEqual(inputs[kResidual].dims, x), "residual ", toText(inputs[kResidual].dims),
-            " does not have the shape of X ", toText(x));
+        nvinfer1::Dims expected = x;
+        for (int32_t axis = 0; axis < x.nbDims - 2; ++axis)
+        {
+            expected.d[2 + axis] += place.residualPads[axis] + place.residualPads[x.nbDims - 2 + axis];
+        }
+        require(areEqual(inputs[kResidual].dims, expected), "residual ", toText(inputs[kResidual].dims),
+            " does not have the shape of X ", toText(x), place.isResidualPadded() ? " with its pads" : "");
     }
+    int32_t const badAxis = findBadAxis(outputRequest(place, x.d[0], x.d[1], Layout::kLinear));
+    require(badAxis < 0, "pads ", toText(mAttributes.pads), " ", padRule(mAttributes.padMode.value), ", axis ", badAxis,
+        " of X ", toText(x), " is too small");
     if (mAttributes.isPRelu())
     {
         nvinfer1::Dims const& slope = inputs[numInputs() - 1].dims;
@@ -142,22 +206,39 @@ DeviceLimits InstanceNormPlugin::prepareDevice()
     return prepareNorm();
 }
 
+NormArguments InstanceNormPlugin::argumentsOf(nvinfer1::PluginTensorDesc const& x, nvinfer1::Dims const& dims) const
+{
+    NormArguments arguments{};
+    arguments.shape = shapeOf(dims);
+    arguments.epsilon = mAttributes.epsilon;
+    arguments.type = elementTypeOf(x.type);
+    arguments.layout = takenLayoutOf(x);
+    arguments.groups = mAttributes.groups;
+    return arguments;
+}
+
 size_t InstanceNormPlugin::workspaceBytes(nvinfer1::DynamicPluginTensorDesc const* inputs) const
 {
-    return static_cast<size_t>(
-        normWorkspaceBytes(takenLayoutOf(inputs[0].desc), shapeOf(inputs[0].max), mAttributes.groups));
+    nvinfer1::DynamicPluginTensorDesc const& x = inputs[0];
+    NormPlace const place = mAttributes.placeOf(x.max, elementTypeOf(typeOf(mAttributes.to, x.desc.type)));
+    return static_cast<size_t>(placedWorkspaceBytes(argumentsOf(x.desc, x.max), place));
 }
 
 void InstanceNormPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, void const* const* inputs, void* output,
     void* workspace, cudaStream_t stream) const
 {
     nvinfer1::PluginTensorDesc const& x = inputDesc[0];
-    EpilogueArguments const epilogue{hasResidual() ? inputs[kResidual] : nullptr,
+    NormArguments arguments = argumentsOf(x, x.dims);
+    arguments.input = inputs[0];
+    arguments.scale = inputs[1];
+    arguments.bias = inputs[2];
+    arguments.output = output;
+    arguments.workspace = workspace;
+    arguments.isAffinePerImage = inputDesc[1].dims.nbDims == 2;
+    arguments.epilogue = {hasResidual() ? inputs[kResidual] : nullptr,
         mAttributes.isPRelu() ? inputs[numInputs() - 1] : nullptr, mAttributes.activation.value, mAttributes.alpha};
-    launchNorm(
-        {inputs[0], inputs[1], inputs[2], output, workspace, shapeOf(x.dims), mAttributes.epsilon,
-            elementTypeOf(x.type), takenLayoutOf(x), inputDesc[1].dims.nbDims == 2, mAttributes.groups, epilogue},
-        device(), stream);
+    NormPlace const place = mAttributes.placeOf(x.dims, elementTypeOf(typeOf(mAttributes.to, x.type)));
+    launchPlacedNorm(arguments, place, device(), stream);
 }
 
 } // namespace trtconv

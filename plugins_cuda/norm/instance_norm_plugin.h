@@ -1,8 +1,10 @@
 // InstanceNorm as TensorRT sees it.
-//   (X [N, C, D1..Dk], scale, bias [, residual like X] [, slope [C]]) -> Y like X
-// scale and bias are [C] or [N, C]; there is a slope where the activation is a PRelu.
+//   (X [N, C, D1..Dk], scale, bias [, residual like X] [, slope [C]]) -> Y
+// scale and bias are [C] or [N, C]; there is a slope where the activation is a PRelu. Y is X's shape upsampled and then
+// padded; the residual may be padded, of which the inside is added.
 #pragma once
 
+#include "norm/norm.h"
 #include "norm/norm_attributes.h"
 #include "tensorrt_face/plugin_shell.h"
 
@@ -33,6 +35,8 @@ public:
     int32_t maxInputs() const;
     bool isLikeX(int32_t input, int32_t numInputs) const;
     bool supports(nvinfer1::PluginTensorDesc const& x) const;
+    bool supportsOutput(nvinfer1::PluginTensorDesc const& x, nvinfer1::PluginTensorDesc const& y) const;
+    nvinfer1::DataType outputType(nvinfer1::DataType typeOfX) const;
     nvinfer1::DimsExprs outputShape(nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& builder) const;
     void checkShapes(nvinfer1::PluginTensorDesc const* inputs) const;
     static DeviceLimits prepareDevice();
@@ -41,6 +45,8 @@ public:
         cudaStream_t stream) const;
 
 private:
+    nvinfer1::DimsExprs placedShape(nvinfer1::DimsExprs const& x, nvinfer1::IExprBuilder& builder) const;
+    NormArguments argumentsOf(nvinfer1::PluginTensorDesc const& x, nvinfer1::Dims const& dims) const;
     bool hasResidual() const { return isLikeX(kResidual, numInputs()); }
 
     static constexpr int32_t kResidual = 3; // the input that it is, if there is one

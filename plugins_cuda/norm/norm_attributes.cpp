@@ -11,10 +11,12 @@ namespace trtconv
 namespace
 {
 
-void requireAll(char const* field, std::vector<int32_t> const& values, int32_t value)
+void requireNotNegative(char const* field, std::vector<int32_t> const& values)
 {
-    bool const areAll = std::all_of(values.begin(), values.end(), [&](int32_t each) { return each == value; });
-    require(!values.empty() && areAll, "field \"", field, "\": this version carries out ", value, " only");
+    bool const areGood = std::all_of(values.begin(), values.end(), [](int32_t value) { return value >= 0; });
+    bool const isKnownCount = values.size() == 1 || (!values.empty() && values.size() % 2 == 0);
+    require(areGood && isKnownCount, "field \"", field,
+        "\": expected one value, or two for each spatial axis, none negative");
 }
 
 } // namespace
@@ -24,20 +26,18 @@ NormAttributes::NormAttributes(FieldReader& given)
     , activation(readActivation(given))
     , alpha(readAlpha(given))
     , groups(given.getInteger("groups", 0))
-    , upsample(given.getIntegers("upsample", {1}))
+    , upsample(readUpsample(given))
     , pads(given.getIntegers("pads", {0}))
     , padMode(readPadMode(given))
     , residualPads(given.getIntegers("residual_pads", {0}))
-    , to(given.getInteger("to", 0))
+    , to(readElementType(given))
 {
     given.rejectUnread();
     require(std::isfinite(epsilon) && epsilon >= 0.0F,
         "field \"epsilon\": expected a finite number not below 0, given ", epsilon);
     require(groups >= 0, "field \"groups\": expected no negative number, given ", groups);
-    requireAll("upsample", upsample, 1);
-    requireAll("pads", pads, 0);
-    requireAll("residual_pads", residualPads, 0);
-    requireAll("to", {to}, 0);
+    requireNotNegative("pads", pads);
+    requireNotNegative("residual_pads", residualPads);
 }
 
 std::vector<nvinfer1::PluginField> NormAttributes::fields() const
@@ -47,6 +47,30 @@ std::vector<nvinfer1::PluginField> NormAttributes::fields() const
         {"alpha", &alpha, PluginFieldType::kFLOAT32, 1}, {"groups", &groups, PluginFieldType::kINT32, 1},
         fieldOf("upsample", upsample), fieldOf("pads", pads), fieldOf("pad_mode", padMode.name),
         fieldOf("residual_pads", residualPads), {"to", &to, PluginFieldType::kINT32, 1}};
+}
+
+void NormAttributes::requireSpatialAxes(int32_t count) const
+{
+    auto const requireCount = [](char const* field, std::vector<int32_t> const& values, int32_t wanted)
+    {
+        require(values.size() == 1 || values.size() == static_cast<size_t>(wanted), "field \"", field,
+            "\": X needs 1 or ", wanted, " values, given ", values.size());
+    };
+    requireCount("upsample", upsample, count);
+    requireCount("pads", pads, 2 * count);
+    requireCount("residual_pads", residualPads, 2 * count);
+}
+
+NormPlace NormAttributes::placeOf(nvinfer1::Dims const& x, ElementType outputType) const
+{
+    int32_t const count = x.nbDims - 2;
+    auto const widened = [](std::vector<int32_t> const& values, int32_t wanted)
+    {
+        std::vector<int32_t> const all = spread(values, wanted);
+        return std::vector<int64_t>(all.begin(), all.end());
+    };
+    return {std::vector<int64_t>(x.d + 2, x.d + x.nbDims), widened(upsample, count), widened(pads, 2 * count),
+        padMode.value, widened(residualPads, 2 * count), outputType};
 }
 
 } // namespace trtconv

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "abi/tensor_types.h"
+#include "norm/placed.h"
 #include "tensorrt_face/field_reader.h"
 #include "tensorrt_face/shared_attributes.h"
 
@@ -25,11 +26,17 @@ struct NormAttributes
     int32_t to;
 
     // A field that version 0.1.0 did not write may be absent, and means what that version did. Throws PluginError for a
-    // wrong value, and for one that this version does not carry out.
+    // wrong value.
     explicit NormAttributes(FieldReader& fields);
 
     // Returns all fields, which point into this object.
     std::vector<nvinfer1::PluginField> fields() const;
+
+    // Throws PluginError unless the lists have as many values as an X of that many spatial axes needs.
+    void requireSpatialAxes(int32_t count) const;
+
+    // Returns where the results of an X go whose shape is known.
+    NormPlace placeOf(nvinfer1::Dims const& x, ElementType outputType) const;
 
     bool isPRelu() const { return activation.value == Activation::kPRelu; }
 };

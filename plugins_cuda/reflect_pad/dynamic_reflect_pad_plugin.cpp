@@ -3,6 +3,7 @@
 #include "common/version.h"
 #include "reflect_pad/pad_plugin_parts.h"
 #include "reflect_pad/reflect_pad.h"
+#include "tensorrt_face/shapes.h"
 #include "tensorrt_face/tensor_formats.h"
 
 namespace trtconv

@@ -27,16 +27,6 @@ int32_t paddableBytes(DataType type)
     return 0;
 }
 
-std::string toText(std::vector<int32_t> const& values)
-{
-    std::string result;
-    for (int32_t const value : values)
-    {
-        result += (result.empty() ? "" : ", ") + std::to_string(value);
-    }
-    return "[" + result + "]";
-}
-
 void requirePadsWithin(nvinfer1::Dims const& x, std::vector<int32_t> const& pads)
 {
     int32_t const rank = static_cast<int32_t>(pads.size() / 2);

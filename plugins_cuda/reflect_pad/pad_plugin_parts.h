@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include <cuda_runtime_api.h>
@@ -15,8 +14,6 @@ namespace trtconv
 
 // Returns the bytes of an element, 0 for a type that cannot be padded.
 int32_t paddableBytes(nvinfer1::DataType type);
-
-std::string toText(std::vector<int32_t> const& values);
 
 // Throws PluginError unless each of `pads` (all begins, then all ends) is below the axis of X that it reflects.
 void requirePadsWithin(nvinfer1::Dims const& x, std::vector<int32_t> const& pads);

@@ -90,26 +90,14 @@ nvinfer1::DataType ReflectPadPlugin::outputType(nvinfer1::DataType typeOfX) cons
 nvinfer1::DimsExprs ReflectPadPlugin::outputShape(
     nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& builder) const
 {
-    using nvinfer1::DimensionOperation;
-
     require(inputs[0].nbDims == rank(), "pads ", toText(mPads), " are for rank ", rank(), ", X has rank ",
         inputs[0].nbDims);
     std::vector<int32_t> const factors = spread(mUpsample, rank());
     nvinfer1::DimsExprs output = inputs[0];
     for (int32_t axis = 0; axis < rank(); ++axis)
     {
-        nvinfer1::IDimensionExpr const* size = inputs[0].d[axis];
-        if (factors[axis] != 1)
-        {
-            size = builder.operation(DimensionOperation::kPROD, *size, *builder.constant(factors[axis]));
-        }
-        int64_t const padBegin = mPads[axis];
-        int64_t const padEnd = mPads[rank() + axis];
-        // A size known only at run time is checked there.
-        require(!size->isConstant() || padsFit(mPadMode.value, size->getConstantValue(), std::max(padBegin, padEnd)),
-            "pads ", toText(mPads), " ", padRule(mPadMode.value), ", axis ", axis, " has size ",
-            size->isConstant() ? size->getConstantValue() : -1);
-        output.d[axis] = builder.operation(DimensionOperation::kSUM, *size, *builder.constant(padBegin + padEnd));
+        output.d[axis] = mappedSize(
+            *inputs[0].d[axis], factors[axis], mPads[axis], mPads[rank() + axis], mPadMode.value, axis, builder);
     }
     return output;
 }

@@ -14,21 +14,36 @@ enum class ResultKind
     kPlain, // the affine alone: what is fused costs it nothing
     kFused, // with an epilogue
     kGrouped, // likewise, and the affine differs by channel within a slice
+    kPlaced, // likewise, each channel by itself, and through an output map
 };
 
 template <typename T>
 struct Epilogue
 {
     T const* __restrict__ slopes; // [channels] of a PRelu, otherwise null
-    Curve curve;
     float parameter; // of the curve, unless there are slopes
+    Curve curve;
     bool hasResidual;
+    // The curve again, kTanh if it is none of these. Apart, they are tested one after another: the compiler makes a
+    // table of branches of an enumerator, and to fetch that took longer than all else in a small launch.
+    bool isLimit;
+    bool isSlope;
+    bool isSilu;
+    bool isElu;
 
     __device__ float parameterAt(int64_t channel) const
     {
         return slopes == nullptr ? parameter : toFloat(slopes[channel]);
     }
 };
+
+template <typename T>
+Epilogue<T> makeEpilogue(Activation activation, float alpha, void const* slopes, bool hasResidual)
+{
+    Curve const curve = curveOf(activation);
+    return {static_cast<T const*>(slopes), parameterOf(activation, alpha), curve, hasResidual, curve == Curve::kLimit,
+        curve == Curve::kSlope, curve == Curve::kSilu, curve == Curve::kElu};
+}
 
 constexpr int kMostHeldResiduals = 4; // vectors of a residual that a thread holds
 
@@ -39,20 +54,47 @@ struct EpilogueForm
     static constexpr bool kHasResidual = HasResidual;
 };
 
-// Calls body(EpilogueForm{}) once with the form of the epilogue: around the loop over a thread's vectors, not within.
-// The frequent forms have code of their own, the others take a residual of zeros where there is none.
+// Calls body(EpilogueForm{}) once with the curve of the epilogue: around the loop over a thread's vectors, not within.
+template <bool HasResidual, typename T, typename Body>
+__device__ void withCurve(Epilogue<T> const& epilogue, Body const& body)
+{
+    if (epilogue.isLimit)
+    {
+        body(EpilogueForm<Curve::kLimit, HasResidual>{});
+    }
+    else if (epilogue.isSlope)
+    {
+        body(EpilogueForm<Curve::kSlope, HasResidual>{});
+    }
+    else if (epilogue.isSilu)
+    {
+        body(EpilogueForm<Curve::kSilu, HasResidual>{});
+    }
+    else if (epilogue.isElu)
+    {
+        body(EpilogueForm<Curve::kElu, HasResidual>{});
+    }
+    else
+    {
+        body(EpilogueForm<Curve::kTanh, HasResidual>{});
+    }
+}
+
+// The same where code has to be small: the frequent forms have code without a residual, the others add zeros.
 template <typename T, typename Body>
 __device__ void withForm(Epilogue<T> const& epilogue, Body const& body)
 {
-    switch (epilogue.curve)
+    if (!epilogue.hasResidual && epilogue.isLimit)
     {
-    case Curve::kLimit:
-        return epilogue.hasResidual ? body(EpilogueForm<Curve::kLimit, true>{})
-                                    : body(EpilogueForm<Curve::kLimit, false>{});
-    case Curve::kSlope: return body(EpilogueForm<Curve::kSlope, true>{});
-    case Curve::kSilu: return body(EpilogueForm<Curve::kSilu, true>{});
-    case Curve::kElu: return body(EpilogueForm<Curve::kElu, true>{});
-    case Curve::kTanh: return body(EpilogueForm<Curve::kTanh, true>{});
+        body(EpilogueForm<Curve::kLimit, false>{});
+    }
+    else if (!epilogue.hasResidual && epilogue.isSilu)
+    {
+        body(EpilogueForm<Curve::kSilu, false>{});
+    }
+    else
+    {
+        withCurve<true>(epilogue, body);
     }
 }
 
@@ -131,15 +173,17 @@ __device__ Vector<T, Size> finished(Vector<T, Size> const& vector, Vector<T, Siz
     return result;
 }
 
-// Returns the result of a single value.
-template <typename T>
-__device__ T finishedOne(
-    Epilogue<T> const& epilogue, float value, float residual, Affine const& affine, float parameter)
+// Returns the result of a single value: not the fastest code, but little of it.
+__device__ __noinline__ static float finishedOne(Curve curve, float sum, float parameter)
 {
-    float const sum = affine(value) + residual;
-    float result = 0.0F;
-    withForm(epilogue, [&](auto form) { result = activated<decltype(form)::kCurve>(sum, parameter); });
-    return fromFloat<T>(result);
+    switch (curve)
+    {
+    case Curve::kLimit: return activated<Curve::kLimit>(sum, parameter);
+    case Curve::kSlope: return activated<Curve::kSlope>(sum, parameter);
+    case Curve::kSilu: return activated<Curve::kSilu>(sum, parameter);
+    case Curve::kElu: return activated<Curve::kElu>(sum, parameter);
+    default: return activated<Curve::kTanh>(sum, parameter);
+    }
 }
 
 } // namespace trtconv

@@ -16,6 +16,26 @@ struct ChannelFinish
     uint4 mask; // of the channels that exist
 };
 
+// Returns the vector of a residual at an address.
+template <typename T>
+__device__ uint4 residualWords(ChannelVector<T> const* address)
+{
+    auto const vector = loadHere<T, kVectorChannels<T>>(reinterpret_cast<T const*>(address));
+    return reinterpret_cast<uint4 const&>(vector);
+}
+
+// Returns the results of a vector of channels.
+template <typename Form, typename T>
+__device__ uint4 finishedWords(uint4 words, uint4 residualWords, ChannelFinish<T> const& finish)
+{
+    ChannelVector<T> const result = finished<Form>(
+        unpacked<T>(words), unpacked<T>(residualWords), [&](int i) { return finish.affines.ofChannel[i]; },
+        [&](int i) { return finish.parameters[i]; });
+    auto const& bits = reinterpret_cast<uint4 const&>(result);
+    uint4 const& mask = finish.mask;
+    return make_uint4(bits.x & mask.x, bits.y & mask.y, bits.z & mask.z, bits.w & mask.w);
+}
+
 template <typename T>
 struct ChannelResult<T, ResultKind::kFused>
 {
@@ -31,23 +51,13 @@ struct ChannelResult<T, ResultKind::kFused>
     }
 
     // Returns the vector of the residual that is added here.
-    __device__ uint4 loadResidual() const
-    {
-        constexpr int kSize = kVectorChannels<T>;
-        auto const vector = loadHere<T, kSize>(reinterpret_cast<T const*>(residual));
-        return reinterpret_cast<uint4 const&>(vector);
-    }
+    __device__ uint4 loadResidual() const { return residualWords<T>(residual); }
+    __device__ void prefetchResidual() const { prefetchLine(residual); }
 
     template <typename Form>
     __device__ void store(uint4 words, uint4 residualWords, Finish const& finish) const
     {
-        ChannelVector<T> const result = finished<Form>(
-            reinterpret_cast<ChannelVector<T> const&>(words), reinterpret_cast<ChannelVector<T> const&>(residualWords),
-            [&](int i) { return finish.affines.ofChannel[i]; }, [&](int i) { return finish.parameters[i]; });
-        auto const& bits = reinterpret_cast<uint4 const&>(result);
-        uint4 const& mask = finish.mask;
-        __stcs(reinterpret_cast<uint4*>(output),
-            make_uint4(bits.x & mask.x, bits.y & mask.y, bits.z & mask.z, bits.w & mask.w));
+        __stcs(reinterpret_cast<uint4*>(output), finishedWords<Form, T>(words, residualWords, finish));
     }
 };
 

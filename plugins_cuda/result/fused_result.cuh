@@ -10,7 +10,7 @@ namespace trtconv
 {
 
 // What finishes the results of a slice, or of a channel within it.
-struct SliceFinish
+struct alignas(16) SliceFinish
 {
     Affine affine;
     float parameter; // of the epilogue's curve
@@ -23,6 +23,7 @@ struct GroupFinish
     int64_t begin; // the group's first element
     int64_t firstParameter; // of its channels' scales and biases
     int64_t firstChannel;
+    SliceFinish const* table; // what finishes each channel, in shared memory; or null
 };
 
 // The channels of a group, one after another in memory.
@@ -44,6 +45,11 @@ struct ChannelRuns
     __device__ SliceFinish finishAt(int64_t elementOfGroup, GroupFinish const& group, Epilogue<T> const& epilogue) const
     {
         int64_t const channel = channelOf(elementOfGroup);
+        return group.table != nullptr ? group.table[channel] : finishOf(channel, group, epilogue);
+    }
+
+    __device__ SliceFinish finishOf(int64_t channel, GroupFinish const& group, Epilogue<T> const& epilogue) const
+    {
         float const scaleOfChannel = toFloat(scale[group.firstParameter + channel]);
         float const biasOfChannel = toFloat(bias[group.firstParameter + channel]);
         return {{group.affine.mean, group.affine.factor * scaleOfChannel,
@@ -91,10 +97,22 @@ struct Result
 
     // Stores the results of those of `Count` vectors that exist: vectorAt(k) at elementAt(k), both aligned. A vector
     // lies within one channel.
-    template <int Size, int Count, int Held, typename ElementAt, typename VectorAt, typename Exists>
+    template <int Size, int Count, int Held, typename ElementAt, typename VectorAt, typename Exists, typename AnyFinish>
     __device__ void storeAll(Residuals<Size, Count, Held>& residuals, ElementAt const& elementAt,
-        VectorAt const& vectorAt, Exists const& exists, Finish const& finish) const
+        VectorAt const& vectorAt, Exists const& exists, AnyFinish const& finish) const
     {
+        if constexpr (Size == 1)
+        {
+            TRTCONV_UNROLL
+            for (int k = 0; k < Count; ++k)
+            {
+                if (exists(k))
+                {
+                    storeOne(elementAt(k), toFloat(vectorAt(k).elements[0]), finish);
+                }
+            }
+            return;
+        }
         auto const residualAt = [&](int k) { return residual + elementAt(k); };
         withForm(epilogue,
             [&](auto form)
@@ -112,18 +130,32 @@ struct Result
             });
     }
 
+    // Returns what finishes all elements [first, last] if they lie within one channel.
+    __device__ bool isOneChannel(int64_t first, int64_t last, GroupFinish const& finish, SliceFinish& found) const
+    {
+        int64_t const begin = origin - finish.begin;
+        int64_t const channel = runs.channelOf(begin + first);
+        bool const isOne = channel == runs.channelOf(begin + last);
+        if (isOne)
+        {
+            found = runs.finishOf(channel, finish, epilogue);
+        }
+        return isOne;
+    }
+
     // Stores the result of a single element: of an edge.
-    __device__ void storeOne(int64_t element, float value, Finish const& finish) const
+    template <typename AnyFinish>
+    __device__ void storeOne(int64_t element, float value, AnyFinish const& finish) const
     {
         SliceFinish const own = finishAt(element, finish);
         float const added = epilogue.hasResidual ? toFloat(residual[element]) : 0.0F;
-        output[element] = finishedOne(epilogue, value, added, own.affine, own.parameter);
+        output[element] = fromFloat<T>(finishedOne(epilogue.curve, own.affine(value) + added, own.parameter));
     }
 
 private:
-    template <typename Form, int Size>
+    template <typename Form, int Size, typename AnyFinish>
     __device__ void store(
-        int64_t element, Vector<T, Size> const& vector, Vector<T, Size> const& added, Finish const& finish) const
+        int64_t element, Vector<T, Size> const& vector, Vector<T, Size> const& added, AnyFinish const& finish) const
     {
         SliceFinish const own = finishAt(element, finish);
         VectorPiece<T, Size> result{};
@@ -132,16 +164,11 @@ private:
         storeVector<T, Size>(output + element, result);
     }
 
-    __device__ SliceFinish finishAt(int64_t element, Finish const& finish) const
+    __device__ SliceFinish finishAt(int64_t /*element*/, SliceFinish const& finish) const { return finish; }
+
+    __device__ SliceFinish finishAt(int64_t element, GroupFinish const& finish) const
     {
-        if constexpr (kIsGrouped)
-        {
-            return runs.finishAt(origin + element - finish.begin, finish, epilogue);
-        }
-        else
-        {
-            return finish;
-        }
+        return runs.finishAt(origin + element - finish.begin, finish, epilogue);
     }
 };
 

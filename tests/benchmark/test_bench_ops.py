@@ -49,8 +49,7 @@ class Rig:
         self.built: dict[tuple[Case, str], BuiltEngine] = {}
         self.spoil_engine: dict[str, Callable[[np.ndarray], None]] = {}
         described = PluginLibrary(Path("lib.so"), "0" * 64, ())
-        self.placed = False
-        monkeypatch.setattr(cases, "all_cases", lambda: iter((*CASES, *([PLACED] if self.placed else []))))
+        monkeypatch.setattr(cases, "all_cases", lambda: iter(CASES))
         monkeypatch.setattr(gpu_device, "open_device", lambda: self.device)
         monkeypatch.setattr(ops, "load_kernels", lambda: (KernelLibrary(self.library), described))
         monkeypatch.setattr(ops, "find_tensorrt", lambda: ("10.6.0", None))
@@ -65,15 +64,10 @@ class Rig:
 
     def load(self, path: Path) -> FakeEngine:
         name, kind = str(path).split("|")
-        case = next(case for case in (*CASES, PLACED) if case.name == name)
+        case = next(case for case in CASES if case.name == name)
         values = cases.make_values(case)
 
         def work(addresses: Mapping[str, int]) -> None:
-            if case == PLACED:  # no launcher computes it
-                parameters = {"scale": values.scale, "bias": values.bias}
-                y = case.row.reference(values.x, **parameters, **case.attributes).astype(case.output_type.dtype)
-                self.device.upload(addresses["y"], cases.pack(replace(case, pad=0), y))
-                return
             # The launcher itself, as the plugin calls it, on the engine's own copies of scale and bias.
             library = FakeLibrary(FakeDevice(MICROSECONDS), self.spoil_engine.get(kind, lambda y: None))
             with ops.ExitStack() as until:
@@ -191,6 +185,8 @@ WRONG_NORMS: dict[str, Callable[..., dict[str, Any]]] = {
     "order": lambda given: {**given, "scale": given["bias"], "bias": given["scale"]},
     "groups": lambda given: {**given, "groups": 2 if not given["groups"] else 0},
     "residual": lambda given: {**given, "residual": None},
+    "pad_mode": lambda given: {**given, "pad_mode": "edge"},
+    "pads": lambda given: {**given, "pads": [1, 2, 3, 2]},
     "activation": lambda given: {**given, "activation": "none" if given["activation"] == "relu" else "relu"},
 }
 
@@ -201,6 +197,7 @@ WRONG_NORMS: dict[str, Callable[..., dict[str, Any]]] = {
         *((mistake, case) for mistake in ("epsilon", "order", "mean", "activation") for case in (SMALL, LARGE, FUSED)),
         *(("groups", case) for case in (LARGE, GROUPS)),
         ("residual", FUSED),
+        *((mistake, PLACED) for mistake in ("epsilon", "activation", "pad_mode", "pads")),
     ],
 )
 def test_the_check_sees_small_mistakes(rig: Rig, mistake: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,20 +212,6 @@ def test_the_check_sees_small_mistakes(rig: Rig, mistake: str, case: Case, monke
     monkeypatch.setattr(bench_fakes, "instance_norm_reference", wrong)
     (result,) = bench_ops(OpsOptions(patterns=(case.name,), native=False)).results
     assert result.status == "wrong"
-
-
-def test_a_norm_without_a_launcher_is_timed_in_an_engine_alone(rig: Rig) -> None:
-    rig.placed = True
-    report = bench_ops(OpsOptions(patterns=(PLACED.name,), engines=True))
-    (result,) = report.results
-    assert result.status == "timed", result.problem
-    assert set(result.timings) == {"copy", "native", "plugin"}
-    assert result.speed_against("native") == pytest.approx(25 / 12)
-    assert result.worst_error is None
-    assert result.host_us is None
-    assert OpsReport.from_json(json.loads(json.dumps(report.to_json()))).results == report.results
-    (skipped,) = bench_ops(OpsOptions(patterns=(PLACED.name,))).results
-    assert (skipped.status, "runs in engines alone" in (skipped.problem or "")) == ("skipped", True)
 
 
 def test_native_is_the_faster_of_its_two_forms(rig: Rig) -> None:

@@ -18,7 +18,7 @@ from trtconv.benchmark.cases import Case, make_values, pack
 from trtconv.benchmark.kernels import Tensors
 from trtconv.element_types import FLOAT16, FLOAT32, ElementType
 from trtconv.gpu import device as gpu_device
-from trtconv.plugins.kernels import LAYOUTS, KernelLibrary, OutputMap, load_kernels
+from trtconv.plugins.kernels import LAYOUTS, KernelLibrary, Launch, NormOptions, NormPlace, OutputMap, load_kernels
 
 SHORT = "--short"
 
@@ -98,7 +98,28 @@ MAP_CASES = (
     MapCase((2, 3, 17, 18), 4, FLOAT32, "linear", OutputMap((), "reflect", FLOAT32, FLOAT16, 1)),  # to channels-last
     MapCase((2, 11, 17, 18), 0, FLOAT16, "channels_last", OutputMap((), "zero", FLOAT16, FLOAT32, 0, "tanh")),  # from
 )
-NUM_LAUNCHES = len(CASES) + len(MAP_CASES)
+# The same launches with an epilogue; and groups of channels: each thing that a kernel may do with them.
+FUSED_CASES = (
+    (Case("InstanceNorm", (2, 9, 7, 7), "fp16"), NormOptions(activation="silu")),
+    (Case("InstanceNorm", (3, 5, 1000), "fp32"), NormOptions(activation="prelu")),
+    (Case("InstanceNorm", (2, 3, 4096), "bf16"), NormOptions(activation="elu", alpha=1.0)),
+    (Case("InstanceNorm", (1, 3, 70001), "fp16"), NormOptions(activation="relu")),
+    (Case("InstanceNorm", (1, 3, 256, 256), "fp32"), NormOptions(activation="tanh")),
+    (Case("InstanceNorm", (1, 300, 40000), "fp16"), NormOptions(activation="relu")),
+    (Case("InstanceNorm", (1, 3, 400003), "fp32"), NormOptions(activation="silu")),
+    (Case("InstanceNorm", (1, 1, 17000001), "fp16"), NormOptions(activation="leaky_relu", alpha=0.1)),
+    (Case("InstanceNorm", (2, 20, 3, 3), "fp16", 0, "channels_last"), NormOptions(activation="prelu")),
+    (Case("InstanceNorm", (2, 64, 40, 40), "fp16", 0, "channels_last"), NormOptions(activation="relu")),
+    (Case("InstanceNorm", (1, 60, 256, 256), "fp16", 0, "channels_last"), NormOptions(activation="silu")),
+    (Case("InstanceNorm", (2, 60, 450, 450), "fp16", 0, "channels_last"), NormOptions(activation="relu")),
+    (Case("InstanceNorm", (2, 12, 7, 7), "fp16"), NormOptions(groups=3)),
+    (Case("InstanceNorm", (1, 64, 64, 64), "fp16"), NormOptions(groups=4)),
+    (Case("InstanceNorm", (1, 40, 100, 1000), "fp32"), NormOptions(groups=4, activation="silu")),
+    (Case("InstanceNorm", (1, 60, 256, 256), "fp16", 0, "channels_last"), NormOptions(groups=15)),
+    (Case("InstanceNorm", (1, 60, 450, 450), "fp16", 0, "channels_last"), NormOptions(groups=15)),
+    (Case("InstanceNorm", (2, 320, 16, 16), "fp16", 0, "channels_last"), NormOptions(groups=32)),
+)
+NUM_LAUNCHES = len(CASES) + 2 * len(FUSED_CASES) + len(MAP_CASES)
 
 
 def main() -> None:
@@ -114,6 +135,15 @@ def main() -> None:
             kernels.bind(library, case, allocate(device, library, case, missing, until))(device.stream)
             device.synchronize()
         print(case.name, flush=True)
+    for case, options in FUSED_CASES:
+        for has_residual in (False, True):
+            with ExitStack() as until:
+                tensors = allocate(device, library, case, missing, until, options.groups)
+                bind_fused(library, case, tensors, fused_options(device, case, options, has_residual, tensors, until))(
+                    device.stream
+                )
+                device.synchronize()
+        print(case.name, options, flush=True)
     print(f"launched {NUM_LAUNCHES}")
 
 
@@ -133,7 +163,37 @@ def launch_map(
     device.synchronize()
 
 
-def allocate(device: gpu_device.Device, library: KernelLibrary, case: Case, missing: int, until: ExitStack) -> Tensors:
+def fused_options(
+    device: gpu_device.Device,
+    case: Case,
+    options: NormOptions,
+    has_residual: bool,
+    tensors: Tensors,
+    until: ExitStack,
+) -> NormOptions:
+    """Give the options a residual of its own, and the scale as slope."""
+    packed = pack(case, make_values(case).x)
+    residual = upload(device, packed, until) if has_residual else 0
+    return options._replace(residual=residual, slope=tensors.scale)
+
+
+def bind_fused(library: KernelLibrary, case: Case, tensors: Tensors, options: NormOptions) -> Launch:
+    layout = LAYOUTS[case.format]
+    return library.bind_instance_norm(
+        *(tensors.x, tensors.scale, tensors.bias, tensors.y),
+        shape=case.shape,
+        element_type=case.element_type,
+        epsilon=1e-5,
+        layout=layout,
+        workspace=tensors.workspace,
+        workspace_bytes=library.workspace_bytes(case.shape, layout, options.groups),
+        options=options,
+    )
+
+
+def allocate(
+    device: gpu_device.Device, library: KernelLibrary, case: Case, missing: int, until: ExitStack, groups: int = 0
+) -> Tensors:
     """Put a case's inputs on the device; its output lacks `missing` bytes."""
     values = make_values(case)
     x, scale, bias = (
@@ -142,6 +202,8 @@ def allocate(device: gpu_device.Device, library: KernelLibrary, case: Case, miss
     )
     y = device.allocate(case.output_bytes - missing, until)
     workspace_bytes = kernels.workspace_bytes(library, case)
+    if groups:
+        workspace_bytes = library.workspace_bytes(case.shape, LAYOUTS[case.format], groups)
     workspace = device.allocate(workspace_bytes, until) if workspace_bytes else 0
     return Tensors(x, y, scale, bias, workspace)
 

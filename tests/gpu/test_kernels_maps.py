@@ -23,7 +23,7 @@ from tests.gpu.kernel_library import (
 )
 from tests.gpu.kernel_tensors import guarded_tensor, guards_are_intact, to_numpy
 from tests.gpu.layouts import from_layout, to_layout
-from tests.support.map_references import ACTIVATIONS, PAD_MODES, activated, mapped
+from tests.support.map_references import ACTIVATIONS, PAD_MODES, activated, mapped, spatially_mapped
 from trtconv.plugins.kernels import OutputMap
 
 pytestmark = pytest.mark.gpu
@@ -92,8 +92,7 @@ def gather(
 
 
 def reference(x: Tensor, pads: Sequence[int], upsample: Sequence[int], pad_mode: str) -> npt.NDArray[Any]:
-    half = len(pads) // 2
-    return mapped(to_numpy(x), (0, 0, *pads[:half], 0, 0, *pads[half:]), (1, 1, *upsample), pad_mode)
+    return spatially_mapped(to_numpy(x), pads, upsample, pad_mode)
 
 
 def counting(shape: Sequence[int], dtype: str) -> Tensor:
@@ -165,7 +164,7 @@ def test_blocks_of_channels_are_moved(
     assert (to_numpy(from_layout(y, 37, format_)[0]) == expected).all()
 
 
-@pytest.mark.parametrize("formats", itertools.product(LAYOUTS, LAYOUTS))
+@pytest.mark.parametrize("formats", list(itertools.product(LAYOUTS, LAYOUTS)))
 @pytest.mark.parametrize("y_type", FLOATS)
 @pytest.mark.parametrize("x_type", FLOATS)
 def test_activations_and_types(kernels: TorchKernels, x_type: str, y_type: str, formats: tuple[int, int]) -> None:

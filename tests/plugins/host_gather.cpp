@@ -3,6 +3,7 @@
 #include "gather/from_float.cu"
 #include "gather/from_half.cu"
 #include "gather/gather.cu"
+#include "result/image_place.h"
 
 using namespace trtconv;
 
@@ -50,6 +51,35 @@ extern "C" void host_gather_large(int32_t const* input, int32_t* output, int32_t
     {
         MapSource<int64_t> const source = sourceOf(map, index);
         output[index] = source.isInside ? input[source.offset] : 0;
+    }
+}
+
+// Scatters images of vectors, a number each, as the norm's kernels do; counts how often each output is written.
+// `axes` holds the size, the factor and both pads of rows, then of columns.
+extern "C" void host_scatter(int32_t const* input, int32_t* output, int32_t* counts, int32_t images,
+    int32_t vectors_per_pixel, int32_t const* axes, int32_t mode)
+{
+    auto const axisAt = [&](int32_t i)
+    { return PlaceAxis{FastDivisor<uint32_t>(static_cast<uint32_t>(axes[i])), axes[i + 1], axes[i + 2], axes[i + 3]}; };
+    ImagePlace const place{axisAt(0), axisAt(4), FastDivisor<uint32_t>(static_cast<uint32_t>(vectors_per_pixel)),
+        static_cast<PadMode>(mode)};
+    auto const numVectors = static_cast<uint32_t>(images * axes[0] * axes[4] * vectors_per_pixel);
+    for (uint32_t vector = 0; vector < numVectors; ++vector)
+    {
+        VectorPlace const source(place, vector);
+        auto const store = [&](uint32_t target, bool isValue)
+        {
+            output[target] = isValue ? input[vector] : 0;
+            ++counts[target];
+        };
+        if (place.rows.isInner(source.row) && place.columns.isInner(source.column))
+        {
+            forEachCopy(place, source, [&](uint32_t target) { store(target, true); });
+        }
+        else
+        {
+            forEachTarget(place, source, store);
+        }
     }
 }
 

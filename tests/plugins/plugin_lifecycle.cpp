@@ -450,6 +450,62 @@ void checkFusedNorm(IPluginCreatorV3One& creator)
         std::string(prelu.build->getTimingCacheID()) != norm.build->getTimingCacheID());
 }
 
+// Results that are upsampled, padded or of another type, and the inside of a padded residual.
+void checkPlacedNorm(IPluginCreatorV3One& creator)
+{
+    int32_t const two = 2;
+    int32_t const pads[]{1, 2, 3, 4};
+    int32_t const residualPads[]{0, 1, 1, 0};
+    int32_t const half = 10;
+    float const epsilon = 1e-5F;
+    PluginField const list[]{{"epsilon", &epsilon, PluginFieldType::kFLOAT32, 1},
+        {"upsample", &two, PluginFieldType::kINT32, 1}, {"pads", pads, PluginFieldType::kINT32, 4},
+        {"residual_pads", residualPads, PluginFieldType::kINT32, 4}, {"to", &half, PluginFieldType::kINT32, 1}};
+    PluginFieldCollection const all{5, list};
+    PluginFieldCollection const withoutType{4, list};
+    Faces norm(creator.createPlugin("placed_norm", &all, TensorRTPhase::kBUILD));
+    std::vector<int64_t> sizes;
+    check("placed shape",
+        norm.outputShape({{2, 3, 9, -7}, {3}, {3}, {2, 3, 10, 8}}, sizes) == 0
+            && sizes == std::vector<int64_t>{2, 3, 22, 20});
+    check("placed norm with a residual without its pads",
+        norm.outputShape({{2, 3, 9, 7}, {3}, {3}, {2, 3, 9, 7}}, sizes) != 0);
+    check("pads of two axes around three", norm.outputShape({{2, 3, 9, 7, 5}, {3}, {3}}, sizes) != 0);
+    check("pads beyond an upsampled axis", norm.outputShape({{2, 3, 9, 2}, {3}, {3}}, sizes) != 0);
+    auto const changes = [&](std::vector<PluginTensorDesc> const& inputs)
+    { return norm.runtime->onShapeChange(inputs.data(), static_cast<int32_t>(inputs.size()), nullptr, 0) == 0; };
+    PluginTensorDesc const channels = tensor({3});
+    check("placed norm runs", changes({tensor({2, 3, 9, 7}), channels, channels, tensor({2, 3, 10, 8})}));
+    check("placed norm refuses another residual",
+        !changes({tensor({2, 3, 9, 7}), channels, channels, tensor({2, 3, 9, 8})}));
+    check("placed norm refuses pads beyond an axis", !changes({tensor({2, 3, 9, 2}), channels, channels}));
+
+    DataType output{};
+    DataType const floats[]{DataType::kFLOAT, DataType::kFLOAT, DataType::kFLOAT};
+    DataType const brains[]{DataType::kBF16, DataType::kBF16, DataType::kBF16};
+    check("type of a norm with a cast",
+        norm.build->getOutputDataTypes(&output, 1, floats, 3) == 0 && output == DataType::kHALF);
+    check("a norm casts from float32 alone", norm.build->getOutputDataTypes(&output, 1, brains, 3) != 0);
+    auto const x = dynamicTensor({1, 8, 9, 9}, DataType::kFLOAT, TensorFormat::kHWC);
+    auto const y = dynamicTensor({1, 8, 22, 24}, DataType::kHALF, TensorFormat::kHWC8);
+    auto const linear = dynamicTensor({1, 8, 22, 24}, DataType::kHALF);
+    auto const parameter = dynamicTensor({8});
+    check("a norm casts within its layout",
+        norm.takes(3, {x, parameter, parameter, y}) && !norm.takes(3, {x, parameter, parameter, linear}));
+
+    Faces plain(creator.createPlugin("placed_norm", &withoutType, TensorRTPhase::kBUILD));
+    auto const workspace = [&](Faces& plugin, DataType type, TensorFormat format)
+    {
+        auto const image = dynamicTensor({1, 8, 6, 6}, type, format);
+        std::vector const inputs{image, dynamicTensor({8}, type), dynamicTensor({8}, type)};
+        return plugin.build->getWorkspaceSize(inputs.data(), 3, inputs.data(), 1);
+    };
+    size_t const forResidual = 768; // 8 * 6 * 6 halves, rounded up
+    check("scattered results need no workspace", workspace(plain, DataType::kHALF, TensorFormat::kHWC8) == forResidual);
+    check("other results go through the workspace",
+        workspace(plain, DataType::kHALF, TensorFormat::kLINEAR) == 2 * forResidual);
+}
+
 void checkInstanceNorm(IPluginCreatorV3One& creator)
 {
     float const epsilon = 3e-4F;
@@ -570,6 +626,7 @@ void checkRefusedFields(IPluginCreatorV3One& norm, IPluginCreatorV3One& pad)
         return refuses(norm, fields);
     };
     int32_t const two = 2;
+    int32_t const factors[]{2, 2, 0};
     int32_t const negative = -1;
     float const infinite = INFINITY;
     check("norm refuses an activation", refusesField({"activation", "gelu", PluginFieldType::kCHAR, 4}));
@@ -578,11 +635,10 @@ void checkRefusedFields(IPluginCreatorV3One& norm, IPluginCreatorV3One& pad)
     check("norm refuses negative groups", refusesField({"groups", &negative, PluginFieldType::kINT32, 1}));
     check("norm refuses two groups", refusesField({"groups", pads, PluginFieldType::kINT32, 2}));
     check("norm refuses a pad mode", refusesField({"pad_mode", "wrap", PluginFieldType::kCHAR, 4}));
-    for (char const* const name : {"upsample", "pads", "residual_pads", "to"})
-    {
-        check((std::string("norm does not carry out ") + name).c_str(),
-            refusesField({name, &two, PluginFieldType::kINT32, 1}));
-    }
+    check("norm refuses negative pads", refusesField({"pads", &negative, PluginFieldType::kINT32, 1}));
+    check("norm refuses three pads", refusesField({"residual_pads", factors, PluginFieldType::kINT32, 3}));
+    check("norm refuses a factor of nothing", refusesField({"upsample", &factors[2], PluginFieldType::kINT32, 1}));
+    check("norm refuses an element type", refusesField({"to", &two, PluginFieldType::kINT32, 1}));
     int64_t const wideGroups = 0;
     PluginField const counted[]{{"epsilon", epsilons, PluginFieldType::kFLOAT32, 1},
         {"activation", "relu\0", PluginFieldType::kCHAR, 5}, {"groups", &wideGroups, PluginFieldType::kINT64, 1}};
@@ -605,7 +661,6 @@ void checkRefusedFields(IPluginCreatorV3One& norm, IPluginCreatorV3One& pad)
         }
         return refuses(pad, fields);
     };
-    int32_t const factors[]{2, 2, 0};
     check("pad refuses a slope for each channel", refusesPad({"activation", "prelu", PluginFieldType::kCHAR, 5}));
     check("pad refuses a mode", refusesPad({"pad_mode", "constant", PluginFieldType::kCHAR, 8}));
     check("pad refuses a factor of nothing", refusesPad({"upsample", &factors[2], PluginFieldType::kINT32, 1}));
@@ -629,6 +684,7 @@ int main(int /*argc*/, char** argv)
     check("three creators", numCreators == 3);
     checkInstanceNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
     checkFusedNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
+    checkPlacedNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
     checkReflectPad(*static_cast<IPluginCreatorV3One*>(creators[1]));
     checkMappedPad(*static_cast<IPluginCreatorV3One*>(creators[1]));
     checkRefusedFields(

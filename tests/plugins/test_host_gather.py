@@ -226,6 +226,37 @@ def test_activations_and_types(
     assert (np.abs(y - expected) <= spacing / 2 + 2e-6 * np.abs(expected) + 1e-7).all()
 
 
+def test_negative_pads_crop(gathers: ctypes.CDLL) -> None:
+    """As the norm reads the inside of a padded residual."""
+    x = counting((2, 9, 7, 8), np.int16)
+    for layout in (LINEAR, CHANNELS_LAST):
+        y = gather(gathers, x, (0, 0, -1, -3, 0, 0, -2, 0), (1,) * 4, "zero", layouts=(layout, layout))
+        assert (y == x[:, :, 1:5, 3:]).all()
+
+
+@pytest.mark.parametrize("mode", PAD_MODES)
+def test_scattering_is_the_inverse_of_gathering(gathers: ctypes.CDLL, mode: str) -> None:
+    """Each output is the target of one input, for all small images."""
+    lines = [
+        (size, factor, begin, end)
+        for size, factor, begin, end in itertools.product((1, 2, 3, 5), (1, 2, 3), (0, 1, 2, 4), (0, 1, 3))
+        if mode != "reflect" or max(begin, end) < size * factor
+    ]
+    for number, row in enumerate(lines):
+        column = lines[(number * 37 + 5) % len(lines)]
+        (rows, row_factor, *row_pads), (columns, column_factor, *column_pads) = row, column
+        x = counting((2, rows, columns, 3), np.int32)
+        pads = (0, row_pads[0], column_pads[0], 0, 0, row_pads[1], column_pads[1], 0)
+        expected = mapped(x, pads, (1, row_factor, column_factor, 1), mode)
+        y, counts = np.zeros_like(expected), np.zeros_like(expected)
+        numbers = np.array([*row, *column], dtype=np.int32)
+        gathers.host_scatter(
+            pointer(x), pointer(y), pointer(counts), x.shape[0], x.shape[3], pointer(numbers), PAD_MODES.index(mode)
+        )
+        assert (counts == 1).all()
+        assert (y == expected).all()
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_nan_stays(gathers: ctypes.CDLL, activation: str) -> None:
     x = np.array([np.nan, 1.0, -np.inf, np.inf], dtype=np.float32)

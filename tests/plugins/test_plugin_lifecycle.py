@@ -69,7 +69,6 @@ def test_plugins_answer_as_tensorrt_expects(program: Path) -> None:
         'field "groups": expected no negative number, given -1',
         'field "groups": expected one integer, given 2',
         'field "pad_mode": expected one of reflect, edge, zero, given "wrap"',
-        'field "upsample": this version carries out 1 only',
         'ReflectPad "from_cpp": field "pads": expected int32 or int64, given int8 x 4',
         'ReflectPad "from_cpp": field "pads": expected 2 values for each of 1 to 8 axes, given 3 values',
         'ReflectPad "from_cpp": field "pads": expected int32 or int64, given int32 x -4',
@@ -78,8 +77,11 @@ def test_plugins_answer_as_tensorrt_expects(program: Path) -> None:
         'ReflectPad "from_cpp": field "upsample": expected factors of at least 1',
         'ReflectPad "from_cpp": field "upsample": expected 1 or 4 factors',
         'ReflectPad "from_cpp": field "to": expected 0, 1 (float32), 10 (float16) or 16 (bfloat16), given 2',
-        'ReflectPad "edge_pad": pads [0, 0, 1, 2, 0, 0, 3, 4] need an axis that is not empty, axis 2 has size 0',
-        'ReflectPad "upsampled_pad": pads [0, 0, 1, 2, 0, 0, 3, 4] must be smaller than the axis they reflect, axis 3 has',
+        'ReflectPad "edge_pad": pads 1 and 3 need an axis that is not empty, axis 2 has size 0',
+        'ReflectPad "upsampled_pad": pads 2 and 4 must be smaller than the axis they reflect, axis 3 has size 4',
+        'InstanceNorm "placed_norm": pads 2 and 4 must be smaller than the axis they reflect, axis 3 has size 4',
+        'field "pads": X needs 1 or 6 values, given 4',
+        'field "to": this version converts from float32 alone, X has type 7',
         'with an activation or "to", X must be float32, float16 or bfloat16, got type 3',
     ):
         assert message in finished.stderr

@@ -20,7 +20,7 @@ from trtconv.gpu.device import OutOfMemoryError
 from trtconv.gpu.driver import Gpu
 from trtconv.ops.instance_norm import instance_norm_reference
 from trtconv.ops.reflect_pad import reflect_pad_reference
-from trtconv.plugins.kernels import ACTIVATIONS, _OutputMapStruct
+from trtconv.plugins.kernels import ACTIVATIONS, PAD_MODES, _OutputMapStruct
 
 NORM_DTYPES = (np.float32, np.float16, ml_dtypes.bfloat16)
 ACTIVATION_NAMES = list(ACTIVATIONS)
@@ -33,7 +33,7 @@ PAD = Case("ReflectPad", (2, 3, 8, 9), "int8", pad=2)
 RELU = (("activation", "relu"),)
 GROUPS = Case("InstanceNorm", (2, 6, 5, 7), "fp32", extra=(("groups", 2),))
 FUSED = replace(LARGE, extra=RELU, has_residual=True)
-PLACED = replace(SMALL, pad=1, extra=(*RELU, ("upsample", (2,))))  # what no launcher does
+PLACED = replace(SMALL, pad=2, extra=(*RELU, ("upsample", (2,))))
 CASES = (
     SMALL,
     LARGE,
@@ -46,6 +46,8 @@ CASES = (
     replace(PAD, format="chw4"),
     GROUPS,
     FUSED,
+    PLACED,
+    replace(PLACED, dtype="fp16", format="channels_last"),
     replace(SMALL, dtype="fp16", format="channels_last", extra=RELU),
     replace(PAD, dtype="fp16", extra=RELU),
     replace(PAD, dtype="fp16", format="channels_last", extra=(("upsample", (1, 1, 2, 1)),)),
@@ -73,6 +75,13 @@ def place_of(channel: int, stored: tuple[int, ...], layout: int) -> Any:
     if layout == 0:
         return slice(None), channel
     return (..., channel) if layout == 1 else (slice(None), channel // stored[-1], ..., channel % stored[-1])
+
+
+def attributes_of(place: Any) -> dict[str, Any]:
+    """Return the attributes that a trtconv_norm_place stands for."""
+    mode = next(name for name, number in PAD_MODES.items() if number == place.pad_mode)
+    pads, upsample = list(place.pads)[: 2 * place.rank], list(place.upsample)[: place.rank]
+    return {"upsample": upsample, "pads": pads, "pad_mode": mode}
 
 
 def read_tensor(address: int, shape: tuple[int, ...], dtype: Any, layout: int) -> np.ndarray:
@@ -174,11 +183,15 @@ class FakeLibrary:
         if 0 in sizes:
             return self.status
         beside = {"groups": options.groups, "activation": ACTIVATION_NAMES[options.activation], "alpha": options.alpha}
+        spatial = sizes[2:]
+        if options.place:
+            place = options.place.contents
+            spatial, beside = list(place.sizes)[: place.rank], beside | attributes_of(place)
 
         def work() -> None:
             inputs = [array_at(address, (sizes[1],), type_) for address in (scale, bias)]
             residual = read_tensor(options.residual, (*sizes,), type_, layout) if options.residual else None
-            tensor = read_tensor(x, (*sizes,), type_, layout)
+            tensor = read_tensor(x, (*sizes[:2], *spatial), type_, layout)
             result = instance_norm_reference(tensor, *inputs, epsilon, **beside, residual=residual)
             self._store(y, result.astype(type_), layout)
 

@@ -1,32 +1,20 @@
-"""References of the output maps: nearest upsample, pads of three modes and activations, by numpy's own functions."""
+"""References of the output maps: nearest upsampling, pads of three modes and activations, by numpy's own functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tests.support import fused_references
+
 Array = npt.NDArray[Any]
 
 PAD_MODES = ("reflect", "edge", "zero")
+ACTIVATIONS = tuple(name for name in fused_references.ACTIVATIONS if name != "prelu")
 _NUMPY_MODES: Mapping[str, Any] = {"reflect": "reflect", "edge": "edge", "zero": "constant"}
-
-
-def _leaky(y: Array, alpha: float) -> Array:
-    return np.where(y < 0, alpha * y, y)
-
-
-# Of float64; alpha as the plugin has it, in fp32.
-ACTIVATIONS: Mapping[str, Callable[[Array, float], Array]] = {
-    "none": lambda y, _: y,
-    "relu": lambda y, _: np.where(y < 0, 0.0, y),
-    "leaky_relu": _leaky,
-    "silu": lambda y, _: y / (1 + np.exp(-y)),
-    "elu": lambda y, alpha: np.where(y < 0, alpha * np.expm1(np.minimum(y, 0)), y),
-    "tanh": lambda y, _: np.tanh(y),
-}
 
 
 def mapped(x: Array, pads: Sequence[int], upsample: Sequence[int], pad_mode: str = "reflect") -> Array:
@@ -38,7 +26,12 @@ def mapped(x: Array, pads: Sequence[int], upsample: Sequence[int], pad_mode: str
     return np.pad(x, both, mode=_NUMPY_MODES[pad_mode])
 
 
+def spatially_mapped(x: Array, pads: Sequence[int], upsample: Sequence[int], pad_mode: str = "reflect") -> Array:
+    """Return the same of x [N, C, D1..Dk] for pads and factors of D1..Dk alone."""
+    half = len(pads) // 2
+    return mapped(x, (0, 0, *pads[:half], 0, 0, *pads[half:]), (1, 1, *upsample), pad_mode)
+
+
 def activated(x: Array, activation: str, alpha: float) -> Array:
-    """Return the activation of x, in float64."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return ACTIVATIONS[activation](x.astype(np.float64), float(np.float32(alpha)))
+    """Return the activation of x, in float64; alpha as a plugin has it, in fp32."""
+    return fused_references.activated(x.astype(np.float64), activation, float(np.float32(alpha)), None)[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from trtconv.benchmark.cases import Case
 from trtconv.errors import BackendError
 from trtconv.ops.output_map import spread
-from trtconv.plugins.kernels import LAYOUTS, KernelError, KernelLibrary, Launch, NormOptions, OutputMap
+from trtconv.plugins.kernels import LAYOUTS, KernelError, KernelLibrary, Launch, NormOptions, NormPlace, OutputMap
 
 
 class NotOfferedError(BackendError):
@@ -29,11 +29,14 @@ class Tensors:
 
 def workspace_bytes(library: KernelLibrary, case: Case) -> int:
     """Return how much scratch memory a launch needs."""
-    return library.workspace_bytes(case.shape, LAYOUTS[case.format], case.attributes["groups"]) if case.is_norm else 0
+    if not case.is_norm:
+        return 0
+    groups, place = case.attributes["groups"], _place_of(case)
+    return library.workspace_bytes(case.shape, LAYOUTS[case.format], groups, place, case.element_type)
 
 
 def bind(library: KernelLibrary, case: Case, tensors: Tensors) -> Callable[[int], None]:
-    """Return launch(stream), its arguments converted already. Raises NotOfferedError where there is no launcher."""
+    """Return launch(stream), its arguments converted already."""
     launch = _bind_norm(library, case, tensors) if case.is_norm else _bind_pad(library, case, tensors)
 
     def checked(stream: int) -> None:
@@ -49,13 +52,12 @@ def bind(library: KernelLibrary, case: Case, tensors: Tensors) -> Callable[[int]
 
 def _bind_norm(library: KernelLibrary, case: Case, tensors: Tensors) -> Launch:
     attributes = case.attributes
-    if case.is_placed or attributes["to"]:
-        raise NotOfferedError(f"{case.name} has no launcher: it runs in engines alone")
     options = NormOptions(
         groups=attributes["groups"],
         activation=attributes["activation"],
         alpha=attributes["alpha"],
         residual=tensors.residual if case.has_residual else 0,
+        place=_place_of(case),
     )
     return library.bind_instance_norm(
         tensors.x,
@@ -69,6 +71,18 @@ def _bind_norm(library: KernelLibrary, case: Case, tensors: Tensors) -> Launch:
         workspace=tensors.workspace,
         workspace_bytes=workspace_bytes(library, case),
         options=options,
+    )
+
+
+def _place_of(case: Case) -> NormPlace | None:
+    """Return where the results of a norm go, None where they lie as X does."""
+    if not case.is_placed:
+        return None
+    attributes, num_axes = case.attributes, len(case.shape) - 2
+    return NormPlace(
+        upsample=spread(attributes["upsample"], num_axes),
+        pads=spread(attributes["pads"], 2 * num_axes),
+        pad_mode=attributes["pad_mode"],
     )
 
 

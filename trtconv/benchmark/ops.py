@@ -141,18 +141,15 @@ def _bench_case(bench: _Bench, case: Case) -> CaseResult:
 def _check_and_time(bench: _Bench, case: Case, sets: Sequence[Tensors], fits_l2: bool) -> CaseResult:
     device, values = bench.device, make_values(case)
     _upload(device, case, sets, values)
-    variants: dict[str, Enqueue] = {}
-    try:
-        variants["kernel"] = _kernel_variant(bench.library, case, sets)
-    except NotOfferedError:
-        if (case, "plugin") not in bench.engines:
-            raise
-    error = host_us = None
-    if "kernel" in variants:
-        error = checking.worst_kernel_error(case, values, _run(device, case, sets[0], variants["kernel"]))
-        if error > 1:
-            raise _WrongResultError("the kernel", error)
-    variants["copy"] = _copy_variant(device, case, sets)
+    launches = [kernels.bind(bench.library, case, tensors) for tensors in sets]
+
+    def kernel(index: int, stream: int) -> None:
+        launches[index](stream)
+
+    error = checking.worst_kernel_error(case, values, _run(device, case, sets[0], kernel))
+    if error > 1:
+        raise _WrongResultError("the kernel", error)
+    variants: dict[str, Enqueue] = {"kernel": kernel, "copy": _copy_variant(device, case, sets)}
     problems: dict[str, str] = {}
     for kind, built in ((kind, bench.engines.get((case, kind))) for kind in KINDS):
         if built is not None:
@@ -161,8 +158,7 @@ def _check_and_time(bench: _Bench, case: Case, sets: Sequence[Tensors], fits_l2:
             except BackendError as problem:
                 problems[kind] = problem.what
     timings = time_side_by_side(device, variants, len(sets))
-    if "kernel" in variants:
-        host_us = _host_us(bench, case, sets[0], variants["kernel"])
+    host_us = _host_us(bench, case, sets[0], kernel)
     return CaseResult(case, fits_l2, "timed", None, error, len(sets), timings, host_us, problems)
 
 
@@ -178,11 +174,6 @@ def _upload(device: Device, case: Case, sets: Sequence[Tensors], values: Values)
         for address, array in given:
             if array is not None:
                 device.upload(address, array)
-
-
-def _kernel_variant(library: KernelLibrary, case: Case, sets: Sequence[Tensors]) -> Enqueue:
-    launches = [kernels.bind(library, case, tensors) for tensors in sets]
-    return lambda index, stream: launches[index](stream)
 
 
 def _host_us(bench: _Bench, case: Case, tensors: Tensors, kernel: Enqueue) -> float:

@@ -29,7 +29,7 @@ class CaseResult:
     `worst_error` is the kernel's as a fraction of what is allowed. `timings` holds the kernel, a copy of as many bytes,
     TensorRT's own layers as "native", those of ONNX's one op for all of it as "native_op", and our plugin in an engine
     as "plugin"; `engine_problems` says why one of these is missing. `host_us` is what a launch costs the processor,
-    beyond the call out of Python. A case that runs in engines alone has no kernel: its plugin stands for it.
+    beyond the call out of Python.
     """
 
     case: Case
@@ -44,9 +44,8 @@ class CaseResult:
 
     def median_us(self, variant: str) -> float | None:
         """Return the time of a variant, None where it was not timed; of both forms of TensorRT's layers the lower."""
-        names = {"native": ("native", "native_op"), "kernel": ("kernel", "plugin")}.get(variant, (variant,))
-        found = [self.timings[name].median_us for name in names if name in self.timings]
-        return None if not found else found[0] if variant == "kernel" else min(found)
+        names = ("native", "native_op") if variant == "native" else (variant,)
+        return min((self.timings[name].median_us for name in names if name in self.timings), default=None)
 
     def gigabytes_per_second(self, variant: str) -> float | None:
         """Return how fast a variant moves what has to be moved."""

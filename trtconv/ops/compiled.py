@@ -12,7 +12,10 @@ from typing import Any
 from trtconv.ops.custom_op import CustomOp
 
 COMPILED: dict[str, frozenset[str]] = {
-    "InstanceNorm": frozenset({"epsilon", "activation", "alpha", "groups", "residual", "slope"}),
+    "InstanceNorm": frozenset(
+        {"epsilon", "activation", "alpha", "groups", "upsample", "pads", "pad_mode", "residual_pads", "to"}
+        | {"residual", "slope"}
+    ),
     "ReflectPad": frozenset({"pads", "activation", "alpha", "upsample", "pad_mode", "to"}),
     "DynamicReflectPad": frozenset({"rank"}),
 }

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from trtconv.element_types import ElementType
+from trtconv.element_types import FLOAT32, ElementType
 from trtconv.errors import BackendError
 from trtconv.plugins import library as plugin_library
 
@@ -71,6 +71,16 @@ class _OutputMapStruct(ctypes.Structure):
     ]
 
 
+class NormPlace(NamedTuple):
+    """Where a norm's results go and its residual lies: trtconv_norm_place, by the spatial axes of X."""
+
+    upsample: Sequence[int]
+    pads: Sequence[int]  # all begins, then all ends; likewise those of the residual
+    pad_mode: str = "reflect"
+    residual_pads: Sequence[int] = ()
+    y_type: ElementType | None = None  # that of X
+
+
 class NormOptions(NamedTuple):
     """What an InstanceNorm does beside: trtconv_instance_norm_options, with device addresses of tensors, 0 for none."""
 
@@ -80,6 +90,19 @@ class NormOptions(NamedTuple):
     alpha: float = 0.0
     residual: int = 0
     slope: int = 0
+    place: NormPlace | None = None
+
+
+class _CNormPlace(ctypes.Structure):
+    _fields_ = (
+        ("rank", ctypes.c_int32),
+        ("sizes", ctypes.c_int64 * (_MAX_RANK - 2)),
+        ("upsample", ctypes.c_int64 * (_MAX_RANK - 2)),
+        ("pads", ctypes.c_int64 * (2 * _MAX_RANK - 4)),
+        ("residual_pads", ctypes.c_int64 * (2 * _MAX_RANK - 4)),
+        ("pad_mode", ctypes.c_int32),
+        ("output_dtype", ctypes.c_int32),
+    )
 
 
 class _CNormOptions(ctypes.Structure):
@@ -90,10 +113,27 @@ class _CNormOptions(ctypes.Structure):
         ("alpha", ctypes.c_float),
         ("residual", ctypes.c_void_p),
         ("slope", ctypes.c_void_p),
+        ("place", ctypes.POINTER(_CNormPlace)),
     )
 
 
-def c_options(options: NormOptions) -> _CNormOptions:
+def c_place(place: NormPlace, shape: Sequence[int], element_type: ElementType) -> _CNormPlace:
+    """Return the place of the results of X [N, C, D1..Dk] as the launcher takes it."""
+    most = _MAX_RANK - 2
+    sizes = shape[2:]
+    residual_pads = place.residual_pads or (0,) * (2 * len(sizes))
+    return _CNormPlace(
+        len(sizes),
+        (ctypes.c_int64 * most)(*sizes),
+        (ctypes.c_int64 * most)(*place.upsample),
+        (ctypes.c_int64 * (2 * most))(*place.pads),
+        (ctypes.c_int64 * (2 * most))(*residual_pads),
+        PAD_MODES[place.pad_mode],
+        _kernel_number(place.y_type or element_type),
+    )
+
+
+def c_options(options: NormOptions, place: _CNormPlace | None = None) -> _CNormOptions:
     """Return the options as the launcher takes them."""
     return _CNormOptions(
         options.groups,
@@ -102,6 +142,7 @@ def c_options(options: NormOptions) -> _CNormOptions:
         options.alpha,
         options.residual or None,
         options.slope or None,
+        None if place is None else ctypes.pointer(place),
     )
 
 
@@ -121,11 +162,22 @@ class KernelLibrary:
         self._library.trtconv_plugin_library_version.restype = ctypes.c_char_p
         return str(self._library.trtconv_plugin_library_version().decode())
 
-    def workspace_bytes(self, shape: Sequence[int], layout: int = LAYOUTS["linear"], groups: int = 0) -> int:
-        """Return how much scratch memory an InstanceNorm needs."""
-        sizes = _norm_sizes(shape)
+    def workspace_bytes(
+        self,
+        shape: Sequence[int],
+        layout: int = LAYOUTS["linear"],
+        groups: int = 0,
+        place: NormPlace | None = None,
+        element_type: ElementType = FLOAT32,
+    ) -> int:
+        """Return how much scratch memory an InstanceNorm needs; the element type counts where there is a place."""
+        given = None if place is None else c_place(place, shape, element_type)
         needed = self._library.trtconv_instance_norm_workspace_bytes(
-            *sizes, ctypes.c_int32(layout), ctypes.c_int64(groups)
+            *_norm_sizes(shape),
+            ctypes.c_int32(_kernel_number(element_type)),
+            ctypes.c_int32(layout),
+            ctypes.c_int64(groups),
+            ctypes.c_void_p(None if given is None else ctypes.addressof(given)),
         )
         return int(needed)
 
@@ -145,19 +197,19 @@ class KernelLibrary:
         options: NormOptions = NormOptions(),  # noqa: B008 - immutable
     ) -> Launch:
         """Bind y = InstanceNorm(x, scale, bias), with what `options` adds."""
-        kernel = -1 if element_type.kernel is None else element_type.kernel  # the launcher refuses it
-        given = c_options(options)
+        place = None if options.place is None else c_place(options.place, shape, element_type)
+        given = c_options(options, place)
         arguments = [
             *map(ctypes.c_void_p, (x, scale, bias, y)),
             *_norm_sizes(shape),
             ctypes.c_float(epsilon),
-            ctypes.c_int32(kernel),
+            ctypes.c_int32(_kernel_number(element_type)),
             ctypes.c_int32(layout),
             ctypes.byref(given),
             ctypes.c_void_p(workspace),
             ctypes.c_size_t(workspace_bytes),
         ]
-        return _bound(self._library.trtconv_instance_norm, arguments, given)
+        return _bound(self._library.trtconv_instance_norm, arguments, (given, place))
 
     def bind_reflect_pad(
         self,

@@ -106,11 +106,19 @@ Tensors<T, ResultKind::kFused> fusedTensors(NormArguments const& arguments)
 {
     auto const plain = plainTensors<T>(arguments);
     EpilogueArguments const& fused = arguments.epilogue;
-    Epilogue<T> const epilogue{static_cast<T const*>(fused.slope), curveOf(fused.activation),
-        parameterOf(fused.activation, fused.alpha), fused.residual != nullptr};
+    Epilogue<T> const epilogue = makeEpilogue<T>(fused.activation, fused.alpha, fused.slope, fused.residual != nullptr);
     return {{static_cast<int32_t>(arguments.channelsPerGroup()), arguments.isAffinePerImage}, plain.input, plain.scale,
         plain.bias, {plain.result.output, static_cast<ChannelVector<T> const*>(fused.residual), epilogue},
         plain.channels, plain.pixels, plain.vectorsPerPixel, plain.inversePixels, plain.epsilon};
+}
+
+template <typename T>
+Tensors<T, ResultKind::kPlaced> placedTensors(NormArguments const& arguments)
+{
+    auto const fused = fusedTensors<T>(arguments);
+    return {{1, arguments.isAffinePerImage}, fused.input, fused.scale, fused.bias,
+        {fused.result.output, fused.result.residual, fused.result.epilogue, *arguments.place}, fused.channels,
+        fused.pixels, fused.vectorsPerPixel, fused.inversePixels, fused.epsilon};
 }
 
 } // namespace
@@ -126,6 +134,10 @@ void prepare(DeviceLimits const& device)
                 using T = typename decltype(tag)::Type;
                 allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kPlain>, numBytes);
                 allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kFused>, numBytes);
+                if constexpr (sizeof(T) == 2)
+                {
+                    allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kPlaced>, numBytes);
+                }
             });
     }
 }
@@ -144,6 +156,13 @@ void launch(NormArguments const& arguments, DeviceLimits const& device, cudaStre
                 : chooseGroupConfig(shape, device, channelsPerGroup, kVectorChannels<T>);
             auto const run = [&](auto const& tensors, auto kind)
             { Launcher<T, decltype(kind)::value>(tensors, config, device, arguments.workspace, stream).launch(); };
+            if constexpr (sizeof(T) == 2)
+            {
+                if (arguments.place != nullptr)
+                {
+                    return run(placedTensors<T>(arguments), std::integral_constant<ResultKind, ResultKind::kPlaced>{});
+                }
+            }
             if (channelsPerGroup == 1 && !arguments.isAffinePerImage && arguments.epilogue.isNone())
             {
                 run(plainTensors<T>(arguments), std::integral_constant<ResultKind, ResultKind::kPlain>{});

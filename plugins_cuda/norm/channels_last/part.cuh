@@ -7,7 +7,7 @@
 #include "common/element_type.cuh"
 #include "norm/channels_last/choice.h"
 #include "norm/statistics.h"
-#include "result/fused_channel_result.cuh"
+#include "result/placed_channel_result.cuh"
 
 namespace trtconv::channels_last
 {
@@ -29,7 +29,7 @@ struct NoGroups
 {
 };
 
-// The tensors of one launch, typed; `Kind` is kPlain or kFused.
+// The tensors of one launch, typed; `Kind` is kPlain, kFused or kPlaced.
 template <typename T, ResultKind Kind>
 struct Tensors : std::conditional_t<Kind == ResultKind::kPlain, NoGroups, ChannelGroups>
 {
@@ -195,29 +195,28 @@ __device__ typename ChannelResult<T, Kind>::Finish shareFinish(Affine const& aff
 }
 
 // The residual of a thread's vectors.
-template <typename T>
+template <typename T, ResultKind Kind = ResultKind::kFused>
 class PixelResiduals
 {
 public:
-    __device__ void request(ColumnPart const& part, ChannelResult<T, ResultKind::kFused> const& result)
+    __device__ void request(ColumnPart const& part, ChannelResult<T, Kind> const& result)
     {
         mTile.request(result.epilogue.hasResidual, addresses(part, result), existing(part));
     }
 
-    __device__ void load(ColumnPart const& part, ChannelResult<T, ResultKind::kFused> const& result)
+    __device__ void load(ColumnPart const& part, ChannelResult<T, Kind> const& result)
     {
         mTile.load(result.epilogue.hasResidual, addresses(part, result), existing(part));
     }
 
     // Returns that of vector k; must be called for all in turn.
-    __device__ uint4 take(
-        int k, bool hasResidual, ColumnPart const& part, ChannelResult<T, ResultKind::kFused> const& result)
+    __device__ uint4 take(int k, bool hasResidual, ColumnPart const& part, ChannelResult<T, Kind> const& result)
     {
         return reinterpret_cast<uint4 const&>(mTile.take(k, hasResidual, addresses(part, result), existing(part)));
     }
 
 private:
-    __device__ static auto addresses(ColumnPart const& part, ChannelResult<T, ResultKind::kFused> const& result)
+    __device__ static auto addresses(ColumnPart const& part, ChannelResult<T, Kind> const& result)
     {
         return [&](int k) { return reinterpret_cast<T const*>(result.residual + (part.first + k * part.stride)); };
     }
@@ -265,8 +264,8 @@ public:
         }
     }
 
-    __device__ void store(PixelResiduals<T>& residuals, ChannelFinish<T> const& finish, ColumnPart const& part,
-        ChannelResult<T, ResultKind::kFused> const& result) const
+    __device__ void store(PixelResiduals<T, ResultKind::kFused>& residuals, ChannelFinish<T> const& finish,
+        ColumnPart const& part, ChannelResult<T, ResultKind::kFused> const& result) const
     {
         withForm(result.epilogue,
             [&](auto form)
@@ -283,6 +282,33 @@ public:
                     }
                 }
             });
+    }
+
+    // All are finished before one is scattered, which takes more code than the forms of an epilogue have room for.
+    __device__ void store(PixelResiduals<T, ResultKind::kPlaced>& residuals, ChannelFinish<T> const& finish,
+        ColumnPart const& part, ChannelResult<T, ResultKind::kPlaced> const& result) const
+    {
+        uint4 results[kTilePixels];
+        withForm(result.epilogue,
+            [&](auto form)
+            {
+                using Form = decltype(form);
+                TRTCONV_UNROLL
+                for (int k = 0; k < kTilePixels; ++k)
+                {
+                    bool const hasResidual = Form::kHasResidual && result.epilogue.hasResidual;
+                    uint4 const residual = residuals.take(k, hasResidual, part, result);
+                    results[k] = finishedWords<Form, T>(mVectors[k], residual, finish);
+                }
+            });
+        TRTCONV_UNROLL
+        for (int k = 0; k < kTilePixels; ++k)
+        {
+            if (k * part.rows < part.pixelsLeft)
+            {
+                result.scatter(part.first + k * part.stride, results[k]);
+            }
+        }
     }
 
 private:

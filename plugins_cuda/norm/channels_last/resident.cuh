@@ -8,7 +8,7 @@
 namespace trtconv::channels_last
 {
 
-// `Kind` is kPlain or kFused.
+// `Kind` is kPlain, kFused or kPlaced.
 template <typename T, Method Method, ResultKind Kind>
 __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
     __grid_constant__ Tensors<T, Kind> const tensors, __grid_constant__ Config const config, int64_t firstColumn,
@@ -37,7 +37,7 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
 
     PixelTile<T> tile;
     tile.load(part, tensors.input);
-    std::conditional_t<kIsPlain, NoGroups, PixelResiduals<T>> residuals;
+    std::conditional_t<kIsPlain, NoGroups, PixelResiduals<T, Kind>> residuals;
     if constexpr (!kIsPlain)
     {
         residuals.request(part, tensors.result);

@@ -149,21 +149,18 @@ private:
     int32_t mIndex = 0; // steps of the column that were asked for, repeated ones too
 };
 
+// What a walk over results moves: a result moves on as a pointer does, unless it is placed.
+template <typename T, ResultKind Kind>
+using ResultPlace = std::conditional_t<Kind == ResultKind::kPlaced, PlacedVector<T>, ChannelResult<T, Kind>>;
+
 // The residual of a step.
-template <typename T>
+template <typename T, ResultKind Kind>
 class StepResiduals
 {
 public:
-    __device__ void load(StepWalk<ChannelResult<T, ResultKind::kFused>> const& walk)
+    __device__ void load(StepWalk<ResultPlace<T, Kind>> const& walk)
     {
-        walk.forEachVector(
-            [&](int k, ChannelResult<T, ResultKind::kFused> const& place)
-            {
-                if (place.epilogue.hasResidual)
-                {
-                    mVectors[k] = place.loadResidual();
-                }
-            });
+        walk.forEachVector([&](int k, ResultPlace<T, Kind> const& place) { mVectors[k] = place.loadResidual(); });
     }
 
     __device__ uint4 operator[](int k) const { return mVectors[k]; }
@@ -186,7 +183,7 @@ public:
         , mToAdd(slots, config.slots)
         , mToStore(mToAdd)
         , mLoader(tensors, config, mToAdd, place)
-        , mStored(tensors.result, ColumnPart(tensors, config, place.column, place.split), 0)
+        , mStored(tensors.result + 0, ColumnPart(tensors, config, place.column, place.split), 0)
     {
     }
 
@@ -208,7 +205,7 @@ public:
             bool const storesNow = stores && turn < mConfig.steps;
             if (storesNow)
             {
-                storeStep(finish, turn == mConfig.steps - 1);
+                storeStep(finish, mConfig.steps - 1 - turn);
                 mLoader.next();
             }
             int32_t const step = turn - mConfig.repeats;
@@ -233,10 +230,13 @@ public:
     {
         mToAdd.skip(mConfig.repeats);
         mToStore.skip(mConfig.repeats);
-        mStored = {mTensors.result, part, mConfig.repeats};
+        mStored = {mTensors.result + 0, part, mConfig.repeats};
         if constexpr (Kind != ResultKind::kPlain)
         {
-            mResiduals.load(mStored);
+            if (mTensors.result.epilogue.hasResidual)
+            {
+                requestResiduals(mConfig.steps);
+            }
         }
     }
 
@@ -248,7 +248,7 @@ private:
         addVectorsLeft<T, kStepVectors>(sums, rows, pixelsLeft, [&](int k) { return slot[k * kStreamedThreads]; });
     }
 
-    __device__ void storeStep(Finish const& finish, [[maybe_unused]] bool isLast)
+    __device__ void storeStep(Finish const& finish, [[maybe_unused]] int32_t numLeft)
     {
         if constexpr (Kind == ResultKind::kPlain)
         {
@@ -260,38 +260,96 @@ private:
         }
         else
         {
-            storeFused(finish, isLast);
+            storeFused(finish, numLeft);
         }
     }
 
-    // While a step is stored, the residual of the next one is on its way.
-    __device__ void storeFused(Finish const& finish, bool isLast)
+    __device__ void storeFused(Finish const& finish, int32_t numLeft)
     {
-        StepResiduals<T> const residuals = mResiduals;
-        StepWalk<ChannelResult<T, Kind>> next = mStored;
-        next.next(mConfig);
-        if (!isLast)
+        if (mTensors.result.epilogue.hasResidual)
         {
-            mResiduals.load(next);
+            storeStepWith<true>(finish);
+            mStored.next(mConfig);
+            requestResiduals(numLeft);
         }
+        else
+        {
+            storeStepWith<false>(finish);
+            mStored.next(mConfig);
+        }
+    }
+
+    // Asks for the residual of the step to store next, if there is one: it comes while a step is added. That of a later
+    // step is brought into the L2 cache.
+    __device__ void requestResiduals(int32_t numLeft)
+    {
+        if (numLeft > 0)
+        {
+            mResiduals.load(mStored);
+        }
+        if (numLeft > kResidualSteps)
+        {
+            StepWalk<ResultPlace<T, Kind>> later = mStored;
+            for (int32_t i = 0; i < kResidualSteps; ++i)
+            {
+                later.next(mConfig);
+            }
+            later.forEachVector([](int, ResultPlace<T, Kind> const& place) { place.prefetchResidual(); });
+        }
+    }
+
+    template <bool HasResidual>
+    __device__ void storeStepWith(Finish const& finish)
+    {
         waitForCopies(mToStore.numTakenAfter(mLoader.slots()));
         uint4 const* const slot = mToStore.next();
-        withForm(mTensors.result.epilogue,
+        if constexpr (Kind == ResultKind::kPlaced)
+        {
+            return scatterStepWith<HasResidual>(slot, finish);
+        }
+        else
+        {
+            withCurve<HasResidual>(mTensors.result.epilogue,
+                [&](auto form)
+                {
+                    mStored.forEachVector(
+                        [&](int k, ChannelResult<T, Kind> const& target)
+                        {
+                            uint4 const residual = HasResidual ? mResiduals[k] : uint4{};
+                            target.template store<decltype(form)>(slot[k * kStreamedThreads], residual, finish);
+                        });
+                });
+        }
+    }
+
+    // All are finished before one is scattered, as in a resident kernel.
+    template <bool HasResidual>
+    __device__ void scatterStepWith(uint4 const* slot, Finish const& finish)
+    {
+        uint4 results[kStepVectors];
+        withCurve<HasResidual>(mTensors.result.epilogue,
             [&](auto form)
             {
-                mStored.forEachVector([&](int k, ChannelResult<T, Kind> const& target)
-                    { target.template store<decltype(form)>(slot[k * kStreamedThreads], residuals[k], finish); });
+                TRTCONV_UNROLL
+                for (int k = 0; k < kStepVectors; ++k)
+                {
+                    uint4 const residual = HasResidual ? mResiduals[k] : uint4{};
+                    results[k] = finishedWords<decltype(form), T>(slot[k * kStreamedThreads], residual, finish);
+                }
             });
-        mStored = next;
+        mStored.forEachVector([&](int k, PlacedVector<T> const& target) { target.scatter(results[k]); });
     }
+
+    static constexpr int32_t kResidualSteps = 2; // that are on their way beyond the next
 
     Tensors<T, Kind> const& mTensors;
     Config const& mConfig;
     SlotCursor mToAdd;
     SlotCursor mToStore;
     StepLoader<T, Kind> mLoader;
-    StepWalk<ChannelResult<T, Kind>> mStored;
-    std::conditional_t<Kind == ResultKind::kPlain, NoGroups, StepResiduals<T>> mResiduals; // of the step to store next
+    StepWalk<ResultPlace<T, Kind>> mStored;
+    std::conditional_t<Kind == ResultKind::kPlain, NoGroups, StepResiduals<T, Kind>>
+        mResiduals; // of the step to store next
 };
 
 template <typename T, ResultKind Kind>

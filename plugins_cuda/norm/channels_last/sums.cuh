@@ -97,9 +97,9 @@ __device__ Affine affineOf(ChannelTotals const& totals, ChannelFacts const& fact
 
 // Returns the affine of the calling thread's channel of a column that holds whole groups. All threads of the block call
 // it; `shared` is memory for the totals of the column's channels, which is free again at their next barrier.
-template <typename T>
-__device__ Affine affineInGroup(ChannelTotals const& totals, ChannelFacts const& facts,
-    Tensors<T, ResultKind::kFused> const& tensors, ChannelTotals* shared)
+template <typename T, ResultKind Kind>
+__device__ Affine affineInGroup(
+    ChannelTotals const& totals, ChannelFacts const& facts, Tensors<T, Kind> const& tensors, ChannelTotals* shared)
 {
     if (tensors.channelsPerGroup == 1)
     {

@@ -15,7 +15,7 @@ namespace trtconv::linear
 struct ClusterShared
 {
     AsyncBarrier summed;
-    SliceSums warpSums[kClusterBlocks * kClusterThreads / kWarpSize]; // of the warps of all blocks
+    alignas(16) SliceSums warpSums[kClusterBlocks * kClusterThreads / kWarpSize]; // of the warps of all blocks
 };
 static_assert(sizeof(ClusterShared) <= kClusterStaticBytes);
 
@@ -29,6 +29,7 @@ public:
     using Finish = typename PartTensors::Finish;
     using Element = T;
     static constexpr int kVectorSize = VectorSize;
+    static constexpr bool kIsGrouped = Kind == ResultKind::kGrouped;
 
     __device__ static SliceSpan spanOf(PartTensors const& tensors, int64_t slice)
     {
@@ -175,6 +176,7 @@ public:
     using Finish = typename PartTensors::Finish;
     using Element = T;
     static constexpr int kVectorSize = VectorSize;
+    static constexpr bool kIsGrouped = Kind == ResultKind::kGrouped;
 
     __device__ static SliceSpan spanOf(PartTensors const& tensors, int64_t slice)
     {
@@ -258,6 +260,28 @@ __device__ inline SliceSums sumOverCluster(SliceSums const& sums, ClusterShared&
     return sumOfWarps(shared.warpSums, kClusterBlocks * kWarps);
 }
 
+// Makes a table of what finishes each channel of a group, in the memory of sums that all threads have read.
+template <typename T>
+__device__ GroupFinish withTable(
+    Tensors<T, ResultKind::kGrouped> const& tensors, GroupFinish finish, ClusterShared& shared)
+{
+    static_assert(sizeof(SliceFinish) == sizeof(SliceSums));
+    auto* const table = reinterpret_cast<SliceFinish*>(shared.warpSums);
+    int64_t const numChannels = tensors.result.runs.channelsPerGroup;
+    if (numChannels > kClusterBlocks * kClusterThreads / kWarpSize)
+    {
+        return finish; // each vector looks its channel up in device memory
+    }
+    __syncthreads();
+    if (threadIdx.x < numChannels)
+    {
+        table[threadIdx.x] = tensors.result.runs.finishOf(threadIdx.x, finish, tensors.result.epilogue);
+    }
+    __syncthreads();
+    finish.table = table;
+    return finish;
+}
+
 // `Part` is a SharedPart or a RegisterPart.
 template <typename Part>
 __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
@@ -301,7 +325,14 @@ __global__ __launch_bounds__(kClusterThreads, 1) void normaliseClusteredSlices(
     part.loadResiduals();
     sums = sumOverCluster(sums, shared, rank);
     auto const finish = tensors.finishOf(sums, shift, parameters.inFloat(), slice);
-    part.store(finish);
+    if constexpr (Part::kIsGrouped)
+    {
+        part.store(withTable(tensors, finish, shared));
+    }
+    else
+    {
+        part.store(finish);
+    }
     if (hasEdge)
     {
         tensors.result.storeOne(edgeElement, toFloat(edge), finish);

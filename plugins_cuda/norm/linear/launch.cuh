@@ -51,13 +51,6 @@ void prepareType(DeviceLimits const& device)
     prepareKernels<T, ResultKind::kGrouped>(device);
 }
 
-template <typename T>
-Epilogue<T> makeEpilogue(EpilogueArguments const& arguments)
-{
-    return {static_cast<T const*>(arguments.slope), curveOf(arguments.activation),
-        parameterOf(arguments.activation, arguments.alpha), arguments.residual != nullptr};
-}
-
 template <typename T, ResultKind Kind>
 Result<T, Kind> makeResult(NormArguments const& arguments)
 {
@@ -69,11 +62,14 @@ Result<T, Kind> makeResult(NormArguments const& arguments)
     else
     {
         int64_t const channelSize = arguments.shape.sliceSize;
+        EpilogueArguments const& fused = arguments.epilogue;
+        Epilogue<T> const epilogue =
+            makeEpilogue<T>(fused.activation, fused.alpha, fused.slope, fused.residual != nullptr);
         ChannelRuns<T> const runs{static_cast<T const*>(arguments.scale), static_cast<T const*>(arguments.bias),
             arguments.channelsPerGroup(), channelSize,
             FastDivisor<uint32_t>(static_cast<uint32_t>(std::min<int64_t>(channelSize, INT32_MAX)))};
-        return {output, static_cast<T const*>(arguments.epilogue.residual), makeEpilogue<T>(arguments.epilogue),
-            arguments.isAffinePerImage, runs, 0};
+        return {
+            output, static_cast<T const*>(arguments.epilogue.residual), epilogue, arguments.isAffinePerImage, runs, 0};
     }
 }
 
@@ -118,24 +114,28 @@ public:
 
 private:
     static constexpr char const* kWhat = "launch of InstanceNorm";
-    static constexpr bool kIsGrouped = Kind == ResultKind::kGrouped; // fewer kernels, for any number of full tiles
+    // With an epilogue there are fewer kernels: tiles that are not full are the largest, groups have no full ones.
+    static constexpr bool kIsPlain = Kind == ResultKind::kPlain;
+    static constexpr bool kIsGrouped = Kind == ResultKind::kGrouped;
 
     KernelLaunch makeLaunch() const { return {mDevice, mConfig.blocks, mConfig.threads, mStream}; }
 
     template <int NumVectors>
     void launchResident() const
     {
+        bool const areFull = mConfig.areTilesFull(mShape);
         if constexpr (NumVectors > 1 && VectorSize > 1 && !kIsGrouped)
         {
-            if (mConfig.vectorsPerLane < NumVectors)
+            if (mConfig.vectorsPerLane < NumVectors && (kIsPlain || areFull))
             {
                 return launchResident<NumVectors / 2>();
             }
         }
         constexpr bool kMayBeFull = VectorSize > 1 && !kIsGrouped;
-        auto const kernel = kMayBeFull && mConfig.areTilesFull(mShape)
+        constexpr bool kMayBePart = kIsPlain || !kMayBeFull || NumVectors == tileVectors(VectorSize);
+        auto const kernel = kMayBeFull && (areFull || !kMayBePart)
             ? normaliseResidentSlices<T, VectorSize, NumVectors, kMayBeFull, Kind>
-            : normaliseResidentSlices<T, VectorSize, NumVectors, false, Kind>;
+            : normaliseResidentSlices<T, VectorSize, NumVectors, !kMayBePart, Kind>;
         int32_t log2Lanes = 0;
         while ((1 << log2Lanes) < mConfig.lanesPerSlice)
         {

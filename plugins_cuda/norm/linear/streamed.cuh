@@ -36,24 +36,35 @@ __device__ void storeStage(
     }
 }
 
-// With an epilogue registers last for two vectors at once. The loader has asked for the residual's.
+// With an epilogue. The loader has asked for the residual.
+template <typename T, int VectorSize, ResultKind Kind, typename AnyFinish>
+__device__ void storeVectors(
+    T const* elements, Result<T, Kind> const& result, int32_t numVectors, AnyFinish const& finish)
+{
+    constexpr int kCount = kStageVectors / kFusedStoreThreads;
+    int32_t const first = static_cast<int32_t>(threadIdx.x) - kFusedSumThreads;
+    auto const elementAt = [&](int k) { return (first + k * kFusedStoreThreads) * VectorSize; };
+    auto const exists = [&](int k) { return first + k * kFusedStoreThreads < numVectors; };
+    typename Result<T, Kind>::template Residuals<VectorSize, kCount> residuals;
+    result.request(residuals, elementAt, exists);
+    result.template storeAll<VectorSize, kCount>(
+        residuals, elementAt, [&](int k) { return loadVector<VectorSize>(elements + elementAt(k)); }, exists, finish);
+}
+
 template <typename T, int VectorSize, ResultKind Kind>
 __device__ void storeStage(char const* stage, Result<T, Kind> const& result, int32_t numVectors,
     typename Result<T, Kind>::Finish const& finish)
 {
-    constexpr int kAtOnce = 2;
     auto const* const elements = reinterpret_cast<T const*>(stage);
-#pragma unroll 1
-    for (int32_t first = threadIdx.x - kSumThreads; first < numVectors; first += kAtOnce * kStoreThreads)
+    if constexpr (Kind == ResultKind::kGrouped)
     {
-        auto const elementAt = [&](int k) { return (first + k * kStoreThreads) * VectorSize; };
-        auto const exists = [&](int k) { return first + k * kStoreThreads < numVectors; };
-        typename Result<T, Kind>::template Residuals<VectorSize, kAtOnce> residuals;
-        result.request(residuals, elementAt, exists);
-        result.template storeAll<VectorSize, kAtOnce>(
-            residuals, elementAt, [&](int k) { return loadVector<VectorSize>(elements + elementAt(k)); }, exists,
-            finish);
+        SliceFinish ofChannel;
+        if (result.isOneChannel(0, numVectors * VectorSize - 1, finish, ofChannel))
+        {
+            return storeVectors<T, VectorSize>(elements, result, numVectors, ofChannel);
+        }
     }
+    storeVectors<T, VectorSize>(elements, result, numVectors, finish);
 }
 
 // The tasks of one block, each over all slices of its group.
@@ -62,9 +73,11 @@ class StreamTasks
 {
 public:
     using Finish = typename Tensors<T, Kind>::Finish;
+    using Threads = StreamThreads<Kind>;
+    using Shared = StreamShared<Finish, Threads>;
 
     __device__ StreamTasks(Tensors<T, Kind> const& tensors, StreamLayout const& layout, char const* stages,
-        StreamShared<Finish>& shared, int32_t group, int32_t rank)
+        Shared& shared, int32_t group, int32_t rank)
         : mTensors(tensors)
         , mLayout(layout)
         , mStages(stages)
@@ -104,7 +117,7 @@ public:
                 SliceParameters<float> const parameters =
                     mTensors.parametersAt(mTensors.parameterIndexOf(slice)).inFloat();
                 round.waitFor(mShared.summed);
-                SliceSums sums = sumOfWarps(mShared.warpSums[round.which()], kSumThreads / kWarpSize);
+                SliceSums sums = sumOfWarps(mShared.warpSums[round.which()], Threads::kSum / kWarpSize);
                 round.tell(mShared.sumsTaken);
                 if (mLayout.blocksPerSlice > 1)
                 {
@@ -128,7 +141,7 @@ public:
                 round.waitFor(mShared.finishReady);
                 Finish const finish = mShared.finishes[round.which()];
                 round.tell(mShared.finishTaken);
-                int32_t const thread = threadIdx.x - kSumThreads;
+                int32_t const thread = threadIdx.x - Threads::kSum;
                 if (mRank == 0 && thread < part.span.numEdges)
                 {
                     int64_t const element = part.span.edge(thread, VectorSize);
@@ -149,10 +162,11 @@ private:
     // The vectors of several stages, which a thread sums up at once.
     struct SumTile : Tile<T, VectorSize, kSumTileSize / VectorSize>
     {
-        static constexpr int32_t kNumStages = kSumTileSize / VectorSize * kSumThreads / kStageVectors;
+        static constexpr int32_t kNumStages = kSumTileSize / VectorSize * Threads::kSum / kStageVectors;
     };
 
-    // Returns the sums of the next stages, of which `numVectors` vectors are left; thread i has i, i + kSumThreads, ...
+    // Returns the sums of the next stages, of which `numVectors` vectors are left; thread i has i, i + Threads::kSum,
+    // ...
     __device__ SliceSums sumStages(int32_t numVectors, float shift)
     {
         SumTile tile;
@@ -160,29 +174,29 @@ private:
         TRTCONV_UNROLL
         for (int k = 0; k < tile.kNumVectors; ++k)
         {
-            constexpr int32_t kPerStage = kStageVectors / kSumThreads;
+            constexpr int32_t kPerStage = kStageVectors / Threads::kSum;
             tile.vectors[k] = {};
-            if (k * kSumThreads < numVectors)
+            if (k * Threads::kSum < numVectors)
             {
                 char const* const stage = k % kPerStage == 0 ? waitForStage() : currentStage();
-                int32_t const index = threadIdx.x + k % kPerStage * kSumThreads;
+                int32_t const index = threadIdx.x + k % kPerStage * Threads::kSum;
                 if (index + k / kPerStage * kStageVectors < numVectors)
                 {
                     tile.vectors[k] = loadVector<VectorSize>(reinterpret_cast<T const*>(stage) + index * VectorSize);
                 }
-                if ((k + 1) % kPerStage == 0 || (k + 1) * kSumThreads >= numVectors)
+                if ((k + 1) % kPerStage == 0 || (k + 1) * Threads::kSum >= numVectors)
                 {
                     mCursor.advance();
                 }
             }
             tile.addVector(k, total);
         }
-        if (numVectors >= tile.kNumVectors * kSumThreads)
+        if (numVectors >= tile.kNumVectors * Threads::kSum)
         {
             return tile.sumsAround(total, shift);
         }
         auto const left = numVectors - static_cast<int32_t>(threadIdx.x);
-        return tile.sumsAround(total, left <= 0 ? 0 : (left + kSumThreads - 1) / kSumThreads, shift);
+        return tile.sumsAround(total, left <= 0 ? 0 : (left + Threads::kSum - 1) / Threads::kSum, shift);
     }
 
     template <typename Body>
@@ -207,7 +221,7 @@ private:
     Tensors<T, Kind> const& mTensors;
     StreamLayout const& mLayout;
     char const* mStages;
-    StreamShared<Finish>& mShared;
+    Shared& mShared;
     int32_t mGroup;
     int32_t mRank;
     StageCursor mCursor{};
@@ -217,11 +231,12 @@ private:
 template <typename Loader, typename Tasks>
 __device__ void runTask(Loader& loader, Tasks& tasks, bool isLoader)
 {
-    if (threadIdx.x < kSumThreads)
+    using Threads = typename Tasks::Threads;
+    if (threadIdx.x < Threads::kSum)
     {
         tasks.sum();
     }
-    else if (threadIdx.x < kSumThreads + kStoreThreads)
+    else if (threadIdx.x < Threads::kSum + Threads::kStore)
     {
         tasks.store();
     }
@@ -229,7 +244,7 @@ __device__ void runTask(Loader& loader, Tasks& tasks, bool isLoader)
     {
         loader.loadTheRest();
     }
-    else if (threadIdx.x >= kSumThreads + kStoreThreads + kWarpSize)
+    else if (threadIdx.x >= Threads::kSum + Threads::kStore + kWarpSize)
     {
         tasks.exchange();
     }
@@ -243,10 +258,10 @@ __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedSlices(
 #if __CUDA_ARCH__ >= 900
     extern __shared__ __align__(128) char stages[];
     using Tasks = StreamTasks<T, VectorSize, Kind>;
-    __shared__ StreamShared<typename Tasks::Finish> shared;
+    __shared__ typename Tasks::Shared shared;
     int32_t const group = blockIdx.x / layout.blocksPerSlice;
     int32_t const rank = blockIdx.x % layout.blocksPerSlice;
-    bool const isLoader = threadIdx.x == kSumThreads + kStoreThreads;
+    bool const isLoader = threadIdx.x == kStreamedThreads - 2 * kWarpSize;
     StageLoader<T, VectorSize, Kind> loader(tensors, layout, shared.ring, stages, group, rank);
     if (isLoader)
     {

@@ -109,7 +109,7 @@ struct Tensors
             int64_t const group = channelOf(slice);
             int64_t const withParameters = result.isAffinePerImage ? slice : group;
             return {affine, slice * sliceSize, withParameters * result.runs.channelsPerGroup,
-                group * result.runs.channelsPerGroup};
+                group * result.runs.channelsPerGroup, nullptr};
         }
     }
 };

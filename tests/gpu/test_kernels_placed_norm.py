@@ -1,0 +1,135 @@
+"""InstanceNorm through an output map: upsampled, padded, with a padded residual or another type, on a GPU."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+
+from tests.gpu.cuda_torch import torch
+from tests.gpu.fused_checks import FusedCase, make_tensors, options_of, reference_of
+from tests.gpu.kernel_library import BY_NAME, FORMAT_CHANNELS_LAST, FORMAT_LINEAR, Tensor, TorchKernels
+from tests.gpu.kernel_tensors import POISON, guarded_tensor, guards_are_intact, to_numpy
+from tests.gpu.layouts import from_layout, to_layout
+from tests.gpu.norm_checks import EPSILON
+from tests.support.map_references import PAD_MODES, spatially_mapped
+from tests.support.references import InstanceNormReference, worst_excess
+from trtconv.plugins.kernels import NormPlace
+
+pytestmark = pytest.mark.gpu
+
+
+@dataclass(frozen=True)
+class Place:
+    """Factors and pads of all spatial axes: begins, then ends."""
+
+    upsample: tuple[int, ...]
+    pads: tuple[int, ...]
+    mode: str = "reflect"
+    residual_pads: tuple[int, ...] = ()
+    to: str | None = None
+
+
+def check_placed(kernels: TorchKernels, case: FusedCase, place: Place) -> None:
+    """Hold every element of Y against the float64 reference, and watch what is written beside it."""
+    tensors = make_tensors(case)
+    reference = reference_of(case, tensors)
+    spread = (place.pads, place.upsample, place.mode)
+    expected = InstanceNormReference(
+        spatially_mapped(reference.y, *spread), spatially_mapped(reference.magnitude, *spread)
+    )
+    residual = None if tensors.residual is None else framed(tensors.residual, place.residual_pads)
+    stored_residual = None if residual is None else to_layout(residual, case.format_, math.nan)
+    y_type = place.to or case.dtype
+    target = to_layout(torch.empty(expected.y.shape, dtype=getattr(torch, y_type), device="cuda"), case.format_, 0)
+    y, buffer = guarded_tensor(target.shape, target.dtype)
+    given = NormPlace(place.upsample, place.pads, place.mode, place.residual_pads, BY_NAME[y_type])
+    count = kernels.workspace_bytes(case.shape, case.format_, case.groups, given, BY_NAME[case.dtype])
+    kernels.instance_norm(
+        to_layout(tensors.x, case.format_, math.nan),
+        tensors.scale,
+        tensors.bias,
+        y,
+        EPSILON,
+        torch.full((count,), POISON, dtype=torch.uint8, device="cuda"),
+        shape=case.shape,
+        format_=case.format_,
+        options=options_of(case, stored_residual, tensors.slope)._replace(place=given),
+    )
+    torch.cuda.synchronize()
+    assert guards_are_intact(y, buffer)
+    result, filling = from_layout(y, case.shape[1], case.format_)
+    assert (filling == 0).all()
+    assert worst_excess(to_numpy(result), expected, y_type) <= 1, (case, place)
+
+
+def framed(inside: Tensor, pads: Sequence[int]) -> Tensor:
+    """Return a tensor of NaN around `inside`."""
+    if not pads:
+        return inside
+    half = len(pads) // 2
+    sizes = [size + pads[axis] + pads[half + axis] for axis, size in enumerate(inside.shape[2:])]
+    whole = torch.full((*inside.shape[:2], *sizes), math.nan, dtype=inside.dtype, device="cuda")
+    inner = [slice(pads[axis], pads[axis] + size) for axis, size in enumerate(inside.shape[2:])]
+    whole[(slice(None), slice(None), *inner)] = inside
+    return whole
+
+
+IMAGE_PLACES = [
+    Place((1, 1), (1, 1, 1, 1)),
+    Place((1, 1), (4, 3, 0, 2)),
+    Place((2, 2), (0, 0, 0, 0)),
+    Place((2, 2), (1, 1, 1, 1)),
+    Place((3, 1), (0, 5, 2, 0)),
+]
+# Shapes that the kernels of each method take: a block, clusters, a cooperative grid, streamed.
+SHAPES = [(2, 20, 6, 7), (2, 64, 40, 40), (1, 60, 150, 151), (2, 60, 300, 301), (3, 9, 5, 4)]
+
+
+@pytest.mark.parametrize("mode", PAD_MODES)
+@pytest.mark.parametrize("place", IMAGE_PLACES)
+@pytest.mark.parametrize("format_", [FORMAT_LINEAR, FORMAT_CHANNELS_LAST])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_images(kernels: TorchKernels, dtype: str, format_: int, place: Place, mode: str) -> None:
+    for number, shape in enumerate(SHAPES):
+        activation = ("none", "relu", "silu", "leaky_relu", "prelu")[number]
+        check_placed(
+            kernels,
+            FusedCase(shape, dtype, format_, activation, has_residual=number % 2 == 1),
+            replace(place, mode=mode),
+        )
+
+
+@pytest.mark.parametrize("format_", [FORMAT_LINEAR, FORMAT_CHANNELS_LAST])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("mode", PAD_MODES)
+def test_lines_volumes_and_groups(kernels: TorchKernels, dtype: str, format_: int, mode: str) -> None:
+    check_placed(kernels, FusedCase((2, 12, 301), dtype, format_), Place((2,), (3, 4), mode))
+    check_placed(kernels, FusedCase((2, 12, 7, 8, 9), dtype, format_), Place((2, 1, 2), (1, 2, 0, 3, 0, 1), mode))
+    check_placed(kernels, FusedCase((2, 32, 20, 21), dtype, format_, groups=4), Place((2, 2), (1, 1, 1, 1), mode))
+
+
+@pytest.mark.parametrize("format_", [FORMAT_LINEAR, FORMAT_CHANNELS_LAST])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("is_placed", [True, False])
+def test_the_inside_of_a_padded_residual(kernels: TorchKernels, dtype: str, format_: int, is_placed: bool) -> None:
+    place = Place((1, 1), (1, 1, 1, 1) if is_placed else (0, 0, 0, 0), residual_pads=(1, 2, 3, 0))
+    for shape in ((2, 20, 6, 7), (1, 60, 150, 151)):
+        check_placed(kernels, FusedCase(shape, dtype, format_, "relu", has_residual=True), place)
+
+
+@pytest.mark.parametrize("format_", [FORMAT_LINEAR, FORMAT_CHANNELS_LAST])
+@pytest.mark.parametrize("to", ["float16", "bfloat16"])
+def test_another_type(kernels: TorchKernels, to: str, format_: int) -> None:
+    for upsample, pads in itertools.product((1, 2), (0, 1)):
+        place = Place((upsample,) * 2, (pads,) * 4, to=to)
+        check_placed(kernels, FusedCase((2, 20, 16, 17), "float32", format_), place)
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 1080, 1920), (1, 128, 270, 480)])
+def test_large_images(kernels: TorchKernels, shape: tuple[int, ...]) -> None:
+    for place in (Place((1, 1), (4, 4, 4, 4)), Place((2, 2), (1, 1, 1, 1), "edge")):
+        check_placed(kernels, FusedCase(shape, "float16", FORMAT_CHANNELS_LAST, "relu"), place)
