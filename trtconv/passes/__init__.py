@@ -11,6 +11,7 @@ from trtconv.passes.base import PassContext
 from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.fix_constant_inputs import fix_constant_inputs
 from trtconv.passes.fold_batch_statistics import fold_batch_statistics
+from trtconv.passes.fuse_affine import fuse_affine
 from trtconv.passes.fuse_neighbours import fuse_neighbours
 from trtconv.passes.recognise_batch_norm import recognise_batch_norm
 from trtconv.passes.recognise_group_norm import recognise_group_norm
@@ -34,6 +35,7 @@ FUSED_PASSES: Sequence[Pass] = (
     recognise_instance_norm,  # what recognises comes first: it makes nodes that the next take
     recognise_group_norm,  # before the rewrite of the norms, which takes what it leaves
     *_REWRITES,
+    fuse_affine,  # before the neighbours, which come after the affine part of a norm
     fuse_neighbours,  # after the rewrites: it takes what lies around the custom ops that they made
     *_REPAIRS,
 )

@@ -118,7 +118,8 @@ class PassContext:
     `folder` is the model's, for tensors in external data files. `constants` are the values that were computed so far,
     with their tensors, by the ids of these. `doubts` gives reasons, by address, for nodes that no pass may touch.
     `recognised` tells, by the ids of nodes, what stands where others were. `roots` holds the roots of written-out norms
-    by address: why each is no instance norm, "" where it is a part of one.
+    by address: why each is no instance norm, "" where it is a part of one. `made` holds, by their ids, nodes that no
+    user knows: they stand beside a recognised one.
     """
 
     opset: int
@@ -128,6 +129,7 @@ class PassContext:
     constants: dict[int, tuple[gs.Tensor, npt.NDArray[Any]]] = field(default_factory=dict)
     doubts: Mapping[str, str] = field(default_factory=dict)
     recognised: dict[int, Recognised] = field(default_factory=dict)
+    made: dict[int, gs.Node] = field(default_factory=dict)
     roots: dict[str, str] = field(default_factory=dict)
 
     def nodes(self, graph: gs.Graph, accept: Callable[[gs.Node], bool]) -> list[Site]:

@@ -83,12 +83,14 @@ class Reader:
         while self._waiting and len(self._seen) <= _MAX_NODES:
             _, _, node = heapq.heappop(self._waiting)
             try:
-                quantity = self._read(node)
+                quantity, (output,) = self._read(node), node.outputs
             except NotMoments as why:
                 self.reading.failures[id(node)] = str(why)
-                continue
-            self.reading.steps.append(node)
-            self._take(node.outputs[0], quantity)
+            except (ArithmeticError, LookupError, RuntimeError, StopIteration, TypeError, ValueError):
+                self.reading.failures[id(node)] = f"{node.op} is not as ONNX has it"
+            else:
+                self.reading.steps.append(node)
+                self._take(output, quantity)
         return self.reading
 
     def _take(self, tensor: gs.Tensor, quantity: Quantity) -> None:
@@ -116,6 +118,8 @@ class Reader:
 
     def operands(self, node: gs.Node) -> tuple[list[Moments], list[Axes]]:
         """Return the inputs of an elementwise node as quantities, and the view that they make together."""
+        if "axis" in node.attrs:
+            raise NotMoments("it is broadcast as before opset 7")
         known = [self.reading.quantities[id(each)] for each in node.inputs if id(each) in self.reading.quantities]
         view: list[Axes] = list(known[0].view)
         for quantity in known[1:]:
@@ -133,8 +137,11 @@ class Reader:
         if value is not None:
             return moments.number(self._by_channel(tensor, value, view))
         sizes = self.sizes.read(tensor)
-        if sizes is not None and len(sizes) == 1 and _is_product(sizes[0], self.source.spatial):
-            return moments.COUNT
+        if sizes is not None and len(sizes) == 1:
+            if _is_product(sizes[0], self.source.spatial):
+                return moments.COUNT
+            if isinstance(sizes[0], int) and sizes[0] > 0:
+                return moments.number(sizes[0])
         return self._atom(tensor, view)
 
     def _by_channel(self, tensor: gs.Tensor, value: npt.NDArray[Any], view: Sequence[Axes]) -> npt.NDArray[Any]:

@@ -81,6 +81,8 @@ def _recognise_in(sites: Sequence[Site], context: PassContext, values: _Values) 
         members |= {id(node) for node in nodes}
         written = nodes_for(norm)
         replace(graph, nodes[:1], written.nodes)
+        made = [tensor.inputs[0] for new in written.nodes for tensor in new.outputs if tensor is not written.normalised]
+        context.made |= {id(node): node for node in made}
         reason = f"written out in {len(nodes)} nodes"
         context.recognised[id(written.normalised.inputs[0])] = Recognised(
             site.address, WRITTEN_OUT, reason, {"nodes": len(nodes)}

@@ -39,7 +39,9 @@ class SizeReader:
         """Return the entries of a tensor of rank 0 or 1, None where it holds no sizes."""
         value = self._value_of(tensor)
         if value is not None:
-            return [int(entry) for entry in value.reshape(-1)] if value.size <= _MAX_DEPTH else None
+            entries: list[Any] = value.reshape(-1).tolist() if value.size <= _MAX_DEPTH else [None]
+            are_whole = all(isinstance(entry, int | float) and entry == int(entry) for entry in entries)
+            return [int(entry) for entry in entries] if are_whole else None
         if depth > _MAX_DEPTH or len(tensor.inputs) != 1 or not is_onnx(tensor.inputs[0].domain):
             return None
         node = tensor.inputs[0]
