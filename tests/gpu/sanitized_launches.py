@@ -119,7 +119,16 @@ FUSED_CASES = (
     (Case("InstanceNorm", (1, 60, 450, 450), "fp16", 0, "channels_last"), NormOptions(groups=15)),
     (Case("InstanceNorm", (2, 320, 16, 16), "fp16", 0, "channels_last"), NormOptions(groups=32)),
 )
-NUM_LAUNCHES = len(CASES) + 2 * len(FUSED_CASES) + len(MAP_CASES)
+# Norms that scatter their results: a block, clusters, a cooperative grid, streamed; and two that gather them.
+PLACED_CASES = (
+    (Case("InstanceNorm", (2, 20, 6, 7), "fp16", 0, "channels_last"), NormPlace((1, 1), (1, 2, 3, 0))),
+    (Case("InstanceNorm", (2, 64, 40, 40), "fp16", 0, "channels_last"), NormPlace((2, 2), (1,) * 4, "edge")),
+    (Case("InstanceNorm", (1, 60, 256, 256), "fp16", 0, "channels_last"), NormPlace((1, 1), (4,) * 4, "zero")),
+    (Case("InstanceNorm", (2, 60, 300, 301), "fp16", 0, "channels_last"), NormPlace((2, 1), (1,) * 4)),
+    (Case("InstanceNorm", (1, 36, 40, 40), "fp32", 0, "channels_last"), NormPlace((2, 2), (1,) * 4)),
+    (Case("InstanceNorm", (1, 3, 41, 43), "fp16"), NormPlace((1, 1), (1,) * 4)),
+)
+NUM_LAUNCHES = len(CASES) + 2 * len(FUSED_CASES) + len(MAP_CASES) + len(PLACED_CASES)
 
 
 def main() -> None:
@@ -144,7 +153,37 @@ def main() -> None:
                 )
                 device.synchronize()
         print(case.name, options, flush=True)
+    for case, place in PLACED_CASES:
+        with ExitStack() as until:
+            launch_placed(device, library, case, place, missing, until)
+        print(case.name, place, flush=True)
     print(f"launched {NUM_LAUNCHES}")
+
+
+def launch_placed(
+    device: gpu_device.Device, library: KernelLibrary, case: Case, place: NormPlace, missing: int, until: ExitStack
+) -> None:
+    tensors = allocate(device, library, case, 0, until)
+    layout = LAYOUTS[case.format]
+    batch, channels, *sizes = case.shape
+    height, width = (
+        size * factor + before + after
+        for size, factor, before, after in zip(sizes, place.upsample, place.pads[:2], place.pads[2:], strict=True)
+    )
+    y_bytes = stored_bytes((batch, channels, height, width), case.element_type, layout)
+    count = library.workspace_bytes(case.shape, layout, 0, place, case.element_type)
+    launch = library.bind_instance_norm(
+        *(tensors.x, tensors.scale, tensors.bias, device.allocate(y_bytes - missing, until)),
+        shape=case.shape,
+        element_type=case.element_type,
+        epsilon=1e-5,
+        layout=layout,
+        workspace=device.allocate(count, until) if count else 0,
+        workspace_bytes=count,
+        options=NormOptions(activation="relu", place=place),
+    )
+    launch(device.stream)
+    device.synchronize()
 
 
 def launch_map(
