@@ -38,26 +38,18 @@ def assert_same(original: onnx.ModelProto, made: onnx.ModelProto) -> None:
     assert_close(run_onnxruntime(made, feeds), run_onnxruntime(original, feeds))
 
 
-WAITING = {"adain": "no pass takes scale and bias of each image yet"}
+# Nodes that only view scale and bias of each image, which the op wants as [N, C], or the sizes of a tensor.
+VIEWS = {"Unsqueeze", "Squeeze", "Reshape", "Flatten"}
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16"])
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.xfail(reason=WAITING[name])] if name in WAITING else [])
-        for name in BRANCHES
-    ],
-)
-def test_a_branch_becomes_one_op(name: str, dtype: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    if name in WAITING:
-        request.applymarker(pytest.mark.xfail(reason=WAITING[name]))
-    if not BRANCHES[name].is_compiled:
-        pytest.skip("the plugin cannot do it yet")
+@pytest.mark.parametrize("name", BRANCHES)
+def test_a_branch_becomes_one_op(name: str, dtype: str, tmp_path: Path) -> None:
     model = fused_network(dtype, has_convolutions=True, names=[name])
     made = rewritten(model, tmp_path, "fused")
     left = [node.op_type for node in live_nodes(made) if node.domain != DOMAIN]
-    assert set(left) == {"Conv"}
+    assert set(left) - VIEWS == {"Conv"}
+    assert name == "adain" or set(left) == {"Conv"}
     assert sum(node.domain == DOMAIN for node in made.graph.node) == 1
     assert_same(model, made)
 
@@ -65,12 +57,10 @@ def test_a_branch_becomes_one_op(name: str, dtype: str, request: pytest.FixtureR
 @pytest.mark.parametrize("num_axes", [1, 2, 3])
 @pytest.mark.parametrize("has_convolutions", [True, False])
 def test_all_branches_beside_each_other(num_axes: int, has_convolutions: bool, tmp_path: Path) -> None:
-    names = [name for name, branch in BRANCHES.items() if branch.is_compiled and name not in WAITING]
-    model = fused_network("fp32", has_convolutions=has_convolutions, num_axes=num_axes, names=names)
+    model = fused_network("fp32", has_convolutions=has_convolutions, num_axes=num_axes)
     made = rewritten(model, tmp_path, "fused")
-    assert {node.op_type for node in live_nodes(made) if node.domain != DOMAIN} == {
-        "Conv" if has_convolutions else "Identity"
-    }
+    left = {node.op_type for node in live_nodes(made) if node.domain != DOMAIN}
+    assert left - VIEWS == {"Conv" if has_convolutions else "Identity"}
     assert sum(node.domain == DOMAIN for node in made.graph.node) == len(model.graph.output)
     assert_same(model, made)
 

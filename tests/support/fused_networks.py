@@ -11,9 +11,6 @@ import onnx
 import onnx.parser
 from onnx import numpy_helper
 
-from trtconv.ops.compiled import COMPILED
-from trtconv.ops.instance_norm import INSTANCE_NORM
-
 CHANNELS = 16
 NUM_GROUPS = 4
 _TYPES = {"fp32": "float", "fp16": "float16"}
@@ -24,21 +21,13 @@ _DTYPES: dict[str, type[np.floating[Any]]] = {"fp32": np.float32, "fp16": np.flo
 class Branch:
     """ONNX text that makes `{b}` of `a` and perhaps of the residual `r`; the names of its own tensors begin with `{t}`.
 
-    `is_image` says that it is written for two spatial axes; others take any number. `needs` are the attributes of the
-    norm that it takes to make one op of it, where they are not yet in every compiled library.
+    `is_image` says that it is written for two spatial axes; others take any number.
     """
 
     text: str
     is_image: bool = False
-    needs: frozenset[str] = frozenset()
-
-    @property
-    def is_compiled(self) -> bool:
-        """Whether the plugins can do all of it."""
-        return self.needs <= COMPILED[INSTANCE_NORM.name]
 
 
-_PLACED = frozenset({"upsample", "pads", "pad_mode"})
 _NORM = "{t}n = InstanceNormalization <epsilon = 1e-5> (a, scale, bias)  "
 _DEVIATION = "{t}m = ReduceMean <keepdims = 1> (a, spatial)  {t}d = Sub (a, {t}m)  "
 _RESIZE = (
@@ -75,10 +64,10 @@ BRANCHES: dict[str, Branch] = {
         "{t}s = Add ({t}k, bias_nd)  {b} = Relu ({t}s)"
     ),
     "upsample_pad": Branch(
-        _NORM + "{t}o = Relu ({t}n)  {t}u = " + _RESIZE + '{b} = Pad <mode = "reflect"> ({t}u, pads)', True, _PLACED
+        _NORM + "{t}o = Relu ({t}n)  {t}u = " + _RESIZE + '{b} = Pad <mode = "reflect"> ({t}u, pads)', is_image=True
     ),
-    "pad_edge": Branch(_NORM + '{t}o = Relu ({t}n)  {b} = Pad <mode = "edge"> ({t}o, pads)', True, _PLACED),
-    "pad_zero": Branch(_NORM + '{t}o = Relu ({t}n)  {b} = Pad <mode = "constant"> ({t}o, pads)', True, _PLACED),
+    "pad_edge": Branch(_NORM + '{t}o = Relu ({t}n)  {b} = Pad <mode = "edge"> ({t}o, pads)', is_image=True),
+    "pad_zero": Branch(_NORM + '{t}o = Relu ({t}n)  {b} = Pad <mode = "constant"> ({t}o, pads)', is_image=True),
     "pad_relu": Branch('{t}o = Relu (a)  {b} = Pad <mode = "reflect"> ({t}o, pads)', is_image=True),
 }
 
@@ -89,7 +78,7 @@ def fused_network(
     has_convolutions: bool,
     num_axes: int = 2,
     sizes: Sequence[int | str] | None = None,
-    names: Sequence[str] = tuple(name for name, branch in BRANCHES.items() if branch.is_compiled),
+    names: Sequence[str] = tuple(BRANCHES),
 ) -> onnx.ModelProto:
     """Return a network whose outputs are named after the branches `names`; of volumes, those that are not for images.
 
