@@ -19,7 +19,7 @@ from onnx.reference import ReferenceEvaluator
 from tests.support.bench_fakes import STREAM, FakeDevice, array_at
 from trtconv.benchmark import one_op_engines
 from trtconv.benchmark.cases import Case, make_values, select_cases
-from trtconv.benchmark.one_op_engines import build_engines, one_op_model
+from trtconv.benchmark.one_op_engines import Kind, build_engines, has_kind, one_op_model
 from trtconv.engine.engine_runner import EngineRunner
 from trtconv.errors import BackendError
 from trtconv.ops.instance_norm import DEFAULT_EPSILON, instance_norm_reference
@@ -30,6 +30,7 @@ NORM = Case("InstanceNorm", (2, 3, 4, 5), "fp32")
 HALF = Case("InstanceNorm", (1, 16, 8, 8), "fp16", format="channels_last")
 BRAIN = Case("InstanceNorm", (1, 8, 8, 8), "bf16")
 PAD = Case("ReflectPad", (1, 3, 8, 9), "int8", pad=2, format="chw32")
+FUSED = (("activation", "relu"), ("upsample", (2,)))
 
 
 @pytest.mark.parametrize("case", [NORM, PAD])
@@ -43,10 +44,33 @@ def test_the_model_of_one_operator_computes_it(case: Case) -> None:
         assert np.allclose(y, instance_norm_reference(values.x, values.scale, values.bias, DEFAULT_EPSILON), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["native", "native_op"])
+def test_both_native_models_of_groups_compute_them(kind: Kind) -> None:
+    case = Case("InstanceNorm", (2, 6, 4, 5), "fp32", extra=(("groups", 2),))
+    values = make_values(case)
+    (y,) = ReferenceEvaluator(one_op_model(case, kind)).run(None, {"x": values.x})
+    assert values.scale is not None
+    assert values.bias is not None
+    assert np.allclose(y, case.row.reference(values.x, values.scale, values.bias, **case.attributes), atol=1e-5)
+
+
+def test_a_native_model_of_what_is_fused_computes_it() -> None:
+    case = Case("InstanceNorm", (1, 6, 4, 5), "fp32", 1, extra=FUSED, has_residual=True)
+    values = make_values(case)
+    assert values.residual is not None
+    (y,) = ReferenceEvaluator(one_op_model(case, "native")).run(None, {"x": values.x, "residual": values.residual})
+    given = {name: getattr(values, name) for name in ("scale", "bias", "residual")}
+    assert np.allclose(y, case.row.reference(values.x, **given, **case.attributes), atol=1e-5)
+    assert [each.name for each in one_op_model(case, "plugin").graph.input] == ["x", "residual"]
+
+
 def test_every_case_has_its_models() -> None:
     for case in select_cases(()):
         if case.dtype != "bf16":
             onnx.checker.check_model(one_op_model(case, "native"))
+        if has_kind(case, "native_op"):
+            assert case.extra == (("groups", 32),)
+            onnx.checker.check_model(one_op_model(case, "native_op"), full_check=True)
         (node,) = one_op_model(case, "plugin").graph.node
         assert (node.domain, node.op_type) == ("trtconv", case.op)
         assert {attribute.name for attribute in node.attribute} > {"plugin_version", "plugin_namespace"}

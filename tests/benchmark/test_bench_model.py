@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,23 @@ from onnx import numpy_helper
 from tests.benchmark.test_bench_engines import FakeTensorRT, IProfiler, Tensor
 from tests.support.bench_fakes import FakeDevice
 from trtconv import BuildConfig, ShapeRange
-from trtconv.benchmark import model
+from trtconv.benchmark import model, variants
 from trtconv.benchmark.cases import Case
 from trtconv.benchmark.model import bench_model
 from trtconv.benchmark.one_op_engines import one_op_model
+from trtconv.benchmark.variants import Written
 from trtconv.config import EngineOptions
 from trtconv.decisions import Decision
+from trtconv.engine import engine_runner
+from trtconv.engine.inspector_json import EngineInformation, Layer
+from trtconv.engine.live_engine import LiveEngine
 from trtconv.errors import BackendError, ConfigError
 from trtconv.gpu import device as gpu_device
 from trtconv.manifest import LibraryIdentity, Manifest
 from trtconv.reports.build_report import BuildReport, RewriteReport
 
-MICROSECONDS = {"native": 3000.0, "plugin": 2000.0}
+MICROSECONDS = {"native": 3000.0, "plugin": 2000.0, "fused": 1500.0}
+LAYERS = (Layer("conv", "CaskConvolution"), Layer("norm", "PluginV3", nodes=["norm"]))
 SHAPE = (5, 3, 4, 5)
 
 __all__ = ["IProfiler"]  # the engine's module, as TensorRT's own, has the profiler
@@ -43,10 +49,14 @@ class TimedEngine(FakeTensorRT):
 
 
 class Rig:
-    """A fake device and builder; `spoil` is added to the scale of the engine with plugins."""
+    """A fake device and builder.
+
+    `spoil` is added to the scale of the engine of each variant. Every variant has a graph of its own, until `is_same`
+    says that "fused" is "plugin".
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        self.device, self.spoil = FakeDevice(MICROSECONDS), 0.0
+        self.device, self.spoil, self.is_same = FakeDevice(MICROSECONDS), dict.fromkeys(MICROSECONDS, 0.0), False
         self.built: list[BuildConfig] = []
         self.num_plugins = 1
         self.model = folder / "model.onnx"
@@ -57,19 +67,26 @@ class Rig:
         monkeypatch.setattr(gpu_device, "open_device", lambda: self.device)
         monkeypatch.setattr(model.backends, "select_backend", lambda config: (None, []))
         monkeypatch.setattr(model.loading, "load_engine", self.load)
-        monkeypatch.setattr(model.convert, "build", self.build)
+        monkeypatch.setattr(model, "written_graph", self.written_graph)
+        monkeypatch.setattr(variants.convert, "build", self.build)
+        live = LiveEngine([], 1, 0, EngineInformation(LAYERS, []))
+        monkeypatch.setattr(engine_runner, "read_engine", lambda engine: live)
+
+    def written_graph(self, path: Path, config: BuildConfig, ops: str) -> Written:
+        digest = b"plugin" if self.is_same and ops == "fused" else ops.encode()
+        return Written({"norm": "InstanceNorm"}, 0 if ops == "native" else self.num_plugins, digest)
 
     def build(self, path: Path, config: BuildConfig, progress: Any) -> BuildReport:
         self.built.append(config)
         assert config.output is not None
         engine = config.output.with_suffix(".onnx")
         proto = onnx.load(path)
-        if config.ops == "plugin":
-            scale = proto.graph.initializer[0]
-            scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) + np.float32(self.spoil), scale.name))
+        assert config.ops is not None
+        scale, change = proto.graph.initializer[0], np.float32(self.spoil[config.ops])
+        scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) + change, scale.name))
         onnx.save(proto, engine)
         decisions = [Decision("norm", "InstanceNormalization", "trtconv::InstanceNorm", "")] * self.num_plugins
-        rewrite = RewriteReport(path, 17, 1, decisions if config.ops == "plugin" else [])
+        rewrite = RewriteReport(path, 17, 1, [] if config.ops == "native" else decisions)
         manifest = Manifest(
             trtconv="0.1.0",
             options=EngineOptions(ops=config.ops),
@@ -93,24 +110,60 @@ def rig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rig:
 CONFIG = BuildConfig(profiles=[{"x": ShapeRange.parse("1x3x4x5:5x3x4x5:9x3x4x5")}], opt_level=2, tf32=False)
 
 
-def test_both_engines_have_the_same_options_and_are_timed(rig: Rig) -> None:
+def test_all_engines_have_the_same_options_and_are_timed(rig: Rig) -> None:
     report = bench_model(rig.model, CONFIG, layers=True)
-    assert [config.ops for config in rig.built] == ["native", "plugin"]
+    assert [config.ops for config in rig.built] == ["native", "plugin", "fused"]
     for config in rig.built:
         assert (config.opt_level, config.tf32, config.profiles) == (2, False, CONFIG.profiles)
         assert config.backend == "tensorrt"
-    assert rig.built[0].timing_cache == rig.built[1].timing_cache is not None
+    assert len({config.timing_cache for config in rig.built} - {None}) == 1
     assert report.exit_code == 0
-    assert report.speedup == pytest.approx(1.5)
+    assert report.speedups == pytest.approx({"plugin": 1.5, "fused": 2})
     assert report.shapes == {"x": list(SHAPE)}
-    assert report.layer_times["plugin"] == pytest.approx({"conv": 2.0, "norm": 1.0})
+    assert report.layer_times["plugin"].by_name == pytest.approx({"conv": 2.0, "norm": 1.0})
     assert rig.device.allocated == {}
     text = report.render()
     assert "1.50x" in text
+    assert "2.00x" in text
     assert "3.000" in text
     assert "67%" in text
     assert "x 5x3x4x5" in text
     assert "a note on native" in text
+
+
+def test_layers_are_added_up_by_kind(rig: Rig) -> None:
+    report = bench_model(rig.model, CONFIG, layers=True)
+    for ops in ("native", "plugin", "fused"):
+        kinds = report.layer_times[ops].by_kind
+        assert [(kind, each.count) for kind, each in kinds.items()] == [("convolution", 1), ("norm", 1)]
+        assert kinds["convolution"].microseconds == pytest.approx(2)
+    rows = [line.split() for line in report.render().splitlines()]
+    assert ["norm", *["1.0", "(1)"] * 3] in rows
+    assert ["all", *["3.0", "(2)"] * 3] in rows
+    assert not any(row[:1] == ["pad"] for row in rows), "no engine has one"
+
+
+def test_a_variant_of_the_same_graph_is_not_built_again(rig: Rig) -> None:
+    rig.is_same = True
+    report = bench_model(rig.model, CONFIG, layers=True)
+    assert [config.ops for config in rig.built] == ["native", "plugin"]
+    assert report.same == {"fused": "plugin"}
+    assert report.speedups == pytest.approx({"plugin": 1.5})
+    assert "fused: the same graph as plugin" in report.render()
+    document = json.loads(json.dumps(report.to_json()))
+    assert document["same"] == {"fused": "plugin"}
+    assert list(document["engines"]) == ["native", "plugin"]
+
+
+def test_graphs_are_the_same_where_nothing_more_is_fused(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = BuildConfig(profiles=CONFIG.profiles, precision="fp16")  # no pass asks for it: nothing is calibrated
+    written = {str(ops): variants.written_graph(rig.model, config, ops) for ops in variants.VARIANTS}
+    assert [each.num_plugins for each in written.values()] == [0, 1, 1]
+    assert set(written["native"].ops_by_node.values()) == {"InstanceNormalization"}
+    assert set(written["plugin"].ops_by_node.values()) == {"InstanceNorm"}
+    assert [variants.same_as_before(written, ops) for ops in written] == [None, None, "plugin"]
+    kept = variants.written_graph(rig.model, replace(config, keep_native=["*"]), "plugin")
+    assert variants.same_as_before(written | {"plugin": kept}, "fused") is None, "one node differs"
 
 
 def test_nothing_is_written_beside_the_model(rig: Rig) -> None:
@@ -120,19 +173,30 @@ def test_nothing_is_written_beside_the_model(rig: Rig) -> None:
     assert not any(config.output and config.output.parent.exists() for config in rig.built)
 
 
-def test_engines_that_differ_are_not_timed(rig: Rig) -> None:
-    rig.spoil = 0.01
+@pytest.mark.parametrize("wrong", ["plugin", "fused"])
+def test_an_engine_that_differs_is_not_timed(rig: Rig, wrong: str) -> None:
+    rig.spoil[wrong] = 0.01
+    (right,) = {"plugin", "fused"} - {wrong}
     report = bench_model(rig.model, CONFIG)
     assert report.exit_code == 1
-    assert report.timings == {}
-    assert report.speedup is None
+    assert set(report.timings) == {"native", right}
+    assert wrong not in rig.device.launched
+    assert f"{wrong}: the engine differs" in report.render()
+    document = json.loads(json.dumps(report.to_json()))
+    assert document["engines"][wrong]["timing"] is None
+    assert list(document["speedups"]) == [right]
+
+
+def test_without_an_engine_that_agrees_nothing_is_timed(rig: Rig) -> None:
+    rig.spoil |= {"plugin": 0.01, "fused": 0.01}
+    report = bench_model(rig.model, CONFIG, layers=True)
+    assert report.exit_code == 1
+    assert report.timings == report.speedups == {}
     assert rig.device.launched == []
-    assert "the two engines differ" in report.render()
-    assert json.loads(json.dumps(report.to_json()))["engines"]["plugin"]["timing"] is None
 
 
 def test_the_tolerance_is_that_of_the_types(rig: Rig) -> None:
-    rig.spoil = 0.002  # more than fp32 allows without TF32, less than 16 bits
+    rig.spoil["plugin"] = 0.002  # more than fp32 allows without TF32, less than 16 bits
     assert bench_model(rig.model, CONFIG).exit_code == 1
     half = BuildConfig(profiles=CONFIG.profiles, precision="bf16")
     assert bench_model(rig.model, half).exit_code == 0
@@ -140,12 +204,13 @@ def test_the_tolerance_is_that_of_the_types(rig: Rig) -> None:
 
 def test_json_holds_everything(rig: Rig) -> None:
     document = json.loads(json.dumps(bench_model(rig.model, CONFIG, layers=True).to_json()))
-    assert document["speedup"] == pytest.approx(1.5)
+    assert document["speedups"] == pytest.approx({"plugin": 1.5, "fused": 2})
     assert document["machine"]["tensorrt"] == "10.6.0"
     assert document["engines"]["native"]["timing"]["median_us"] == pytest.approx(3000)
     assert document["engines"]["plugin"]["plugins"] == 1
     assert document["engines"]["plugin"]["layers_us"]["conv"] == pytest.approx(2)
-    assert document["comparison"]["passed"] is True
+    assert document["engines"]["fused"]["kinds"]["norm"] == {"count": 1, "microseconds": pytest.approx(1)}
+    assert all(document["comparisons"][ops]["passed"] is True for ops in ("plugin", "fused"))
 
 
 def test_a_model_without_plugins_is_named(rig: Rig) -> None:
@@ -157,7 +222,7 @@ def test_a_cache_of_the_user_and_patterns_reach_the_builds(rig: Rig, tmp_path: P
     config = BuildConfig(profiles=CONFIG.profiles, timing_cache=tmp_path / "cache", keep_native=["norm*"])
     bench_model(rig.model, config)
     assert {each.timing_cache for each in rig.built} == {tmp_path / "cache"}
-    assert [tuple(each.keep_native) for each in rig.built] == [(), ("norm*",)]
+    assert [tuple(each.keep_native) for each in rig.built] == [(), ("norm*",), ("norm*",)]
 
 
 def test_what_cannot_run_is_told_before_anything_is_built(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,9 +122,10 @@ def test_a_model_is_timed_with_the_options_of_build(tmp_path: Path, monkeypatch:
     assert "1.50x" in result.stdout
     assert [(config.opt_level, config.tf32, config.profiles) for config in rig.built] == [
         (2, False, tuple(CONFIG.profiles))
-    ] * 2
-    assert json.loads((tmp_path / "out.json").read_text())["speedup"] == pytest.approx(1.5)
-    rig.spoil = 1.0
+    ] * 3
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert written["speedups"] == pytest.approx({"plugin": 1.5, "fused": 2})
+    rig.spoil["fused"] = 1.0
     assert run_here("bench", "model.onnx", *arguments, cwd=tmp_path).exit_code == 1
 
 

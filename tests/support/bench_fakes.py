@@ -20,14 +20,20 @@ from trtconv.gpu.device import OutOfMemoryError
 from trtconv.gpu.driver import Gpu
 from trtconv.ops.instance_norm import instance_norm_reference
 from trtconv.ops.reflect_pad import reflect_pad_reference
+from trtconv.plugins.kernels import ACTIVATIONS, PAD_MODES, _OutputMapStruct
 
 NORM_DTYPES = (np.float32, np.float16, ml_dtypes.bfloat16)
+ACTIVATION_NAMES = list(ACTIVATIONS)
 STREAM = 1234
 
 # Cases of every kind, small enough for a GPU that is a fake.
 SMALL = Case("InstanceNorm", (2, 3, 5, 7), "fp32")
 LARGE = Case("InstanceNorm", (2, 4, 40, 50), "fp16")
 PAD = Case("ReflectPad", (2, 3, 8, 9), "int8", pad=2)
+RELU = (("activation", "relu"),)
+GROUPS = Case("InstanceNorm", (2, 6, 5, 7), "fp32", extra=(("groups", 2),))
+FUSED = replace(LARGE, extra=RELU, has_residual=True)
+PLACED = replace(SMALL, pad=2, extra=(*RELU, ("upsample", (2,))))
 CASES = (
     SMALL,
     LARGE,
@@ -38,6 +44,14 @@ CASES = (
     replace(PAD, dtype="fp32", format="channels_last"),
     replace(PAD, shape=(1, 40, 5, 6), format="chw32"),
     replace(PAD, format="chw4"),
+    GROUPS,
+    FUSED,
+    PLACED,
+    replace(PLACED, dtype="fp16", format="channels_last"),
+    replace(SMALL, dtype="fp16", format="channels_last", extra=RELU),
+    replace(PAD, dtype="fp16", extra=RELU),
+    replace(PAD, dtype="fp16", format="channels_last", extra=(("upsample", (1, 1, 2, 1)),)),
+    replace(PAD, dtype="fp32", extra=(("to", 10),)),
 )
 
 
@@ -61,6 +75,13 @@ def place_of(channel: int, stored: tuple[int, ...], layout: int) -> Any:
     if layout == 0:
         return slice(None), channel
     return (..., channel) if layout == 1 else (slice(None), channel // stored[-1], ..., channel % stored[-1])
+
+
+def attributes_of(place: Any) -> dict[str, Any]:
+    """Return the attributes that a trtconv_norm_place stands for."""
+    mode = next(name for name, number in PAD_MODES.items() if number == place.pad_mode)
+    pads, upsample = list(place.pads)[: 2 * place.rank], list(place.upsample)[: place.rank]
+    return {"upsample": upsample, "pads": pads, "pad_mode": mode}
 
 
 def read_tensor(address: int, shape: tuple[int, ...], dtype: Any, layout: int) -> np.ndarray:
@@ -150,9 +171,10 @@ class FakeLibrary:
         self.trtconv_instance_norm_workspace_bytes = workspace_bytes
 
     def trtconv_instance_norm(self, *arguments: Any) -> int:
-        *numbers, _, workspace, workspace_bytes, stream = arguments  # the benchmark's norms have no options
+        *numbers, reference, workspace, workspace_bytes, stream = arguments
         x, scale, bias, y, *sizes, epsilon, dtype, layout = (argument.value for argument in numbers)
         workspace, workspace_bytes, stream = (argument.value for argument in (workspace, workspace_bytes, stream))
+        options = reference._obj
         assert stream == STREAM
         assert workspace_bytes == 16 * sizes[0] * sizes[1]
         assert len(self.device.allocated[workspace]) >= workspace_bytes
@@ -160,18 +182,24 @@ class FakeLibrary:
         self.inputs.append(x)
         if 0 in sizes:
             return self.status
+        beside = {"groups": options.groups, "activation": ACTIVATION_NAMES[options.activation], "alpha": options.alpha}
+        spatial = sizes[2:]
+        if options.place:
+            place = options.place.contents
+            spatial, beside = list(place.sizes)[: place.rank], beside | attributes_of(place)
 
         def work() -> None:
             inputs = [array_at(address, (sizes[1],), type_) for address in (scale, bias)]
-            result = instance_norm_reference(read_tensor(x, (*sizes,), type_, layout), *inputs, epsilon)
+            residual = read_tensor(options.residual, (*sizes,), type_, layout) if options.residual else None
+            tensor = read_tensor(x, (*sizes[:2], *spatial), type_, layout)
+            result = instance_norm_reference(tensor, *inputs, epsilon, **beside, residual=residual)
             self._store(y, result.astype(type_), layout)
 
         self.device.launch("kernel", work)
         return self.status
 
     def trtconv_reflect_pad(self, *arguments: Any) -> int:
-        x, y, rank, sizes, pads, element_bytes, layout, output_map, stream = (each.value for each in arguments)
-        assert output_map is None
+        x, y, rank, sizes, pads, element_bytes, layout, map_address, stream = (each.value for each in arguments)
         assert stream == STREAM
         shape = tuple(array_at(sizes, (rank,), np.int64).tolist())
         if 0 in shape:
@@ -179,8 +207,16 @@ class FakeLibrary:
         both = array_at(pads, (2 * rank,), np.int64).tolist()
 
         def work() -> None:
-            tensor = read_tensor(x, shape, f"u{element_bytes}", layout)
-            self._store(y, reflect_pad_reference(tensor, both), layout)
+            if map_address is None:
+                result = reflect_pad_reference(read_tensor(x, shape, f"u{element_bytes}", layout), both)
+            else:
+                given = _OutputMapStruct.from_address(map_address)
+                assert given.output_format == layout
+                types = [NORM_DTYPES[number] for number in (given.input_dtype, given.output_dtype)]
+                activation, upsample = ACTIVATION_NAMES[given.activation], list(given.upsample)[:rank]
+                tensor = read_tensor(x, shape, types[0], layout)
+                result = reflect_pad_reference(tensor, both, activation=activation, upsample=upsample).astype(types[1])
+            self._store(y, result, layout)
 
         self.device.launch("kernel", work)
         return self.status
@@ -200,7 +236,7 @@ class FakeEngine:
 
     device: FakeDevice
     kind: str
-    work: Callable[[int, int], None]
+    work: Callable[[Mapping[str, int]], None]
     addresses: dict[str, int] = field(default_factory=dict)
     changes: int = 0
 
@@ -215,5 +251,5 @@ class FakeEngine:
     def execute_async_v3(self, stream: int) -> bool:
         assert stream == STREAM
         addresses = dict(self.addresses)
-        self.device.launch(self.kind, lambda: self.work(addresses["x"], addresses["y"]))
+        self.device.launch(self.kind, lambda: self.work(addresses))
         return True

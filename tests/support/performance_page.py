@@ -43,7 +43,7 @@ class Goal:
 
 def _is(result: CaseResult, op: str, dtype: str | None = None, format_: str = "linear") -> bool:
     case = result.case
-    return (case.op, case.format) == (op, format_) and dtype in (None, case.dtype)
+    return (case.family, case.format) == (op, format_) and dtype in (None, case.dtype)
 
 
 def _slice_bytes(result: CaseResult) -> int:
@@ -58,7 +58,10 @@ def _mean_goal(op: str, dtype: str, floor: float) -> Goal:
 
 GOALS = (
     Goal(
-        "ReflectPad beyond L2, of copy", 0.90, "copy", lambda each: each.case.op == "ReflectPad" and not each.fits_l2
+        "ReflectPad beyond L2, of copy",
+        0.90,
+        "copy",
+        lambda each: each.case.family == "ReflectPad" and not each.fits_l2,
     ),
     Goal(
         "InstanceNorm beyond L2, slices up to 1.5 MB, of copy",
@@ -87,7 +90,7 @@ GOALS = (
     _mean_goal("ReflectPad", "fp32", 2.2),
     _mean_goal("ReflectPad", "fp16", 3.5),
     Goal("every usual shape against native", 0.97, "native",
-         lambda each: each.case.format == "linear" and each.case.shape in _USUAL_SHAPES),
+         lambda each: each.case.format == "linear" and each.case.shape in _USUAL_SHAPES and not each.case.fused),
     Goal("small and many slices against native", 1.0, "native",
          lambda each: _is(each, "InstanceNorm") and each.case.shape in _SMALL_AND_MANY),
 )  # fmt: skip

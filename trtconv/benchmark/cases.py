@@ -12,10 +12,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from trtconv.element_types import BY_SHORT, ElementType
+from trtconv.element_types import BY_ONNX, BY_SHORT, ElementType
 from trtconv.errors import ConfigError
 from trtconv.ops import CUSTOM_OPS
-from trtconv.ops.custom_op import AttributeValue, CustomOp
+from trtconv.ops.custom_op import CustomOp
 from trtconv.ops.instance_norm import DEFAULT_EPSILON, INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
 
@@ -23,6 +23,7 @@ Array = npt.NDArray[Any]
 
 NORM_SHAPES = (
     (1, 64, 256, 256),
+    (1, 256, 128, 128),
     (1, 256, 64, 64),
     (16, 512, 32, 32),
     (1, 64, 65536),
@@ -38,6 +39,18 @@ PADS = (
     ((8, 64, 512, 512), 3),
     ((1, 256, 44100), 512),
 )
+# Shapes and numbers of groups that diffusion and super-resolution networks have.
+GROUPED = (((1, 128, 512, 512), 32), ((1, 512, 64, 64), 32), ((2, 320, 64, 64), 32))
+_BEYOND_L2 = (8, 64, 256, 256)
+# What is fused around a norm, on a tensor beyond L2 and on one of a network's body: attributes, a residual, pads.
+_RELU = (("activation", "relu"),)
+FUSED_NORMS: tuple[dict[str, Any], ...] = (
+    {"extra": _RELU},
+    {"extra": _RELU, "has_residual": True},
+    {"extra": (*_RELU, ("upsample", (2,)))},
+    {"extra": _RELU, "pad": 1},
+    {"extra": (*_RELU, ("upsample", (2,))), "pad": 1},
+)
 _VECTOR_BYTES = 16
 
 _MAX_RANDOM_VALUES = 16777213  # a prime: repeated to fill a tensor, it makes no two slices alike
@@ -45,9 +58,10 @@ _MAX_RANDOM_VALUES = 16777213  # a prime: repeated to fill a tensor, it makes no
 
 @dataclass(frozen=True)
 class Case:
-    """One custom op, by its name, on one tensor. `pad` is what a pad adds on each side of every spatial axis.
+    """One custom op, by its name, on one tensor. `pad` is what is added on each side of every spatial axis.
 
-    `format` is one of plugins.kernels.LAYOUTS.
+    `format` is one of plugins.kernels.LAYOUTS. `extra` holds the attributes that are not at their defaults, lists as
+    tuples; `has_residual` says that a norm adds a tensor like its input.
     """
 
     op: str
@@ -55,17 +69,45 @@ class Case:
     dtype: str
     pad: int = 0
     format: str = "linear"
+    extra: tuple[tuple[str, Any], ...] = ()
+    has_residual: bool = False
 
     @property
     def name(self) -> str:
-        """The name that --filter is matched with, such as InstanceNorm/1x64x256x256/fp16/linear."""
-        sizes = "x".join(map(str, self.shape))
-        return "/".join([self.op, f"{sizes}+{self.pad}" if self.pad else sizes, self.dtype, self.format])
+        """The name that --filter is matched with, such as InstanceNorm/1x64x256x256/fp16/linear/residual+relu."""
+        parts = [self.op, f"{self.sizes}+{self.pad}" if self.pad else self.sizes, self.dtype, self.format]
+        return "/".join([*parts, self.fused] if self.fused else parts)
+
+    @property
+    def family(self) -> str:
+        """What cases are reported together by, beside type and format: the op, and whether more is in it."""
+        if not self.fused:
+            return self.op
+        return f"{self.op} {'groups' if [name for name, _ in self.extra] == ['groups'] else 'fused'}"
+
+    @property
+    def sizes(self) -> str:
+        """The shape as names and tables have it."""
+        return "x".join(map(str, self.shape))
+
+    @property
+    def fused(self) -> str:
+        """What the op does beside, such as groups32 or residual+relu+upsample2; nothing for the op alone."""
+        words = {"activation": "{}", "to": "to-{}"}
+        given = {name: BY_ONNX[value].short if name == "to" else value for name, value in self.extra}
+        texts = [words.get(name, f"{name}{{}}").format(_joined(value)) for name, value in given.items()]
+        placed = ["pad"] if self.is_norm and self.pad else []
+        return "+".join([*(["residual"] if self.has_residual else []), *texts, *placed])
 
     @property
     def element_type(self) -> ElementType:
         """The type of its elements."""
         return BY_SHORT[self.dtype]
+
+    @property
+    def output_type(self) -> ElementType:
+        """The type of the result's elements."""
+        return BY_ONNX[self.row.output_dtype(self.element_type.onnx, self.attributes) or self.element_type.onnx]
 
     @property
     def row(self) -> CustomOp:
@@ -78,9 +120,27 @@ class Case:
         return self.row.kind == "norm"
 
     @property
-    def attributes(self) -> dict[str, AttributeValue]:
-        """The op's attributes, an epsilon rounded as a model and a kernel hold it."""
-        return {"epsilon": float(np.float32(DEFAULT_EPSILON))} if self.is_norm else {"pads": self.pads}
+    def roles(self) -> tuple[str, ...]:
+        """What the op's inputs are for."""
+        return (*self.row.inputs, *self.row.optional_inputs[: self.has_residual])
+
+    @property
+    def tensor_inputs(self) -> tuple[str, ...]:
+        """The inputs that are as large as X, as engines name them."""
+        return ("x", *self.row.optional_inputs[: self.has_residual])
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """All attributes of the op, an epsilon rounded as a model and a kernel hold it."""
+        given: dict[str, Any] = {name: list(value) if isinstance(value, tuple) else value for name, value in self.extra}
+        given |= {"epsilon": float(np.float32(DEFAULT_EPSILON))} if self.is_norm else {}
+        given |= {"pads": [self.pad] if self.is_norm else self.pads}
+        return self.row.complete(given)
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the result is upsampled or padded."""
+        return bool(self.pad) or any(factor != 1 for factor in self.attributes["upsample"])
 
     @property
     def pads(self) -> list[int]:
@@ -95,17 +155,17 @@ class Case:
     @property
     def input_bytes(self) -> int:
         """Bytes that have to be read at least once, those that fill up vectors of channels included."""
-        return self._num_bytes(self._stored_dims)
+        return self.element_type.num_bytes(math.prod(self._stored_dims))
 
     @property
     def output_bytes(self) -> int:
         """Bytes that have to be written."""
-        return self._num_bytes(self._output_dims(self._stored_dims))
+        return self.output_type.num_bytes(math.prod(self._output_dims(self._stored_dims)))
 
     @property
     def num_bytes(self) -> int:
         """What memory has to move."""
-        return self.row.bytes_moved(self._stored_dims, self.element_type.num_bytes(1), self.attributes, self.row.inputs)
+        return self.row.bytes_moved(self._stored_dims, self.element_type.num_bytes(1), self.attributes, self.roles)
 
     @property
     def lanes(self) -> int:
@@ -129,8 +189,9 @@ class Case:
     def _output_dims(self, dims: Sequence[int]) -> tuple[int, ...]:
         return tuple(cast("list[int]", self.row.output_dims(dims, self.attributes)))
 
-    def _num_bytes(self, dims: Sequence[int]) -> int:
-        return self.element_type.num_bytes(math.prod(dims))
+
+def _joined(value: Any) -> str:
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def all_cases() -> Iterator[Case]:
@@ -148,6 +209,22 @@ def all_cases() -> Iterator[Case]:
         for shape, pad in PADS:
             if len(shape) > 3 and (dtype != "fp32" or shape[1] % 4 == 0):  # TensorRT has no HWC of 3 channels
                 yield Case(REFLECT_PAD.name, shape, dtype, pad, format_)
+    yield from _cases_with_more()
+
+
+def _cases_with_more() -> Iterator[Case]:
+    """Yield the cases of what is fused into the ops."""
+    for format_ in ("linear", "channels_last"):
+        for shape, groups in GROUPED:
+            yield Case(INSTANCE_NORM.name, shape, "fp16", format=format_, extra=(("groups", groups),))
+        yield Case(INSTANCE_NORM.name, _BEYOND_L2, "fp16", format=format_)  # for the next to be compared with
+        for shape in (_BEYOND_L2, (1, 256, 128, 128)):
+            for more in FUSED_NORMS:
+                yield Case(INSTANCE_NORM.name, shape, "fp16", format=format_, **more)
+        for extra in (_RELU, (("upsample", (1, 1, 2, 2)),)):
+            yield Case(REFLECT_PAD.name, _BEYOND_L2, "fp16", 1, format_, extra)
+    for dtype, to in (("fp32", "fp16"), ("fp16", "fp32")):
+        yield Case(REFLECT_PAD.name, _BEYOND_L2, dtype, 1, extra=(("to", BY_SHORT[to].onnx),))
 
 
 def select_cases(patterns: Sequence[str]) -> list[Case]:
@@ -167,13 +244,15 @@ class Values:
     x: Array
     scale: Array | None = None
     bias: Array | None = None
+    residual: Array | None = None
 
 
 def make_values(case: Case) -> Values:
     """Return seeded inputs: nothing that a wrong mean or a wrong index could hide behind."""
     num_random = min(math.prod(case.shape), _MAX_RANDOM_VALUES)
-    x = np.resize(_random_values(case.dtype, num_random), case.shape)
-    return Values(x, **make_parameters(case))
+    random = _random_values(case.dtype, num_random)
+    residual = np.resize(random[::-1], case.shape) if case.has_residual else None
+    return Values(np.resize(random, case.shape), **make_parameters(case), residual=residual)
 
 
 def make_parameters(case: Case) -> dict[str, Array]:
@@ -197,7 +276,7 @@ def pack(case: Case, values: Array) -> Array:
 def unpack(case: Case, stored: Array) -> Array:
     """Return [N, C, D1..Dk] of an output that is a row of bytes in the case's format."""
     shape = case.output_shape
-    elements = stored.view(case.element_type.dtype)
+    elements = stored.view(case.output_type.dtype)
     if case.format == "linear":
         return elements.reshape(shape)
     channels = -(-shape[1] // case.lanes) * case.lanes

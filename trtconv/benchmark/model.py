@@ -1,30 +1,40 @@
-"""`trtconv bench MODEL`: an engine of TensorRT's own layers beside one with plugins, in one run."""
+"""`trtconv bench MODEL`: an engine of TensorRT's own layers beside those with plugins, in one run."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trtconv import comparison, convert, files, records
-from trtconv.benchmark.model_report import BuiltVariant, ModelReport
+from trtconv import comparison, files, records
+from trtconv.benchmark.layer_kinds import times_by_kind
+from trtconv.benchmark.model_report import LayerTimes, ModelReport
+from trtconv.benchmark.variants import (
+    REFERENCE,
+    VARIANTS,
+    BuiltVariant,
+    build_variant,
+    same_as_before,
+    written_graph,
+)
 from trtconv.comparison.default_precision import built_precision
+from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import require_polygraphy
 from trtconv.comparison.tolerance import TOLERANCE
-from trtconv.config import BuildConfig, Ops
+from trtconv.config import BuildConfig
 from trtconv.engine import backends, loading
 from trtconv.engine.engine_runner import EngineRunner
 from trtconv.gpu import device as gpu_device
 from trtconv.gpu.device import Device
 from trtconv.gpu.timing import Enqueue, time_side_by_side
-from trtconv.inputs.made_inputs import Arrays, InputSet, input_specs, make_inputs, shape_choices
+from trtconv.inputs.made_inputs import InputSet, input_specs, make_inputs, shape_choices
 from trtconv.model import model_io
 from trtconv.progress import NoProgress, Progress
 
-VARIANTS: tuple[Ops, ...] = ("native", "plugin")
 _NUM_INPUT_SETS = 2
 _PROFILED_RUNS = 10
 
@@ -36,10 +46,11 @@ def bench_model(
     layers: bool = False,
     progress: Progress | None = None,
 ) -> ModelReport:
-    """Build both engines with the options of `config`, compare their outputs, and time them in turn.
+    """Build an engine a variant with the options of `config`, compare the outputs, and time the engines in turn.
 
-    Dynamic inputs have the usual shapes of the first profile. Engines whose outputs differ are not timed. Nothing is
-    written beside the model. Raises a TrtconvError.
+    A variant whose graph is that of another is not built again. Dynamic inputs have the usual shapes of the first
+    profile. An engine whose outputs differ from those of TensorRT's own layers is not timed. Nothing is written beside
+    the model. Raises a TrtconvError.
     """
     model_path, progress = Path(model_path), progress or NoProgress()
     files.require_readable(model_path)
@@ -49,59 +60,72 @@ def bench_model(
     require_polygraphy()
     inputs, tolerance = _inputs_and_tolerance(model_path, config)
     with tempfile.TemporaryDirectory(prefix="trtconv-bench-") as folder, ExitStack() as until:
-        built = {str(ops): _build(model_path, config, ops, Path(folder), progress) for ops in VARIANTS}
-        compared = comparison.compare(
-            built["native"].path,
-            built["plugin"].path,
-            [each.feed for each in inputs],
-            tolerance,
-            labels=[each.label for each in inputs],
-            progress=progress,
-        )
+        written = {str(ops): written_graph(model_path, config, ops) for ops in VARIANTS}
+        same = {ops: other for ops in written if (other := same_as_before(written, ops)) is not None}
+        built = {
+            str(ops): build_variant(model_path, config, ops, written[ops], Path(folder), progress)
+            for ops in VARIANTS
+            if ops not in same
+        }
+        bench = _Bench(device, built, inputs, until)
         report = ModelReport(
             model=model_path,
             machine=_machine(device, built["plugin"]),
             shapes={name: list(values.shape) for name, values in inputs[0].feed.items()},
             options=records.to_json(built["plugin"].manifest.options),
             variants=built,
-            comparison=compared,
+            same=same,
+            comparisons=bench.compare(tolerance, progress),
         )
-        if not compared.passed:
+        return bench.time(report, layers)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What comparing and timing the built engines needs; what they allocate lives until `until` closes."""
+
+    device: Device
+    built: Mapping[str, BuiltVariant]
+    inputs: Sequence[InputSet]
+    until: ExitStack
+
+    def compare(self, tolerance: float, progress: Progress) -> dict[str, ComparisonReport]:
+        """Compare each engine with plugins with that of TensorRT's own layers."""
+        feeds, labels = [each.feed for each in self.inputs], [each.label for each in self.inputs]
+        reference = self.built[REFERENCE].path
+        return {
+            ops: comparison.compare(reference, each.path, feeds, tolerance, labels=labels, progress=progress)
+            for ops, each in self.built.items()
+            if ops != REFERENCE
+        }
+
+    def time(self, report: ModelReport, layers: bool) -> ModelReport:
+        """Return the report with the times of the engines that agree, and with those of their layers where asked."""
+        agreeing = [ops for ops, compared in report.comparisons.items() if compared.passed]
+        if not agreeing:
             return report
-        runners = {ops: _runner(built[ops], device, inputs[0].feed, until) for ops in VARIANTS}
-        timings = time_side_by_side(device, {ops: _enqueue(runner) for ops, runner in runners.items()})
-        layer_times = {str(ops): runners[ops].layer_times(device, _PROFILED_RUNS) for ops in VARIANTS} if layers else {}
+        runners = {ops: self._runner(ops) for ops in (REFERENCE, *agreeing)}
+        timings = time_side_by_side(self.device, {ops: _enqueue(runner) for ops, runner in runners.items()})
+        layer_times = {ops: self._layer_times(ops, runner) for ops, runner in runners.items()} if layers else {}
         return replace(report, timings=timings, layer_times=layer_times)
+
+    def _runner(self, ops: str) -> EngineRunner:
+        runner = EngineRunner(loading.load_engine(self.built[ops].path), ops)
+        runner.bind_inputs(self.device, self.inputs[0].feed, self.until)
+        return runner
+
+    def _layer_times(self, ops: str, runner: EngineRunner) -> LayerTimes:
+        times = runner.layer_times(self.device, _PROFILED_RUNS)
+        return LayerTimes(times, times_by_kind(times, runner.layers(), self.built[ops].ops_by_node))
 
 
 def _inputs_and_tolerance(model_path: Path, config: BuildConfig) -> tuple[list[InputSet], float]:
-    """Return seeded inputs of the usual shapes of the first profile, and how far the two engines may be apart."""
+    """Return seeded inputs of the usual shapes of the first profile, and how far two engines may be apart."""
     proto = model_io.load(model_path).proto
     choices = shape_choices(proto, config.profiles[:1])
     precision = built_precision(config, proto)
     inputs = make_inputs(input_specs(proto), choices, num_sets=_NUM_INPUT_SETS, narrow=precision == "fp16")
     return inputs, TOLERANCE[precision]
-
-
-def _build(model_path: Path, config: BuildConfig, ops: Ops, folder: Path, progress: Progress) -> BuiltVariant:
-    keep_native = config.keep_native if ops == "plugin" else ()
-    cache = config.timing_cache or folder / "timing.cache"  # what one build measured serves the other
-    own = replace(config, ops=ops, output=folder / f"{ops}.engine", keep_native=keep_native, timing_cache=cache)
-    report = convert.build(model_path, own, progress=progress)
-    return BuiltVariant(
-        path=report.engine,
-        num_plugins=report.rewrite.num_rewritten,
-        num_bytes=report.engine.stat().st_size,
-        build_seconds=report.seconds,
-        notes=report.notes,
-        manifest=report.manifest,
-    )
-
-
-def _runner(built: BuiltVariant, device: Device, feed: Arrays, until: ExitStack) -> EngineRunner:
-    runner = EngineRunner(loading.load_engine(built.path), built.path.stem)
-    runner.bind_inputs(device, feed, until)
-    return runner
 
 
 def _enqueue(runner: EngineRunner) -> Enqueue:

@@ -7,52 +7,56 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trtconv.benchmark.layer_kinds import KINDS, KindTime
+from trtconv.benchmark.variants import REFERENCE, BuiltVariant
 from trtconv.comparison.report import ComparisonReport
 from trtconv.errors import TrtconvError
 from trtconv.gpu.timing import Timing
-from trtconv.manifest import Manifest
-from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render
+from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Column, Facts, Table, render
 from trtconv.reports.text import format_size
 
 _NUM_LAYERS = 10  # of each engine, in the table; JSON has all
 
 
 @dataclass(frozen=True)
-class BuiltVariant:
-    """One of the two engines, in a temporary folder."""
+class LayerTimes:
+    """The microseconds of each layer of an engine, without a CUDA graph: by name, and added up by what layers do."""
 
-    path: Path
-    num_plugins: int
-    num_bytes: int
-    build_seconds: float
-    notes: Sequence[str]
-    manifest: Manifest = field(repr=False)
+    by_name: Mapping[str, float]
+    by_kind: Mapping[str, KindTime]
 
 
 @dataclass(frozen=True)
 class ModelReport:
-    """The result of `trtconv bench MODEL`. Engines whose outputs differ have no `timings`."""
+    """The result of `trtconv bench MODEL`, by variant.
+
+    `same` names for a variant that was not built the one whose graph is the same. `comparisons` hold each variant with
+    plugins against TensorRT's own layers; those that differ have no `timings`.
+    """
 
     model: Path
     machine: Mapping[str, Any]
     shapes: Mapping[str, Sequence[int]]
     options: Mapping[str, Any]
     variants: Mapping[str, BuiltVariant]
-    comparison: ComparisonReport
+    same: Mapping[str, str]
+    comparisons: Mapping[str, ComparisonReport]
     timings: Mapping[str, Timing] = field(default_factory=dict)
-    layer_times: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    layer_times: Mapping[str, LayerTimes] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
-        """1 when the engines differ."""
-        return 0 if self.comparison.passed else TrtconvError.exit_code
+        """1 when an engine differs."""
+        return 0 if all(each.passed for each in self.comparisons.values()) else TrtconvError.exit_code
 
     @property
-    def speedup(self) -> float | None:
-        """How many times as fast the engine with plugins is."""
-        if not self.timings:
-            return None
-        return self.timings["native"].median_us / self.timings["plugin"].median_us
+    def speedups(self) -> dict[str, float]:
+        """How many times as fast as TensorRT's own layers each timed variant with plugins is."""
+        return {
+            ops: self.timings[REFERENCE].median_us / timing.median_us
+            for ops, timing in self.timings.items()
+            if ops != REFERENCE
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in the types of JSON."""
@@ -62,8 +66,9 @@ class ModelReport:
             "shapes": {name: list(shape) for name, shape in self.shapes.items()},
             "options": dict(self.options),
             "engines": {ops: self._engine_json(ops) for ops in self.variants},
-            "comparison": self.comparison.to_json(),
-            "speedup": self.speedup,
+            "same": dict(self.same),
+            "comparisons": {ops: compared.to_json() for ops, compared in self.comparisons.items()},
+            "speedups": self.speedups,
         }
 
     def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
@@ -73,20 +78,23 @@ class ModelReport:
         columns = [Column(title, "number" if title else "word") for title in titles]
         rows = [self._row(ops) for ops in self.variants]
         blocks.append(Table("engines, timed in turn as CUDA graphs", columns, rows))
-        for ops, layers in self.layer_times.items():
+        columns = [Column("us (layers)"), *(Column(ops, "number") for ops in self.layer_times)]
+        blocks.append(Table("layers by kind, without a CUDA graph", columns, list(self._kind_rows())))
+        for ops, times in self.layer_times.items():
             columns = [Column("layer", "name"), Column("us", "number"), Column("share", "number")]
-            blocks.append(Table(f"slowest layers, {ops}", columns, list(_layer_rows(layers))))
+            blocks.append(Table(f"slowest layers, {ops}", columns, list(_layer_rows(times.by_name))))
         return render(blocks, width, color)
 
     def _engine_json(self, ops: str) -> dict[str, Any]:
-        built, timing = self.variants[ops], self.timings.get(ops)
+        built, timing, times = self.variants[ops], self.timings.get(ops), self.layer_times.get(ops)
         return {
             "plugins": built.num_plugins,
             "bytes": built.num_bytes,
             "build_seconds": round(built.build_seconds, 3),
             "notes": list(built.notes),
             "timing": None if timing is None else asdict(timing),
-            "layers_us": dict(self.layer_times.get(ops, {})),
+            "layers_us": {} if times is None else dict(times.by_name),
+            "kinds": {} if times is None else {kind: asdict(each) for kind, each in times.by_kind.items()},
         }
 
     def _facts(self) -> Iterator[tuple[str, str]]:
@@ -98,24 +106,43 @@ class ModelReport:
         yield "TensorRT", machine["tensorrt"]
         for note in dict.fromkeys(note for built in self.variants.values() for note in built.notes):
             yield "note", note
-        if self.variants["plugin"].num_plugins == 0:
-            yield "note", "no node becomes a plugin in this model: both engines hold TensorRT's own layers"
-        for output in self.comparison.outputs:
-            state = "same" if output.passed else "differs"
-            detail = output.problem or f"max|difference| is {output.relative_error:.2g} of max|y|"
-            yield "output", f"{output.name}: {state}, {detail} (tolerance {output.tolerance})"
-        for warning in self.comparison.warnings:
+        if all(built.num_plugins == 0 for built in self.variants.values()):
+            yield "note", "no node becomes a plugin in this model: every engine holds TensorRT's own layers"
+        for ops, other in self.same.items():
+            yield "note", f"{ops}: the same graph as {other}, so it is not built again"
+        for ops, compared in self.comparisons.items():
+            for output in compared.outputs:
+                state = "same" if output.passed else "differs"
+                detail = output.problem or f"max|difference| is {output.relative_error:.2g} of max|y|"
+                yield "output", f"{output.name}, {ops}: {state}, {detail} (tolerance {output.tolerance})"
+        for warning in dict.fromkeys(each for compared in self.comparisons.values() for each in compared.warnings):
             yield "warning", warning
-        if not self.comparison.passed:
-            yield "not timed", "the two engines differ"
+        for ops, compared in self.comparisons.items():
+            if not compared.passed:
+                yield "not timed", f"{ops}: the engine differs from that of TensorRT's own layers"
 
     def _row(self, ops: str) -> list[str]:
         built, timing = self.variants[ops], self.timings.get(ops)
         cells = [ops, str(built.num_plugins), format_size(built.num_bytes), f"{built.build_seconds:.1f} s"]
-        if timing is None or self.speedup is None:
+        if timing is None:
             return [*cells, "", "", "", ""]
         times = [f"{each / 1000:.3f}" for each in (timing.median_us, timing.low_us, timing.high_us)]
-        return [*cells, *times, f"{self.speedup:.2f}x" if ops == "plugin" else "1.00x"]
+        return [*cells, *times, f"{self.speedups.get(ops, 1):.2f}x"]
+
+    def _kind_rows(self) -> Iterator[list[str]]:
+        """Yield the time and the number of layers of each kind, a column a variant, and at last of all kinds."""
+        by_kind = [times.by_kind for times in self.layer_times.values()]
+        for kind in KINDS:
+            if any(kind in each for each in by_kind):
+                yield [kind, *(_kind_cell([each[kind]] if kind in each else []) for each in by_kind)]
+        if by_kind:
+            yield ["all", *(_kind_cell(list(each.values())) for each in by_kind)]
+
+
+def _kind_cell(times: Sequence[KindTime]) -> str:
+    if not times:
+        return NOTHING
+    return f"{sum(each.microseconds for each in times):.1f} ({sum(each.count for each in times)})"
 
 
 def _layer_rows(layers: Mapping[str, float]) -> Iterator[list[str]]:

@@ -23,13 +23,15 @@ from trtconv.model import functions
 from trtconv.ops.custom_op import DOMAIN, VERSION, attributes_for
 from trtconv.progress import Progress
 
-Kind = Literal["native", "plugin"]
+# TensorRT's own layers of what the op means in ONNX's ops, the same of ONNX's own op for it, and our plugin.
+Kind = Literal["native", "native_op", "plugin"]
 Order = Mapping[str, Any]  # what engine_worker reads
-KINDS: tuple[Kind, ...] = ("native", "plugin")
+KINDS: tuple[Kind, ...] = ("native", "native_op", "plugin")
 
 PHASE = "building engines of one operator"
 WORKER = "trtconv.engine.engine_worker"
 _TICK_SECONDS = 0.1
+_GROUPS_OPSET = 21  # the first in which scale and bias of groups are those of channels
 
 
 @dataclass(frozen=True)
@@ -41,22 +43,34 @@ class BuiltEngine:
 
 
 def one_op_model(case: Case, kind: Kind) -> onnx.ModelProto:
-    """Return the operator alone, x in, y out: the custom op that becomes our plugin, or what it means in ONNX's ops."""
-    element_type = case.element_type.onnx
+    """Return the operator alone, x and perhaps residual in, y out: the custom op that becomes our plugin, what it means
+    in ONNX's ops, or the one op of ONNX that means the same.
+    """
+    element_type, attributes = case.element_type.onnx, case.attributes
     opset = 22 if case.dtype == "bf16" else 17  # the first with norms of bfloat16
-    inputs = ["x", *case.row.inputs[1:]]
-    attributes = attributes_for(case.row, case.attributes, opset)
-    node = helper.make_node(case.op, inputs, ["y"], domain=DOMAIN, **attributes)
+    if kind == "native_op":
+        groups = {"num_groups": attributes["groups"], "epsilon": attributes["epsilon"]}
+        opset = _GROUPS_OPSET
+        node = helper.make_node("GroupNormalization", ["x", *case.row.inputs[1:]], ["y"], **groups)
+    else:
+        given = attributes_for(case.row, attributes, opset)
+        node = helper.make_node(case.op, ["x", *case.roles[1:]], ["y"], domain=DOMAIN, **given)
     constants = [_tensor(name, array, element_type) for name, array in make_parameters(case).items()]
-    x = helper.make_tensor_value_info("x", element_type, case.shape)
-    y = helper.make_tensor_value_info("y", element_type, case.output_shape)
-    graph = helper.make_graph([node], "one_op", [x], [y], constants)
+    inputs = [helper.make_tensor_value_info(name, element_type, case.shape) for name in case.tensor_inputs]
+    y = helper.make_tensor_value_info("y", case.output_type.onnx, case.output_shape)
+    graph = helper.make_graph([node], "one_op", inputs, [y], constants)
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, VERSION)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    if kind == "plugin":
+    if kind != "native":
         return model
     functions.attach_functions(model)
     return functions.inline_functions(model, Path(case.name), inline_plugins=True)
+
+
+def has_kind(case: Case, kind: Kind) -> bool:
+    """Whether there is an engine of this kind: ONNX has an op of its own for a norm of groups and nothing more."""
+    is_of_groups = case.is_norm and [name for name, _ in case.extra] == ["groups"] and not case.has_residual
+    return kind != "native_op" or (is_of_groups and not case.pad)
 
 
 def build_engines(
@@ -74,7 +88,7 @@ def build_engines(
     orders: dict[str, tuple[Case, Kind]] = {}
     work: list[Order] = []
     for case in sorted(cases, key=lambda case: -case.num_bytes):
-        for kind in kinds:
+        for kind in (kind for kind in kinds if has_kind(case, kind)):
             model, built = (folder / f"{len(work)}.{suffix}" for suffix in ("onnx", "engine"))
             onnx.save(one_op_model(case, kind), model)
             orders[str(built)] = (case, kind)

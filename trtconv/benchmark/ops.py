@@ -84,7 +84,7 @@ def bench_ops(options: OpsOptions | None = None, progress: Progress | None = Non
     cases = select_cases(options.patterns)
     device = gpu_device.open_device()
     library, described = load_kernels()
-    kinds = [kind for kind, is_wanted in zip(KINDS, (options.native, options.engines), strict=True) if is_wanted]
+    kinds = [kind for kind in KINDS if (options.engines if kind == "plugin" else options.native)]
     tensorrt_version, why_no_engines = find_tensorrt() if kinds else (None, None)
     num_jobs = options.num_jobs or _default_jobs(device)
     with tempfile.TemporaryDirectory(prefix="trtconv-bench-") as folder:
@@ -140,11 +140,7 @@ def _bench_case(bench: _Bench, case: Case) -> CaseResult:
 
 def _check_and_time(bench: _Bench, case: Case, sets: Sequence[Tensors], fits_l2: bool) -> CaseResult:
     device, values = bench.device, make_values(case)
-    x = pack(case, values.x)
-    for tensors in sets:
-        for address, array in ((tensors.x, x), (tensors.scale, values.scale), (tensors.bias, values.bias)):
-            if array is not None:
-                device.upload(address, array)
+    _upload(device, case, sets, values)
     launches = [kernels.bind(bench.library, case, tensors) for tensors in sets]
 
     def kernel(index: int, stream: int) -> None:
@@ -162,10 +158,29 @@ def _check_and_time(bench: _Bench, case: Case, sets: Sequence[Tensors], fits_l2:
             except BackendError as problem:
                 problems[kind] = problem.what
     timings = time_side_by_side(device, variants, len(sets))
-    idle = kernels.bind(bench.library, replace(case, shape=(0, *case.shape[1:])), sets[0])  # enqueues nothing
-    call_us = host_microseconds(device, lambda index, stream: idle(stream))
-    host_us = max(host_microseconds(device, kernel) - call_us, 0.0)
+    host_us = _host_us(bench, case, sets[0], kernel)
     return CaseResult(case, fits_l2, "timed", None, error, len(sets), timings, host_us, problems)
+
+
+def _upload(device: Device, case: Case, sets: Sequence[Tensors], values: Values) -> None:
+    x, residual = (None if each is None else pack(case, each) for each in (values.x, values.residual))
+    for tensors in sets:
+        given = (
+            (tensors.x, x),
+            (tensors.residual, residual),
+            (tensors.scale, values.scale),
+            (tensors.bias, values.bias),
+        )
+        for address, array in given:
+            if array is not None:
+                device.upload(address, array)
+
+
+def _host_us(bench: _Bench, case: Case, tensors: Tensors, kernel: Enqueue) -> float:
+    """Return what a launch costs the processor, beyond the call out of Python."""
+    idle = kernels.bind(bench.library, replace(case, shape=(0, *case.shape[1:])), tensors)  # enqueues nothing
+    call_us = host_microseconds(bench.device, lambda index, stream: idle(stream))
+    return max(host_microseconds(bench.device, kernel) - call_us, 0.0)
 
 
 def _copy_variant(device: Device, case: Case, sets: Sequence[Tensors]) -> Enqueue:
@@ -191,7 +206,7 @@ def _engine_variant(
     runner = EngineRunner(loading.load_engine(built.path), case.name)
 
     def enqueue(index: int, stream: int) -> None:
-        runner.set_addresses({"x": sets[index].x, "y": sets[index].y})
+        runner.set_addresses({name: getattr(sets[index], name) for name in (*case.tensor_inputs, "y")})
         runner.enqueue(stream)
 
     y = _run(device, case, sets[0], enqueue)
@@ -212,6 +227,7 @@ def _allocate(bench: _Bench, case: Case, until: ExitStack) -> Tensors:
         max(case.output_bytes, case.num_bytes // 2),
         parameter_bytes,
         parameter_bytes,
+        case.input_bytes if case.has_residual else 0,
         kernels.workspace_bytes(bench.library, case),
     )
     return Tensors(*(bench.device.allocate(size, until) for size in sizes))

@@ -14,6 +14,11 @@ from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render
 FORMAT = 1  # of the JSON document
 COLUMNS = ("", "kernel us", "copy us", "GB/s", "of copy", "native us", "vs native", "in engine us", "host us")
 
+_ENGINE_TITLES = {
+    "native": "native",
+    "native_op": "native, as ONNX's own op",
+    "plugin": "plugin in an engine",
+}
 _METHOD = "median over replays of CUDA graphs, taken in turn; what exceeds L2 goes round buffers of over 4 times L2"
 
 
@@ -22,8 +27,9 @@ class CaseResult:
     """One case: "timed", or "wrong" or "skipped" with the `problem`.
 
     `worst_error` is the kernel's as a fraction of what is allowed. `timings` holds the kernel, a copy of as many bytes,
-    TensorRT's own layer as "native" and our plugin in an engine as "plugin"; `engine_problems` says why one of the
-    latter is missing. `host_us` is what a launch costs the processor, beyond the call out of Python.
+    TensorRT's own layers as "native", those of ONNX's one op for all of it as "native_op", and our plugin in an engine
+    as "plugin"; `engine_problems` says why one of these is missing. `host_us` is what a launch costs the processor,
+    beyond the call out of Python.
     """
 
     case: Case
@@ -37,9 +43,9 @@ class CaseResult:
     engine_problems: Mapping[str, str] = field(default_factory=dict)
 
     def median_us(self, variant: str) -> float | None:
-        """Return the time of a variant, None where it was not timed."""
-        timing = self.timings.get(variant)
-        return None if timing is None else timing.median_us
+        """Return the time of a variant, None where it was not timed; of both forms of TensorRT's layers the lower."""
+        names = ("native", "native_op") if variant == "native" else (variant,)
+        return min((self.timings[name].median_us for name in names if name in self.timings), default=None)
 
     def gigabytes_per_second(self, variant: str) -> float | None:
         """Return how fast a variant moves what has to be moved."""
@@ -73,7 +79,9 @@ class CaseResult:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> CaseResult:
         """Read what to_json wrote."""
-        case = Case(**{name: document[name] for name in ("op", "dtype", "pad", "format")}, shape=(*document["shape"],))
+        plain = {name: document[name] for name in ("op", "dtype", "pad", "format")}
+        extra = tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in document.get("extra", ()))
+        case = Case(**plain, shape=(*document["shape"],), extra=extra, has_residual=document.get("has_residual", False))
         own = ("fits_l2", "status", "problem", "worst_error", "num_sets", "host_us", "engine_problems")
         timings = {name: Timing(**values) for name, values in document["timings"].items()}
         return cls(case, timings=timings, **{name: document[name] for name in own})
@@ -81,7 +89,7 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Mean:
-    """Geometric means of one operator and type: against a copy (beyond L2 alone) and against TensorRT's layer."""
+    """Geometric means of a family of cases, a type and a format: against a copy beyond L2, and against native."""
 
     op: str
     dtype: str
@@ -105,14 +113,14 @@ class OpsReport:
         return TrtconvError.exit_code if any(result.status == "wrong" for result in self.results) else 0
 
     def means(self) -> list[Mean]:
-        """Return the geometric means of each operator, type and format."""
+        """Return the geometric means of each family of cases, type and format."""
         return [_mean(*key, results) for key, results in self.groups()]
 
     def groups(self) -> Iterator[tuple[tuple[str, str, str], list[CaseResult]]]:
-        """Yield the results of each operator, type and format."""
-        keys = dict.fromkeys((result.case.op, result.case.dtype, result.case.format) for result in self.results)
-        for key in keys:
-            yield key, [each for each in self.results if (each.case.op, each.case.dtype, each.case.format) == key]
+        """Yield the results of each family of cases, type and format."""
+        keyed = [((each.case.family, each.case.dtype, each.case.format), each) for each in self.results]
+        for key in dict.fromkeys(key for key, _ in keyed):
+            yield key, [result for own, result in keyed if own == key]
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in the types of JSON."""
@@ -160,7 +168,7 @@ class OpsReport:
 def row(result: CaseResult) -> list[str]:
     """Return the cells of a case, in the order of COLUMNS."""
     case = result.case
-    title = "x".join(map(str, case.shape)) + (f" by {case.pad}" if case.pad else "")
+    title = " ".join(filter(None, [case.sizes, f"by {case.pad}" if case.pad else "", case.fused]))
     if result.status != "timed":
         return [title, result.status.upper(), *[""] * (len(COLUMNS) - 2)]
     speed = _number(result.gigabytes_per_second("kernel"), "{:.0f}")
@@ -188,7 +196,7 @@ def problems_of(result: CaseResult) -> Iterator[str]:
     if result.problem is not None:
         yield result.problem
     for kind, problem in result.engine_problems.items():
-        yield f"{'native' if kind == 'native' else 'plugin in an engine'}: {problem}"
+        yield f"{_ENGINE_TITLES[kind]}: {problem}"
 
 
 def _mean(op: str, dtype: str, format_: str, results: Sequence[CaseResult]) -> Mean:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trtconv.benchmark.ops_report import CaseResult, OpsReport
-from trtconv.ops import CUSTOM_OPS
 
 SUFFIXES = (".png", ".svg")
 _MARKERS = {"fp32": "o", "fp16": "s", "bf16": "D", "int8": "^"}
@@ -27,13 +26,13 @@ def draw(report: OpsReport, suffix: str) -> bytes:
     timed = [result for result in report.results if result.status == "timed"]
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     axes = figure.add_subplot()
-    for (op, dtype, format_), results in report.groups():
+    for (family, dtype, format_), results in report.groups():
         style = {
-            "color": _COLORS[CUSTOM_OPS[op].kind, format_ == "linear"],
+            "color": _COLORS[results[0].case.row.kind, format_ == "linear"],
             "marker": _MARKERS[dtype],
             "linestyle": "none",
         }
-        label = f"{op} {dtype}" if format_ == "linear" else f"{op} {dtype} {format_}"
+        label = f"{family} {dtype}" if format_ == "linear" else f"{family} {dtype} {format_}"
         _draw_group(axes, label, [each for each in results if each.status == "timed"], style)
     by_size = sorted(timed, key=lambda result: result.case.num_bytes)
     axes.plot(*_points(by_size, "copy"), color="black", linewidth=1, label="copy of the same bytes")

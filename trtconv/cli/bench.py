@@ -29,7 +29,7 @@ _MODEL_OPTIONS = ("shapes", "precision", "opt_level", "tf32", "keep_native", "ti
 @click.option("--tf32/--no-tf32", default=None, help=f"As in build; {_MODEL}.")
 @keep_native_option
 @click.option("--timing-cache", type=FILE, metavar="FILE", help=f"As in build; {_MODEL}.")
-@click.option("--layers", is_flag=True, help=f"The slowest layers of both engines too; {_MODEL}.")
+@click.option("--layers", is_flag=True, help=f"The layers of each engine by kind, and the slowest; {_MODEL}.")
 @click.option("--filter", "patterns", multiple=True, metavar="GLOB", help=f"The cases whose name matches; {_OPS}.")
 @click.option("--no-native", is_flag=True, help=f"Leave TensorRT's own layers out; {_OPS}.")
 @click.option("--engines", is_flag=True, help=f"The plugins inside of engines too; {_OPS}.")
@@ -44,8 +44,9 @@ def bench(
 ) -> int:
     """Time TensorRT's own layers against the plugins.
 
-    With a MODEL: both engines are built in a temporary folder, their outputs compared, and timed in turn. With --ops:
-    the kernels, checked first, beside a device copy of the same bytes. Exit code 1 means that a result is wrong.
+    With a MODEL: engines of TensorRT's own layers, of plugins, and of plugins that more is fused into are built in a
+    temporary folder, their outputs compared, and timed in turn. With --ops: the kernels, checked first, beside a device
+    copy of the same bytes. Exit code 1 means that a result is wrong.
 
     \b
     Example:

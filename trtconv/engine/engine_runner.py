@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trtconv.element_types import BY_TENSORRT
+from trtconv.engine.inspector_json import Layer
+from trtconv.engine.live_engine import read_engine
 from trtconv.errors import BackendError
 from trtconv.gpu.device import Device
 
@@ -85,6 +87,10 @@ class EngineRunner:
             self.enqueue(device.stream)
             device.synchronize()
         return {name: total / num_runs for name, total in totals.items()}
+
+    def layers(self) -> Sequence[Layer]:
+        """Return what the engine says of its layers."""
+        return read_engine(self._engine).information.layers
 
     def _is_on_host(self, name: str) -> bool:
         """Whether a tensor holds a shape or a size, which TensorRT reads on the host."""

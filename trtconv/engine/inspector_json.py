@@ -23,6 +23,7 @@ _CHANNELS_LAST = re.compile(
 )
 _VECTOR_WIDTHS = {"two": 2, "four": 4, "eight": 8, "sixteen": 16, "thirty-two": 32}
 _VECTORISED = re.compile(r"([\w-]+) wide channel vectorized", re.IGNORECASE)
+_ONNX_NODE = re.compile(r"\[ONNX Layer: (.*?)\](?=[\x1e\x1f]|\[ONNX Layer: |$)")  # separated, or one after the other
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,17 @@ class LayerTensor:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of an engine. `type` and `tactic` are None where the engine holds layer names only."""
+    """One layer of an engine. `type` and `tactic` are None where the engine holds layer names only.
+
+    `nodes` are the names of the ONNX nodes that it comes from, as far as TensorRT keeps them.
+    """
 
     name: str
     type: str | None = None
     inputs: Sequence[LayerTensor] = ()
     outputs: Sequence[LayerTensor] = ()
     tactic: str | None = None
+    nodes: Sequence[str] = ()
 
     @property
     def precision(self) -> str | None:
@@ -117,6 +122,7 @@ def _layer(entry: Any) -> Layer:
         inputs=_tensors(entry.get("Inputs")),
         outputs=_tensors(entry.get("Outputs")),
         tactic=_text(tactic),
+        nodes=_ONNX_NODE.findall(str(entry.get("Metadata") or "")),
     )
 
 

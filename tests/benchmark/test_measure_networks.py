@@ -1,0 +1,99 @@
+"""Whole networks measured in one run, without a GPU: what one network's process writes, and the tables made of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.benchmark.test_bench_model import IProfiler, Rig
+from tests.gpu import measure_networks
+from tests.gpu.networks import MODELS_VARIABLE, Network
+from tests.support.network_tables import tables
+from trtconv.benchmark import variants
+from trtconv.benchmark.cases import Case
+from trtconv.benchmark.one_op_engines import one_op_model
+from trtconv.errors import BackendError
+from trtconv.plugins.library import PluginLibrary
+
+__all__ = ["IProfiler"]  # the engine's module, as TensorRT's own, has the profiler
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rig:
+    rig = Rig(monkeypatch, tmp_path)
+    onnx.save(one_op_model(Case("InstanceNorm", (5, 3, 4, 5), "fp32"), "native"), rig.model)
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    monkeypatch.setitem(measure_networks.MEASURED, "small", (Network(0, rig.model.name), None))
+    monkeypatch.setattr(measure_networks, "written_graph", rig.written_graph)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda process, cores: None)  # a test leaves its own process alone
+    library = PluginLibrary(Path("lib.so"), "0" * 64, ())
+    monkeypatch.setattr(measure_networks.plugin_library, "find", lambda: library)
+    return rig
+
+
+def measure(folder: Path) -> dict[str, object]:
+    out = folder / "out.json"
+    options = argparse.Namespace(opt_level=None, timing_cache=None, out=out, originals=str(folder))
+    measure_networks._run_originals(["small"], str(folder))
+    measure_networks._measure("small", options)
+    entry: dict[str, object] = json.loads(out.read_text())
+    return entry
+
+
+def test_every_variant_is_built_compared_and_timed(rig: Rig, tmp_path: Path) -> None:
+    rig.spoil["fused"] = 0.01
+    engines = measure(tmp_path)["engines"]
+    assert isinstance(engines, dict)
+    assert {ops: each["timing"]["median_us"] for ops, each in engines.items()} == pytest.approx(
+        {"native": 3000, "plugin": 2000, "fused": 1500}
+    )
+    for title in ("native", "original"):
+        assert engines["plugin"][f"error_to_{title}"]["y"] < 1e-6
+        assert engines["fused"][f"error_to_{title}"]["y"] > 1e-3
+    assert engines["fused"]["kinds"]["norm"] == {"count": 1, "microseconds": pytest.approx(1)}
+    assert [layer["name"] for layer in engines["fused"]["layers"]] == ["conv", "norm"]
+
+
+def test_one_that_fails_leaves_the_others(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = rig.build
+
+    def failing(path: Path, config: object, progress: object) -> object:
+        if config.ops == "fused":  # type: ignore[attr-defined]
+            raise BackendError("TensorRT could not build the engine")
+        return build(path, config, progress)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(variants.convert, "build", failing)
+    entry = measure(tmp_path)
+    engines = entry["engines"]
+    assert isinstance(engines, dict)
+    assert engines["fused"] == {"problem": "TensorRT could not build the engine"}
+    assert engines["plugin"]["timing"]["median_us"] == pytest.approx(2000)
+    assert "TensorRT could not build the engine" in "\n".join(tables({"small": entry}))
+
+
+def test_the_tables_hold_times_errors_and_kinds(rig: Rig, tmp_path: Path) -> None:
+    rig.is_same = True
+    lines = list(tables({"small": measure(tmp_path), "left out": {"problem": "3 s are too few"}}))
+    row = next(line for line in lines if line.startswith("| small | 3.000"))
+    assert "| 2.000 | 2.000 (as plugin) | 1.50x | 1.50x |" in row
+    assert re.search(r"\| native \d\.\de-0\d, plugin \d\.\de-0\d \|$", row)
+    assert any("| left out | 3 s are too few |" in line for line in lines)
+    assert "| small | plugin | 2 (1) | 1 (1) | - | - | - | - | - |" in lines
+
+
+def test_errors_are_parts_of_the_largest_value() -> None:
+    reference = np.array([1.0, -4.0], np.float16)
+    assert measure_networks._error(reference, np.array([1.5, -4.0])) == pytest.approx(0.125)
+    assert measure_networks._error(reference, np.array([np.nan, 0])) == "not finite"
+
+
+def test_what_does_not_run_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert measure_networks.main([str(tmp_path / "out.json"), "no_network"]) == 2
+    assert "there is no network no_network" in capsys.readouterr().err
