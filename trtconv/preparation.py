@@ -48,7 +48,7 @@ def prepare_as_built(
         return proto, []
     kept = [decision.node for decision in manifest.kept_fp32]
     wanted = PrecisionOptions(options.precision, kept, options.io_types)  # type: ignore[arg-type]
-    conversion = convert_precision(proto, model_path, wanted, feeds)
+    conversion = convert_precision(proto, model_path, wanted, feeds, joins_casts=options.ops == "fused")
     return conversion.proto, conversion.kept
 
 
@@ -77,7 +77,10 @@ def prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tup
     options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
     announce(f"calibrating {model.path.name} for {config.precision}")
     feeds = _calibration_feeds(proto, config)
-    proto, kept, warnings = convert_precision(proto, model.path, options, feeds, are_made=not config.calibration)
+    joins_casts = config.ops == "fused"
+    proto, kept, warnings = convert_precision(
+        proto, model.path, options, feeds, are_made=not config.calibration, joins_casts=joins_casts
+    )
     kept_fp32 = tuple(Decision(node.address, node.op, KEPT_FP32, node.reason, node.figures) for node in kept)
     changed = {"precision": config.precision, "kept_fp32": kept_fp32, "warnings": (*report.warnings, *warnings)}
     return proto, RewriteReport(**(vars(report) | changed))

@@ -10,6 +10,7 @@ import onnx
 import onnx.parser
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from tests.passes.test_fuse_neighbours import chains
@@ -21,11 +22,13 @@ from trtconv.precision import Conversion, PrecisionOptions, convert_precision
 RELATIVE_ERROR = 2.0**-7
 
 
-def convert(model: onnx.ModelProto, folder: Path, precision: str = "fp16") -> tuple[onnx.ModelProto, Conversion]:
+def convert(
+    model: onnx.ModelProto, folder: Path, precision: str = "fp16", *, joins_casts: bool = False
+) -> tuple[onnx.ModelProto, Conversion]:
     fused = rewrite(model, folder, ops="fused").proto
     feeds = [seeded_inputs(model, seed=seed) for seed in (0, 1)]
     options = PrecisionOptions(precision)  # type: ignore[arg-type]
-    return fused, convert_precision(fused, folder / "model.onnx", options, feeds)
+    return fused, convert_precision(fused, folder / "model.onnx", options, feeds, joins_casts=joins_casts)
 
 
 def attribute(node: onnx.NodeProto, name: str) -> object:
@@ -111,12 +114,40 @@ def test_a_cast_to_half_stays_where_a_norm_goes_to_half(tmp_path: Path) -> None:
     assert np.abs(got.astype(float) - expected.astype(float)).max() <= RELATIVE_ERROR * np.abs(expected).max()
 
 
+MAPS = """
+<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,3,8,8] x, float[3,3,3,3] w) => (float[1,3,8,8] y)
+  <float[3] s = {1, 2, 3}, float[3] b = {0, 1, -1}, int64[8] q = {0,0,1,1,0,0,1,1}> {
+  p = Pad <mode = "reflect"> (x, q)
+  c = Conv (p, w)
+  n = InstanceNormalization (c, s, b)
+  y = Tanh (n)
+}
+"""
+
+
+def test_the_first_and_the_last_map_change_the_type(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(MAPS)
+    _, apart = convert(model, tmp_path)
+    fused, joined = convert(model, tmp_path, joins_casts=True)
+    ops = [node.op_type for node in apart.proto.graph.node]  # w is an input that is cast, too
+    assert ops == ["Cast", "Cast", "ReflectPad", "Conv", "InstanceNorm", "Cast"]
+    nodes = joined.proto.graph.node
+    assert [node.op_type for node in nodes] == ["Cast", "ReflectPad", "Conv", "InstanceNorm"]
+    assert [attribute(node, "to") for node in nodes if node.domain] == [TensorProto.FLOAT16, TensorProto.FLOAT]
+    assert [node.overload for node in nodes if node.domain] == ["float16", "tanh_float32"]
+    onnx.checker.check_model(joined.proto, full_check=True)
+    feeds = seeded_inputs(model)
+    (expected,), (got,) = run_onnxruntime(fused, feeds), run_onnxruntime(joined.proto, feeds)
+    assert np.abs(got - expected).max() <= RELATIVE_ERROR * np.abs(expected).max()
+
+
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(chains())
-def test_any_chain_in_half(chain: tuple[onnx.ModelProto, int]) -> None:
+@given(chains(), st.booleans())
+def test_any_chain_in_half(chain: tuple[onnx.ModelProto, int], joins_casts: bool) -> None:
     model, _ = chain
     with tempfile.TemporaryDirectory() as folder:
-        fused, conversion = convert(model, Path(folder))
+        fused, conversion = convert(model, Path(folder), joins_casts=joins_casts)
     feeds = seeded_inputs(model)
     plugin_nodes.require_plugin_operands(conversion.proto.graph, Path())
     for got, expected in zip(run_onnxruntime(conversion.proto, feeds), run_onnxruntime(fused, feeds), strict=True):

@@ -11,12 +11,11 @@ from typing import Any
 
 from trtconv.ops.custom_op import CustomOp
 
+_EPILOGUE = frozenset({"activation", "alpha"})
+_MAP = frozenset({"upsample", "pads", "pad_mode", "to"})
 COMPILED: dict[str, frozenset[str]] = {
-    "InstanceNorm": frozenset(
-        {"epsilon", "activation", "alpha", "groups", "upsample", "pads", "pad_mode", "residual_pads", "to"}
-        | {"residual", "slope"}
-    ),
-    "ReflectPad": frozenset({"pads", "activation", "alpha", "upsample", "pad_mode", "to"}),
+    "InstanceNorm": frozenset({"epsilon", "groups", "residual", "slope", "residual_pads"}) | _EPILOGUE | _MAP,
+    "ReflectPad": _EPILOGUE | _MAP,
     "DynamicReflectPad": frozenset({"rank"}),
 }
 

@@ -6,14 +6,15 @@ import onnx_graphsurgeon as gs
 
 from trtconv.ops.instance_norm_function import RESIDUAL
 from trtconv.passes.base import NoMatch, PassContext
-from trtconv.passes.fusion import Fusion, Rule, are_same_shape, is_op
+from trtconv.passes.equal_sizes import are_same_shape
+from trtconv.passes.fusion import Fusion, Rule, is_op
 
 
 def _match(y: gs.Tensor, add: gs.Node, context: PassContext) -> Fusion | NoMatch:
     others = [tensor for tensor in add.inputs if tensor is not y]
     if len(add.inputs) != 2 or len(others) != 1:
         return NoMatch("it adds the norm to itself")
-    if not are_same_shape(y, others[0]):
+    if not are_same_shape(y, others[0], context):
         return NoMatch(f"{others[0].name} is not known to have the shape of the norm")
     return Fusion([add], f"residual {others[0].name}", inputs={RESIDUAL: others[0]})
 

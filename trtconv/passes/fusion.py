@@ -10,9 +10,8 @@ import onnx_graphsurgeon as gs
 
 from trtconv.model.walking import is_onnx
 from trtconv.ops import CUSTOM_OPS
-from trtconv.ops.custom_op import DOMAIN, CustomOp, Dim
+from trtconv.ops.custom_op import DOMAIN, CustomOp
 from trtconv.passes.base import NoMatch, PassContext
-from trtconv.passes.graph_edit import dtype_of, shape_of
 
 # The order in which a plugin does what its attributes and optional inputs ask for.
 STAGES: Sequence[frozenset[str]] = (
@@ -90,11 +89,3 @@ def read_plugin_node(node: gs.Node) -> PluginNode | None:
 def is_op(node: gs.Node, *names: str) -> bool:
     """Say whether a node is of one of these ONNX operators, with one output."""
     return node.op in names and is_onnx(node.domain) and len(node.outputs) == 1
-
-
-def are_same_shape(one: gs.Tensor, other: gs.Tensor) -> bool:
-    """Say whether two tensors are known to have the same type and dimensions, by size or by symbol."""
-    dims: Sequence[Sequence[Dim] | None] = (shape_of(one), shape_of(other))
-    if dims[0] is None or dims[1] is None or dtype_of(one) != dtype_of(other):
-        return False
-    return list(dims[0]) == list(dims[1]) and None not in dims[0]

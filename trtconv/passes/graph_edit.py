@@ -219,4 +219,5 @@ def _more_telling(old: Dim, new: Dim) -> Dim:
     """Return a size before a symbol of the model, and that before one that shape inference made up."""
     if isinstance(old, int) or new is None:
         return old
-    return new if isinstance(new, int) or old is None or is_made_up(old) else old
+    is_better = old is not None and is_made_up(old) and not is_made_up(new)
+    return new if isinstance(new, int) or old is None or is_better else old

@@ -20,7 +20,8 @@ from trtconv.ops.custom_op import Dim
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.constant_values import MAX_ELEMENTS, read_constants
-from trtconv.passes.fusion import are_same_shape, is_op
+from trtconv.passes.equal_sizes import are_same_shape
+from trtconv.passes.fusion import is_op
 from trtconv.passes.graph_edit import dtype_of, operand_of, plugin_node, replace, set_type, shape_of
 
 _SCALE_BY_CHANNEL_OPSET = 21  # before it, scale and bias of GroupNormalization are one a group
@@ -146,7 +147,7 @@ def _match_reshaped(site: Site, surroundings: _Surroundings) -> _Match | NoMatch
     groups = _find_groups(x, reshaped, before, context)
     if isinstance(groups, NoMatch):
         return groups
-    if not _restores(after, x):
+    if not _restores(after, x, context):
         return NoMatch(f"{after.outputs[0].name} is not known to have the shape of {x.name}")
     values = _read(norm.inputs[1:], context)
     if isinstance(values, NoMatch):
@@ -191,11 +192,11 @@ def _product(dims: Sequence[Dim]) -> int | None:
     return int(np.prod(sizes, dtype=np.int64)) if len(sizes) == len(dims) else None
 
 
-def _restores(after: gs.Node, x: gs.Tensor) -> bool:
+def _restores(after: gs.Node, x: gs.Tensor, context: PassContext) -> bool:
     """Say whether a Reshape gives its input the shape of X."""
     source = after.inputs[1].inputs[0] if after.inputs[1].inputs else None
     is_shape_of_x = source is not None and is_op(source, "Shape") and source.inputs[0] is x and not source.attrs
-    return is_shape_of_x or are_same_shape(after.outputs[0], x)
+    return is_shape_of_x or are_same_shape(after.outputs[0], x, context)
 
 
 def _affine_after(node: gs.Node, before: _Affine, x: gs.Tensor, surroundings: _Surroundings) -> _Affine:

@@ -26,6 +26,7 @@ from trtconv.precision import calibration
 from trtconv.precision.calibration import Arrays
 from trtconv.precision.float_graph import FloatGraph
 from trtconv.precision.islands import close_islands
+from trtconv.precision.joined_casts import join_casts
 from trtconv.precision.op_kinds import MATRIX_PRODUCTS
 from trtconv.precision.quantised import quantised_nodes, quantised_reasons
 from trtconv.precision.rules import (
@@ -105,13 +106,15 @@ def convert_precision(
     feeds: Sequence[Arrays] = (),
     *,
     are_made: bool = False,
+    joins_casts: bool = False,
 ) -> Conversion:
     """Return the model with its float32 tensors in 16 bits, except what must stay.
 
     `proto`, which is not changed, is the rewritten model or one without custom ops; its external tensors lie beside
     `model_path`. `feeds` are the calibration's input sets, which fp16 alone needs; without them make_feeds
     makes some, for which the model's inputs must have fixed shapes. `are_made` says that they come from there: then
-    zeros prove nothing, and inputs in [0, 1] are tried where the others give NaN. A model that is in the wanted
+    zeros prove nothing, and inputs in [0, 1] are tried where the others give NaN. With `joins_casts`, custom ops change
+    types themselves where they can. A model that is in the wanted
     precision already stays as it is. Raises ConfigError for options that do not fit the model, ModelError when nothing
     of it can be converted or the calibration cannot run.
     """
@@ -131,6 +134,8 @@ def convert_precision(
     converted = onnx.ModelProto()
     converted.CopyFrom(graph.proto)
     Typing(converted, graph, low_nodes, low_type, io_types).apply()
+    if joins_casts:
+        join_casts(converted)
     if any(function.domain == DOMAIN for function in converted.functions):
         attach_functions(converted)  # some mean another type now
     checking.check(converted, proto)
