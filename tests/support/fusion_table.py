@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -158,27 +158,29 @@ def look_apart(path: Path, ops: str, seconds: float) -> Entry:
     return entry
 
 
-def table(entries: Sequence[tuple[str, Entry]]) -> Iterator[str]:
-    """Yield the lines of the table, and at last the sums of all models."""
+def table(entries: Iterable[tuple[str, Entry]]) -> Iterator[str]:
+    """Yield the lines of the table as the entries come, and at last the sums of all models."""
     yield "| model | nodes | custom ops | native | largest difference |"
     yield "|---|---|---|---|---|"
     made: Counter[str] = Counter()
+    seen = []
     for name, entry in entries:
+        seen.append(entry)
         made.update(dict(entry.get("made", ())))
         nodes = " to ".join(map(str, dict.fromkeys(entry.get("nodes", ()))))
         found = entry.get("difference", entry.get("problem", ""))
         shown = found if isinstance(found, str) else f"{found:.1e}"
         yield f"| {name} | {nodes} | {_listed(entry.get('made', ()))} | {_listed(entry.get('native', ()))} | {shown} |"
-    yield f"| all {len(entries)} | | {_listed(made.most_common())} | | {_worst(entries)} |"
+    yield f"| all {len(seen)} | | {_listed(made.most_common())} | | {_worst(seen)} |"
 
 
 def _listed(counts: Sequence[tuple[str, int]]) -> str:
     return "<br>".join(f"{count} {what}".replace("|", "\\|") for what, count in counts)
 
 
-def _worst(entries: Sequence[tuple[str, Entry]]) -> str:
-    figures = [each["difference"] for _, each in entries if isinstance(each.get("difference"), float)]
-    return f"{max(figures, default=0):.1e}; {sum('problem' in each for _, each in entries)} not compared"
+def _worst(entries: Sequence[Entry]) -> str:
+    figures = [each["difference"] for each in entries if isinstance(each.get("difference"), float)]
+    return f"{max(figures, default=0):.1e}; {sum('problem' in each for each in entries)} not compared"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -197,10 +199,11 @@ def main(arguments: list[str] | None = None) -> int:
     if not paths:
         print(f"error: {' and '.join(FOLDERS)} name no folder with such a model", file=sys.stderr)
         return 2
-    with ThreadPoolExecutor(options.jobs) as pool:
-        entries = list(pool.map(lambda path: look_apart(path, options.ops, options.seconds), paths))
     names = [path.parent.name if path.stem == "model" else path.stem for path in paths]
-    print("\n".join(table(list(zip(names, entries, strict=True)))))
+    with ThreadPoolExecutor(options.jobs) as pool:
+        entries = pool.map(lambda path: look_apart(path, options.ops, options.seconds), paths)
+        for line in table(zip(names, entries, strict=True)):
+            print(line, flush=True)
     return 0
 
 

@@ -73,7 +73,8 @@ class _Joiner:
         attributes = attributes_of(op, node)
         roles = op.roles(len(node.input), attributes) or ()
         is_here = self._writers.get(cast.output[0]) is cast  # not inside a branch
-        if not is_here or attributes["to"] or self._types.get(y) not in FLOATS or _target(cast) not in FLOATS:
+        is_float = op.dtypes <= FLOATS or any(self._types.get(name) in FLOATS for name in (node.input[0], y))
+        if not is_here or not is_float or attributes["to"] or _target(cast) not in FLOATS:
             return
         if not_compiled(op, {**attributes, "to": _target(cast)}, roles):
             return
