@@ -123,9 +123,9 @@ def other_axes(axes: frozenset[int]) -> str:
 def _reduced(reader: Reader, node: gs.Node, rank: int) -> set[int]:
     if node.op == "GlobalAveragePool":
         return set(range(2, rank))
-    if node.attrs.get("noop_with_empty_axes"):
-        raise NotMoments("it may reduce nothing")
     axes = reader.axes(node, rank)
+    if not axes and node.attrs.get("noop_with_empty_axes"):
+        raise NotMoments("it reduces nothing")
     if axes is None and len([each for each in given_inputs(node) if each is not None]) > 1:
         raise NotMoments("its statistics are taken over axes that are known at run time only")
     return axes or set(range(rank))
