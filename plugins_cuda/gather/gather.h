@@ -7,7 +7,7 @@
 
 #include "common/device.h"
 #include "common/element_type.h"
-#include "gather/choice.h"
+#include "gather/request.h"
 #include "result/activation.h"
 
 namespace trtconv

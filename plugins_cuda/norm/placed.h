@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "gather/choice.h"
+#include "gather/request.h"
 #include "norm/norm.h"
 
 namespace trtconv

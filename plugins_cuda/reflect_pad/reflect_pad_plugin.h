@@ -6,7 +6,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "gather/choice.h"
+#include "gather/request.h"
 #include "tensorrt_face/plugin_shell.h"
 #include "tensorrt_face/shared_attributes.h"
 

@@ -52,7 +52,6 @@ struct ChannelResult<T, ResultKind::kFused>
 
     // Returns the vector of the residual that is added here.
     __device__ uint4 loadResidual() const { return residualWords<T>(residual); }
-    __device__ void prefetchResidual() const { prefetchLine(residual); }
 
     template <typename Form>
     __device__ void store(uint4 words, uint4 residualWords, Finish const& finish) const

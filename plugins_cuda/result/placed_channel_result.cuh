@@ -8,14 +8,23 @@
 namespace trtconv
 {
 
-// Stores a vector of which pads are made, too. Rare, so not inlined: each kernel has many calls.
+// Stores a vector of which pads are made, too. Rare, so not inlined; by value, so that the place stays a constant of
+// the kernel.
 template <typename T>
 __device__ __noinline__ void storeIntoPads(
-    ImagePlace const& place, VectorPlace source, ChannelVector<T>* __restrict__ output, uint4 words)
+    ImagePlace place, VectorPlace source, ChannelVector<T>* __restrict__ output, uint4 words)
 {
     forEachTarget(place, source, [&](uint32_t vector, bool isValue)
         { __stcs(reinterpret_cast<uint4*>(output + vector), isValue ? words : make_uint4(0, 0, 0, 0)); });
 }
+
+// The number of a vector of the input. It moves on as a pointer does.
+struct VectorNumber
+{
+    int64_t value;
+
+    __device__ VectorNumber operator+(int64_t numVectors) const { return {value + numVectors}; }
+};
 
 template <typename T>
 struct ChannelResult<T, ResultKind::kPlaced>
@@ -27,47 +36,65 @@ struct ChannelResult<T, ResultKind::kPlaced>
     Epilogue<T> epilogue;
     ImagePlace place;
 
-    // Stores the result of an input vector.
-    __device__ void scatter(int64_t vector, uint4 words) const
+    __device__ VectorNumber operator+(int64_t numVectors) const { return {numVectors}; }
+
+    // Stores the results of those of `Count` vectors that exist: numberAt(k) is that of the input vector. Those of
+    // which pads are made come last, so that nothing keeps the others from being on their way together.
+    template <int Count, typename NumberAt, typename Exists>
+    __device__ void scatter(uint4 const (&results)[Count], NumberAt const& numberAt, Exists const& exists) const
     {
-        VectorPlace const source(place, static_cast<uint32_t>(vector));
-        if (place.rows.isInner(source.row) && place.columns.isInner(source.column))
+        uint32_t inPads = 0;
+        TRTCONV_UNROLL
+        for (int k = 0; k < Count; ++k)
         {
-            forEachCopy(
-                place, source, [&](uint32_t target) { __stcs(reinterpret_cast<uint4*>(output + target), words); });
+            VectorPlace const source(place, static_cast<uint32_t>(numberAt(k)));
+            bool const isInner = place.rows.isInner(source.row) && place.columns.isInner(source.column);
+            if (exists(k) && isInner)
+            {
+                forEachCopy(place, source,
+                    [&](uint32_t target) { __stcs(reinterpret_cast<uint4*>(output + target), results[k]); });
+            }
+            inPads |= exists(k) && !isInner ? 1U << k : 0U;
         }
-        else
+        if (inPads != 0)
         {
-            storeIntoPads<T>(place, source, output, words);
+            TRTCONV_UNROLL
+            for (int k = 0; k < Count; ++k)
+            {
+                if ((inPads >> k & 1) != 0)
+                {
+                    storeIntoPads<T>(place, {place, static_cast<uint32_t>(numberAt(k))}, output, results[k]);
+                }
+            }
         }
     }
 };
 
-// A vector of such a result. It moves on as a pointer does; the result itself stays where the kernel's arguments are.
+// Returns the vector of the residual that is added where a result lies.
 template <typename T>
-class PlacedVector
+__device__ uint4 residualAt(
+    ChannelResult<T, ResultKind::kFused> const& /*result*/, ChannelResult<T, ResultKind::kFused> const& here)
 {
-public:
-    __device__ PlacedVector(ChannelResult<T, ResultKind::kPlaced> const& result, int64_t vector)
-        : mResult(&result)
-        , mVector(vector)
-    {
-    }
-
-    __device__ PlacedVector operator+(int64_t numVectors) const { return {*mResult, mVector + numVectors}; }
-    __device__ uint4 loadResidual() const { return residualWords<T>(mResult->residual + mVector); }
-    __device__ void prefetchResidual() const { prefetchLine(mResult->residual + mVector); }
-    __device__ void scatter(uint4 words) const { mResult->scatter(mVector, words); }
-
-private:
-    ChannelResult<T, ResultKind::kPlaced> const* mResult;
-    int64_t mVector;
-};
+    return here.loadResidual();
+}
 
 template <typename T>
-__device__ PlacedVector<T> operator+(ChannelResult<T, ResultKind::kPlaced> const& result, int64_t numVectors)
+__device__ uint4 residualAt(ChannelResult<T, ResultKind::kPlaced> const& result, VectorNumber here)
 {
-    return {result, numVectors};
+    return residualWords<T>(result.residual + here.value);
+}
+
+template <typename T>
+__device__ void prefetchResidualAt(
+    ChannelResult<T, ResultKind::kFused> const& /*result*/, ChannelResult<T, ResultKind::kFused> const& here)
+{
+    prefetchLine(here.residual);
+}
+
+template <typename T>
+__device__ void prefetchResidualAt(ChannelResult<T, ResultKind::kPlaced> const& result, VectorNumber here)
+{
+    prefetchLine(result.residual + here.value);
 }
 
 } // namespace trtconv

@@ -8,7 +8,7 @@
 #include "abi/dimension_expressions.h"
 #include "abi/tensor_types.h"
 #include "common/plugin_error.h"
-#include "gather/choice.h"
+#include "gather/request.h"
 
 namespace trtconv
 {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host_compiler import load_cpp
+from host_compiler import compile_cpp, load_cpp
 from host_tools import LinearConstants, pointer
 
 
@@ -26,3 +26,13 @@ def linear(maths: ctypes.CDLL) -> LinearConstants:
     values = np.zeros(8, dtype=np.int64)
     maths.host_linear_constants(pointer(values))
     return LinearConstants(*values.tolist())
+
+
+@pytest.fixture(scope="session")
+def gathers(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    here = Path(__file__).parent
+    cuda = here / "host_cuda"
+    warnings = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
+    output = tmp_path_factory.mktemp("host_gather") / "libhost_gather.so"
+    options = ("-O0", "-fPIC", "-shared", "-iquote", str(cuda), f"-I{cuda}", *warnings)
+    return ctypes.CDLL(str(compile_cpp(here / "host_gather.cpp", output, *options)))

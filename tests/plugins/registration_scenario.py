@@ -31,7 +31,7 @@ FIELD_CASES: dict[str, tuple[str, list[tuple[str, Any, str]]]] = {
     "wrong name": ("InstanceNorm", [("eps", EPSILON, "FLOAT32")]),
     "wrong type": ("InstanceNorm", [("epsilon", EPSILON.astype(np.float64), "FLOAT64")]),
     "wrong length": ("InstanceNorm", [("epsilon", np.array([1, 2], dtype=np.float32), "FLOAT32")]),
-    "unknown field": ("InstanceNorm", [("epsilon", EPSILON, "FLOAT32"), ("alpha", EPSILON, "FLOAT32")]),
+    "unknown field": ("InstanceNorm", [("epsilon", EPSILON, "FLOAT32"), ("alfa", EPSILON, "FLOAT32")]),
     "repeated field": ("InstanceNorm", [("epsilon", EPSILON, "FLOAT32"), ("epsilon", EPSILON, "FLOAT32")]),
     "negative epsilon": ("InstanceNorm", [("epsilon", -EPSILON, "FLOAT32")]),
     "infinite epsilon": ("InstanceNorm", [("epsilon", EPSILON * np.inf, "FLOAT32")]),

@@ -111,7 +111,7 @@ def test_plugins_are_created_from_right_fields_only(module: str) -> None:
         'InstanceNorm "some_node": field "epsilon" is missing, expected float32 x 1; given fields: eps',
         'InstanceNorm "some_node": field "epsilon": expected float32 x 1, given float64 x 1',
         'InstanceNorm "some_node": field "epsilon": expected float32 x 1, given float32 x 2',
-        'InstanceNorm "some_node": unknown field "alpha", given float32 x 1; expected fields: epsilon',
+        'InstanceNorm "some_node": unknown field "alfa", given float32 x 1; expected fields: epsilon',
         'InstanceNorm "some_node": field "epsilon" is given twice',
         'ReflectPad "some_node": field "pads": expected int32 or int64, given float32 x 6',
         'ReflectPad "some_node": field "pads": expected 2 values for each of 1 to 8 axes, given 5 values',

@@ -76,10 +76,7 @@ def add_instance_norm(
     result = {"activation": activation, "alpha": alpha, "groups": groups, "residual_pads": residual_pads}
     place = {"upsample": upsample, "pads": pads, "pad_mode": pad_mode, "to": to}
     attributes = _attributes(INSTANCE_NORM, {"epsilon": epsilon, **result, **place}, where)
-    if (slope is None) == (activation == PRELU):
-        raise ConfigError(f"activation prelu alone has a slope, got {activation!r} and slope {slope!r}", where=where)
-    if residual is not None and not isinstance(residual, trt.ITensor):
-        raise ConfigError(f"residual must be TensorRT's ITensor, got {type(residual).__name__}", where=where)
+    _require_optional(trt, residual, activation, slope, where)
     given: dict[str, Any] = {}
     for role, values in (("scale", scale), ("bias", bias), (RESIDUAL, residual), (SLOPE, slope)):
         if values is not None:
@@ -122,6 +119,14 @@ def add_reflect_pad(
     attributes = _attributes(REFLECT_PAD, {"pads": pads, **result}, where)
     _require_allowed(REFLECT_PAD, [known], attributes, where)
     return _add_plugin(network, trt, REFLECT_PAD, [x], attributes, name)
+
+
+def _require_optional(trt: Any, residual: Any, activation: str, slope: Any, where: str) -> None:
+    """Refuse a slope without the activation that takes it, that activation without one, and a residual of numbers."""
+    if (slope is None) == (activation == PRELU):
+        raise ConfigError(f"activation prelu alone has a slope, got {activation!r} and slope {slope!r}", where=where)
+    if residual is not None and not isinstance(residual, trt.ITensor):
+        raise ConfigError(f"residual must be TensorRT's ITensor, got {type(residual).__name__}", where=where)
 
 
 def _attributes(op: CustomOp, given: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -301,14 +301,9 @@ public:
                     results[k] = finishedWords<Form, T>(mVectors[k], residual, finish);
                 }
             });
-        TRTCONV_UNROLL
-        for (int k = 0; k < kTilePixels; ++k)
-        {
-            if (k * part.rows < part.pixelsLeft)
-            {
-                result.scatter(part.first + k * part.stride, results[k]);
-            }
-        }
+        result.scatter(
+            results, [&](int k) { return part.first + k * part.stride; },
+            [&](int k) { return k * part.rows < part.pixelsLeft; });
     }
 
 private:

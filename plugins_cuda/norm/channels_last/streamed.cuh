@@ -87,6 +87,9 @@ public:
         }
     }
 
+    __device__ Place vectorAt(int k) const { return mVectors + k * mStride; }
+    __device__ bool exists(int k) const { return k * mRows < mPixelsLeft; }
+
 private:
     __device__ void move(int32_t numSteps)
     {
@@ -151,16 +154,16 @@ private:
 
 // What a walk over results moves: a result moves on as a pointer does, unless it is placed.
 template <typename T, ResultKind Kind>
-using ResultPlace = std::conditional_t<Kind == ResultKind::kPlaced, PlacedVector<T>, ChannelResult<T, Kind>>;
+using ResultPlace = std::conditional_t<Kind == ResultKind::kPlaced, VectorNumber, ChannelResult<T, Kind>>;
 
 // The residual of a step.
 template <typename T, ResultKind Kind>
 class StepResiduals
 {
 public:
-    __device__ void load(StepWalk<ResultPlace<T, Kind>> const& walk)
+    __device__ void load(StepWalk<ResultPlace<T, Kind>> const& walk, ChannelResult<T, Kind> const& result)
     {
-        walk.forEachVector([&](int k, ResultPlace<T, Kind> const& place) { mVectors[k] = place.loadResidual(); });
+        walk.forEachVector([&](int k, ResultPlace<T, Kind> const& place) { mVectors[k] = residualAt(result, place); });
     }
 
     __device__ uint4 operator[](int k) const { return mVectors[k]; }
@@ -285,7 +288,7 @@ private:
     {
         if (numLeft > 0)
         {
-            mResiduals.load(mStored);
+            mResiduals.load(mStored, mTensors.result);
         }
         if (numLeft > kResidualSteps)
         {
@@ -294,7 +297,8 @@ private:
             {
                 later.next(mConfig);
             }
-            later.forEachVector([](int, ResultPlace<T, Kind> const& place) { place.prefetchResidual(); });
+            later.forEachVector(
+                [&](int, ResultPlace<T, Kind> const& place) { prefetchResidualAt(mTensors.result, place); });
         }
     }
 
@@ -337,7 +341,8 @@ private:
                     results[k] = finishedWords<decltype(form), T>(slot[k * kStreamedThreads], residual, finish);
                 }
             });
-        mStored.forEachVector([&](int k, PlacedVector<T> const& target) { target.scatter(results[k]); });
+        mTensors.result.scatter(
+            results, [&](int k) { return mStored.vectorAt(k).value; }, [&](int k) { return mStored.exists(k); });
     }
 
     static constexpr int32_t kResidualSteps = 2; // that are on their way beyond the next
