@@ -31,23 +31,17 @@ struct ChannelResult<T, ResultKind::kFused>
     }
 
     // Returns the vector of the residual that is added here.
-    __device__ uint4 loadResidual() const
-    {
-        constexpr int kSize = kVectorChannels<T>;
-        auto const vector = loadHere<T, kSize>(reinterpret_cast<T const*>(residual));
-        return reinterpret_cast<uint4 const&>(vector);
-    }
+    __device__ uint4 loadResidual() const { return loadHere(residual); }
 
     template <typename Form>
     __device__ void store(uint4 words, uint4 residualWords, Finish const& finish) const
     {
-        ChannelVector<T> const result = finished<Form>(
-            reinterpret_cast<ChannelVector<T> const&>(words), reinterpret_cast<ChannelVector<T> const&>(residualWords),
-            [&](int i) { return finish.affines.ofChannel[i]; }, [&](int i) { return finish.parameters[i]; });
-        auto const& bits = reinterpret_cast<uint4 const&>(result);
+        uint4 const result = finished<Form, T>(
+            words, residualWords, [&](int i) { return finish.affines.ofChannel[i]; },
+            [&](int i) { return finish.parameters[i]; });
         uint4 const& mask = finish.mask;
         __stcs(reinterpret_cast<uint4*>(output),
-            make_uint4(bits.x & mask.x, bits.y & mask.y, bits.z & mask.z, bits.w & mask.w));
+            make_uint4(result.x & mask.x, result.y & mask.y, result.z & mask.z, result.w & mask.w));
     }
 };
 

@@ -14,58 +14,10 @@
 #include "common/kernel_launch.cuh"
 #include "norm/linear/exchange.cuh"
 #include "norm/linear/stage_loader.cuh"
+#include "norm/linear/store_stage.cuh"
 
 namespace trtconv::linear
 {
-
-// Stores the results of a stage; thread i has the vectors i, i + kStoreThreads, ...
-template <typename T, int VectorSize>
-__device__ void storeStage(
-    char const* stage, Result<T, ResultKind::kPlain> const& result, int32_t numVectors, Affine const& affine)
-{
-    int32_t const first = threadIdx.x - kSumThreads;
-    auto const* const elements = reinterpret_cast<T const*>(stage);
-    TRTCONV_UNROLL
-    for (int k = 0; k < kStageVectors / kStoreThreads; ++k)
-    {
-        int32_t const index = first + k * kStoreThreads;
-        if (index < numVectors)
-        {
-            result.store(index * VectorSize, loadVector<VectorSize>(elements + index * VectorSize), affine);
-        }
-    }
-}
-
-// With an epilogue. The loader has asked for the residual.
-template <typename T, int VectorSize, ResultKind Kind, typename AnyFinish>
-__device__ void storeVectors(
-    T const* elements, Result<T, Kind> const& result, int32_t numVectors, AnyFinish const& finish)
-{
-    constexpr int kCount = kStageVectors / kFusedStoreThreads;
-    int32_t const first = static_cast<int32_t>(threadIdx.x) - kFusedSumThreads;
-    auto const elementAt = [&](int k) { return (first + k * kFusedStoreThreads) * VectorSize; };
-    auto const exists = [&](int k) { return first + k * kFusedStoreThreads < numVectors; };
-    typename Result<T, Kind>::template Residuals<VectorSize, kCount> residuals;
-    result.request(residuals, elementAt, exists);
-    result.template storeAll<VectorSize, kCount>(
-        residuals, elementAt, [&](int k) { return loadVector<VectorSize>(elements + elementAt(k)); }, exists, finish);
-}
-
-template <typename T, int VectorSize, ResultKind Kind>
-__device__ void storeStage(char const* stage, Result<T, Kind> const& result, int32_t numVectors,
-    typename Result<T, Kind>::Finish const& finish)
-{
-    auto const* const elements = reinterpret_cast<T const*>(stage);
-    if constexpr (Kind == ResultKind::kGrouped)
-    {
-        SliceFinish ofChannel;
-        if (result.isOneChannel(0, numVectors * VectorSize - 1, finish, ofChannel))
-        {
-            return storeVectors<T, VectorSize>(elements, result, numVectors, ofChannel);
-        }
-    }
-    storeVectors<T, VectorSize>(elements, result, numVectors, finish);
-}
 
 // The tasks of one block, each over all slices of its group.
 template <typename T, int VectorSize, ResultKind Kind>
@@ -148,9 +100,17 @@ public:
                     mTensors.result.storeOne(element, toFloat(mTensors.input[element]), finish);
                 }
                 Result<T, Kind> result = mTensors.result + (part.span.bodyBegin + part.firstVector * VectorSize);
+                [[maybe_unused]] LastChannel last;
                 for (int32_t stage = 0; stage < part.numStages(); ++stage)
                 {
-                    storeStage<T, VectorSize>(waitForStage(), result, part.vectorsOfStage(stage), finish);
+                    if constexpr (Kind == ResultKind::kPlain)
+                    {
+                        storeStage<T, VectorSize>(waitForStage(), result, part.vectorsOfStage(stage), finish);
+                    }
+                    else
+                    {
+                        storeStage<T, VectorSize>(waitForStage(), result, part.vectorsOfStage(stage), finish, last);
+                    }
                     result = result + kStageVectors * VectorSize;
                     mShared.ring.emptied[mCursor.slot].arrive();
                     mCursor.advance();
