@@ -30,11 +30,11 @@ template <int VectorSize, typename T, ResultKind Kind, typename AnyFinish>
 __device__ void storeVectors(
     char const* stage, Result<T, Kind> const& result, int32_t numVectors, AnyFinish const& finish)
 {
-    constexpr int kCount = kStageVectors / StreamThreads<Kind>::kStore;
+    constexpr int kCount = kStageVectors / kStoreThreads;
     constexpr int kHeld = 2;
     auto const* const vectors = reinterpret_cast<uint4 const*>(stage);
-    auto const first = static_cast<int32_t>(threadIdx.x) - StreamThreads<Kind>::kSum;
-    auto const indexAt = [&](int k) { return first + k * StreamThreads<Kind>::kStore; };
+    auto const first = static_cast<int32_t>(threadIdx.x) - kSumThreads;
+    auto const indexAt = [&](int k) { return first + k * kStoreThreads; };
     auto const elementAt = [&](int k) { return indexAt(k) * VectorSize; };
     auto const exists = [&](int k) { return indexAt(k) < numVectors; };
     typename Result<T, Kind>::template Residuals<VectorSize, kCount, kHeld> residuals;

@@ -25,8 +25,7 @@ class StreamTasks
 {
 public:
     using Finish = typename Tensors<T, Kind>::Finish;
-    using Threads = StreamThreads<Kind>;
-    using Shared = StreamShared<Finish, Threads>;
+    using Shared = StreamShared<Finish>;
 
     __device__ StreamTasks(Tensors<T, Kind> const& tensors, StreamLayout const& layout, char const* stages,
         Shared& shared, int32_t group, int32_t rank)
@@ -69,7 +68,7 @@ public:
                 SliceParameters<float> const parameters =
                     mTensors.parametersAt(mTensors.parameterIndexOf(slice)).inFloat();
                 round.waitFor(mShared.summed);
-                SliceSums sums = sumOfWarps(mShared.warpSums[round.which()], Threads::kSum / kWarpSize);
+                SliceSums sums = sumOfWarps(mShared.warpSums[round.which()], kSumThreads / kWarpSize);
                 round.tell(mShared.sumsTaken);
                 if (mLayout.blocksPerSlice > 1)
                 {
@@ -93,7 +92,7 @@ public:
                 round.waitFor(mShared.finishReady);
                 Finish const finish = mShared.finishes[round.which()];
                 round.tell(mShared.finishTaken);
-                int32_t const thread = threadIdx.x - Threads::kSum;
+                int32_t const thread = threadIdx.x - kSumThreads;
                 if (mRank == 0 && thread < part.span.numEdges)
                 {
                     int64_t const element = part.span.edge(thread, VectorSize);
@@ -122,10 +121,10 @@ private:
     // The vectors of several stages, which a thread sums up at once.
     struct SumTile : Tile<T, VectorSize, kSumTileSize / VectorSize>
     {
-        static constexpr int32_t kNumStages = kSumTileSize / VectorSize * Threads::kSum / kStageVectors;
+        static constexpr int32_t kNumStages = kSumTileSize / VectorSize * kSumThreads / kStageVectors;
     };
 
-    // Returns the sums of the next stages, of which `numVectors` vectors are left; thread i has i, i + Threads::kSum,
+    // Returns the sums of the next stages, of which `numVectors` vectors are left; thread i has i, i + kSumThreads,
     // ...
     __device__ SliceSums sumStages(int32_t numVectors, float shift)
     {
@@ -134,29 +133,29 @@ private:
         TRTCONV_UNROLL
         for (int k = 0; k < tile.kNumVectors; ++k)
         {
-            constexpr int32_t kPerStage = kStageVectors / Threads::kSum;
+            constexpr int32_t kPerStage = kStageVectors / kSumThreads;
             tile.vectors[k] = {};
-            if (k * Threads::kSum < numVectors)
+            if (k * kSumThreads < numVectors)
             {
                 char const* const stage = k % kPerStage == 0 ? waitForStage() : currentStage();
-                int32_t const index = threadIdx.x + k % kPerStage * Threads::kSum;
+                int32_t const index = threadIdx.x + k % kPerStage * kSumThreads;
                 if (index + k / kPerStage * kStageVectors < numVectors)
                 {
                     tile.vectors[k] = loadVector<VectorSize>(reinterpret_cast<T const*>(stage) + index * VectorSize);
                 }
-                if ((k + 1) % kPerStage == 0 || (k + 1) * Threads::kSum >= numVectors)
+                if ((k + 1) % kPerStage == 0 || (k + 1) * kSumThreads >= numVectors)
                 {
                     mCursor.advance();
                 }
             }
             tile.addVector(k, total);
         }
-        if (numVectors >= tile.kNumVectors * Threads::kSum)
+        if (numVectors >= tile.kNumVectors * kSumThreads)
         {
             return tile.sumsAround(total, shift);
         }
         auto const left = numVectors - static_cast<int32_t>(threadIdx.x);
-        return tile.sumsAround(total, left <= 0 ? 0 : (left + Threads::kSum - 1) / Threads::kSum, shift);
+        return tile.sumsAround(total, left <= 0 ? 0 : (left + kSumThreads - 1) / kSumThreads, shift);
     }
 
     template <typename Body>
@@ -191,12 +190,11 @@ private:
 template <typename Loader, typename Tasks>
 __device__ void runTask(Loader& loader, Tasks& tasks, bool isLoader)
 {
-    using Threads = typename Tasks::Threads;
-    if (threadIdx.x < Threads::kSum)
+    if (threadIdx.x < kSumThreads)
     {
         tasks.sum();
     }
-    else if (threadIdx.x < Threads::kSum + Threads::kStore)
+    else if (threadIdx.x < kSumThreads + kStoreThreads)
     {
         tasks.store();
     }
@@ -204,7 +202,7 @@ __device__ void runTask(Loader& loader, Tasks& tasks, bool isLoader)
     {
         loader.loadTheRest();
     }
-    else if (threadIdx.x >= Threads::kSum + Threads::kStore + kWarpSize)
+    else if (threadIdx.x >= kSumThreads + kStoreThreads + kWarpSize)
     {
         tasks.exchange();
     }
