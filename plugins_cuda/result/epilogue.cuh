@@ -23,8 +23,9 @@ struct Epilogue
     float parameter; // of the curve, unless there are slopes
     Curve curve;
     bool hasResidual;
-    // The curve again, kTanh if it is none of these. Apart, they are tested one after another: the compiler makes a
-    // table of branches of an enumerator, and to fetch that took longer than all else in a small launch.
+    // The curve again, kTanh if it is none of these: tested one after another, where the compiler makes a table of
+    // branches of an enumerator, which has to be fetched. H200, [1,256,64,64] fp32 with relu: 1.09 times the plain norm
+    // by table, 1.08 by tests.
     bool isLimit;
     bool isSlope;
     bool isSilu;
