@@ -57,7 +57,7 @@ class Timed(NamedTuple):
 
 
 def main(library: str, output: str) -> None:
-    kernels = TorchKernels(Path(library))
+    kernels = TorchKernels(Path(library).resolve())
     print(torch.cuda.get_device_name())
     timed: list[Timed] = []
     for shape in SHAPES:

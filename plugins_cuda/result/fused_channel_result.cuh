@@ -16,24 +16,15 @@ struct ChannelFinish
     uint4 mask; // of the channels that exist
 };
 
-// Returns the vector of a residual at an address.
-template <typename T>
-__device__ uint4 residualWords(ChannelVector<T> const* address)
-{
-    auto const vector = loadHere<T, kVectorChannels<T>>(reinterpret_cast<T const*>(address));
-    return reinterpret_cast<uint4 const&>(vector);
-}
-
 // Returns the results of a vector of channels.
 template <typename Form, typename T>
 __device__ uint4 finishedWords(uint4 words, uint4 residualWords, ChannelFinish<T> const& finish)
 {
-    ChannelVector<T> const result = finished<Form>(
-        unpacked<T>(words), unpacked<T>(residualWords), [&](int i) { return finish.affines.ofChannel[i]; },
+    uint4 const result = finished<Form, T>(
+        words, residualWords, [&](int i) { return finish.affines.ofChannel[i]; },
         [&](int i) { return finish.parameters[i]; });
-    auto const& bits = reinterpret_cast<uint4 const&>(result);
     uint4 const& mask = finish.mask;
-    return make_uint4(bits.x & mask.x, bits.y & mask.y, bits.z & mask.z, bits.w & mask.w);
+    return make_uint4(result.x & mask.x, result.y & mask.y, result.z & mask.z, result.w & mask.w);
 }
 
 template <typename T>
@@ -51,7 +42,7 @@ struct ChannelResult<T, ResultKind::kFused>
     }
 
     // Returns the vector of the residual that is added here.
-    __device__ uint4 loadResidual() const { return residualWords<T>(residual); }
+    __device__ uint4 loadResidual() const { return loadHere(residual); }
 
     template <typename Form>
     __device__ void store(uint4 words, uint4 residualWords, Finish const& finish) const

@@ -26,6 +26,14 @@ struct GroupFinish
     SliceFinish const* table; // what finishes each channel, in shared memory; or null
 };
 
+// What a channel of a group has of its own.
+struct ChannelParameters
+{
+    float scale;
+    float bias;
+    float parameter; // of the epilogue's curve
+};
+
 // The channels of a group, one after another in memory.
 template <typename T>
 struct ChannelRuns
@@ -50,11 +58,21 @@ struct ChannelRuns
 
     __device__ SliceFinish finishOf(int64_t channel, GroupFinish const& group, Epilogue<T> const& epilogue) const
     {
-        float const scaleOfChannel = toFloat(scale[group.firstParameter + channel]);
-        float const biasOfChannel = toFloat(bias[group.firstParameter + channel]);
-        return {{group.affine.mean, group.affine.factor * scaleOfChannel,
-                    fmaf(group.affine.offset, scaleOfChannel, biasOfChannel)},
+        return finishOf(parametersOf(channel, group, epilogue), group);
+    }
+
+    __device__ ChannelParameters parametersOf(
+        int64_t channel, GroupFinish const& group, Epilogue<T> const& epilogue) const
+    {
+        return {toFloat(scale[group.firstParameter + channel]), toFloat(bias[group.firstParameter + channel]),
             epilogue.parameterAt(group.firstChannel + channel)};
+    }
+
+    __device__ static SliceFinish finishOf(ChannelParameters const& channel, GroupFinish const& group)
+    {
+        return {{group.affine.mean, group.affine.factor * channel.scale,
+                    fmaf(group.affine.offset, channel.scale, channel.bias)},
+            channel.parameter};
     }
 };
 
@@ -66,7 +84,7 @@ struct Result
     using Finish = std::conditional_t<kIsGrouped, GroupFinish, SliceFinish>;
 
     template <int Size, int Count, int Held = kMostHeldResiduals>
-    using Residuals = ResidualTile<T, Size, Count, Held>;
+    using Residuals = ResidualTile<Count, Held>;
 
     T* __restrict__ output;
     T const* __restrict__ residual; // like output; not looked at unless the epilogue has one
@@ -81,25 +99,32 @@ struct Result
     }
 
     // Asks for the residuals of those vectors that exist; called early, and `load` before the last wait.
-    template <int Size, int Count, int Held, typename ElementAt, typename Exists>
+    template <int Count, int Held, typename ElementAt, typename Exists>
     __device__ void request(
-        Residuals<Size, Count, Held>& residuals, ElementAt const& elementAt, Exists const& exists) const
+        ResidualTile<Count, Held>& residuals, ElementAt const& elementAt, Exists const& exists) const
     {
         residuals.request(epilogue.hasResidual, [&](int k) { return residual + elementAt(k); }, exists);
     }
 
-    template <int Size, int Count, int Held, typename ElementAt, typename Exists>
-    __device__ void load(
-        Residuals<Size, Count, Held>& residuals, ElementAt const& elementAt, Exists const& exists) const
+    template <int Count, int Held, typename ElementAt, typename Exists>
+    __device__ void load(ResidualTile<Count, Held>& residuals, ElementAt const& elementAt, Exists const& exists) const
     {
         residuals.load(epilogue.hasResidual, [&](int k) { return residual + elementAt(k); }, exists);
+    }
+
+    // Loads the first residuals, whether they were asked for or not.
+    template <int Count, int Held, typename ElementAt, typename Exists>
+    __device__ void loadNow(
+        ResidualTile<Count, Held>& residuals, ElementAt const& elementAt, Exists const& exists) const
+    {
+        residuals.loadNow(epilogue.hasResidual, [&](int k) { return residual + elementAt(k); }, exists);
     }
 
     // Stores the results of those of `Count` vectors that exist: vectorAt(k) at elementAt(k), both aligned. A vector
     // lies within one channel.
     template <int Size, int Count, int Held, typename ElementAt, typename VectorAt, typename Exists, typename AnyFinish>
-    __device__ void storeAll(Residuals<Size, Count, Held>& residuals, ElementAt const& elementAt,
-        VectorAt const& vectorAt, Exists const& exists, AnyFinish const& finish) const
+    __device__ void storeAll(ResidualTile<Count, Held>& residuals, ElementAt const& elementAt, VectorAt const& vectorAt,
+        Exists const& exists, AnyFinish const& finish) const
     {
         if constexpr (Size == 1)
         {
@@ -111,36 +136,30 @@ struct Result
                     storeOne(elementAt(k), toFloat(vectorAt(k).elements[0]), finish);
                 }
             }
-            return;
         }
-        auto const residualAt = [&](int k) { return residual + elementAt(k); };
-        withForm(epilogue,
-            [&](auto form)
-            {
-                TRTCONV_UNROLL
-                for (int k = 0; k < Count; ++k)
+        else
+        {
+            auto const residualAt = [&](int k) { return residual + elementAt(k); };
+            withForm(epilogue,
+                [&](auto form)
                 {
-                    auto const& own =
-                        residuals.take(k, decltype(form)::kHasResidual && epilogue.hasResidual, residualAt, exists);
-                    if (exists(k))
+                    TRTCONV_UNROLL
+                    for (int k = 0; k < Count; ++k)
                     {
-                        store<decltype(form), Size>(elementAt(k), vectorAt(k), own, finish);
+                        auto const& own =
+                            residuals.take(k, decltype(form)::kHasResidual && epilogue.hasResidual, residualAt, exists);
+                        if (exists(k))
+                        {
+                            store<decltype(form)>(elementAt(k), wordsOf(vectorAt(k)), own, finish);
+                        }
                     }
-                }
-            });
+                });
+        }
     }
 
-    // Returns what finishes all elements [first, last] if they lie within one channel.
-    __device__ bool isOneChannel(int64_t first, int64_t last, GroupFinish const& finish, SliceFinish& found) const
+    __device__ int64_t channelOf(int64_t element, GroupFinish const& finish) const
     {
-        int64_t const begin = origin - finish.begin;
-        int64_t const channel = runs.channelOf(begin + first);
-        bool const isOne = channel == runs.channelOf(begin + last);
-        if (isOne)
-        {
-            found = runs.finishOf(channel, finish, epilogue);
-        }
-        return isOne;
+        return runs.channelOf(origin + element - finish.begin);
     }
 
     // Stores the result of a single element: of an edge.
@@ -153,15 +172,23 @@ struct Result
     }
 
 private:
-    template <typename Form, int Size, typename AnyFinish>
-    __device__ void store(
-        int64_t element, Vector<T, Size> const& vector, Vector<T, Size> const& added, AnyFinish const& finish) const
+    __device__ static uint4 wordsOf(uint4 words) { return words; }
+
+    template <int Size>
+    __device__ static uint4 wordsOf(Vector<T, Size> const& vector)
+    {
+        VectorPiece<T, Size> piece{};
+        piece.vector = vector;
+        return piece.piece;
+    }
+
+    template <typename Form, typename AnyFinish>
+    __device__ void store(int64_t element, uint4 words, uint4 added, AnyFinish const& finish) const
     {
         SliceFinish const own = finishAt(element, finish);
-        VectorPiece<T, Size> result{};
-        result.vector =
-            finished<Form>(vector, added, [&](int) { return own.affine; }, [&](int) { return own.parameter; });
-        storeVector<T, Size>(output + element, result);
+        uint4 const result =
+            finished<Form, T>(words, added, [&](int) { return own.affine; }, [&](int) { return own.parameter; });
+        storeWords(output + element, result);
     }
 
     __device__ SliceFinish finishAt(int64_t /*element*/, SliceFinish const& finish) const { return finish; }

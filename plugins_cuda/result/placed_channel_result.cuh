@@ -81,7 +81,7 @@ __device__ uint4 residualAt(
 template <typename T>
 __device__ uint4 residualAt(ChannelResult<T, ResultKind::kPlaced> const& result, VectorNumber here)
 {
-    return residualWords<T>(result.residual + here.value);
+    return loadHere(result.residual + here.value);
 }
 
 template <typename T>

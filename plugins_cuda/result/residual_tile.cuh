@@ -7,21 +7,13 @@ namespace trtconv
 {
 
 // Loads a vector here, and not where it is used.
-template <typename T, int Size>
-__device__ Vector<T, Size> loadHere(T const* source)
+__device__ inline uint4 loadHere(void const* source)
 {
-    VectorPiece<T, Size> loaded{};
-    if constexpr (Size == 1)
-    {
-        loaded.piece = *source;
-    }
-    else
-    {
-        asm volatile("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
-            : "=r"(loaded.piece.x), "=r"(loaded.piece.y), "=r"(loaded.piece.z), "=r"(loaded.piece.w)
-            : "l"(source));
-    }
-    return loaded.vector;
+    uint4 words;
+    asm volatile("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
+        : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)
+        : "l"(source));
+    return words;
 }
 
 // Brings the line of an address into the L2 cache.
@@ -32,7 +24,7 @@ __device__ inline void prefetchLine(void const* address)
 
 // `Count` vectors, of which up to `Held` are held at a time. Where a thread has many, registers would not hold them
 // beside the vectors themselves: all are asked for early, into the L2 cache, and loaded when the sums are known.
-template <typename T, int Size, int Count, int Held = kMostHeldResiduals>
+template <int Count, int Held = kMostHeldResiduals>
 class ResidualTile
 {
 public:
@@ -61,11 +53,21 @@ public:
         }
     }
 
-    // Loads the first vectors, unless they already are on their way. Must be called after request.
+    // Loads the first vectors, unless they already are on their way.
     template <typename AddressAt, typename Exists>
     __device__ void load(bool hasResidual, AddressAt const& addressAt, Exists const& exists)
     {
-        if (Count > kMostEarly && hasResidual)
+        if (Count > kMostEarly)
+        {
+            loadNow(hasResidual, addressAt, exists);
+        }
+    }
+
+    // Loads the first vectors.
+    template <typename AddressAt, typename Exists>
+    __device__ void loadNow(bool hasResidual, AddressAt const& addressAt, Exists const& exists)
+    {
+        if (hasResidual)
         {
             loadFrom(0, addressAt, exists);
         }
@@ -73,7 +75,7 @@ public:
 
     // Makes vector k, and some after it, be held; must be called for all of them in turn.
     template <typename AddressAt, typename Exists>
-    __device__ Vector<T, Size> const& take(int k, bool hasResidual, AddressAt const& addressAt, Exists const& exists)
+    __device__ uint4 take(int k, bool hasResidual, AddressAt const& addressAt, Exists const& exists)
     {
         if (k > 0 && k % kHeld == 0 && hasResidual)
         {
@@ -94,12 +96,12 @@ private:
         {
             if (first + k < Count && exists(first + k))
             {
-                mVectors[k] = loadHere<T, Size>(addressAt(first + k));
+                mVectors[k] = loadHere(addressAt(first + k));
             }
         }
     }
 
-    Vector<T, Size> mVectors[kHeld]{}; // zeros where there is no residual
+    uint4 mVectors[kHeld]{}; // zeros where there is no residual
 };
 
 } // namespace trtconv

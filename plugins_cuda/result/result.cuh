@@ -27,18 +27,10 @@ struct ChannelAffines
     uint4 mask;
 };
 
-template <typename T, int Size>
-__device__ void storeVector(T* target, VectorPiece<T, Size> const& result)
+__device__ inline void storeWords(void* target, uint4 words)
 {
-    if constexpr (Size == 1)
-    {
-        *target = result.piece;
-    }
-    else
-    {
-        asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(target), "r"(result.piece.x), "r"(result.piece.y),
-            "r"(result.piece.z), "r"(result.piece.w));
-    }
+    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(target), "r"(words.x), "r"(words.y), "r"(words.z),
+        "r"(words.w));
 }
 
 // Where the results of a linear tensor go. It moves on as a pointer does: result + n begins n elements later.
@@ -71,7 +63,14 @@ struct Result<T, ResultKind::kPlain>
         {
             result.vector.elements[i] = fromFloat<T>(affine(toFloat(vector.elements[i])));
         }
-        storeVector<T, Size>(target, result);
+        if constexpr (Size == 1)
+        {
+            *target = result.piece;
+        }
+        else
+        {
+            storeWords(target, result.piece);
+        }
     }
 
     // Asks for the residuals of those vectors that exist; called early, and `load` before the last wait.

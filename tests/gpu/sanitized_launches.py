@@ -121,10 +121,10 @@ FUSED_CASES = (
 )
 # Norms that scatter their results: a block, clusters, a cooperative grid, streamed; and two that gather them.
 PLACED_CASES = (
-    (Case("InstanceNorm", (2, 20, 6, 7), "fp16", 0, "channels_last"), NormPlace((1, 1), (1, 2, 3, 0))),
+    (Case("InstanceNorm", (2, 20, 6, 7), "fp16", 0, "channels_last"), NormPlace((2, 3), (1, 2, 3, 0))),
     (Case("InstanceNorm", (2, 64, 40, 40), "fp16", 0, "channels_last"), NormPlace((2, 2), (1,) * 4, "edge")),
-    (Case("InstanceNorm", (1, 60, 256, 256), "fp16", 0, "channels_last"), NormPlace((1, 1), (4,) * 4, "zero")),
-    (Case("InstanceNorm", (2, 60, 300, 301), "fp16", 0, "channels_last"), NormPlace((2, 1), (1,) * 4)),
+    (Case("InstanceNorm", (1, 60, 256, 256), "fp16", 0, "channels_last"), NormPlace((2, 2), (4,) * 4, "zero")),
+    (Case("InstanceNorm", (2, 60, 300, 301), "fp16", 0, "channels_last"), NormPlace((2, 2), (1,) * 4)),
     (Case("InstanceNorm", (1, 36, 40, 40), "fp32", 0, "channels_last"), NormPlace((2, 2), (1,) * 4)),
     (Case("InstanceNorm", (1, 3, 41, 43), "fp16"), NormPlace((1, 1), (1,) * 4)),
 )

@@ -84,9 +84,10 @@ IMAGE_PLACES = [
     Place((2, 2), (0, 0, 0, 0)),
     Place((2, 2), (1, 1, 1, 1)),
     Place((3, 1), (0, 5, 2, 0)),
+    Place((2, 3), (4, 0, 3, 2)),
 ]
 # Shapes that the kernels of each method take: a block, clusters, a cooperative grid, streamed.
-SHAPES = [(2, 20, 6, 7), (2, 64, 40, 40), (1, 60, 150, 151), (2, 60, 300, 301), (3, 9, 5, 4)]
+SHAPES = [(2, 20, 6, 7), (2, 64, 40, 40), (1, 60, 150, 151), (2, 60, 300, 301), (3, 9, 7, 8)]
 
 
 @pytest.mark.parametrize("mode", PAD_MODES)

@@ -21,6 +21,7 @@ KERNELS = {
     *("normaliseResidentSlices", "normaliseClusteredSlices", "normaliseStreamedSlices"),
     *("sumSliceParts", "normaliseSliceParts"),
     *("normaliseResidentColumns", "normaliseStreamedColumns"),
+    *("sumColumnParts", "finishGroups", "normaliseColumnParts"),
     *("padByReflection", "padPlanesByReflection", "padVectorsByReflection"),
     *("gatherElements", "gatherPlanes", "gatherCells", "gatherCellsByTwo", "gatherToChannels", "gatherFromChannels"),
 }

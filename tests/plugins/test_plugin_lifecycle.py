@@ -58,7 +58,7 @@ def test_plugins_answer_as_tensorrt_expects(program: Path) -> None:
         "input 2 must be of type 1, got type 0",
         "X [2, 3, 8] has 3 channels, scale [3], bias [2]",
         "residual must have the rank of X, 4, got 3",
-        "of X has size 7 and pads of 0, residual has 8",
+        "axis 3 of X has size 7 and pads of 0, residual has 8",
         "residual [2, 3, 9] does not have the shape of X [2, 3, 8]",
         'InstanceNorm "prelu_norm": expected 4 to 5 inputs, got 3',
         'InstanceNorm "prelu_norm": X has 8 channels, slope has 7 elements',

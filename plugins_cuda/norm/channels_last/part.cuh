@@ -212,13 +212,13 @@ public:
     // Returns that of vector k; must be called for all in turn.
     __device__ uint4 take(int k, bool hasResidual, ColumnPart const& part, ChannelResult<T, Kind> const& result)
     {
-        return reinterpret_cast<uint4 const&>(mTile.take(k, hasResidual, addresses(part, result), existing(part)));
+        return mTile.take(k, hasResidual, addresses(part, result), existing(part));
     }
 
 private:
     __device__ static auto addresses(ColumnPart const& part, ChannelResult<T, Kind> const& result)
     {
-        return [&](int k) { return reinterpret_cast<T const*>(result.residual + (part.first + k * part.stride)); };
+        return [&](int k) { return result.residual + (part.first + k * part.stride); };
     }
 
     __device__ static auto existing(ColumnPart const& part)
@@ -226,7 +226,7 @@ private:
         return [&](int k) { return k * part.rows < part.pixelsLeft; };
     }
 
-    ResidualTile<T, kVectorChannels<T>, kTilePixels> mTile;
+    ResidualTile<kTilePixels> mTile;
 };
 
 // A thread's vectors, held in registers.

@@ -8,15 +8,7 @@ namespace trtconv::linear
 {
 
 // What the tasks hand to each other. There are two of each, for slices in turn.
-// How many threads of a block have which task.
-template <ResultKind Kind>
-struct StreamThreads
-{
-    static constexpr int32_t kSum = Kind == ResultKind::kPlain ? kSumThreads : kFusedSumThreads;
-    static constexpr int32_t kStore = Kind == ResultKind::kPlain ? kStoreThreads : kFusedStoreThreads;
-};
-
-template <typename Finish, typename Threads>
+template <typename Finish>
 struct StreamShared
 {
     StageRing ring;
@@ -24,23 +16,23 @@ struct StreamShared
     AsyncBarrier sumsTaken[2];
     AsyncBarrier finishReady[2];
     AsyncBarrier finishTaken[2];
-    SliceSums warpSums[2][Threads::kSum / kWarpSize];
+    SliceSums warpSums[2][kSumThreads / kWarpSize];
     Finish finishes[2];
 
     __device__ void initialise(int32_t numStages)
     {
-        ring.initialise(numStages, Threads::kStore);
+        ring.initialise(numStages);
         for (int32_t i = 0; i < 2; ++i)
         {
-            summed[i].initialise(Threads::kSum);
+            summed[i].initialise(kSumThreads);
             sumsTaken[i].initialise(kWarpSize);
             finishReady[i].initialise(kWarpSize);
-            finishTaken[i].initialise(Threads::kStore);
+            finishTaken[i].initialise(kStoreThreads);
         }
         publishBarriers();
     }
 };
-static_assert(sizeof(StreamShared<GroupFinish, StreamThreads<ResultKind::kPlain>>) <= kStreamedStaticBytes);
+static_assert(sizeof(StreamShared<GroupFinish>) <= kStreamedStaticBytes);
 
 // The number of a slice within its group, and which of the two it uses.
 struct Round

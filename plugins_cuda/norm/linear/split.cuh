@@ -52,6 +52,20 @@ struct SlicePart
         }
         return tile;
     }
+
+    // Stores the results of a tile that `load` has given, with an epilogue.
+    template <typename Finish>
+    __device__ void store(Result<T, Kind> const& result, int64_t first, Tile<T, VectorSize, kTileVectors> const& tile,
+        Finish const& finish) const
+    {
+        auto const vectorAt = [&](int k) { return first + k * kSplitThreads; };
+        auto const elementAt = [&](int k) { return span.bodyBegin + vectorAt(k) * VectorSize; };
+        auto const exists = [&](int k) { return vectorAt(k) < endVector; };
+        typename Result<T, Kind>::template Residuals<VectorSize, kTileVectors> residuals;
+        result.load(residuals, elementAt, exists);
+        result.template storeAll<VectorSize, kTileVectors>(
+            residuals, elementAt, [&](int k) { return tile.vectors[k]; }, exists, finish);
+    }
 };
 
 // The first kernel writes partialSums[slice * blocksPerSlice + part of the slice].
@@ -131,13 +145,22 @@ __global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(Tensors<T, 
         for (int64_t first = part.firstVector + threadIdx.x; first < part.endVector; first += Part::kStep)
         {
             auto const tile = part.load(tensors.input, first);
-            auto const vectorAt = [&](int k) { return first + k * kSplitThreads; };
-            auto const elementAt = [&](int k) { return part.span.bodyBegin + vectorAt(k) * VectorSize; };
-            auto const exists = [&](int k) { return vectorAt(k) < part.endVector; };
-            typename Result<T, Kind>::template Residuals<VectorSize, Part::kTileVectors> residuals;
-            tensors.result.load(residuals, elementAt, exists);
-            tensors.result.template storeAll<VectorSize, Part::kTileVectors>(
-                residuals, elementAt, [&](int k) { return tile.vectors[k]; }, exists, finish);
+            if constexpr (Kind == ResultKind::kPlain)
+            {
+                TRTCONV_UNROLL
+                for (int k = 0; k < Part::kTileVectors; ++k)
+                {
+                    int64_t const vector = first + k * kSplitThreads;
+                    if (vector < part.endVector)
+                    {
+                        tensors.result.store(part.span.bodyBegin + vector * VectorSize, tile.vectors[k], finish);
+                    }
+                }
+            }
+            else
+            {
+                part.store(tensors.result, first, tile, finish);
+            }
         }
     }
 }

@@ -63,12 +63,12 @@ struct StageRing
     AsyncBarrier filled[kMaxStages];
     AsyncBarrier emptied[kMaxStages]; // each thread that stores arrives
 
-    __device__ void initialise(int32_t numStages, int32_t numStoreThreads)
+    __device__ void initialise(int32_t numStages)
     {
         for (int32_t slot = 0; slot < numStages; ++slot)
         {
             filled[slot].initialise(1);
-            emptied[slot].initialise(numStoreThreads);
+            emptied[slot].initialise(kStoreThreads);
         }
     }
 };

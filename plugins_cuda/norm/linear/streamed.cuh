@@ -14,58 +14,10 @@
 #include "common/kernel_launch.cuh"
 #include "norm/linear/exchange.cuh"
 #include "norm/linear/stage_loader.cuh"
+#include "norm/linear/store_stage.cuh"
 
 namespace trtconv::linear
 {
-
-// Stores the results of a stage; thread i has the vectors i, i + kStoreThreads, ...
-template <typename T, int VectorSize>
-__device__ void storeStage(
-    char const* stage, Result<T, ResultKind::kPlain> const& result, int32_t numVectors, Affine const& affine)
-{
-    int32_t const first = threadIdx.x - kSumThreads;
-    auto const* const elements = reinterpret_cast<T const*>(stage);
-    TRTCONV_UNROLL
-    for (int k = 0; k < kStageVectors / kStoreThreads; ++k)
-    {
-        int32_t const index = first + k * kStoreThreads;
-        if (index < numVectors)
-        {
-            result.store(index * VectorSize, loadVector<VectorSize>(elements + index * VectorSize), affine);
-        }
-    }
-}
-
-// With an epilogue. The loader has asked for the residual.
-template <typename T, int VectorSize, ResultKind Kind, typename AnyFinish>
-__device__ void storeVectors(
-    T const* elements, Result<T, Kind> const& result, int32_t numVectors, AnyFinish const& finish)
-{
-    constexpr int kCount = kStageVectors / kFusedStoreThreads;
-    int32_t const first = static_cast<int32_t>(threadIdx.x) - kFusedSumThreads;
-    auto const elementAt = [&](int k) { return (first + k * kFusedStoreThreads) * VectorSize; };
-    auto const exists = [&](int k) { return first + k * kFusedStoreThreads < numVectors; };
-    typename Result<T, Kind>::template Residuals<VectorSize, kCount> residuals;
-    result.request(residuals, elementAt, exists);
-    result.template storeAll<VectorSize, kCount>(
-        residuals, elementAt, [&](int k) { return loadVector<VectorSize>(elements + elementAt(k)); }, exists, finish);
-}
-
-template <typename T, int VectorSize, ResultKind Kind>
-__device__ void storeStage(char const* stage, Result<T, Kind> const& result, int32_t numVectors,
-    typename Result<T, Kind>::Finish const& finish)
-{
-    auto const* const elements = reinterpret_cast<T const*>(stage);
-    if constexpr (Kind == ResultKind::kGrouped)
-    {
-        SliceFinish ofChannel;
-        if (result.isOneChannel(0, numVectors * VectorSize - 1, finish, ofChannel))
-        {
-            return storeVectors<T, VectorSize>(elements, result, numVectors, ofChannel);
-        }
-    }
-    storeVectors<T, VectorSize>(elements, result, numVectors, finish);
-}
 
 // The tasks of one block, each over all slices of its group.
 template <typename T, int VectorSize, ResultKind Kind>
@@ -73,8 +25,7 @@ class StreamTasks
 {
 public:
     using Finish = typename Tensors<T, Kind>::Finish;
-    using Threads = StreamThreads<Kind>;
-    using Shared = StreamShared<Finish, Threads>;
+    using Shared = StreamShared<Finish>;
 
     __device__ StreamTasks(Tensors<T, Kind> const& tensors, StreamLayout const& layout, char const* stages,
         Shared& shared, int32_t group, int32_t rank)
@@ -117,7 +68,7 @@ public:
                 SliceParameters<float> const parameters =
                     mTensors.parametersAt(mTensors.parameterIndexOf(slice)).inFloat();
                 round.waitFor(mShared.summed);
-                SliceSums sums = sumOfWarps(mShared.warpSums[round.which()], Threads::kSum / kWarpSize);
+                SliceSums sums = sumOfWarps(mShared.warpSums[round.which()], kSumThreads / kWarpSize);
                 round.tell(mShared.sumsTaken);
                 if (mLayout.blocksPerSlice > 1)
                 {
@@ -141,16 +92,24 @@ public:
                 round.waitFor(mShared.finishReady);
                 Finish const finish = mShared.finishes[round.which()];
                 round.tell(mShared.finishTaken);
-                int32_t const thread = threadIdx.x - Threads::kSum;
+                int32_t const thread = threadIdx.x - kSumThreads;
                 if (mRank == 0 && thread < part.span.numEdges)
                 {
                     int64_t const element = part.span.edge(thread, VectorSize);
                     mTensors.result.storeOne(element, toFloat(mTensors.input[element]), finish);
                 }
                 Result<T, Kind> result = mTensors.result + (part.span.bodyBegin + part.firstVector * VectorSize);
+                [[maybe_unused]] LastChannel last;
                 for (int32_t stage = 0; stage < part.numStages(); ++stage)
                 {
-                    storeStage<T, VectorSize>(waitForStage(), result, part.vectorsOfStage(stage), finish);
+                    if constexpr (Kind == ResultKind::kPlain)
+                    {
+                        storeStage<T, VectorSize>(waitForStage(), result, part.vectorsOfStage(stage), finish);
+                    }
+                    else
+                    {
+                        storeStage<T, VectorSize>(waitForStage(), result, part.vectorsOfStage(stage), finish, last);
+                    }
                     result = result + kStageVectors * VectorSize;
                     mShared.ring.emptied[mCursor.slot].arrive();
                     mCursor.advance();
@@ -162,10 +121,10 @@ private:
     // The vectors of several stages, which a thread sums up at once.
     struct SumTile : Tile<T, VectorSize, kSumTileSize / VectorSize>
     {
-        static constexpr int32_t kNumStages = kSumTileSize / VectorSize * Threads::kSum / kStageVectors;
+        static constexpr int32_t kNumStages = kSumTileSize / VectorSize * kSumThreads / kStageVectors;
     };
 
-    // Returns the sums of the next stages, of which `numVectors` vectors are left; thread i has i, i + Threads::kSum,
+    // Returns the sums of the next stages, of which `numVectors` vectors are left; thread i has i, i + kSumThreads,
     // ...
     __device__ SliceSums sumStages(int32_t numVectors, float shift)
     {
@@ -174,29 +133,29 @@ private:
         TRTCONV_UNROLL
         for (int k = 0; k < tile.kNumVectors; ++k)
         {
-            constexpr int32_t kPerStage = kStageVectors / Threads::kSum;
+            constexpr int32_t kPerStage = kStageVectors / kSumThreads;
             tile.vectors[k] = {};
-            if (k * Threads::kSum < numVectors)
+            if (k * kSumThreads < numVectors)
             {
                 char const* const stage = k % kPerStage == 0 ? waitForStage() : currentStage();
-                int32_t const index = threadIdx.x + k % kPerStage * Threads::kSum;
+                int32_t const index = threadIdx.x + k % kPerStage * kSumThreads;
                 if (index + k / kPerStage * kStageVectors < numVectors)
                 {
                     tile.vectors[k] = loadVector<VectorSize>(reinterpret_cast<T const*>(stage) + index * VectorSize);
                 }
-                if ((k + 1) % kPerStage == 0 || (k + 1) * Threads::kSum >= numVectors)
+                if ((k + 1) % kPerStage == 0 || (k + 1) * kSumThreads >= numVectors)
                 {
                     mCursor.advance();
                 }
             }
             tile.addVector(k, total);
         }
-        if (numVectors >= tile.kNumVectors * Threads::kSum)
+        if (numVectors >= tile.kNumVectors * kSumThreads)
         {
             return tile.sumsAround(total, shift);
         }
         auto const left = numVectors - static_cast<int32_t>(threadIdx.x);
-        return tile.sumsAround(total, left <= 0 ? 0 : (left + Threads::kSum - 1) / Threads::kSum, shift);
+        return tile.sumsAround(total, left <= 0 ? 0 : (left + kSumThreads - 1) / kSumThreads, shift);
     }
 
     template <typename Body>
@@ -231,12 +190,11 @@ private:
 template <typename Loader, typename Tasks>
 __device__ void runTask(Loader& loader, Tasks& tasks, bool isLoader)
 {
-    using Threads = typename Tasks::Threads;
-    if (threadIdx.x < Threads::kSum)
+    if (threadIdx.x < kSumThreads)
     {
         tasks.sum();
     }
-    else if (threadIdx.x < Threads::kSum + Threads::kStore)
+    else if (threadIdx.x < kSumThreads + kStoreThreads)
     {
         tasks.store();
     }
@@ -244,7 +202,7 @@ __device__ void runTask(Loader& loader, Tasks& tasks, bool isLoader)
     {
         loader.loadTheRest();
     }
-    else if (threadIdx.x >= Threads::kSum + Threads::kStore + kWarpSize)
+    else if (threadIdx.x >= kSumThreads + kStoreThreads + kWarpSize)
     {
         tasks.exchange();
     }

@@ -106,11 +106,17 @@ struct Tensors
         }
         else
         {
-            int64_t const group = channelOf(slice);
-            int64_t const withParameters = result.isAffinePerImage ? slice : group;
-            return {affine, slice * sliceSize, withParameters * result.runs.channelsPerGroup,
-                group * result.runs.channelsPerGroup, nullptr};
+            return groupFinish(slice, affine);
         }
+    }
+
+    // kGrouped
+    __device__ GroupFinish groupFinish(int64_t slice, Affine const& affine) const
+    {
+        int64_t const group = channelOf(slice);
+        int64_t const withParameters = result.isAffinePerImage ? slice : group;
+        return {affine, slice * sliceSize, withParameters * result.runs.channelsPerGroup,
+            group * result.runs.channelsPerGroup, nullptr};
     }
 };
 
