@@ -1,4 +1,4 @@
-"""What goes into a norm or a pad: roundings of a Resize, limits of the compiled plugin, decisions, random chains."""
+"""What goes into a norm or a pad: roundings of a Resize, decisions, random chains."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.support import command_line
-from tests.support.equivalence import assert_same_numbers, everything_compiled, rewrite, run_onnxruntime, seeded_inputs
+from tests.support.equivalence import assert_same_numbers, rewrite, run_onnxruntime, seeded_inputs
 from trtconv.decisions import DecisionFile
 from trtconv.model import model_io
-from trtconv.ops.compiled import COMPILED
 from trtconv.passes import FUSED_PASSES, run_passes
 from trtconv.passes.base import PassContext
 from trtconv.passes.fuse_upsample import repeats_elements
@@ -63,18 +62,8 @@ def run_fused(folder: Path, text: str) -> tuple[int, PassContext]:
     return run_passes(model.graph, context, FUSED_PASSES), context
 
 
-def test_no_pass_makes_what_the_compiled_plugin_cannot_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(COMPILED, "InstanceNorm", frozenset({"epsilon"}))
-    monkeypatch.setitem(COMPILED, "ReflectPad", frozenset({"pads"}))
-    num_edits, context = run_fused(tmp_path, NORM_AND_RELU)
-    assert num_edits == 2
-    told = {each.node: each.reason for each in context.decisions if each.became is None}
-    assert told == {"act": "not fused: the plugin InstanceNorm cannot do activation yet"}
-
-
 def test_a_pad_that_a_norm_takes_is_decided_on_once(tmp_path: Path) -> None:
-    with everything_compiled():
-        num_edits, context = run_fused(tmp_path, NORM_AND_RELU)
+    num_edits, context = run_fused(tmp_path, NORM_AND_RELU)
     assert num_edits == 3
     found = [(each.node, each.op, each.became) for each in context.decisions]
     into = "trtconv::InstanceNorm"
@@ -106,8 +95,7 @@ def test_chosen_native_keeps_a_neighbour_out(tmp_path: Path) -> None:
     model = model_io.load(tmp_path / "model.onnx")
     context = PassContext(model.opset, tmp_path)
     object.__setattr__(context.choices, "chosen_native", {"act": "slower on this GPU"})
-    with everything_compiled():
-        run_passes(model.graph, context, FUSED_PASSES)
+    run_passes(model.graph, context, FUSED_PASSES)
     told = {each.node: (each.became, each.reason) for each in context.decisions}
     assert told["act"] == (None, "not fused: slower on this GPU")
     assert told["pad"][0] == "trtconv::ReflectPad"

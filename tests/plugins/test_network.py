@@ -21,7 +21,6 @@ from tests.gpu.kernel_library import library_path
 from tests.support.hand_written import MODULES, Tensor, make_network
 from trtconv import plugins
 from trtconv.errors import BackendError, ConfigError
-from trtconv.ops.compiled import COMPILED
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.plugins.network import _add_constant
 
@@ -241,17 +240,10 @@ def test_a_residual_of_another_shape_is_refused(trt: Any) -> None:
         plugins.add_instance_norm(make_network(trt), x, [1] * 4, [0] * 4, epsilon=0.0, residual=Tensor(trt, [1, 4, 6]))
 
 
-def test_what_the_compiled_plugin_cannot_do_is_refused(trt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(COMPILED, "InstanceNorm", frozenset({"epsilon", "activation"}))
-    monkeypatch.setitem(COMPILED, "ReflectPad", frozenset({"pads"}))
-    network, x = make_network(trt), Tensor(trt, [1, 4, 5])
-    with pytest.raises(BackendError, match="the plugin InstanceNorm cannot do upsample, to, residual yet"):
-        plugins.add_instance_norm(
-            network, x, [1] * 4, [0] * 4, epsilon=0.0, residual=x, upsample=[2], to=trt.DataType.HALF
-        )
-    with pytest.raises(BackendError, match="the plugin ReflectPad cannot do pad_mode yet"):
-        plugins.add_reflect_pad(network, x, [0, 0, 1, 0, 0, 1], pad_mode="edge")
-    assert network.layers == []
+def test_a_norm_of_16_bits_changes_no_type(trt: Any) -> None:
+    x = Tensor(trt, [1, 4, 5], "HALF")
+    with pytest.raises(ConfigError, match="to changes the type of float32 alone: a result in float16 was rounded"):
+        plugins.add_instance_norm(make_network(trt), x, [1] * 4, [0] * 4, epsilon=0.0, to=trt.DataType.FLOAT)
 
 
 def test_what_tensorrt_refuses_is_an_error(trt: Any) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from trtconv.decisions import Decision
 from trtconv.element_types import BY_ONNX
 from trtconv.model import checking, functions, model_io, redefinitions, walking
 from trtconv.model.onnx_session import copy_for_runtime
-from trtconv.ops import CUSTOM_OPS
-from trtconv.ops.compiled import COMPILED
 from trtconv.ops.custom_op import DOMAIN, CustomOp
 from trtconv.ops.dynamic_reflect_pad import dynamic_reflect_pad_reference
 from trtconv.ops.instance_norm import INSTANCE_NORM, instance_norm_reference
@@ -99,17 +96,6 @@ class DynamicReflectPad(OpRun):  # type: ignore[misc]
         return (dynamic_reflect_pad_reference(x, begins, ends),)
 
 
-@contextmanager
-def everything_compiled() -> Iterator[None]:
-    """Let the passes make all that the table of the ops knows, whatever the compiled plugins do so far."""
-    before = dict(COMPILED)
-    COMPILED.update({name: frozenset({*op.attributes, *op.optional_inputs}) for name, op in CUSTOM_OPS.items()})
-    try:
-        yield
-    finally:
-        COMPILED.update(before)
-
-
 def rewrite(model: onnx.ModelProto, folder: Path, keep_native: Sequence[str] = (), ops: Ops = "plugin") -> Rewritten:
     """Write a model into `folder` and rewrite it from there."""
     path = folder / "model.onnx"
@@ -122,8 +108,7 @@ def rewrite_file(path: Path, keep_native: Sequence[str] = (), ops: Ops = "plugin
     model = model_io.load(path)
     doubts = redefinitions.reasons_against(model.proto.graph)
     context = PassContext(model.opset, path.parent, Choices(keep_native), doubts=doubts)
-    with everything_compiled():
-        num_edits = run_passes(model.graph, context, passes_for(ops))
+    num_edits = run_passes(model.graph, context, passes_for(ops))
     proto = model_io.to_proto(model)
     warning = checking.check(proto, model.proto)
     return Rewritten(proto, num_edits, tuple(context.decisions), warning, others(model.proto, context))

@@ -109,6 +109,7 @@ def _misfit(call: Call) -> str | None:
         _groups_misfit(values["groups"], x),
         _residual_misfit(call),
         _map_misfit(values, x),
+        _type_misfit(values["to"], x),
     )
     return next(filter(None, checks), None)
 
@@ -165,6 +166,13 @@ def _map_misfit(values: Mapping[str, Any], x: Operand) -> str | None:
         return None
     upsample, pads, mode = values["upsample"], values["pads"], values["pad_mode"]
     return output_map.misfit(x.dims[2:], upsample, pads, mode, "the spatial axes")
+
+
+def _type_misfit(to: int, x: Operand) -> str | None:
+    if not to or x.dtype in (None, TensorProto.FLOAT, to):
+        return None
+    name = element_types.name_of(x.dtype)
+    return f"to changes the type of float32 alone: a result in {name} was rounded before"
 
 
 def _may_be_equal(dims: Sequence[Dim], expected: Sequence[Dim]) -> bool:

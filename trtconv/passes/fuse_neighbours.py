@@ -1,7 +1,7 @@
 """Fuse  InstanceNorm or ReflectPad with what follows it, and ReflectPad with what comes before it, into one node.
 
 Each rule of fuse_*.py is about one kind of neighbour. A neighbour goes into a custom op where nobody else reads what
-lies between them, where the op does its work after all that it does already, and where the compiled plugin can. The
+lies between them, and where the op does its work after all that it does already. The
 node of both is that which writes the result.
 """
 
@@ -16,7 +16,6 @@ import onnx_graphsurgeon as gs
 from trtconv.decisions import NOT_FUSED, Decision
 from trtconv.model.walking import is_onnx
 from trtconv.ops import BY_ONNX_OP
-from trtconv.ops.compiled import not_compiled
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.passes.base import NoMatch, PassContext, Site, walk
@@ -151,7 +150,6 @@ class _Fuser:
         given = {**base.inputs, **fusion.inputs, **({} if source is None else {"X": source})}
         inputs = {role: given[role] for role in (*base.op.inputs, *base.op.optional_inputs) if role in given}
         problem = base.op.problem([operand_of(tensor) for tensor in inputs.values()], attributes)
-        problem = problem or not_compiled(base.op, attributes, inputs)
         return NoMatch(problem) if problem else (inputs, attributes)
 
     def _why_apart(self, site: Site, fusion: Fusion, between: Sequence[gs.Tensor]) -> NoMatch | None:

@@ -23,7 +23,6 @@ import numpy.typing as npt
 from trtconv.element_types import BY_ONNX, BY_TENSORRT
 from trtconv.errors import BackendError, ConfigError
 from trtconv.ops.activations import PRELU
-from trtconv.ops.compiled import not_compiled
 from trtconv.ops.custom_op import DOMAIN, VERSION, Attributes, AttributeValue, CustomOp, Operand
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.instance_norm_function import RESIDUAL, SLOPE
@@ -144,8 +143,6 @@ def _attributes(op: CustomOp, given: Mapping[str, Any], where: str) -> dict[str,
 def _require_allowed(op: CustomOp, operands: Sequence[Operand], attributes: Attributes, where: str) -> None:
     if problem := op.problem(operands, attributes):
         raise ConfigError(problem, where=where)
-    if missing := not_compiled(op, attributes, op.roles(len(operands), attributes) or ()):
-        raise BackendError(missing, where=where, hint="add TensorRT's own layer for it")
 
 
 def _module_of(network: Any, where: str) -> Any:

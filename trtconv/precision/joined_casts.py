@@ -16,8 +16,7 @@ from onnx import helper
 from trtconv.model.walking import is_onnx, walk_graphs
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.activations import NONE
-from trtconv.ops.compiled import not_compiled
-from trtconv.ops.custom_op import DOMAIN, CustomOp, attributes_of
+from trtconv.ops.custom_op import DOMAIN, CustomOp, Operand, attributes_of
 from trtconv.ops.output_map import FLOATS
 from trtconv.ops.reflect_pad import REFLECT_PAD
 
@@ -55,7 +54,7 @@ class _Joiner:
         attributes = attributes_of(op, node)
         if attributes["activation"] != NONE or attributes["to"] or _target(cast) not in FLOATS:
             return
-        if self._types.get(cast.input[0]) not in FLOATS or not_compiled(op, {**attributes, "to": _target(cast)}):
+        if self._types.get(cast.input[0]) not in FLOATS:
             return
         _set_target(node, _target(cast))
         self._readers[node.input[0]].remove(node)
@@ -71,12 +70,12 @@ class _Joiner:
             return
         cast = readers[0]
         attributes = attributes_of(op, node)
-        roles = op.roles(len(node.input), attributes) or ()
         is_here = self._writers.get(cast.output[0]) is cast  # not inside a branch
-        is_float = op.dtypes <= FLOATS or any(self._types.get(name) in FLOATS for name in (node.input[0], y))
-        if not is_here or not is_float or attributes["to"] or _target(cast) not in FLOATS:
+        dtype = self._types.get(node.input[0]) or self._types.get(y)
+        if not is_here or dtype not in FLOATS or attributes["to"] or _target(cast) not in FLOATS:
             return
-        if not_compiled(op, {**attributes, "to": _target(cast)}, roles):
+        operands = [Operand(dtype, None)] * len(node.input)
+        if op.problem(operands, {**attributes, "to": _target(cast)}):
             return
         _set_target(node, _target(cast))
         node.output[0] = cast.output[0]
