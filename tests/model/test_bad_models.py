@@ -270,7 +270,7 @@ def test_the_input_is_never_modified(tmp_path: Path) -> None:
         path.write_bytes(content)
         path.chmod(0o444)
         try:
-            rewrite_file(path, case.keep_native)
+            rewrite_file(path, case.keep_native, case.ops)
         except ModelError:
             assert case.error
         assert path.read_bytes() == content

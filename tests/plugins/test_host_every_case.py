@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,20 @@ from test_host_reflect_pad import PAD_SESSION, pad_on_host, pad_planes_on_host
 from models.make_models import make
 from tests.models.test_make_models import SMALL
 from tests.passes.test_real_models import RUNS_NOWHERE, feeds_for, fetched_models, given_models
-from tests.support.equivalence import rewrite, rewrite_file, seeded_inputs
+from tests.support.equivalence import (
+    DynamicReflectPad,
+    InstanceNorm,
+    ReflectPad,
+    rewrite,
+    rewrite_file,
+    seeded_inputs,
+)
 from tests.support.golden import Case, case_paths, read_case
 from tests.support.references import instance_norm_reference, reflect_pad_reference, worst_excess
 from trtconv.model import functions
 from trtconv.model.onnx_session import open_session
 from trtconv.ops import CUSTOM_OPS
-from trtconv.ops.custom_op import DOMAIN
+from trtconv.ops.custom_op import DOMAIN, CustomOp, attributes_of
 
 VECTOR_SIZES = (1, 4, 8)
 RUNS_NOWHERE_MARK = "othing runs"  # in the note of a case whose model no runtime takes
@@ -59,29 +66,20 @@ class Call:
 def recorders(calls: list[Call]) -> list[type[OpRun]]:
     """Return the custom ops as ONNX's evaluator takes them; each run goes into `calls`."""
 
-    class InstanceNorm(OpRun):  # type: ignore[misc]
-        op_domain = DOMAIN
+    def recorded(computing: type[OpRun]) -> type[OpRun]:
+        op = CUSTOM_OPS[computing.__name__]
 
-        def _run(self, x: Any, scale: Any, bias: Any, **_: Any) -> tuple[Any]:
-            calls.append(Call(x, self.epsilon, scale, bias))
-            return (instance_norm_reference(x, scale, bias, self.epsilon).y.astype(x.dtype),)
+        class Recorder(computing):  # type: ignore[misc, valid-type]
+            def _run(self, *inputs: Any, **attributes: Any) -> tuple[Any]:
+                given = {name: value for name in op.attributes if (value := getattr(self, name, None)) is not None}
+                calls.append(call_with(op, given, list(inputs)))
+                results: tuple[Any] = super()._run(*inputs, **attributes)
+                return results
 
-    class ReflectPad(OpRun):  # type: ignore[misc]
-        op_domain = DOMAIN
+        Recorder.__name__ = op.name
+        return Recorder
 
-        def _run(self, x: Any, **_: Any) -> tuple[Any]:
-            calls.append(Call(x, pads=tuple(self.pads)))
-            return (reflect_pad_reference(x, self.pads),)
-
-    class DynamicReflectPad(OpRun):  # type: ignore[misc]
-        op_domain = DOMAIN
-
-        def _run(self, x: Any, begins: Any, ends: Any, **_: Any) -> tuple[Any]:
-            pads = (*begins.shape, *ends.shape)
-            calls.append(Call(x, pads=pads))
-            return (reflect_pad_reference(x, pads),)
-
-    return [InstanceNorm, ReflectPad, DynamicReflectPad]
+    return [recorded(each) for each in (InstanceNorm, ReflectPad, DynamicReflectPad)]
 
 
 def calls_of_case(case: Case) -> list[Call]:
@@ -120,12 +118,30 @@ def calls_of_model(proto: onnx.ModelProto, feeds: Any) -> list[Call]:
 
 
 def call_of(node: onnx.NodeProto, inputs: list[npt.NDArray[Any]]) -> Call:
-    attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-    if node.op_type == CUSTOM_OPS["ReflectPad"].name:
-        return Call(inputs[0], pads=tuple(attributes["pads"]))
-    if node.op_type == CUSTOM_OPS["DynamicReflectPad"].name:
-        return Call(inputs[0], pads=(*inputs[1].shape, *inputs[2].shape))
-    return Call(inputs[0], attributes["epsilon"], inputs[1], inputs[2])
+    op = CUSTOM_OPS[node.op_type]
+    return call_with(op, attributes_of(op, node), inputs)
+
+
+def call_with(op: CustomOp, given: Mapping[str, Any], inputs: list[npt.NDArray[Any]]) -> Call:
+    """Return the part of a call that the host's statistics and reflections compute.
+
+    Groups and parameters of each image are slices of their own; what follows the norm, and other maps than
+    reflections, test_host_fused_norm and test_host_gather hold.
+    """
+    x, attributes = inputs[0], op.complete(given)
+    if op is CUSTOM_OPS["DynamicReflectPad"]:
+        return Call(x, pads=(*inputs[1].shape, *inputs[2].shape))
+    if op is CUSTOM_OPS["ReflectPad"]:
+        is_reflection = attributes["pad_mode"] == "reflect" and set(attributes["upsample"]) == {1}
+        return Call(x, pads=tuple(attributes["pads"]) if is_reflection else ())
+    scale, bias = inputs[1:3]
+    if attributes["groups"]:
+        x = x.reshape(x.shape[0], attributes["groups"], -1)
+        scale, bias = np.ones(x.shape[1], x.dtype), np.zeros(x.shape[1], x.dtype)
+    elif scale.ndim == 2:
+        x = x.reshape(1, x.shape[0] * x.shape[1], *x.shape[2:])
+        scale, bias = (np.broadcast_to(each, inputs[0].shape[:2]).reshape(-1) for each in (scale, bias))
+    return Call(x, attributes["epsilon"], scale, bias)
 
 
 # A call, computed and judged. ---------------------------------------------------------------------------------------
@@ -135,7 +151,7 @@ def check(maths: ctypes.CDLL, call: Call) -> None:
     """Hold the host's arithmetic against ONNX Runtime's operator and the float64 reference."""
     if call.pads:
         check_pad(maths, call, call)
-    else:
+    elif call.scale is not None:
         check_norm(maths, call, call)
 
 
