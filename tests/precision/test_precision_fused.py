@@ -115,7 +115,8 @@ def test_a_cast_to_half_stays_where_a_norm_goes_to_half(tmp_path: Path) -> None:
 
 MAPS = """
 <ir_version: 8, opset_import: ["" : 17]>
-g (float[1,3,8,8] x, float[3,3,3,3] w) => (float[1,3,10,10] y) <int64[8] q = {0,0,1,1,0,0,1,1}> {
+g (float[1,3,8,8] x, float[3,3,3,3] w) => (float[1,3,10,10] y)
+  <float[1,3,8,8] c, int64[8] q = {0,0,1,1,0,0,1,1}> {
   p = Pad <mode = "reflect"> (x, q)
   c = Conv (p, w)
   y = Pad <mode = "reflect"> (c, q)
