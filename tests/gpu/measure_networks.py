@@ -3,8 +3,8 @@
     python -m tests.gpu.measure_networks OUT.json [--seconds 570] [--timing-cache FILE] [--opt-level 0..5] [NETWORK ...]
 
 The networks come in the order of their importance. Each is measured in a process of its own, which may crash, and
-OUT.json is written after each step. A network is not begun where the slowest so far took longer than the time that is
-left. The original models run in ONNX Runtime meanwhile, with norms in float64: an error is max|y - reference| /
+OUT.json is written after each step; each engine is built in one more. A network is not begun where the slowest so far
+took longer than the time that is left. The original models run in ONNX Runtime meanwhile, with norms in float64: an error is max|y - reference| /
 max|reference|, to the original and to the native engine.
 """
 
@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,7 @@ from tests.gpu.networks import NETWORKS, Feed, Network
 from trtconv import BuildConfig
 from trtconv.benchmark.layer_kinds import times_by_kind
 from trtconv.benchmark.variants import REFERENCE, VARIANTS, BuiltVariant, build_variant, same_as_before, written_graph
-from trtconv.comparison.runners import opened, require_polygraphy
+from trtconv.comparison.runners import load, opened, require_polygraphy
 from trtconv.engine import loading
 from trtconv.engine.engine_runner import EngineRunner
 from trtconv.errors import TrtconvError
@@ -75,6 +76,9 @@ MEASURED: dict[str, tuple[Network, Any]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Measure the networks that the command line names, all by default."""
     options = _parse(arguments)
+    if options.variant:
+        _build_variant(options.variant, options)
+        return 0
     if options.one:
         _measure(options.one, options)
         return 0
@@ -145,10 +149,7 @@ def _measure(name: str, options: argparse.Namespace) -> None:
         path = network.path(folder)
         if path is None:
             raise SystemExit(f"there is no {network.file} in the models' folder")
-        config = BuildConfig(
-            backend="tensorrt", opt_level=options.opt_level, precision=precision, timing_cache=options.timing_cache
-        )
-        built = _build(path, config, folder, entry, Path(options.out))
+        built = _build(path, _config(precision, options), folder, entry, options)
         feed = network.feeds(path)[0]
         with _step("outputs", entry, options.out):
             outputs = _run_all(built, feed, entry)
@@ -165,8 +166,16 @@ def _measure(name: str, options: argparse.Namespace) -> None:
             _compare(entry, "original", _original(Path(options.originals) / f"{name}.npz"), outputs)
 
 
-def _build(path: Path, config: BuildConfig, folder: Path, entry: Entry, out: Path) -> dict[str, BuiltVariant]:
-    with _step("graphs", entry, out):
+def _config(precision: Any, options: argparse.Namespace) -> BuildConfig:
+    return BuildConfig(
+        backend="tensorrt", opt_level=options.opt_level, precision=precision, timing_cache=options.timing_cache
+    )
+
+
+def _build(
+    path: Path, config: BuildConfig, folder: Path, entry: Entry, options: argparse.Namespace
+) -> dict[str, BuiltVariant]:
+    with _step("graphs", entry, options.out):
         written = {str(ops): written_graph(path, config, ops) for ops in VARIANTS}
         for ops, graph in written.items():
             counts = Counter(graph.ops_by_node.values())
@@ -176,19 +185,32 @@ def _build(path: Path, config: BuildConfig, folder: Path, entry: Entry, out: Pat
         if other := same_as_before(written, ops):
             entry["engines"][ops] = {"same_as": other}
             continue
-        with _step(f"build {ops}", entry, out), _problem_of(entry, ops):
-            built[str(ops)] = build_variant(path, config, ops, written[ops], folder, NoProgress())
-            each = built[str(ops)]
+        with _step(f"build {ops}", entry, options.out):
+            extra = [] if options.opt_level is None else ["--opt-level", str(options.opt_level)]
+            given = ["--variant", ops, "--one", options.one, "--timing-cache", str(options.timing_cache), *extra]
+            if status := _own(*given, str(path)).wait():
+                entry["engines"][ops] = {"problem": f"its build ended with status {status}"}
+                continue
+            each = built[str(ops)] = pickle.loads((folder / f"{ops}.pickle").read_bytes())
             entry["tensorrt"] = each.manifest.backend_version
             entry["engines"][ops] = {"build_seconds": round(each.build_seconds, 1), "bytes": each.num_bytes}
     return built
 
 
+def _build_variant(ops: Any, options: argparse.Namespace) -> None:
+    """Build one engine beside the model, and leave a description of it."""
+    path: Path = options.out
+    config = _config(MEASURED[options.one][1], options)
+    built = build_variant(path, config, ops, written_graph(path, config, ops), path.parent, NoProgress())
+    (path.parent / f"{ops}.pickle").write_bytes(pickle.dumps(built))
+
+
 def _run_all(built: dict[str, BuiltVariant], feed: Feed, entry: Entry) -> dict[str, Outputs]:
     """Return the outputs of every engine that runs."""
     outputs = {}
-    for ops, each in built.items():
-        with _problem_of(entry, ops), opened(each.path, "candidate", "--inputs") as runner:
+    engines = {ops: load(each.path) for ops, each in built.items()}
+    for ops, engine in engines.items():
+        with _problem_of(entry, ops), opened(engine, "candidate", "--inputs") as runner:
             outputs[ops] = {name: np.array(values) for name, values in runner.run(feed).items()}
     return outputs
 
@@ -304,6 +326,7 @@ def _write(path: Path, document: Entry) -> None:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.gpu.measure_networks", description=__doc__)
     parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--variant", help=argparse.SUPPRESS)
     parser.add_argument("--references", help=argparse.SUPPRESS)
     parser.add_argument("--originals", help=argparse.SUPPRESS)
     parser.add_argument("out", type=Path)
