@@ -142,7 +142,7 @@ private:
                 later.next(mConfig);
             }
             later.forEachVector(
-                [&](int, ResultPlace<T, Kind> const& place) { prefetchResidualAt(mTensors.result, place); });
+                [&](int, ResultPlace<T, Kind> const& place) { prefetchLine(residualAt(mTensors.result, place)); });
         }
     }
 
