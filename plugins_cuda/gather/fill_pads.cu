@@ -9,9 +9,6 @@
 namespace trtconv
 {
 
-namespace
-{
-
 // The pixels in the pads of an image in turn: the rows above and below the inside, then what is beside it.
 struct PadPixels
 {
@@ -79,8 +76,6 @@ __global__ __launch_bounds__(kGatherThreads) void fillPads(uint4* images, __grid
         *vectorAt(target.row, target.column) = vector;
     }
 }
-
-} // namespace
 
 void launchFillPads(PaddedImages const& images, DeviceLimits const& device, cudaStream_t stream)
 {
