@@ -1,13 +1,15 @@
 """Time output maps beside a copy of the same bytes:  python -m plugins_cuda.bench.time_maps [--json FILE]
 
-Norms whose results go through a map are timed beside the norm alone and the bytes that they write beyond it, at the
-speed of a copy. Each case is checked first, then timed as the median over replays of a CUDA graph, on torch tensors.
+Norms whose results go through a map, or whose residual is the inside of a padded tensor, are timed beside the norm
+alone and the bytes that they write beyond it, at the speed of a copy. Each case is checked first, then timed as the
+median over replays of a CUDA graph, on torch tensors.
 A tensor lies as it does in TensorRT: linear, or channels-last with its channels rounded up to 16 bytes.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +46,7 @@ class MapCase:
     pad: int = 0
     mode: str = "reflect"
     activation: str = "none"
+    residual_pad: int | None = None  # of a norm's residual, at all four ends; none: there is no residual
 
     @property
     def target(self) -> tuple[ElementType, str]:
@@ -56,6 +59,7 @@ class MapCase:
         parts += [f"up {self.upsample}"] if self.upsample > 1 else []
         parts += [f"{self.mode} {self.pad}"] if self.pad else []
         parts += [self.activation] if self.activation != "none" else []
+        parts += [] if self.residual_pad is None else [f"residual inside {self.residual_pad}"]
         return " ".join(parts)
 
     @property
@@ -102,6 +106,9 @@ NORM_CASES = tuple(
         MapCase((1, 64, 540, 960), upsample=2, pad=1),
         MapCase((1, 256, 128, 128), pad=1),
         MapCase((1, 256, 128, 128), pad=1, activation="relu"),
+        MapCase((1, 256, 128, 128), pad=1, residual_pad=1),
+        MapCase((1, 256, 128, 128), residual_pad=1),
+        MapCase((1, 64, 540, 960), residual_pad=1),
     )
 )
 COPY_SAMPLE_BYTES = 1 << 29
@@ -133,29 +140,13 @@ def time_norm(library: KernelLibrary, case: MapCase) -> dict[str, Any]:
     stored = to_layout(x, case.x[1])
     alone = torch.empty_like(stored)
     y = to_layout(torch.empty(*case.y_shape, dtype=dtype, device="cuda"), case.x[1])
+    inside, framed = make_residuals(case)
     parameter = torch.ones(case.shape[1], device="cuda").to(dtype)
-    place = NormPlace((case.upsample,) * 2, (case.pad,) * 4, case.mode)
+    y.fill_(7)
+    place = NormPlace((case.upsample,) * 2, (case.pad,) * 4, case.mode, (case.residual_pad or 0,) * 4)
 
-    def bind(target: Tensor, where: NormPlace | None) -> Launch:
-        count = library.workspace_bytes(case.shape, LAYOUTS[case.x[1]], 0, where, case.x[0])
-        workspace = torch.empty(count, dtype=torch.uint8, device="cuda")
-        launch = library.bind_instance_norm(
-            *(tensor.data_ptr() for tensor in (stored, parameter, parameter, target)),
-            shape=case.shape,
-            element_type=case.x[0],
-            epsilon=1e-5,
-            layout=LAYOUTS[case.x[1]],
-            workspace=workspace.data_ptr(),
-            workspace_bytes=count,
-            options=NormOptions(activation=case.activation, alpha=0.2, place=where),
-        )
-
-        def keep(stream: int, _workspace: Tensor = workspace) -> None:
-            launch(stream)
-
-        return keep
-
-    norm, placed = bind(alone, None), bind(y, place)
+    norm = bind_norm(library, case, (stored, parameter, parameter, alone), inside, None)
+    placed = bind_norm(library, case, (stored, parameter, parameter, y), framed, place)
     norm(0)
     placed(0)
     torch.cuda.synchronize()
@@ -167,6 +158,39 @@ def time_norm(library: KernelLibrary, case: MapCase) -> dict[str, Any]:
     over = us / (alone_us + beyond_us)
     print(f"{us:9.2f} {alone_us:9.2f} {over:8.2f}  {case.name}", flush=True)
     return {"case": case.name, "us": us, "alone_us": alone_us, "beyond_us": beyond_us, "over": over}
+
+
+def bind_norm(
+    library: KernelLibrary, case: MapCase, tensors: tuple[Tensor, ...], residual: Tensor | None, place: NormPlace | None
+) -> Launch:
+    """Return the launch of a norm of X, scale, bias, Y with a workspace of its own."""
+    count = library.workspace_bytes(case.shape, LAYOUTS[case.x[1]], 0, place, case.x[0])
+    workspace = torch.empty(count, dtype=torch.uint8, device="cuda")
+    address = 0 if residual is None else residual.data_ptr()
+    launch = library.bind_instance_norm(
+        *(tensor.data_ptr() for tensor in tensors),
+        shape=case.shape,
+        element_type=case.x[0],
+        epsilon=1e-5,
+        layout=LAYOUTS[case.x[1]],
+        workspace=workspace.data_ptr(),
+        workspace_bytes=count,
+        options=NormOptions(activation=case.activation, alpha=0.2, residual=address, place=place),
+    )
+
+    def keep(stream: int, _workspace: Tensor = workspace) -> None:
+        launch(stream)
+
+    return keep
+
+
+def make_residuals(case: MapCase) -> tuple[Tensor | None, Tensor | None]:
+    """Return the residual of a norm, as it lies in memory, alone and as the inside of a larger tensor."""
+    if case.residual_pad is None:
+        return None, None
+    inside = torch.randn(*case.shape, device="cuda").to(TORCH_TYPES[case.x[0]])
+    framed = torch.nn.functional.pad(inside, (case.residual_pad,) * 4, value=math.nan)
+    return to_layout(inside, case.x[1]), to_layout(framed, case.x[1])
 
 
 def time_case(library: KernelLibrary, case: MapCase) -> dict[str, Any]:
@@ -205,7 +229,7 @@ def check(case: MapCase, x: Tensor, y: Tensor) -> None:
         part = part * (row_is_inside[:, None] & col_is_inside)
         expected = part.to(y.dtype).float()
         difference = (result[:, channel : channel + 16].float() - expected).abs()
-        tolerance = 2e-6 if y.dtype == torch.float32 else 2.0**-10  # torch rounds some activations twice
+        tolerance = max(torch.finfo(y.dtype).eps, 2e-6)  # one unit, as torch rounds some activations twice
         assert (difference <= expected.abs() * tolerance + 1e-6).all(), case.name
     if case.target[1] == CHANNELS_LAST:
         assert (y[..., case.shape[1] :] == 0).all(), case.name

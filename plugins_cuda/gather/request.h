@@ -31,6 +31,15 @@ struct MapRequest
     }
 
     // Without what fills vectors up.
+    constexpr int64_t numInputs() const
+    {
+        int64_t product = 1;
+        for (int32_t axis = 0; axis < rank; ++axis)
+        {
+            product *= sizes[axis];
+        }
+        return product;
+    }
     constexpr int64_t numOutputs() const
     {
         int64_t product = 1;

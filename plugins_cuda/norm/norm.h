@@ -57,7 +57,9 @@ struct NormArguments
     bool isAffinePerImage = false; // scale and bias are [batch, channels]
     int64_t groups = 0; // of an image's channels, which they divide; 0: each channel is normalised by itself
     EpilogueArguments epilogue{};
-    ImagePlace const* place = nullptr; // where results go; of channels-last images of 2-byte types, without groups
+    // Of channels-last images of 2-byte types, without groups: where results go and residuals lie. Pads stay as they
+    // are.
+    ImagePlaces const* places = nullptr;
 
     constexpr int64_t channelsPerGroup() const { return groups == 0 ? 1 : shape.channels / groups; }
     // What has a mean of its own, as if it were a channel: the groups of a linear tensor are contiguous.

@@ -5,6 +5,7 @@
 
 #include "common/integer_maths.h"
 #include "common/plugin_error.h"
+#include "gather/fill_pads.h"
 #include "reflect_pad/reflect_pad.h"
 
 namespace trtconv
@@ -72,25 +73,64 @@ GatherArguments gatherOf(void const* input, void* output, MapRequest const& requ
     return arguments;
 }
 
-// Whether the norm's own kernels write through the map: they hold images of vectors of channels. If they do so for a
-// shape, then for all smaller ones. Without upsampling the few threads that write pads keep all others waiting. H100,
-// fp16: [1,128,270,480] by 2 took 78 us scattered, 96 in two steps; [1,64,540,960] by 2 with pads of 1 164 and 189;
-// [1,32,1080,1920] with pads of 4 241 and 229; [1,256,128,128] with pads of 1 29 and 20.
-bool scatters(NormArguments const& arguments, NormPlace const& place)
+// Rows or columns of X, inside Y or inside the residual; a line is an image of one row.
+struct ImageAxes
 {
-    MapRequest const request = outputRequest(place, arguments.shape.batch, 1, arguments.layout);
-    int64_t const vectorsPerPixel = ceilDivide(arguments.shape.channels, channelLanes(Layout::kChannelsLast, 2));
-    bool const isUpsampled =
-        std::all_of(place.upsample.begin(), place.upsample.end(), [](int64_t factor) { return factor >= 2; });
-    return arguments.layout == Layout::kChannelsLast && elementBytes(arguments.type) == 2 && isUpsampled
-        && place.outputType == arguments.type && place.sizes.size() == 2 && arguments.groups == 0
-        && request.numOutputs() * vectorsPerPixel <= std::numeric_limits<int32_t>::max();
+    PlaceAxis rows;
+    PlaceAxis columns;
+};
+
+ImageAxes imageAxes(NormPlace const& place, std::vector<int64_t> const& upsample, std::vector<int64_t> const& pads)
+{
+    size_t const count = place.sizes.size();
+    auto const axisAt = [&](size_t axis)
+    {
+        return PlaceAxis{static_cast<int32_t>(place.sizes[axis]), static_cast<int32_t>(upsample[axis]),
+            static_cast<int32_t>(pads[axis]), static_cast<int32_t>(pads[count + axis])};
+    };
+    return {count == 1 ? PlaceAxis{1, 1, 0, 0} : axisAt(0), axisAt(count - 1)};
 }
 
-PlaceAxis placeAxis(NormPlace const& place, size_t axis)
+ImageAxes outputAxes(NormPlace const& place)
 {
-    return {FastDivisor<uint32_t>(static_cast<uint32_t>(place.sizes[axis])), static_cast<int32_t>(place.upsample[axis]),
-        static_cast<int32_t>(place.pads[axis]), static_cast<int32_t>(place.pads[2 + axis])};
+    return imageAxes(place, place.upsample, place.pads);
+}
+
+ImageAxes residualAxes(NormPlace const& place)
+{
+    return imageAxes(place, std::vector<int64_t>(place.sizes.size(), 1), place.residualPads);
+}
+
+int64_t vectorsPerPixel(NormShape const& shape)
+{
+    return ceilDivide(shape.channels, channelLanes(Layout::kChannelsLast, 2));
+}
+
+// Whether the norm's own kernels take places: they hold images of vectors of channels. If they do so for a shape, then
+// for all smaller ones that are not empty.
+bool takesPlaces(NormArguments const& arguments, NormPlace const& place)
+{
+    NormShape const& shape = arguments.shape;
+    int64_t const outputs = outputRequest(place, shape.batch, 1, arguments.layout).numOutputs();
+    int64_t const residuals = residualRequest(place, shape.batch, 1, arguments.layout).numInputs();
+    return arguments.layout == Layout::kChannelsLast && elementBytes(arguments.type) == 2
+        && place.outputType == arguments.type && place.sizes.size() <= 2 && arguments.groups == 0 && !shape.isEmpty()
+        && std::max(outputs, residuals) * vectorsPerPixel(shape) <= std::numeric_limits<int32_t>::max();
+}
+
+// Normalises into the inside of Y, and fills the pads from there.
+void launchScattered(
+    NormArguments const& arguments, NormPlace const& place, DeviceLimits const& device, cudaStream_t stream)
+{
+    int64_t const vectors = vectorsPerPixel(arguments.shape);
+    auto const [rows, columns] = outputAxes(place);
+    auto const [residualRows, residualColumns] = residualAxes(place);
+    ImagePlaces const places{
+        makeImagePlace(rows, columns, vectors), makeImagePlace(residualRows, residualColumns, vectors)};
+    NormArguments norm = arguments;
+    norm.places = &places;
+    launchNorm(norm, device, stream);
+    launchFillPads({arguments.output, arguments.shape.batch, rows, columns, vectors, place.mode}, device, stream);
 }
 
 } // namespace
@@ -122,9 +162,9 @@ MapRequest outputRequest(NormPlace const& place, int64_t batch, int64_t channels
 
 int64_t placedWorkspaceBytes(NormArguments const& largest, NormPlace const& place)
 {
-    bool const isInParts = place.isPlaced(largest.type) && !scatters(largest, place);
-    int64_t const forResult = isInParts ? tensorBytes(largest) : 0;
-    int64_t const forResidual = place.isResidualPadded() ? tensorBytes(largest) : 0;
+    bool const isInParts = !takesPlaces(largest, place);
+    int64_t const forResult = isInParts && place.isPlaced(largest.type) ? tensorBytes(largest) : 0;
+    int64_t const forResidual = isInParts && place.isResidualPadded() ? tensorBytes(largest) : 0;
     return alignedBytes(normWorkspaceBytes(largest.layout, largest.shape, largest.groups)) + forResult + forResidual;
 }
 
@@ -132,26 +172,24 @@ void launchPlacedNorm(
     NormArguments const& arguments, NormPlace const& place, DeviceLimits const& device, cudaStream_t stream)
 {
     auto const [batch, channels, sliceSize] = arguments.shape;
+    bool const isPlaced = place.isPlaced(arguments.type);
+    bool const isResidualPadded = arguments.epilogue.residual != nullptr && place.isResidualPadded();
+    if ((isPlaced || isResidualPadded) && takesPlaces(arguments, place))
+    {
+        return launchScattered(arguments, place, device, stream);
+    }
     auto* memory = static_cast<char*>(arguments.workspace);
     memory += alignedBytes(normWorkspaceBytes(arguments.layout, arguments.shape, arguments.groups));
     NormArguments norm = arguments;
-    if (norm.epilogue.residual != nullptr && place.isResidualPadded())
+    if (isResidualPadded)
     {
         MapRequest const inside = residualRequest(place, batch, channels, arguments.layout);
         launchGather(gatherOf(norm.epilogue.residual, memory, inside, norm.type, norm.type), device, stream);
         norm.epilogue.residual = memory;
         memory += tensorBytes(arguments);
     }
-    if (!place.isPlaced(arguments.type))
+    if (!isPlaced)
     {
-        return launchNorm(norm, device, stream);
-    }
-    if (scatters(arguments, place))
-    {
-        int64_t const vectorsPerPixel = ceilDivide(channels, channelLanes(Layout::kChannelsLast, 2));
-        ImagePlace const images{placeAxis(place, 0), placeAxis(place, 1),
-            FastDivisor<uint32_t>(static_cast<uint32_t>(vectorsPerPixel)), place.mode};
-        norm.place = &images;
         return launchNorm(norm, device, stream);
     }
     norm.output = memory;

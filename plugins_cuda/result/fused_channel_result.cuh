@@ -41,8 +41,8 @@ struct ChannelResult<T, ResultKind::kFused>
         return {output + numVectors, residual + numVectors, epilogue};
     }
 
-    // Returns the vector of the residual that is added here.
-    __device__ uint4 loadResidual() const { return loadHere(residual); }
+    // Returns the address of the residual of a vector of the input.
+    __device__ ChannelVector<T> const* residualOf(int64_t vector) const { return residual + vector; }
 
     template <typename Form>
     __device__ void store(uint4 words, uint4 residualWords, Finish const& finish) const

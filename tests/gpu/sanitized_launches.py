@@ -8,6 +8,7 @@ to find errors.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -119,12 +120,21 @@ FUSED_CASES = (
     (Case("InstanceNorm", (1, 60, 450, 450), "fp16", 0, "channels_last"), NormOptions(groups=15)),
     (Case("InstanceNorm", (2, 320, 16, 16), "fp16", 0, "channels_last"), NormOptions(groups=32)),
 )
-# Norms that scatter their results: a block, clusters, a cooperative grid, streamed; and two that gather them.
+# Norms that scatter their results: a block, clusters, a cooperative grid, streamed; some with residuals out of padded
+# tensors; and two that gather their results.
 PLACED_CASES = (
     (Case("InstanceNorm", (2, 20, 6, 7), "fp16", 0, "channels_last"), NormPlace((2, 3), (1, 2, 3, 0))),
     (Case("InstanceNorm", (2, 64, 40, 40), "fp16", 0, "channels_last"), NormPlace((2, 2), (1,) * 4, "edge")),
     (Case("InstanceNorm", (1, 60, 256, 256), "fp16", 0, "channels_last"), NormPlace((2, 2), (4,) * 4, "zero")),
-    (Case("InstanceNorm", (2, 60, 300, 301), "fp16", 0, "channels_last"), NormPlace((2, 2), (1,) * 4)),
+    (Case("InstanceNorm", (2, 60, 300, 301), "fp16", 0, "channels_last"), NormPlace((1, 1), (1,) * 4)),
+    (
+        Case("InstanceNorm", (2, 64, 40, 40), "fp16", 0, "channels_last"),
+        NormPlace((1, 1), (0,) * 4, "zero", (1, 2, 3, 0)),
+    ),
+    (
+        Case("InstanceNorm", (2, 60, 300, 301), "fp16", 0, "channels_last"),
+        NormPlace((1, 1), (1,) * 4, "reflect", (1, 2, 3, 0)),
+    ),
     (Case("InstanceNorm", (1, 36, 40, 40), "fp32", 0, "channels_last"), NormPlace((2, 2), (1,) * 4)),
     (Case("InstanceNorm", (1, 3, 41, 43), "fp16"), NormPlace((1, 1), (1,) * 4)),
 )
@@ -166,11 +176,18 @@ def launch_placed(
     tensors = allocate(device, library, case, 0, until)
     layout = LAYOUTS[case.format]
     batch, channels, *sizes = case.shape
-    height, width = (
-        size * factor + before + after
-        for size, factor, before, after in zip(sizes, place.upsample, place.pads[:2], place.pads[2:], strict=True)
-    )
-    y_bytes = stored_bytes((batch, channels, height, width), case.element_type, layout)
+
+    def bytes_within(factors: Sequence[int], pads: Sequence[int]) -> int:
+        height, width = (
+            size * factor + before + after
+            for size, factor, before, after in zip(sizes, factors, pads[:2], pads[2:], strict=True)
+        )
+        return stored_bytes((batch, channels, height, width), case.element_type, layout)
+
+    y_bytes = bytes_within(place.upsample, place.pads)
+    residual = 0
+    if place.residual_pads:
+        residual = upload(device, np.zeros(bytes_within((1, 1), place.residual_pads), dtype=np.uint8), until)
     count = library.workspace_bytes(case.shape, layout, 0, place, case.element_type)
     launch = library.bind_instance_norm(
         *(tensors.x, tensors.scale, tensors.bias, device.allocate(y_bytes - missing, until)),
@@ -180,7 +197,7 @@ def launch_placed(
         layout=layout,
         workspace=device.allocate(count, until) if count else 0,
         workspace_bytes=count,
-        options=NormOptions(activation="relu", place=place),
+        options=NormOptions(activation="relu", residual=residual, place=place),
     )
     launch(device.stream)
     device.synchronize()

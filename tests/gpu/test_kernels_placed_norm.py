@@ -110,7 +110,9 @@ def test_images(kernels: TorchKernels, dtype: str, format_: int, place: Place, m
 def test_lines_volumes_and_groups(kernels: TorchKernels, dtype: str, format_: int, mode: str) -> None:
     check_placed(kernels, FusedCase((2, 12, 301), dtype, format_), Place((2,), (3, 4), mode))
     check_placed(kernels, FusedCase((2, 12, 7, 8, 9), dtype, format_), Place((2, 1, 2), (1, 2, 0, 3, 0, 1), mode))
-    check_placed(kernels, FusedCase((2, 32, 20, 21), dtype, format_, groups=4), Place((2, 2), (1, 1, 1, 1), mode))
+    for residual_pads in ((), (1, 0, 2, 3)):
+        case = FusedCase((2, 32, 20, 21), dtype, format_, groups=4, has_residual=bool(residual_pads))
+        check_placed(kernels, case, Place((2, 2), (1, 1, 1, 1), mode, residual_pads))
 
 
 @pytest.mark.parametrize("format_", [FORMAT_LINEAR, FORMAT_CHANNELS_LAST])
@@ -120,6 +122,39 @@ def test_the_inside_of_a_padded_residual(kernels: TorchKernels, dtype: str, form
     place = Place((1, 1), (1, 1, 1, 1) if is_placed else (0, 0, 0, 0), residual_pads=(1, 2, 3, 0))
     for shape in ((2, 20, 6, 7), (1, 60, 150, 151)):
         check_placed(kernels, FusedCase(shape, dtype, format_, "relu", has_residual=True), place)
+
+
+RESIDUAL_PADS = (1, 2, 3, 0)
+
+
+@pytest.mark.parametrize("mode", PAD_MODES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_padded_residuals_of_all_kernels(kernels: TorchKernels, dtype: str, shape: tuple[int, ...], mode: str) -> None:
+    """As CycleGAN's blocks have them: the residual is the inside of what was padded for the convolution before."""
+    for upsample, pads in (((1, 1), (0, 0, 0, 0)), ((1, 1), (1, 1, 1, 1)), ((2, 3), (0, 2, 1, 0))):
+        place = Place(upsample, pads, mode, RESIDUAL_PADS)
+        check_placed(kernels, FusedCase(shape, dtype, FORMAT_CHANNELS_LAST, "silu", has_residual=True), place)
+
+
+@pytest.mark.parametrize("mode", PAD_MODES)
+@pytest.mark.parametrize("shape", [(3, 3, 9, 11), (3, 10, 40, 33), (1, 8, 1, 40), (2, 16, 40, 1)])
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_pads_as_large_as_they_can_be(kernels: TorchKernels, factor: int, shape: tuple[int, ...], mode: str) -> None:
+    """Pads of more than the inside, which several blocks fill; a reflection reaches the other end."""
+    height, width = (size * factor for size in shape[2:])
+    beyond = 0 if mode == "reflect" else 50
+    largest = (height - 1 + beyond, width - 1 + beyond)
+    for pads in ((*largest, *largest), (*largest, 0, 0), (0, 0, *largest), (0, largest[1], largest[0], 0)):
+        place = Place((factor, factor), pads, mode)
+        check_placed(kernels, FusedCase(shape, "float16", FORMAT_CHANNELS_LAST, "relu"), place)
+
+
+def test_images_need_no_memory_for_their_place(kernels: TorchKernels) -> None:
+    shape = (2, 20, 16, 17)
+    alone = kernels.workspace_bytes(shape, FORMAT_CHANNELS_LAST, 0, None, BY_NAME["float16"])
+    place = NormPlace((2, 1), (1, 2, 3, 4), "edge", (1, 1, 1, 1), BY_NAME["float16"])
+    assert 0 <= kernels.workspace_bytes(shape, FORMAT_CHANNELS_LAST, 0, place, BY_NAME["float16"]) - alone < 256
 
 
 @pytest.mark.parametrize("format_", [FORMAT_LINEAR, FORMAT_CHANNELS_LAST])

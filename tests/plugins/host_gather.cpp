@@ -1,9 +1,9 @@
 // The gathers themselves, kernels included, built for the host: host_cuda/ stands for CUDA.
+#include "gather/fill_pads.cu"
 #include "gather/from_bfloat16.cu"
 #include "gather/from_float.cu"
 #include "gather/from_half.cu"
 #include "gather/gather.cu"
-#include "result/image_place.h"
 
 using namespace trtconv;
 
@@ -22,6 +22,11 @@ MapRequest requestOf(int32_t rank, int64_t const* sizes, int64_t const* pads, in
     request.inputLayout = static_cast<Layout>(inputLayout);
     request.outputLayout = static_cast<Layout>(outputLayout);
     return request;
+}
+
+PlaceAxis axisAt(int32_t const* numbers)
+{
+    return {numbers[0], numbers[1], numbers[2], numbers[3]};
 }
 
 } // namespace
@@ -54,33 +59,30 @@ extern "C" void host_gather_large(int32_t const* input, int32_t* output, int32_t
     }
 }
 
-// Scatters images of vectors, a number each, as the norm's kernels do; counts how often each output is written.
-// `axes` holds the size, the factor and both pads of rows, then of columns.
-extern "C" void host_scatter(int32_t const* input, int32_t* output, int32_t* counts, int32_t images,
-    int32_t vectors_per_pixel, int32_t const* axes, int32_t mode)
+// Scatters images of vectors of 16 bytes into the inside of larger ones, as the norm's kernels do; counts how often
+// each of those is written. `axes` holds the size, the factor and both pads of rows, then of columns.
+extern "C" void host_scatter(
+    uint4 const* input, uint4* output, int32_t* counts, int32_t images, int32_t vectors_per_pixel, int32_t const* axes)
 {
-    auto const axisAt = [&](int32_t i)
-    { return PlaceAxis{FastDivisor<uint32_t>(static_cast<uint32_t>(axes[i])), axes[i + 1], axes[i + 2], axes[i + 3]}; };
-    ImagePlace const place{axisAt(0), axisAt(4), FastDivisor<uint32_t>(static_cast<uint32_t>(vectors_per_pixel)),
-        static_cast<PadMode>(mode)};
+    ImagePlace const place = makeImagePlace(axisAt(axes), axisAt(axes + 4), vectors_per_pixel);
     auto const numVectors = static_cast<uint32_t>(images * axes[0] * axes[4] * vectors_per_pixel);
     for (uint32_t vector = 0; vector < numVectors; ++vector)
     {
-        VectorPlace const source(place, vector);
-        auto const store = [&](uint32_t target, bool isValue)
-        {
-            output[target] = isValue ? input[vector] : 0;
-            ++counts[target];
-        };
-        if (place.rows.isInner(source.row) && place.columns.isInner(source.column))
-        {
-            forEachCopy(place, source, [&](uint32_t target) { store(target, true); });
-        }
-        else
-        {
-            forEachTarget(place, source, store);
-        }
+        forEachCopy(place, vector,
+            [&](uint32_t copy)
+            {
+                output[copy] = input[vector];
+                ++counts[copy];
+            });
     }
+}
+
+// Fills the pads of such images.
+extern "C" void host_fill_pads(
+    void* output, int32_t images, int32_t vectors_per_pixel, int32_t const* axes, int32_t mode)
+{
+    launchFillPads(
+        {output, images, axisAt(axes), axisAt(axes + 4), vectors_per_pixel, static_cast<PadMode>(mode)}, {}, nullptr);
 }
 
 extern "C" int32_t host_find_bad_axis(

@@ -1,4 +1,4 @@
-"""What output maps take and refuse; crops; and that scattering, as norms do it, is the inverse of gathering."""
+"""What output maps take and refuse; crops; and that norms, which scatter and then fill pads, do as gathers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import ctypes
 import itertools
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-from host_gathers import BLOCKS_OF_4, CHANNELS_LAST, LINEAR, counting, gather
+from host_gathers import BLOCKS_OF_4, CHANNELS_LAST, LINEAR, aligned, counting, gather
 from host_tools import pointer
 
 from tests.support.map_references import PAD_MODES, mapped
+
+WORDS_OF_VECTOR = 4
 
 
 def test_negative_pads_crop(gathers: ctypes.CDLL) -> None:
@@ -22,8 +25,8 @@ def test_negative_pads_crop(gathers: ctypes.CDLL) -> None:
 
 
 @pytest.mark.parametrize("mode", PAD_MODES)
-def test_scattering_is_the_inverse_of_gathering(gathers: ctypes.CDLL, mode: str) -> None:
-    """Each output is the target of one input, for all small images."""
+def test_scattering_and_filling_pads_is_gathering(gathers: ctypes.CDLL, mode: str) -> None:
+    """Each vector inside is the target of one input, and each pad is made of the inside, for all small images."""
     lines = [
         (size, factor, begin, end)
         for size, factor, begin, end in itertools.product((1, 2, 3, 5), (1, 2, 3), (0, 1, 2, 4), (0, 1, 3))
@@ -32,16 +35,37 @@ def test_scattering_is_the_inverse_of_gathering(gathers: ctypes.CDLL, mode: str)
     for number, row in enumerate(lines):
         column = lines[(number * 37 + 5) % len(lines)]
         (rows, row_factor, *row_pads), (columns, column_factor, *column_pads) = row, column
-        x = counting((2, rows, columns, 3), np.int32)
-        pads = (0, row_pads[0], column_pads[0], 0, 0, row_pads[1], column_pads[1], 0)
-        expected = mapped(x, pads, (1, row_factor, column_factor, 1), mode)
-        y, counts = np.zeros_like(expected), np.zeros_like(expected)
-        numbers = np.array([*row, *column], dtype=np.int32)
-        gathers.host_scatter(
-            pointer(x), pointer(y), pointer(counts), x.shape[0], x.shape[3], pointer(numbers), PAD_MODES.index(mode)
+        check_scattered(
+            gathers,
+            counting((3, rows, columns, 1 + number % 3, WORDS_OF_VECTOR), np.int32),
+            (row_pads[0], column_pads[0], row_pads[1], column_pads[1]),
+            (row_factor, column_factor),
+            mode,
         )
-        assert (counts == 1).all()
-        assert (y == expected).all()
+
+
+@pytest.mark.parametrize("mode", PAD_MODES)
+def test_pads_of_many_blocks_are_filled(gathers: ctypes.CDLL, mode: str) -> None:
+    for pads in ((40, 50, 30, 60), (40, 0, 0, 0), (0, 0, 0, 60), (0, 50, 0, 0)):
+        check_scattered(gathers, counting((2, 41, 61, 2, WORDS_OF_VECTOR), np.int32), pads, (1, 1), mode)
+
+
+def check_scattered(
+    gathers: ctypes.CDLL, x: npt.NDArray, pads: tuple[int, ...], factors: tuple[int, int], mode: str
+) -> None:
+    """Hold x [N, H, W, vectors, words], scattered and then padded, against numpy; pads in ONNX order."""
+    top, left, bottom, right = pads
+    expected = mapped(x, (0, top, left, 0, 0, 0, bottom, right, 0, 0), (1, *factors, 1, 1), mode)
+    y = aligned(expected.shape, expected.dtype)
+    counts = np.zeros(expected.shape[:-1], dtype=np.int32)
+    numbers = np.array([x.shape[1], factors[0], top, bottom, x.shape[2], factors[1], left, right], dtype=np.int32)
+    gathers.host_scatter(pointer(x), pointer(y), pointer(counts), x.shape[0], x.shape[3], pointer(numbers))
+    inside = (slice(None), slice(top, y.shape[1] - bottom), slice(left, y.shape[2] - right))
+    assert (counts[inside] == 1).all()
+    assert counts.sum() == counts[inside].size
+    assert (y[inside] == expected[inside]).all()
+    gathers.host_fill_pads(pointer(y), x.shape[0], x.shape[3], pointer(numbers), PAD_MODES.index(mode))
+    assert (y == expected).all()
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ Tensors<T, ResultKind::kPlaced> placedTensors(NormArguments const& arguments)
 {
     auto const fused = fusedTensors<T>(arguments);
     return {{1, arguments.isAffinePerImage}, fused.input, fused.scale, fused.bias,
-        {fused.result.output, fused.result.residual, fused.result.epilogue, *arguments.place}, fused.channels,
+        {fused.result.output, fused.result.residual, fused.result.epilogue, *arguments.places}, fused.channels,
         fused.pixels, fused.vectorsPerPixel, fused.inversePixels, fused.epsilon};
 }
 
@@ -158,7 +158,7 @@ void launch(NormArguments const& arguments, DeviceLimits const& device, cudaStre
             { Launcher<T, decltype(kind)::value>(tensors, config, device, arguments.workspace, stream).launch(); };
             if constexpr (sizeof(T) == 2)
             {
-                if (arguments.place != nullptr)
+                if (arguments.places != nullptr)
                 {
                     return run(placedTensors<T>(arguments), std::integral_constant<ResultKind, ResultKind::kPlaced>{});
                 }

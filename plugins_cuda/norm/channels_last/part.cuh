@@ -218,7 +218,7 @@ public:
 private:
     __device__ static auto addresses(ColumnPart const& part, ChannelResult<T, Kind> const& result)
     {
-        return [&](int k) { return result.residual + (part.first + k * part.stride); };
+        return [&](int k) { return result.residualOf(part.first + k * part.stride); };
     }
 
     __device__ static auto existing(ColumnPart const& part)

@@ -154,7 +154,8 @@ class StepResiduals
 public:
     __device__ void load(StepWalk<ResultPlace<T, Kind>> const& walk, ChannelResult<T, Kind> const& result)
     {
-        walk.forEachVector([&](int k, ResultPlace<T, Kind> const& place) { mVectors[k] = residualAt(result, place); });
+        walk.forEachVector(
+            [&](int k, ResultPlace<T, Kind> const& place) { mVectors[k] = loadHere(residualAt(result, place)); });
     }
 
     __device__ uint4 operator[](int k) const { return mVectors[k]; }
