@@ -1,0 +1,106 @@
+"""The tables of docs/fused.md, made of the measurements that it links:  python -m tests.support.fused_page"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.support import network_tables
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "fused.md"
+_MEASUREMENTS = DOCS / "measurements"
+_BLOCK = re.compile(r"(<!-- table (\w+): begin -->\n).*?(<!-- table \2: end -->)", re.DOTALL)
+_VARIANTS = ("relu", "leaky", "prelu", "silu", "elu", "tanh", "per image", "residual", "res+relu")
+_GROUPED = ("groups 32", "32 + silu")
+_COPY_GOAL = 0.90
+
+
+def with_tables(page: str) -> str:
+    """Return the page with each of its tables made anew."""
+    made = {
+        "networks": _networks(slice(0, 1)),
+        "kinds": _networks(slice(1, 2)),
+        "placed": _placed(_measured("fused_placed_norms_h100")),
+        "linear": _linear(_measured("fused_maps_h100")["norms"]),
+        "maps": _maps(_measured("fused_maps_h100")["rows"]),
+        "epilogues": _epilogues(_measured("fused_norms_h200")["rows"]),
+        "groups": _groups(_measured("fused_norms_h200")["rows"]),
+    }
+    return _BLOCK.sub(lambda found: found[1] + made[found[2]] + "\n" + found[3], page)
+
+
+def _measured(name: str) -> Any:
+    return json.loads((_MEASUREMENTS / f"{name}.json").read_text())
+
+
+def _networks(part: slice) -> str:
+    networks = _measured("fused_networks_h100")["networks"]
+    return "\n".join("\n".join(network_tables.tables(networks)).split("\n\n")[part])
+
+
+def _placed(document: Mapping[str, Any]) -> str:
+    before = {row["case"]: row for row in document["norms_before"]}
+    rows = [
+        [row["case"], f"{row['us']:.2f}", f"{row['alone_us']:.2f}", f"{row['over']:.2f}",
+         f"{before[row['case']]['us']:.2f}", f"{before[row['case']]['over']:.2f}"]
+        for row in document["norms"]
+    ]  # fmt: skip
+    return _table(["case", "us", "norm alone us", "ratio", "us before", "ratio before"], rows)
+
+
+def _linear(norms: Sequence[Mapping[str, Any]]) -> str:
+    kept = [row for row in norms if " linear" in row["case"]]
+    rows = [[row["case"], f"{row['us']:.2f}", f"{row['alone_us']:.2f}", f"{row['over']:.2f}"] for row in kept]
+    return _table(["case", "us", "norm alone us", "ratio"], rows)
+
+
+def _maps(maps: Iterable[Mapping[str, Any]]) -> str:
+    rows = [
+        [row["case"], f"{row['us']:.2f}", f"{row['copy_us']:.2f}", f"{row['of_copy']:.2f}",
+         "met" if row["of_copy"] >= _COPY_GOAL else "missed"]
+        for row in maps
+    ]  # fmt: skip
+    return _table(["case", "us", "copy us", "of copy", "goal 0.90"], rows)
+
+
+def _epilogues(measured: Iterable[Mapping[str, Any]]) -> str:
+    rows = []
+    for name, times in _by_case(measured):
+        if "relu" in times:
+            # A copy moves the bytes of X twice, a residual is read once.
+            alone = {each: times["plain"] + times["copy"] / 2 * ("res" in each) for each in _VARIANTS}
+            ratios = [f"{times[each] / alone[each]:.2f}" for each in _VARIANTS]
+            rows.append([name, f"{times['plain']:.2f}", *ratios])
+    return _table(["case", "norm alone us", *_VARIANTS], rows)
+
+
+def _groups(measured: Iterable[Mapping[str, Any]]) -> str:
+    rows = [
+        [name, *(f"{times[each]:.2f}" for each in ("copy", "plain", *_GROUPED)),
+         *(f"{times['copy'] / times[each]:.2f}" for each in ("plain", _GROUPED[0]))]
+        for name, times in _by_case(measured) if _GROUPED[0] in times
+    ]  # fmt: skip
+    titles = ["case", "copy us", "instance norm us", "32 groups us", "and SiLU us", "instance norm of copy"]
+    return _table([*titles, "32 groups of copy"], rows)
+
+
+def _by_case(measured: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, float]]]:
+    cases: dict[str, dict[str, float]] = {}
+    for row in measured:
+        name = f"{'x'.join(map(str, row['shape']))} {row['layout']}"
+        cases.setdefault(name, {})[row["variant"]] = row["microseconds"]
+    yield from cases.items()
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (titles, *rows)).replace(
+        "|\n", "|\n" + "|" + "---|" * len(titles) + "\n", 1
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_tables(PAGE.read_text()))
