@@ -23,7 +23,16 @@ from trtconv.passes.fuse_cast import CAST_RULE
 from trtconv.passes.fuse_pad import PAD_RULE
 from trtconv.passes.fuse_residual import RESIDUAL_RULE
 from trtconv.passes.fuse_upsample import UPSAMPLE_RULE
-from trtconv.passes.fusion import STAGES, Fusion, PluginNode, Rule, attributes_with, given_out, read_plugin_node, title_of
+from trtconv.passes.fusion import (
+    STAGES,
+    Fusion,
+    PluginNode,
+    Rule,
+    attributes_with,
+    given_out,
+    read_plugin_node,
+    title_of,
+)
 from trtconv.passes.graph_edit import dtype_of, operand_of, plugin_node, replace, set_type, shape_of
 
 _AFTER: Mapping[str, Sequence[Rule]] = {
