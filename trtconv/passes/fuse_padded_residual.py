@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
-from trtconv.decisions import Decision
+from trtconv.decisions import NOT_FUSED, Decision
 from trtconv.ops.custom_op import Operand
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.instance_norm_function import RESIDUAL
@@ -41,8 +41,13 @@ def fuse_padded_residual(graph: gs.Graph, context: PassContext) -> int:
     num_fused = 0
     for site in sites.values():
         block = _match(site, sites, positions, outputs, context) if PAD_RULE.accepts(site.node) else None
-        if block is not None:
+        if block is None:
+            continue
+        wish = context.wish_against(site)
+        if wish is None:
             num_fused += _fuse(block, sites, context)
+        elif not context.decisions.has(site.node):
+            context.note(site, None, NOT_FUSED + wish.reason, title=title_of(site.node))
     return num_fused
 
 
@@ -58,7 +63,7 @@ def _match(
     adding = [each for each in sums if each is not None and _only_adds(each, z)]
     members = (norm.node, *(each.node for each in adding))
     are_here = all(id(node) in sites and sites[id(node)].graph is pad.graph for node in members)
-    if not adding or len(adding) != len(sums) or not are_here or context.wish_against(pad):
+    if not adding or len(adding) != len(sums) or not are_here:
         return None
     if any(positions[id(each.node)] < positions[id(pad.node)] for each in adding):  # before there is anything to read
         return None
