@@ -42,6 +42,15 @@ __device__ inline void waitForEarlierWork()
 #endif
 }
 
+// Lets the next kernel of a KernelLaunch come to its own wait as soon as every block of this one has begun. Without it
+// that kernel begins when all blocks have ended.
+__device__ inline void letNextKernelBegin()
+{
+#if __CUDA_ARCH__ >= 900
+    cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
 constexpr int32_t kEarlyLaunchDriver = 12030; // the first driver that captures early launches into graphs
 
 class KernelLaunch

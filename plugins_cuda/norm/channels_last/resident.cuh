@@ -30,6 +30,10 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
         clusterExchange.begin(config.splits, columnChannels);
     }
     waitForEarlierWork();
+    if constexpr (Kind == ResultKind::kPlaced)
+    {
+        letNextKernelBegin(); // which fills the pads
+    }
     if constexpr (kIsGrid)
     {
         cleared = gridExchange.begin();

@@ -214,6 +214,10 @@ __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedColumns(
     GridExchange<T, Kind> const exchange(tensors, columnChannels, config.splits, place, memory);
     ColumnStream<T, Kind> stream(tensors, config, place, slots + threadIdx.x);
     waitForEarlierWork();
+    if constexpr (Kind == ResultKind::kPlaced)
+    {
+        letNextKernelBegin(); // which fills the pads
+    }
     auto cleared = exchange.begin();
     stream.fillSlots();
 
