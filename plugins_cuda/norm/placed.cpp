@@ -118,7 +118,10 @@ bool takesPlaces(NormArguments const& arguments, NormPlace const& place)
         && std::max(outputs, residuals) * vectorsPerPixel(shape) <= std::numeric_limits<int32_t>::max();
 }
 
-// Normalises into the inside of Y, and fills the pads from there.
+// Normalises into the inside of Y, and fills the pads from there. Where the norm's kernels wrote pads too, the few
+// threads that did so kept the others waiting: H100, [1,32,1080,1920] fp16 with pads of 4: 241 us. In a later run 229
+// through the workspace, 146 like this, the norm alone 140; [1,64,540,960] with a residual out of pads of 1, copied to
+// the workspace first 137, like this 96, the norm alone 92.
 void launchScattered(
     NormArguments const& arguments, NormPlace const& place, DeviceLimits const& device, cudaStream_t stream)
 {

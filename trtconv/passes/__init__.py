@@ -13,6 +13,7 @@ from trtconv.passes.fix_constant_inputs import fix_constant_inputs
 from trtconv.passes.fold_batch_statistics import fold_batch_statistics
 from trtconv.passes.fuse_affine import fuse_affine
 from trtconv.passes.fuse_neighbours import fuse_neighbours
+from trtconv.passes.fuse_padded_residual import fuse_padded_residual
 from trtconv.passes.recognise_batch_norm import recognise_batch_norm
 from trtconv.passes.recognise_group_norm import recognise_group_norm
 from trtconv.passes.recognise_instance_norm import recognise_instance_norm
@@ -37,6 +38,7 @@ FUSED_PASSES: Sequence[Pass] = (
     *_REWRITES,
     fuse_affine,  # before the neighbours, which come after the affine part of a norm
     fuse_neighbours,  # after the rewrites: it takes what lies around the custom ops that they made
+    fuse_padded_residual,  # after the sums have become residuals
     *_REPAIRS,
 )
 

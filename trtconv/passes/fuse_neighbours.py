@@ -15,16 +15,24 @@ import onnx_graphsurgeon as gs
 
 from trtconv.decisions import NOT_FUSED, Decision
 from trtconv.model.walking import is_onnx
-from trtconv.ops import BY_ONNX_OP
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
-from trtconv.passes.base import NoMatch, PassContext, Site, walk
+from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.fuse_activation import ACTIVATION_RULE, source_of_silu
 from trtconv.passes.fuse_cast import CAST_RULE
 from trtconv.passes.fuse_pad import PAD_RULE
 from trtconv.passes.fuse_residual import RESIDUAL_RULE
 from trtconv.passes.fuse_upsample import UPSAMPLE_RULE
-from trtconv.passes.fusion import STAGES, Fusion, PluginNode, Rule, read_plugin_node
+from trtconv.passes.fusion import (
+    STAGES,
+    Fusion,
+    PluginNode,
+    Rule,
+    attributes_with,
+    given_out,
+    read_plugin_node,
+    title_of,
+)
 from trtconv.passes.graph_edit import dtype_of, operand_of, plugin_node, replace, set_type, shape_of
 
 _AFTER: Mapping[str, Sequence[Rule]] = {
@@ -37,7 +45,7 @@ _STAGES = ("the sum with the residual", "the activation", "upsampling", "padding
 
 def fuse_neighbours(graph: gs.Graph, context: PassContext) -> int:
     """Return how many ONNX nodes became part of a custom op."""
-    fuser = _Fuser(context, context.sites(graph), _given_out(graph))
+    fuser = _Fuser(context, context.sites(graph), given_out(graph))
     for op in (INSTANCE_NORM, REFLECT_PAD):  # a norm takes pads and what lies before them, so that it comes first
         for site in context.sites(graph).values():
             if site.node.op == op.name and id(site.node) not in fuser.finished:
@@ -46,12 +54,6 @@ def fuse_neighbours(graph: gs.Graph, context: PassContext) -> int:
             if site.node.op == op.name and op.name in _BEFORE:
                 fuser.fuse_before(site)
     return fuser.num_fused
-
-
-def _given_out(graph: gs.Graph) -> frozenset[int]:
-    """Return the ids of the tensors that a graph, or a branch in it, gives out."""
-    branches = (value for site in walk(graph) for value in site.node.attrs.values() if isinstance(value, gs.Graph))
-    return frozenset(id(tensor) for each in (graph, *branches) for tensor in each.outputs)
 
 
 @dataclass
@@ -117,7 +119,7 @@ class _Fuser:
         dtype, dims = base.op.output_dtype(dtype_of(x), attributes), shape_of(x)
         by = plugin_node(base.op, list(inputs.values()), [y], attributes, self.context.opset)
         members = [self.sites[id(node)] for node in match.nodes]
-        titles = [_title(member.node) for member in members]
+        titles = [title_of(member.node) for member in members]
         replace(site.graph, [base.node, *match.nodes], by)
         set_type(y, dtype, None if dims is None else base.op.output_dims(dims, attributes))
         for member, title in zip(members, titles, strict=True):
@@ -144,7 +146,7 @@ class _Fuser:
             return NoMatch(f"it comes after {_STAGES[base.stage]}, and the plugin would do it before that")
         if source is not None and base.does(STAGES[rule.stage]):
             return NoMatch("the plugin does that once, after it")
-        attributes = _attributes_with(base, fusion)
+        attributes = attributes_with(base, fusion)
         if isinstance(attributes, NoMatch):
             return attributes
         given = {**base.inputs, **fusion.inputs, **({} if source is None else {"X": source})}
@@ -173,7 +175,7 @@ class _Fuser:
         """Record why a neighbour stays a node of its own, unless there is a decision about it."""
         site = self.sites.get(id(node))
         if site is not None and is_onnx(node.domain) and not self.context.decisions.has(node):
-            decision = Decision(site.address, _title(node), None, NOT_FUSED + reason)
+            decision = Decision(site.address, title_of(node), None, NOT_FUSED + reason)
             self.context.decisions.record(node, decision)
 
 
@@ -183,26 +185,3 @@ def _follower(base: PluginNode) -> tuple[Rule, gs.Node] | None:
         (rule, reader) for rule in _AFTER.get(base.op.name, ()) for reader in base.y.outputs if rule.accepts(reader)
     )
     return next(candidates, None)
-
-
-def _attributes_with(base: PluginNode, fusion: Fusion) -> dict[str, Any] | NoMatch:
-    """Return the attributes of an op together with those of a fusion, lists of all axes as the op has them."""
-    new = dict(fusion.attributes)
-    if base.op is INSTANCE_NORM:
-        for name, nothing in (("upsample", 1), ("pads", 0)):
-            if name not in new:
-                continue
-            count = 1 if name == "upsample" else 2
-            rank = len(new[name]) // count
-            outer = [new[name][axis + half * rank] for half in range(count) for axis in (0, 1)]
-            if any(value != nothing for value in outer):
-                return NoMatch("it changes the batch or the channels")
-            new[name] = [new[name][axis + half * rank] for half in range(count) for axis in range(2, rank)]
-    return {**base.attributes, **new}
-
-
-def _title(node: gs.Node) -> str:
-    """Return what reports call a node of ONNX, or what a custom op was before."""
-    if is_onnx(node.domain):
-        return BY_ONNX_OP[node.op].form.title(node.attrs) if node.op in BY_ONNX_OP else node.op
-    return REFLECT_PAD.replaces

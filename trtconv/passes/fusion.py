@@ -9,9 +9,11 @@ from typing import Any
 import onnx_graphsurgeon as gs
 
 from trtconv.model.walking import is_onnx
-from trtconv.ops import CUSTOM_OPS
+from trtconv.ops import BY_ONNX_OP, CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, CustomOp
-from trtconv.passes.base import NoMatch, PassContext
+from trtconv.ops.instance_norm import INSTANCE_NORM
+from trtconv.ops.reflect_pad import REFLECT_PAD
+from trtconv.passes.base import NoMatch, PassContext, walk
 
 # The order in which a plugin does what its attributes and optional inputs ask for.
 STAGES: Sequence[frozenset[str]] = (
@@ -89,3 +91,32 @@ def read_plugin_node(node: gs.Node) -> PluginNode | None:
 def is_op(node: gs.Node, *names: str) -> bool:
     """Say whether a node is of one of these ONNX operators, with one output."""
     return node.op in names and is_onnx(node.domain) and len(node.outputs) == 1
+
+
+def given_out(graph: gs.Graph) -> frozenset[int]:
+    """Return the ids of the tensors that a graph, or a branch in it, gives out."""
+    branches = (value for site in walk(graph) for value in site.node.attrs.values() if isinstance(value, gs.Graph))
+    return frozenset(id(tensor) for each in (graph, *branches) for tensor in each.outputs)
+
+
+def attributes_with(base: PluginNode, fusion: Fusion) -> dict[str, Any] | NoMatch:
+    """Return the attributes of an op together with those of a fusion, lists of all axes as the op has them."""
+    new = dict(fusion.attributes)
+    if base.op is INSTANCE_NORM:
+        for name, nothing in (("upsample", 1), ("pads", 0)):
+            if name not in new:
+                continue
+            count = 1 if name == "upsample" else 2
+            rank = len(new[name]) // count
+            outer = [new[name][axis + half * rank] for half in range(count) for axis in (0, 1)]
+            if any(value != nothing for value in outer):
+                return NoMatch("it changes the batch or the channels")
+            new[name] = [new[name][axis + half * rank] for half in range(count) for axis in range(2, rank)]
+    return {**base.attributes, **new}
+
+
+def title_of(node: gs.Node) -> str:
+    """Return what reports call a node of ONNX, or what a custom op was before."""
+    if is_onnx(node.domain):
+        return BY_ONNX_OP[node.op].form.title(node.attrs) if node.op in BY_ONNX_OP else node.op
+    return REFLECT_PAD.replaces
