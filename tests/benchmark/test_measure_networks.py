@@ -7,6 +7,7 @@ import json
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from tests.support.network_tables import tables
 from trtconv.benchmark import variants
 from trtconv.benchmark.cases import Case
 from trtconv.benchmark.one_op_engines import one_op_model
+from trtconv.config import Ops
 from trtconv.errors import BackendError
 from trtconv.plugins.library import PluginLibrary
 
@@ -33,14 +35,22 @@ def rig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rig:
     monkeypatch.setitem(measure_networks.MEASURED, "small", (Network(0, rig.model.name), None))
     monkeypatch.setattr(measure_networks, "written_graph", rig.written_graph)
     monkeypatch.setattr(os, "sched_setaffinity", lambda process, cores: None)  # a test leaves its own process alone
+    monkeypatch.setattr(measure_networks, "_build_apart", build_here)
+    monkeypatch.setattr(measure_networks, "load", lambda path: path)  # the fakes' engines are ONNX models
     library = PluginLibrary(Path("lib.so"), "0" * 64, ())
     monkeypatch.setattr(measure_networks.plugin_library, "find", lambda: library)
     return rig
 
 
+def build_here(ops: Ops, path: Path, options: argparse.Namespace) -> int:
+    """Do in this process, which has the fakes, what the process of a build does."""
+    measure_networks._build_variant(ops, path, options)
+    return 0
+
+
 def measure(folder: Path) -> dict[str, object]:
     out = folder / "out.json"
-    options = argparse.Namespace(opt_level=None, timing_cache=None, out=out, originals=str(folder))
+    options = argparse.Namespace(one="small", opt_level=None, timing_cache=None, out=out, originals=str(folder))
     measure_networks._run_originals(["small"], str(folder))
     measure_networks._measure("small", options)
     entry: dict[str, object] = json.loads(out.read_text())
@@ -76,6 +86,32 @@ def test_one_that_fails_leaves_the_others(rig: Rig, tmp_path: Path, monkeypatch:
     assert engines["fused"] == {"problem": "TensorRT could not build the engine"}
     assert engines["plugin"]["timing"]["median_us"] == pytest.approx(2000)
     assert "TensorRT could not build the engine" in "\n".join(tables({"small": entry}))
+
+
+def test_a_build_that_dies_leaves_the_others(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dying(ops: Ops, path: Path, options: argparse.Namespace) -> int:
+        return -11 if ops == "plugin" else build_here(ops, path, options)
+
+    monkeypatch.setattr(measure_networks, "_build_apart", dying)
+    engines = measure(tmp_path)["engines"]
+    assert isinstance(engines, dict)
+    assert engines["plugin"] == {"problem": "its build ended with status -11"}
+    assert engines["fused"]["timing"]["median_us"] == pytest.approx(1500)
+
+
+def test_a_build_is_ordered_from_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[argparse.Namespace] = []
+
+    def note(*arguments: str) -> SimpleNamespace:
+        given.append(measure_networks._parse(list(arguments)))
+        return SimpleNamespace(wait=lambda: 3)
+
+    monkeypatch.setattr(measure_networks, "_own", note)
+    options = argparse.Namespace(one="small", opt_level=2, timing_cache=tmp_path / "cache")
+    assert measure_networks._build_apart("fused", tmp_path / "model.onnx", options) == 3
+    (child,) = given
+    assert (child.variant, child.one, child.out) == ("fused", "small", tmp_path / "model.onnx")
+    assert (child.opt_level, child.timing_cache) == (2, tmp_path / "cache")
 
 
 def test_the_tables_hold_times_errors_and_kinds(rig: Rig, tmp_path: Path) -> None:

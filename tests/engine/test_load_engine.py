@@ -14,6 +14,7 @@ from trtconv.engine import backends
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.gpu import driver
 from trtconv.gpu.driver import Gpu
+from trtconv.ops import CUSTOM_OPS
 from trtconv.plugins import library as plugin_library
 
 H100 = Gpu("NVIDIA H100", "sm_90", "13.0")
@@ -31,6 +32,8 @@ class FakeTensorRT:
     def __init__(self, loads: Any) -> None:
         self.loads = loads
         self.libraries: list[str] = []
+        self.held: set[str] = set()  # the creators in its registry
+        self.num_questions = 0
 
     def Runtime(self, logger: Any) -> Any:  # noqa: N802 - TensorRT's name
         if self.loads is None:
@@ -43,7 +46,11 @@ class FakeTensorRT:
             self.libraries.append(path)
             return object()
 
-        return SimpleNamespace(get_creator=lambda *args: None, load_library=load_library)
+        def get_creator(name: str, version: str, domain: str) -> object:
+            self.num_questions += 1
+            return object() if name in self.held else None
+
+        return SimpleNamespace(get_creator=get_creator, load_library=load_library)
 
 
 @pytest.fixture
@@ -133,6 +140,34 @@ def test_the_plugin_library_is_loaded_where_it_is_needed(
         write_manifest(plan, manifest)
     assert load_engine(plan) == "the engine"
     assert tensorrt.libraries == ([str(library)] if is_loaded else [])
+
+
+def test_the_registry_is_asked_until_it_holds_the_plugins(
+    plan: Path, tensorrt: FakeTensorRT, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_engine(plan)
+    asked = tensorrt.num_questions
+    load_engine(plan)
+    assert tensorrt.libraries == [str(library)]
+    assert tensorrt.num_questions == asked > 0
+    other = FakeTensorRT(loads="the engine")
+    other.held = set(CUSTOM_OPS)  # another copy of the library has registered them
+    monkeypatch.setattr(backends, "import_backend", lambda key: other)
+    for _ in range(2):
+        load_engine(plan)
+    assert other.libraries == []
+    assert other.num_questions == len(CUSTOM_OPS)
+
+
+def test_a_library_that_did_not_load_is_tried_again(
+    plan: Path, tensorrt: FakeTensorRT, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = SimpleNamespace(get_creator=lambda *args: None, load_library=lambda path: None)
+    with monkeypatch.context() as broken:
+        broken.setattr(tensorrt, "get_plugin_registry", lambda: registry)
+        load_engine(plan)
+    load_engine(plan)
+    assert tensorrt.libraries == [str(library)]
 
 
 def test_a_missing_library_is_an_error_only_where_it_is_needed(

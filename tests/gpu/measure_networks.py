@@ -2,10 +2,10 @@
 
     python -m tests.gpu.measure_networks OUT.json [--seconds 570] [--timing-cache FILE] [--opt-level 0..5] [NETWORK ...]
 
-The networks come in the order of their importance. Each is measured in a process of its own, which may crash, and
-OUT.json is written after each step; each engine is built in one more. A network is not begun where the slowest so far
-took longer than the time that is left. The original models run in ONNX Runtime meanwhile, with norms in float64: an error is max|y - reference| /
-max|reference|, to the original and to the native engine.
+The networks come in the order of their importance. Each is measured in a process of its own, which may crash, and each
+of its engines is built in one more; OUT.json is written after each step. A network is not begun where the slowest so
+far took longer than the time that is left. The original models run in ONNX Runtime meanwhile, with norms in float64: an
+error is max|y - reference| / max|reference|, to the original and to the native engine.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from trtconv import BuildConfig
 from trtconv.benchmark.layer_kinds import times_by_kind
 from trtconv.benchmark.variants import REFERENCE, VARIANTS, BuiltVariant, build_variant, same_as_before, written_graph
 from trtconv.comparison.runners import load, opened, require_polygraphy
+from trtconv.config import Ops
 from trtconv.engine import loading
 from trtconv.engine.engine_runner import EngineRunner
 from trtconv.errors import TrtconvError
@@ -77,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure the networks that the command line names, all by default."""
     options = _parse(arguments)
     if options.variant:
-        _build_variant(options.variant, options)
+        _build_variant(options.variant, options.out, options)
         return 0
     if options.one:
         _measure(options.one, options)
@@ -117,9 +118,8 @@ def _measure_all(options: argparse.Namespace) -> int:
 def _measure_apart(name: str, options: argparse.Namespace, folder: Path, seconds: float) -> Entry:
     """Measure a network in a process of its own, and return what it wrote, also where it failed."""
     part = folder / f"{name}.json"
-    extra = [] if options.opt_level is None else ["--opt-level", str(options.opt_level)]
     cache = options.timing_cache or str(folder / "timing.cache")
-    child = _own("--one", name, str(part), "--originals", str(folder), "--timing-cache", cache, *extra)
+    child = _own("--one", name, str(part), "--originals", str(folder), "--timing-cache", cache, *_opt_level(options))
     problem = None
     try:
         status = child.wait(timeout=max(seconds, 1))
@@ -132,6 +132,10 @@ def _measure_apart(name: str, options: argparse.Namespace, folder: Path, seconds
         child.wait()
     entry: Entry = json.loads(part.read_text()) if part.is_file() else {}
     return ({"problem": problem} if problem else {}) | entry
+
+
+def _opt_level(options: argparse.Namespace) -> list[str]:
+    return [] if options.opt_level is None else ["--opt-level", str(options.opt_level)]
 
 
 def _own(*arguments: str) -> subprocess.Popen[bytes]:
@@ -149,7 +153,7 @@ def _measure(name: str, options: argparse.Namespace) -> None:
         path = network.path(folder)
         if path is None:
             raise SystemExit(f"there is no {network.file} in the models' folder")
-        built = _build(path, _config(precision, options), folder, entry, options)
+        built = _build(path, _config(precision, options), entry, options)
         feed = network.feeds(path)[0]
         with _step("outputs", entry, options.out):
             outputs = _run_all(built, feed, entry)
@@ -172,9 +176,7 @@ def _config(precision: Any, options: argparse.Namespace) -> BuildConfig:
     )
 
 
-def _build(
-    path: Path, config: BuildConfig, folder: Path, entry: Entry, options: argparse.Namespace
-) -> dict[str, BuiltVariant]:
+def _build(path: Path, config: BuildConfig, entry: Entry, options: argparse.Namespace) -> dict[str, BuiltVariant]:
     with _step("graphs", entry, options.out):
         written = {str(ops): written_graph(path, config, ops) for ops in VARIANTS}
         for ops, graph in written.items():
@@ -186,23 +188,36 @@ def _build(
             entry["engines"][ops] = {"same_as": other}
             continue
         with _step(f"build {ops}", entry, options.out):
-            extra = [] if options.opt_level is None else ["--opt-level", str(options.opt_level)]
-            given = ["--variant", ops, "--one", options.one, "--timing-cache", str(options.timing_cache), *extra]
-            if status := _own(*given, str(path)).wait():
-                entry["engines"][ops] = {"problem": f"its build ended with status {status}"}
+            status = _build_apart(ops, path, options)
+            each = f"its build ended with status {status}" if status else pickle.loads(_left_by(ops, path).read_bytes())
+            if isinstance(each, str):
+                entry["engines"][ops] = {"problem": each}
                 continue
-            each = built[str(ops)] = pickle.loads((folder / f"{ops}.pickle").read_bytes())
+            built[str(ops)] = each
             entry["tensorrt"] = each.manifest.backend_version
             entry["engines"][ops] = {"build_seconds": round(each.build_seconds, 1), "bytes": each.num_bytes}
     return built
 
 
-def _build_variant(ops: Any, options: argparse.Namespace) -> None:
-    """Build one engine beside the model, and leave a description of it."""
-    path: Path = options.out
+def _build_apart(ops: Ops, path: Path, options: argparse.Namespace) -> int:
+    """Build one engine in a process of its own, which may crash, and return its status."""
+    given = ["--variant", ops, "--one", options.one, "--timing-cache", str(options.timing_cache)]
+    return _own(*given, *_opt_level(options), str(path)).wait()
+
+
+def _build_variant(ops: Ops, path: Path, options: argparse.Namespace) -> None:
+    """Build one engine beside the model, and leave a description of it, or why there is none."""
     config = _config(MEASURED[options.one][1], options)
-    built = build_variant(path, config, ops, written_graph(path, config, ops), path.parent, NoProgress())
-    (path.parent / f"{ops}.pickle").write_bytes(pickle.dumps(built))
+    left: BuiltVariant | str
+    try:
+        left = build_variant(path, config, ops, written_graph(path, config, ops), path.parent, NoProgress())
+    except TrtconvError as error:
+        left = str(error)
+    _left_by(ops, path).write_bytes(pickle.dumps(left))
+
+
+def _left_by(ops: Ops, path: Path) -> Path:
+    return path.with_name(f"{ops}.pickle")
 
 
 def _run_all(built: dict[str, BuiltVariant], feed: Feed, entry: Entry) -> dict[str, Outputs]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,34 +82,39 @@ class Decisions:
     """The book of one conversion: every decision in the order in which it was made, and which node it is about."""
 
     def __init__(self) -> None:
-        self._made: list[tuple[gs.Node, Decision]] = []
+        self._made: dict[int, tuple[gs.Node, Decision]] = {}  # by running numbers
+        self._numbers: dict[int, list[int]] = {}  # by the ids of nodes, which have no hash
+        self._next = itertools.count()
 
     def __iter__(self) -> Iterator[Decision]:
-        return (decision for _, decision in self._made)
+        return (decision for _, decision in self._made.values())
 
     def record(self, node: gs.Node, decision: Decision) -> None:
         """Add the decision about a node."""
-        self._made.append((node, decision))
+        number = next(self._next)
+        self._made[number] = (node, decision)
+        self._numbers.setdefault(id(node), []).append(number)
 
     def has(self, node: gs.Node) -> bool:
         """Say whether there is a decision about a node."""
-        return any(each is node for each, _ in self._made)
+        return id(node) in self._numbers
 
     def revise(self, node: gs.Node, decision: Decision) -> bool:
         """Put a decision in the place of those about a node; say whether the node becomes a custom op only by it."""
-        places = [place for place, (each, _) in enumerate(self._made) if each is node]
-        was_plugin = any(self._made[place][1].is_plugin for place in places)
-        for place in reversed(places[1:]):
-            del self._made[place]
-        if places:
-            self._made[places[0]] = (node, decision)
+        numbers = self._numbers.get(id(node), [])
+        was_plugin = any(self._made[number][1].is_plugin for number in numbers)
+        for number in numbers[1:]:
+            del self._made[number]
+        del numbers[1:]
+        if numbers:
+            self._made[numbers[0]] = (node, decision)
         else:
-            self._made.append((node, decision))
+            self.record(node, decision)
         return not was_plugin
 
     def by_node(self) -> dict[int, Decision]:
-        """Return the last decision about each node, by the node's id: nodes have no hash."""
-        return {id(node): decision for node, decision in self._made}
+        """Return the last decision about each node, by the node's id."""
+        return {key: self._made[numbers[-1]][1] for key, numbers in self._numbers.items()}
 
 
 @dataclass

@@ -5,6 +5,7 @@ A pass gives `replace` the nodes that are to go and those that come instead; mod
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from trtconv.model.addresses import address_of
 from trtconv.model.shape_inference import is_made_up
 from trtconv.ops.custom_op import DOMAIN, AttributeValue, CustomOp, Dim, Operand, attributes_for
 from trtconv.passes.base import Site, walk
+
+_FEW = 8  # nodes that are found sooner one by one than in a dict of all
 
 
 @dataclass(frozen=True)
@@ -104,12 +107,16 @@ def _require_outputs(
 
 def _positions(graph: gs.Graph, nodes: Sequence[gs.Node]) -> list[int]:
     """Return where nodes stand: gs.Node compares all that it holds, so they are known by their ids."""
+    ids = list(map(id, graph.nodes))
     wanted = {id(node): node for node in nodes}
-    found = {id(node): index for index, node in enumerate(graph.nodes) if id(node) in wanted}
+    places = None if len(wanted) <= _FEW else dict(zip(ids, itertools.count(), strict=False))
+    found = []
     for key, node in wanted.items():
-        if key not in found:
-            raise GraphEditError("the node to be replaced is not in this graph", where=address_of(node))
-    return list(found.values())
+        try:
+            found.append(ids.index(key) if places is None else places[key])
+        except (KeyError, ValueError):
+            raise GraphEditError("the node to be replaced is not in this graph", where=address_of(node)) from None
+    return found
 
 
 def _detach(node: gs.Node) -> None:

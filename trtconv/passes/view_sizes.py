@@ -19,6 +19,8 @@ from trtconv.passes.graph_edit import given_inputs
 from trtconv.passes.views import SPREAD, Axes, Size
 
 _SAME = frozenset({"Cast", "Identity", "Unsqueeze", "Squeeze", "CastLike"})
+_OF_ALL_INPUTS = frozenset({"Concat", "Mul"})
+_KNOWN = _SAME | _OF_ALL_INPUTS | {"Reshape", "ReduceProd", "Gather", "Slice"}
 _MAX_DEPTH = 24
 
 
@@ -47,11 +49,16 @@ class SizeReader:
         node = tensor.inputs[0]
         if node.op == "Shape":
             return self._shape(node)
+        if node.op not in _KNOWN:  # a chain of data is not followed
+            return None
         inputs = [each for each in given_inputs(node) if each is not None]
-        count = len(inputs) if node.op in ("Concat", "Mul", "Sum") else 1
-        parts = [self.read(each, depth + 1) for each in inputs[:count]]
-        given = [part for part in parts if part is not None]
-        return self._combined(node, given) if given and len(given) == len(parts) else None
+        parts = []
+        for each in inputs if node.op in _OF_ALL_INPUTS else inputs[:1]:
+            part = self.read(each, depth + 1)
+            if part is None:
+                return None
+            parts.append(part)
+        return self._combined(node, parts) if parts else None
 
     def _shape(self, node: gs.Node) -> list[Size] | None:
         view = self._view_of(node.inputs[0])
@@ -66,7 +73,7 @@ class SizeReader:
 
     def _combined(self, node: gs.Node, parts: list[list[Size]]) -> list[Size] | None:
         """Return what a node makes of the entries of its inputs."""
-        if node.op in _SAME or (node.op == "Reshape" and len(parts) == 1):
+        if node.op in _SAME or node.op == "Reshape":
             return parts[0]
         if node.op == "Concat":
             return [entry for part in parts for entry in part]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, VERSION
 from trtconv.plugins import library as plugin_library
 from trtconv.plugins.library import PluginLibrary
+
+# The TensorRT modules whose registry holds the plugins: a registry is the process's, and so is what is known of it.
+_holding: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def load_plugins_for(manifest: Manifest | None, trt: Any, logger: Any) -> str | None:
@@ -30,13 +34,20 @@ def load_plugins_for(manifest: Manifest | None, trt: Any, logger: Any) -> str | 
 
 
 def load_plugins(trt: Any, logger: Any = None) -> PluginLibrary:
-    """Load the plugin library into TensorRT's registry, once a process; an error names what `logger` was told."""
+    """Load the plugin library into TensorRT's registry, once a process; an error names what `logger` was told.
+
+    The registry is asked what it holds only the first time: between builds and runs TensorRT 10.6 has crashed there
+    (H100, engines opened one after another by polygraphy in the process that had built three).
+    """
     library = plugin_library.find()
+    if trt in _holding:
+        return library
     registry = trt.get_plugin_registry()
     is_loaded = all(registry.get_creator(name, str(VERSION), DOMAIN) for name in CUSTOM_OPS)
     if not is_loaded and registry.load_library(str(library.path)) is None:
         what = f"TensorRT does not load the plugin library: {_why_not_loaded(library.path, logger)}"
         raise BackendError(what, where=str(library.path))
+    _holding.add(trt)
     return library
 
 
