@@ -204,3 +204,25 @@ def test_wrong_fusions_are_found(spoil: str, tmp_path: Path) -> None:
         attributes["upsample"].ints[:] = [1, 2]
     with pytest.raises(AssertionError):
         assert_same_numbers(model, fused, feeds)
+
+
+UNNAMED = """
+<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,3,6,6] x, float[3] s, float[3,3,3,3] w) => (float[1,3,6,6] y) <int64[8] p = {0,0,1,1,0,0,1,1}> {
+  n = InstanceNormalization (x, s, s)
+  z = Relu (n)
+  q = Pad <mode = "reflect"> (z, p)
+  c = Conv (q, w)
+  m = InstanceNormalization (c, s, s)
+  y = Add (m, z)
+}
+"""
+
+
+def test_nodes_without_names_keep_the_addresses_that_they_had(tmp_path: Path) -> None:
+    """By its operator and its output: a plugin in its place is another operator."""
+    _, context = run_fused(tmp_path, UNNAMED)
+    told = {each.node: each.reason for each in context.decisions}
+    assert told.keys() == {"InstanceNormalization(n)", "Relu(z)", "Pad(q)", "InstanceNormalization(m)", "Add(y)"}
+    assert told["Relu(z)"].endswith("fused into InstanceNormalization(n)")
+    assert told["Pad(q)"].endswith("fused into Relu(z); its inside is a residual of Add(y)")

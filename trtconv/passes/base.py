@@ -112,6 +112,11 @@ class Decisions:
             self.record(node, decision)
         return not was_plugin
 
+    def address_of(self, node: gs.Node) -> str | None:
+        """Return the address by which a node was decided on, None where it was not."""
+        numbers = self._numbers.get(id(node))
+        return self._made[numbers[-1]][1].node if numbers else None
+
     def by_node(self) -> dict[int, Decision]:
         """Return the last decision about each node, by the node's id."""
         return {key: self._made[numbers[-1]][1] for key, numbers in self._numbers.items()}
@@ -148,9 +153,10 @@ class PassContext:
         return {id(site.node): self.as_recognised(site) for site in walk(graph)}
 
     def as_recognised(self, site: Site) -> Site:
-        """Return a site by the address of the group of nodes that its node stands for."""
+        """Return a site by the address that users know: of the group of nodes, or of the node, that its node was."""
         found = self.recognised.get(id(site.node))
-        return site if found is None else Site(site.graph, site.node, found.address)
+        address = self.decisions.address_of(site.node) if found is None else found.address
+        return site if address is None else Site(site.graph, site.node, address)
 
     def wish_against(self, site: Site) -> NoMatch | None:
         """Return why a node has to stay native before any pass looks at it: the user wants it, or there are doubts."""
