@@ -184,9 +184,12 @@ def _file_size(location: str, model_path: Path, tensor_name: str) -> int:
 
 def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
     for attribute in (attribute for node in nodes for attribute in node.attribute):
-        yield attribute.t
+        if attribute.HasField("t"):
+            yield attribute.t
         yield from attribute.tensors
-        yield from _dense((attribute.sparse_tensor, *attribute.sparse_tensors))
+        if attribute.HasField("sparse_tensor"):
+            yield from _dense([attribute.sparse_tensor])
+        yield from _dense(attribute.sparse_tensors)
 
 
 def _dense(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.TensorProto]:

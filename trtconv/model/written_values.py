@@ -21,6 +21,7 @@ _LISTS = {
     onnx.AttributeProto.FLOATS: "floats",
     onnx.AttributeProto.STRINGS: "strings",
 }
+_FLOATS = (onnx.AttributeProto.FLOAT, onnx.AttributeProto.FLOATS)
 
 
 def attribute_of(name: str, value: Any, as_read: AsRead) -> onnx.AttributeProto:
@@ -33,7 +34,7 @@ def attribute_of(name: str, value: Any, as_read: AsRead) -> onnx.AttributeProto:
     if isinstance(value, gs.Constant):
         return onnx.helper.make_attribute(name, tensor_proto(value, value.name, as_read))
     written: onnx.AttributeProto = OnnxExporter.export_attributes({name: value})[0]
-    if _has_infinity((written.f, *written.floats)) and not _has_infinity(np.ravel(value)):
+    if written.type in _FLOATS and _has_infinity((written.f, *written.floats)) and not _has_infinity(np.ravel(value)):
         raise ValueError(f"{name} is beyond the range of float32, {value}")
     return written
 

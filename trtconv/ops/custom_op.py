@@ -144,8 +144,7 @@ class CustomOp:
 
     def complete(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
         """Return all attributes in the order of the table, those that are absent with their defaults."""
-        defaults = {name: row.default for name, row in self.attributes.items()}
-        return {name: attributes.get(name, default) for name, default in defaults.items()}
+        return {name: attributes.get(name, row.default) for name, row in self.attributes.items()}
 
     def roles(self, count: int, attributes: Attributes) -> tuple[str, ...] | None:
         """Return what each input of a node is for, None where their number does not fit the attributes."""
