@@ -1,4 +1,5 @@
-"""The pass over ten thousand nodes takes seconds, and its time grows with the number of nodes, not its square."""
+"""The pass over ten thousand nodes takes a few times as long as graph-surgeon takes to read and write them, which is a
+second on most machines, and its time grows with the number of nodes, not its square."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_graphsurgeon as gs
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -16,7 +18,7 @@ from trtconv.model import model_io
 from trtconv.model.walking import walk_nodes
 from trtconv.passes.graph_edit import NewNode, replace
 
-MAX_SECONDS = 3.0
+MAX_TIMES = 10.0  # as long as graph-surgeon: 2 to 7 for most graphs
 MAX_RATIO = 10.0  # for four times the nodes: 4 to 5 on a quiet machine; a square would give 16
 NUM_NODES = 10_000
 
@@ -202,6 +204,16 @@ def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path
     return min(times)
 
 
+def round_trip_seconds(path: Path) -> float:
+    """Return the time that graph-surgeon takes to read and write a model, the better of two runs."""
+    times = []
+    for _ in range(2):
+        start = time.process_time()
+        gs.export_onnx(gs.import_onnx(onnx.load(path)), do_type_check=False).SerializeToString()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -211,8 +223,9 @@ def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path
 )
 def test_ten_thousand_nodes(make: Callable[[int], onnx.GraphProto], tmp_path: Path) -> None:
     few, many = seconds(make, NUM_NODES // 4, tmp_path), seconds(make, NUM_NODES, tmp_path)
-    print(f"{make.__name__}: {few:.2f} s, {many:.2f} s, ratio {many / few:.1f}")
-    assert many < MAX_SECONDS
+    plain = round_trip_seconds(tmp_path / "model.onnx")
+    print(f"{make.__name__}: {few:.2f} s, {many:.2f} s, ratio {many / few:.1f}; graph-surgeon alone {plain:.2f} s")
+    assert many < MAX_TIMES * plain
     assert many / few < MAX_RATIO
 
 
@@ -232,6 +245,7 @@ def join_pairs(num_nodes: int, folder: Path) -> float:
 
 def test_thousands_of_nodes_are_joined(tmp_path: Path) -> None:
     few, many = join_pairs(NUM_NODES // 4, tmp_path), join_pairs(NUM_NODES, tmp_path)
-    print(f"{few:.2f} s, {many:.2f} s, ratio {many / few:.1f}")
-    assert many < MAX_SECONDS
+    plain = round_trip_seconds(tmp_path / "chain.onnx")
+    print(f"{few:.2f} s, {many:.2f} s, ratio {many / few:.1f}; graph-surgeon alone {plain:.2f} s")
+    assert many < MAX_TIMES * plain
     assert many / few < MAX_RATIO

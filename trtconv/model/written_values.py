@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ _LISTS = {
     onnx.AttributeProto.FLOATS: "floats",
     onnx.AttributeProto.STRINGS: "strings",
 }
+_FEW = 16
 _FLOATS = (onnx.AttributeProto.FLOAT, onnx.AttributeProto.FLOATS)
 
 
@@ -33,6 +35,19 @@ def attribute_of(name: str, value: Any, as_read: AsRead) -> onnx.AttributeProto:
         return attribute
     if isinstance(value, gs.Constant):
         return onnx.helper.make_attribute(name, tensor_proto(value, value.name, as_read))
+    if type(value) in (str, int):
+        return _plain_attribute(name, value)
+    if isinstance(value, list) and len(value) <= _FEW and all(type(each) is int for each in value):
+        return _plain_attribute(name, tuple(value))
+    return _exported(name, value)
+
+
+@lru_cache(maxsize=4096)  # the nodes that passes write carry the same few values again and again
+def _plain_attribute(name: str, value: str | int | tuple[int, ...]) -> onnx.AttributeProto:
+    return _exported(name, list(value) if isinstance(value, tuple) else value)
+
+
+def _exported(name: str, value: Any) -> onnx.AttributeProto:
     written: onnx.AttributeProto = OnnxExporter.export_attributes({name: value})[0]
     if written.type in _FLOATS and _has_infinity((written.f, *written.floats)) and not _has_infinity(np.ravel(value)):
         raise ValueError(f"{name} is beyond the range of float32, {value}")
