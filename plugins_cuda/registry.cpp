@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/export.h"
+#include "common/version.h"
 #include "norm/instance_norm_plugin.h"
 #include "reflect_pad/dynamic_reflect_pad_plugin.h"
 #include "reflect_pad/reflect_pad_plugin.h"
@@ -17,6 +18,8 @@ namespace
 
 using namespace trtconv;
 using nvinfer1::IPluginCreatorInterface;
+
+__attribute__((used)) constexpr auto const& kCompilerInFile = kCompiler;
 using nvinfer1::IPluginCreatorV3One;
 
 // One line an op. Never destroyed: TensorRT may ask for a creator until the process ends.

@@ -21,7 +21,7 @@ _FATBIN_HEADER = struct.Struct("<IHHQ")
 _FATBIN_MARK = 0xBA55ED50
 _ENTRY = struct.Struct("<HHIQ12xI")  # kind, version, header bytes, code bytes, ..., architecture
 _PTX, _MACHINE_CODE = 1, 2
-_NVCC = re.compile(rb"Cuda compilation tools, release (\d+\.\d+)")
+_NVCC = re.compile(rb"trtconv: compiled by nvcc (\d+\.\d+)")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def read_binary(path: Path) -> LibraryBinary:
         symbols = tuple(sorted(_symbols(sections.get(".dynsym", b""), sections.get(".dynstr", b""))))
     except (OSError, ValueError, struct.error) as error:
         raise BackendError(f"is no shared library, or is damaged: {error}", where=str(path)) from None
-    compiler = _NVCC.search(sections.get(".nv_fatbin", b""))
+    compiler = _NVCC.search(sections.get(".rodata", b""))
     return LibraryBinary(
         symbols,
         _architectures(entries, _MACHINE_CODE),
