@@ -67,7 +67,7 @@ def add_instance_norm(
     as scale is), silu or tanh. `upsample` holds whole factors, `pads` what is then added, by `pad_mode` reflect, edge
     or zero: one value for all spatial axes, or a factor for each, begins and then ends for each. `to` is the output's
     DataType, that of `x` by default. Raises ConfigError for what does not fit, BackendError where the plugin cannot be
-    had, as with TensorRT-RTX, or cannot do it yet.
+    had, as with TensorRT-RTX.
     """
     where = name or INSTANCE_NORM.name
     trt = _module_of(network, where)
@@ -109,7 +109,7 @@ def add_reflect_pad(
     run time is checked there. `pad_mode` is reflect, edge or zero. `activation` (none, relu, leaky_relu or elu with
     `alpha`, silu, tanh) and `upsample` (a whole factor for each axis, or one for all) come before the pads, `to`, the
     output's DataType, after them; an activation and `to` want fp32, fp16 or bf16. Raises ConfigError for what does not
-    fit, BackendError where the plugin cannot be had, as with TensorRT-RTX, or cannot do it yet.
+    fit, BackendError where the plugin cannot be had, as with TensorRT-RTX.
     """
     where = name or REFLECT_PAD.name
     trt = _module_of(network, where)
