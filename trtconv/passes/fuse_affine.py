@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from trtconv.decisions import NOT_FUSED, Decision
+from trtconv.decisions import Decision
 from trtconv.ops.custom_op import Dim
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes.affine_nodes import AffineNodes, Values
-from trtconv.passes.base import NoMatch, PassContext, Site
+from trtconv.passes.base import PassContext, Site
 from trtconv.passes.constant_values import direct_value
-from trtconv.passes.fusion import PluginNode, is_op, read_plugin_node
+from trtconv.passes.fusion import PluginNode, given_out, is_op, read_plugin_node, tell_why_not
 from trtconv.passes.graph_edit import dtype_of, operand_of, plugin_node, replace, shape_of
 
 _FIRST_OPSET = 8  # with Expand
@@ -35,31 +35,31 @@ class _Match:
 
 def fuse_affine(graph: gs.Graph, context: PassContext) -> int:
     """Return how many Mul and Add nodes became part of a norm."""
-    sites = context.sites(graph)
+    sites, outputs = context.sites(graph), given_out(graph)
     num_fused = 0
     for site in list(sites.values()):
         base = read_plugin_node(site.node)
         if base is None or base.op is not INSTANCE_NORM or base.stage >= 0 or context.opset < _FIRST_OPSET:
             continue
-        match = _match(base, site, sites, context)
+        match = _match(base, sites, outputs, context)
         if match is not None:
             num_fused += _fuse(base, site, match, sites, context)
     return num_fused
 
 
-def _match(base: PluginNode, site: Site, sites: dict[int, Site], context: PassContext) -> _Match | None:
+def _match(base: PluginNode, sites: dict[int, Site], outputs: frozenset[int], context: PassContext) -> _Match | None:
     found: dict[str, Values] = {}
     nodes: list[gs.Node] = []
     y = base.y
     for op in ("Mul", "Add"):
-        reader = _only_reader(y, site)
+        reader = _only_reader(y, outputs)
         if reader is None or not is_op(reader, op) or id(reader) not in sites:
             continue
         values = _read(reader, y, base, context)
         if values is None:
             return _Match(nodes, found.get("Mul"), None) if nodes else None
         if wish := context.wish_against(sites[id(reader)]):
-            _keep(sites[id(reader)], wish, context)
+            tell_why_not(sites[id(reader)], wish.reason, context)
             return _Match(nodes, found.get("Mul"), None) if nodes else None
         found[op] = values
         nodes.append(reader)
@@ -67,14 +67,8 @@ def _match(base: PluginNode, site: Site, sites: dict[int, Site], context: PassCo
     return _Match(nodes, found.get("Mul"), found.get("Add")) if nodes else None
 
 
-def _keep(site: Site, wish: NoMatch, context: PassContext) -> None:
-    if not context.decisions.has(site.node):
-        context.decisions.record(site.node, Decision(site.address, site.node.op, None, NOT_FUSED + wish.reason))
-
-
-def _only_reader(y: gs.Tensor, site: Site) -> gs.Node | None:
-    is_given_out = any(tensor is y for tensor in site.graph.outputs)
-    return None if is_given_out or len(y.outputs) != 1 else y.outputs[0]
+def _only_reader(y: gs.Tensor, outputs: frozenset[int]) -> gs.Node | None:
+    return None if id(y) in outputs or len(y.outputs) != 1 else y.outputs[0]
 
 
 def _read(reader: gs.Node, y: gs.Tensor, base: PluginNode, context: PassContext) -> Values | None:

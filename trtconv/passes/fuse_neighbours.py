@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
-from trtconv.decisions import NOT_FUSED, Decision
+from trtconv.decisions import Decision
 from trtconv.model.walking import is_onnx
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
@@ -31,6 +31,7 @@ from trtconv.passes.fusion import (
     attributes_with,
     given_out,
     read_plugin_node,
+    tell_why_not,
     title_of,
 )
 from trtconv.passes.graph_edit import dtype_of, operand_of, plugin_node, replace, set_type, shape_of
@@ -172,11 +173,9 @@ class _Fuser:
         return None
 
     def _tell_why_not(self, node: gs.Node, reason: str) -> None:
-        """Record why a neighbour stays a node of its own, unless there is a decision about it."""
         site = self.sites.get(id(node))
-        if site is not None and is_onnx(node.domain) and not self.context.decisions.has(node):
-            decision = Decision(site.address, title_of(node), None, NOT_FUSED + reason)
-            self.context.decisions.record(node, decision)
+        if site is not None and is_onnx(node.domain):
+            tell_why_not(site, reason, self.context)
 
 
 def _follower(base: PluginNode) -> tuple[Rule, gs.Node] | None:

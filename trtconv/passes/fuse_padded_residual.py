@@ -13,13 +13,21 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
-from trtconv.decisions import NOT_FUSED, Decision
+from trtconv.decisions import Decision
 from trtconv.ops.custom_op import Operand
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.instance_norm_function import RESIDUAL
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.fuse_pad import PAD_RULE
-from trtconv.passes.fusion import Fusion, PluginNode, attributes_with, given_out, read_plugin_node, title_of
+from trtconv.passes.fusion import (
+    Fusion,
+    PluginNode,
+    attributes_with,
+    given_out,
+    read_plugin_node,
+    tell_why_not,
+    title_of,
+)
 from trtconv.passes.graph_edit import dtype_of, operand_of, plugin_node, replace, set_type, shape_of
 
 
@@ -46,8 +54,8 @@ def fuse_padded_residual(graph: gs.Graph, context: PassContext) -> int:
         wish = context.wish_against(site)
         if wish is None:
             num_fused += _fuse(block, sites, context)
-        elif not context.decisions.has(site.node):
-            context.note(site, None, NOT_FUSED + wish.reason, title=title_of(site.node))
+        else:
+            tell_why_not(site, wish.reason, context)
     return num_fused
 
 

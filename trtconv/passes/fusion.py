@@ -8,12 +8,13 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
+from trtconv.decisions import NOT_FUSED
 from trtconv.model.walking import is_onnx
 from trtconv.ops import BY_ONNX_OP, CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, CustomOp
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
-from trtconv.passes.base import NoMatch, PassContext, walk
+from trtconv.passes.base import NoMatch, PassContext, Site, walk
 
 # The order in which a plugin does what its attributes and optional inputs ask for.
 STAGES: Sequence[frozenset[str]] = (
@@ -120,3 +121,9 @@ def title_of(node: gs.Node) -> str:
     if is_onnx(node.domain):
         return BY_ONNX_OP[node.op].form.title(node.attrs) if node.op in BY_ONNX_OP else node.op
     return REFLECT_PAD.replaces
+
+
+def tell_why_not(site: Site, reason: str, context: PassContext) -> None:
+    """Record why a neighbour stays a node of its own, unless there is a decision about it."""
+    if not context.decisions.has(site.node):
+        context.note(site, None, NOT_FUSED + reason, title=title_of(site.node))
