@@ -27,7 +27,7 @@ DOORS = {
     "rich": {"progress", "reports.tables"},
     "cuda": {"gpu.device"},
     "matplotlib": {"comparison.plot", "benchmark.roofline"},
-    "PIL": {"inputs.input_files"},
+    "PIL": {"inputs.images"},
     "onnxruntime": {"model.onnx_session"},
 }
 # Names that only TensorRT's modules and objects have: whoever uses one depends on TensorRT, imported or not.

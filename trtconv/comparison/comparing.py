@@ -18,7 +18,8 @@ from trtconv.comparison.running import run_both
 from trtconv.comparison.tolerance import TOLERANCE, Tolerance, Tolerances
 from trtconv.engine.live_engine import read_profiles
 from trtconv.errors import ConfigError
-from trtconv.inputs.input_files import ImageRange, read_inputs
+from trtconv.inputs.images import ImageOptions, ImageRange
+from trtconv.inputs.input_files import read_inputs
 from trtconv.inputs.made_inputs import DEFAULT_SETS, Generator, InputSet, input_specs, make_inputs, shape_choices
 from trtconv.manifest import read_manifest
 from trtconv.model import model_io
@@ -136,7 +137,7 @@ def _input_sets(model: Model, config: CompareConfig, profiles: Sequence[Profile]
             {name: each.opt for profile in profiles[:1] for name, each in profile.items() if each.kind == kind}
             for kind in ("shape", "values")
         )
-        return read_inputs(config.inputs, specs, shapes, config.image_range, values=values)
+        return read_inputs(config.inputs, specs, shapes, ImageOptions(config.image_range), values=values)
     choices = shape_choices(model.proto, profiles, config.all_shapes)
     num_sets = config.num_sets or (DEFAULT_SETS if config.generator == "random" else 1)
     return make_inputs(
