@@ -17,6 +17,7 @@ _EXPORTS = {
     "TrtconvError": "errors",
     "build": "convert",
     "compare": "comparison.comparing",
+    "Runner": "runner",
     "rewrite": "convert",
     "dry_run": "convert",
     "load_engine": "engine.loading",
@@ -27,6 +28,7 @@ _MODULES = ("plugins",)
 __all__ = [
     "BuildConfig",
     "CompareConfig",
+    "Runner",
     "ShapeRange",
     "TrtconvError",
     "build",

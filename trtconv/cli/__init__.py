@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from trtconv import isolation
-from trtconv.cli import bench, build, compare, doctor, inspect, plugins, rewrite
+from trtconv.cli import bench, build, compare, doctor, inspect, plugins, rewrite, run
 from trtconv.cli.console import leave, open_standard_streams
 from trtconv.cli.foreign_options import hint_for
 from trtconv.errors import BackendError, ConfigError, Interrupted, TrtconvError
@@ -43,6 +43,7 @@ def cli() -> None:
 _COMMANDS = (
     build.build,
     compare.compare,
+    run.run,
     bench.bench,
     rewrite.rewrite,
     plugins.plugins,

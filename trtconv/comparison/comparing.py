@@ -13,10 +13,11 @@ from trtconv.comparison import bisection
 from trtconv.comparison import plot as plotting
 from trtconv.comparison.default_precision import engine_precision, model_precision
 from trtconv.comparison.report import ComparisonReport
-from trtconv.comparison.runners import is_engine_file, load, require_polygraphy
+from trtconv.comparison.runners import load, require_polygraphy
 from trtconv.comparison.running import run_both
 from trtconv.comparison.tolerance import TOLERANCE, Tolerance, Tolerances
 from trtconv.engine.live_engine import read_profiles
+from trtconv.engine.loading import is_engine_file
 from trtconv.errors import ConfigError
 from trtconv.inputs.images import ImageOptions, ImageRange
 from trtconv.inputs.input_files import read_inputs

@@ -69,6 +69,15 @@ def load_engine(
     return engine
 
 
+def is_engine_file(path: Path) -> bool:
+    """Say whether a file begins as an engine does."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in ENGINE_MARKS
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
+
+
 def load_refitted(path: Path, proto: onnx.ModelProto, model_path: Path) -> Any:
     """Load an engine and give it the weights of `proto`, the model as it was prepared for the build."""
     engine = load_engine(path)

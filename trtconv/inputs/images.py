@@ -31,8 +31,11 @@ class ImageRange:
     black: float = 0.0
     white: float = 1.0
 
+    def __str__(self) -> str:
+        return f"{self.black:g}..{self.white:g}"
+
     @classmethod
-    def parse(cls, text: str) -> ImageRange:
+    def parse(cls, text: str, option: str = "--image-range") -> ImageRange:
         """Read `0:255`."""
         black, _, white = text.partition(":")
         with suppress(ValueError):
@@ -40,7 +43,7 @@ class ImageRange:
             if math.isfinite(parsed.black) and math.isfinite(parsed.white):
                 return parsed
         what = f"got {text!r}, expected what black and white become, such as 0:1, 0:255 or -1:1"
-        raise ConfigError(what, where="--image-range")
+        raise ConfigError(what, where=option)
 
 
 def require_pillow() -> None:
@@ -105,7 +108,7 @@ def _layout(spec: InputSpec, dims: Sequence[Any], order: Order | None, where: st
     what = f"input {spec.name} is {spec.dtype} {format_dims(dims)}"
     if spec.dtype.kind != "f" and spec.dtype != np.uint8:
         raise ConfigError(f"{what}: images feed float and uint8 inputs", where=where)
-    is_channels_last = order == "nhwc" or (order is None and len(dims) == 4 and dims[1] not in _MODES)
+    is_channels_last = len(dims) == 4 and has_channels_last(dims, order)
     channel_axis = 3 if is_channels_last else 1
     if len(dims) != 4 or dims[channel_axis] not in _MODES:
         raise ConfigError(f"{what}: images feed inputs of NxCxHxW or NxHxWxC with 1 or 3 channels", where=where)
@@ -116,11 +119,16 @@ def _layout(spec: InputSpec, dims: Sequence[Any], order: Order | None, where: st
     return _Layout(dims[0], dims[1], dims[2], dims[3], False)
 
 
+def has_channels_last(dims: Sequence[Any], order: Order | None) -> bool:
+    """Say whether an input of rank 4 has its channels last: as `order` says, else where its sizes are 1 or 3."""
+    return order == "nhwc" or (order is None and dims[1] not in _MODES and dims[3] in _MODES)
+
+
 def _of_own_size(dims: Sequence[Any], order: Order | None, width: int, height: int) -> list[Any]:
     """Return the dimensions with those of an image in the place of dynamic ones."""
     if len(dims) != 4:
         return list(dims)
-    is_channels_last = order == "nhwc" or (order is None and dims[1] not in _MODES and dims[3] in _MODES)
+    is_channels_last = has_channels_last(dims, order)
     own = (1, height, width, 3) if is_channels_last else (1, 3, height, width)
     return [dim if isinstance(dim, int) else size for dim, size in zip(dims, own, strict=True)]
 
@@ -175,7 +183,7 @@ def as_pictures(values: npt.NDArray[Any], order: Order | None = None) -> npt.NDA
     return values.transpose(0, 2, 3, 1) if channels_first and order != "nhwc" else None
 
 
-def to_bytes_of_pixels(values: npt.NDArray[Any], image_range: ImageRange) -> npt.NDArray[np.uint8]:
+def to_pixels(values: npt.NDArray[Any], image_range: ImageRange) -> npt.NDArray[np.uint8]:
     """Return values as pixels of 8 bits; what is beyond black and white is cut off, what is not a number is black."""
     span = image_range.white - image_range.black
     scaled = (values.astype(np.float64) - image_range.black) * (255 / span if span else 0.0)

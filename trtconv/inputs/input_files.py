@@ -48,7 +48,7 @@ def read_inputs(
             if spec.name not in feed and spec.name in (values or {}):
                 feed[spec.name] = as_values(spec, (values or {})[spec.name])
         _require_all(feed, specs, where)
-        sets.append(InputSet(str(path), {spec.name: _fitted(spec, feed[spec.name], where) for spec in specs}))
+        sets.append(InputSet(str(path), {spec.name: fitted(spec, feed[spec.name], where) for spec in specs}))
     return sets
 
 
@@ -108,8 +108,11 @@ def _read_npy(path: Path, specs: Sequence[InputSpec], where: str) -> dict[str, n
         return {specs[0].name: np.lib.format.read_array(file, allow_pickle=False)}
 
 
-def _fitted(spec: InputSpec, values: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
-    """Return the values in the input's type, where that changes nothing but the precision of floats."""
+def fitted(spec: InputSpec, values: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
+    """Return the values in the input's type, where that changes nothing but the precision of floats.
+
+    Raises ConfigError for another shape or type.
+    """
     fits = len(spec.dims) == values.ndim
     if not fits or any(isinstance(dim, int) and dim != size for dim, size in zip(spec.dims, values.shape, strict=True)):
         what = f"{spec.name} is {format_dims(values.shape)}, expected {format_dims(spec.dims)}"
