@@ -16,15 +16,17 @@ import onnx
 from onnx import numpy_helper
 
 from trtconv.inputs.images import ImageRange
+from trtconv.ops import names_of_kind
 
 Values = npt.NDArray[np.float64]
 
 UNIT, BYTES, SIGNED = ImageRange(0, 1), ImageRange(0, 255), ImageRange(-1, 1)
 
-_SAME_VALUES = frozenset({
-    "Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Pad", "Slice", "Dropout", "Gather",
-    "DepthToSpace", "SpaceToDepth", "Resize", "Upsample",
-})  # fmt: skip
+# What moves values, or copies them, and changes none.
+_SAME_VALUES = names_of_kind("pad") | {
+    *("Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Gather", "Dropout"),
+    *("DepthToSpace", "SpaceToDepth", "Resize", "Upsample"),
+}
 _MAX_STEPS = 16
 _MAX_ELEMENTS = 1 << 16
 _BYTE_SCALE = 100.0  # a factor from here on stands between bytes and a small range: 127.5, 255
