@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,7 +133,7 @@ class Manifest:
 
 def manifest_path(engine_path: Path) -> Path:
     """Return where the manifest of an engine is."""
-    return engine_path.with_name(engine_path.name + ".json")
+    return Path(f"{engine_path}.json")
 
 
 def read_manifest(engine_path: Path) -> Manifest | None:
@@ -153,7 +154,7 @@ def read_manifest(engine_path: Path) -> Manifest | None:
 def require_manifest(engine_path: Path, purpose: str) -> Manifest:
     """Return an engine's manifest, or raise ConfigError: `purpose` is what it would have said."""
     path = manifest_path(engine_path)
-    if not path.exists():
+    if not os.path.exists(path):
         what = f"there is no manifest, which says {purpose}"
         raise ConfigError(what, where=str(path), hint="build the engine with trtconv")
     content = records.read_json(path)

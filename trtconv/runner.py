@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from trtconv import files
+from trtconv import reading
 from trtconv.engine.engine_session import EngineSession
 from trtconv.engine.loading import is_engine_file, load_engine
 from trtconv.errors import ConfigError, ModelError
@@ -65,7 +65,7 @@ class Runner:
 
     def __init__(self, path: str | Path, *, allow_embedded_code: bool = False) -> None:
         path = Path(path)
-        files.require_readable(path)
+        reading.require_readable(path)
         self.title = str(path)
         self.session: Session = (
             EngineSession(load_engine(path, allow_embedded_code=allow_embedded_code), self.title)

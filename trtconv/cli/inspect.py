@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_report
-from trtconv.cli.options import common_options, isolated, keep_native_option, rewritten_ops_option
+from trtconv.cli.options import common_options, isolated, keep_native_option, rewritten_ops_option, trust_links_option
 
 
 @click.command()
@@ -19,6 +19,7 @@ from trtconv.cli.options import common_options, isolated, keep_native_option, re
               help="Whose parser checks a model's ops.")  # fmt: skip
 @rewritten_ops_option
 @keep_native_option
+@trust_links_option
 @common_options
 @isolated
 def inspect(
@@ -27,6 +28,7 @@ def inspect(
     backend: Any,
     ops: Any,
     keep_native: tuple[str, ...],
+    trust_links: bool,
     as_json: bool,
     debug: bool,
 ) -> None:
@@ -42,5 +44,7 @@ def inspect(
     from trtconv import inspection
     from trtconv.reports import tables
 
-    report = inspection.inspect_files(files, compare=diff, ops=ops, keep_native=keep_native, backend=backend)
+    report = inspection.inspect_files(
+        files, compare=diff, ops=ops, keep_native=keep_native, backend=backend, trust_links=trust_links
+    )
     print_report(report, as_json, **tables.style_for(sys.stdout))

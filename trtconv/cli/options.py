@@ -48,4 +48,7 @@ keep_native_option = click.option(
 rewritten_ops_option = click.option(
     "--ops", type=click.Choice(["plugin", "fused"]), default="plugin", show_default=True, help=_OPS_HELP
 )
+trust_links_option = click.option(
+    "--trust-links", is_flag=True, help="Follow links of external data out of the model's folder."
+)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")

@@ -11,7 +11,7 @@ from typing import Any
 
 import onnx
 
-from trtconv import files
+from trtconv import files, reading
 from trtconv.config import BuildConfig
 from trtconv.engine import backends, building
 from trtconv.errors import TrtconvError
@@ -31,7 +31,7 @@ def _build(order: Mapping[str, Any]) -> str | None:
     model, config = Path(order["model"]), BuildConfig(backend=order["backend"])
     try:
         backend, notes = backends.select_backend(config)
-        proto = onnx.load(model)
+        proto = onnx.ModelProto.FromString(reading.read_bytes(model, reading.MODEL))
         plan = building.build(proto, model, config, backend, NoProgress(), notes, io_format=order["io_format"])
         files.write_atomically({Path(order["engine"]): plan.data})
     except TrtconvError as error:

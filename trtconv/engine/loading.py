@@ -8,12 +8,13 @@ from typing import Any
 
 import onnx
 
+from trtconv import reading
 from trtconv.engine import backends
-from trtconv.engine.backends import ENGINE_MARKS, NO_GPU_HINT, TITLES, Backend, BackendKey, require_driver
+from trtconv.engine.backends import ENGINE_MARKS, MARK_BYTES, NO_GPU_HINT, TITLES, Backend, BackendKey, require_driver
 from trtconv.engine.building import Plan
 from trtconv.engine.logger import create, make_logger
 from trtconv.engine.refit import refit
-from trtconv.errors import BackendError, ConfigError, ModelError
+from trtconv.errors import BackendError, ModelError
 from trtconv.gpu import driver
 from trtconv.installed import install_hint
 from trtconv.manifest import Manifest, read_manifest
@@ -71,11 +72,7 @@ def load_engine(
 
 def is_engine_file(path: Path) -> bool:
     """Say whether a file begins as an engine does."""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in ENGINE_MARKS
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    return reading.read_head(path, MARK_BYTES) in ENGINE_MARKS
 
 
 def load_refitted(path: Path, proto: onnx.ModelProto, model_path: Path) -> Any:
@@ -88,16 +85,10 @@ def load_refitted(path: Path, proto: onnx.ModelProto, model_path: Path) -> Any:
 
 def _read_plan(path: Path) -> tuple[bytes, BackendKey]:
     """Return the content of an engine's file, and which backend it is for."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise ConfigError("no such file", where=str(path)) from None
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    key = ENGINE_MARKS.get(data[:4])
+    key = ENGINE_MARKS.get(reading.read_head(path, MARK_BYTES))
     if key is None:
         raise ModelError("is not a TensorRT engine", where=str(path))
-    return data, key
+    return reading.read_bytes(path, reading.ENGINE), key
 
 
 def _require_whole(path: Path, num_bytes: int, manifest: Manifest | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trtconv import files
+from trtconv import reading
 from trtconv.engine import backends, loading
 from trtconv.engine.inspector_json import dtype_name
 from trtconv.engine.live_engine import EngineTensor, LiveEngine, read_engine
@@ -24,7 +24,7 @@ def inspect_engine(path: str | Path) -> EngineInspection:
     error here: `not_loaded_because` says why.
     """
     path = Path(path)
-    files.require_readable(path)
+    reading.require_readable(path)
     header = read_header(path)
     if header is None:
         raise ModelError("is not a TensorRT engine", where=str(path))

@@ -17,8 +17,9 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper
 
+from trtconv import reading
 from trtconv.errors import TrtconvError
-from trtconv.model.external_data import external_tensors, leads_away, read_external_tensor
+from trtconv.model.external_data import external_tensors, leads_away, read_external_tensor, require_external_files
 from trtconv.model.runtime_copy import RuntimeLimits, notes_on_copy, runtime_copy
 from trtconv.model.walking import fed_inputs
 
@@ -44,8 +45,10 @@ def open_file(path: Path) -> Any:
     """Return an ONNX Runtime session of a model's file, with all optimisations.
 
     ONNX Runtime opens the file itself, so that it maps external data; only a file that it refuses for its form is read
-    and copied. What ONNX Runtime raises comes through as it is, and so does a ModelError of the copy.
+    and copied. What ONNX Runtime raises comes through as it is, and so does a ModelError of the copy. Raises a
+    TrtconvError for a file, or a file of external data, that may not be read.
     """
+    _require_files(path)
     options = _options()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))  # by itself it counts cores that it may not use
     try:
@@ -141,11 +144,18 @@ def _open_in_memory(proto: onnx.ModelProto, folder: Path, options: Any) -> Any:
     return _make_session(proto.SerializeToString(), options)
 
 
+def _require_files(path: Path) -> None:
+    """Look at the files that ONNX Runtime is going to open by itself."""
+    proto = _read(path)
+    if proto is not None:
+        require_external_files(proto, path)
+
+
 def _read(path: Path) -> onnx.ModelProto | None:
     proto = onnx.ModelProto()
     try:
-        proto.ParseFromString(path.read_bytes())
-    except (OSError, DecodeError):
+        proto.ParseFromString(reading.read_bytes(path, reading.MODEL))
+    except DecodeError:
         return None
     return proto
 
