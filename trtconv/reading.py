@@ -171,6 +171,8 @@ def described(where: str, participle: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # a library's own
+            raise
         raise _error_of(error, where, participle) from error
 
 
@@ -180,7 +182,7 @@ def _error_of(error: OSError, where: str, participle: str) -> TrtconvError:
         return ConfigError("no such file", where=where, hint="check the path")
     if number == errno.ENXIO:  # a socket, or a device that is not there
         return ConfigError("is not a regular file", where=where)
-    what = f"cannot be {participle}: {error.strerror or error}"
+    what = f"cannot be {participle}: {error.strerror}"
     if number in _FULL:
         return BackendError(what, where=where, hint="free some space")
     kind: Callable[..., TrtconvError] = BackendError if number in _FAULTS_OF_THE_MACHINE else ConfigError

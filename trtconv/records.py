@@ -21,7 +21,7 @@ from trtconv import reading
 from trtconv.errors import ConfigError
 
 MAX_DEPTH = 8  # of a value of any type; all others are as deep as their record
-_MAX_LEVELS = 32  # of any JSON file, brackets in brackets
+_MAX_LEVELS = 64  # of any JSON file, brackets in brackets
 _MAX_ITEMS = 4_000_000  # of all its lists and objects: a manifest of 100,000 decisions has 500,000 and 20 MB
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))

@@ -86,7 +86,7 @@ def write_manifest(plan: Path, text: str) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load_engine(tmp_path / "no.engine")
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="is a folder, expected"):
         load_engine(tmp_path)
 
 

@@ -139,7 +139,7 @@ def test_links_into_a_store_are_followed(tmp_path: Path) -> None:
         ("sub\\weights.bin", {}, "location sub.weights.bin of tensor w was written on Windows, with backslashes"),
         ("C:\\Users\\me\\weights.bin", {}, "was written on Windows"),
         ("weights.bin", {"offset": 9999}, "has 304 bytes, tensor w ends at 10239"),
-        ("weights.bin", {"length": 9999}, "has 304 bytes, tensor w ends at 9999"),
+        ("weights.bin", {"length": 9999}, "tensor w has the length 9999, its dimensions take 240"),
         ("weights.bin", {"offset": 100}, "has 304 bytes, tensor w ends at 340"),
         ("weights.bin", {"offset": -1}, "tensor w has the offset '-1'"),
         ("weights.bin", {"length": -4}, "tensor w has the length '-4'"),

@@ -32,7 +32,7 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 def read_npy(path: Path, name: str, check: Check, where: str) -> Array:
     """Return the array of an .npy file; `name` is what the array is for, `where` what errors call the file.
 
-    Raises ConfigError for what `check` refuses, what is too large or cut off, and what numpy raises.
+    Raises ConfigError for what is too large or cut off; what `check` and numpy raise comes through as it is.
     """
     with reading.opened(path, reading.ARRAYS, where) as file:
         _look(file, name, reading.size_of(path), check, where, MAX_SET_BYTES)
@@ -43,7 +43,7 @@ def read_npy(path: Path, name: str, check: Check, where: str) -> Array:
 def read_npz(path: Path, names: Iterable[str], check: Check, where: str) -> tuple[dict[str, Array], list[str]]:
     """Return those arrays of an .npz file that are called so, and the names of all that it holds; errors as read_npy.
 
-    What zipfile raises for a damaged file comes through as it is.
+    So does what zipfile raises.
     """
     with (
         reading.opened(path, reading.ARRAYS, where) as file,
@@ -66,8 +66,7 @@ def _look(file: Any, name: str, file_bytes: int, check: Check, where: str, limit
     """Read the header of an array in a file of that many bytes, and return how many bytes the array takes."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
-        what = f"{name} is in version {version[0]}.{version[1]} of the .npy format, expected 1.0 or 2.0"
-        raise ConfigError(what, where=where)
+        raise ValueError(f"{name} is in version {version[0]}.{version[1]} of the format, expected 1.0 or 2.0")
     shape, _, dtype = _HEADERS[version](file)
     if dtype.hasobject:
         raise ConfigError(f"{name} holds Python objects, expected numbers or text", where=where)
