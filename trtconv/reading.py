@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 
+NO_SUCH_FILE = "no such file"
 # Opening neither waits (for the writer of a pipe) nor takes a terminal.
 _FLAGS = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -179,7 +180,7 @@ def described(where: str, participle: str) -> Iterator[None]:
 def _error_of(error: OSError, where: str, participle: str) -> TrtconvError:
     number = error.errno
     if number == errno.ENOENT and participle == "read":
-        return ConfigError("no such file", where=where, hint="check the path")
+        return ConfigError(NO_SUCH_FILE, where=where, hint="check the path")
     if number == errno.ENXIO:  # a socket, or a device that is not there
         return ConfigError("is not a regular file", where=where)
     what = f"cannot be {participle}: {error.strerror}"

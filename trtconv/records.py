@@ -24,6 +24,7 @@ MAX_DEPTH = 8  # of a value of any type; all others are as deep as their record
 _MAX_LEVELS = 64  # of any JSON file, brackets in brackets
 _MAX_ITEMS = 4_000_000  # of all its lists and objects: a manifest of 100,000 decisions has 500,000 and 20 MB
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_INNERMOST = re.compile(rb"\[\]|\{\}")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _MAX_INT = 1 << 63
 _NOT_FINITE = ("nan", "inf", "-inf")  # JSON has no such numbers: to_json writes text
@@ -57,11 +58,11 @@ def parse_json(data: bytes) -> Any:
 
 
 def _exceeds_levels(data: bytes) -> bool:
-    """Say whether brackets stand in brackets too deep for a reader that calls itself for each."""
+    """Say whether brackets are nested too deeply for json, which calls itself for each level."""
     rest = _STRING.sub(b"", data).translate(None, _NO_BRACKETS)
     for _ in range(_MAX_LEVELS):
-        rest = rest.replace(b"[]", b"").replace(b"{}", b"")
-    return len(rest) > _MAX_LEVELS  # what is left has more levels, or is no JSON
+        rest = _INNERMOST.sub(b"", rest)
+    return len(rest) > _MAX_LEVELS or _INNERMOST.search(rest) is not None  # a few that do not match are for json
 
 
 def from_json(kind: type[Record], content: Any) -> Record:

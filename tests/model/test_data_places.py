@@ -92,7 +92,9 @@ REFUSED: dict[str, Callable[[Path], Path]] = {
     "elsewhere": lambda root: write_linked(root / "net", root / "elsewhere" / "secret"),
     "blobs without a snapshot": lambda root: write_linked(root / "net" / "rev", "../../blobs/secret"),
     "a snapshot without blobs": lambda root: write_linked(root / "snapshots" / "rev", "../../secret"),
-    "the blobs of another model": lambda root: write_linked(root / "a" / "snapshots" / "rev", "../../../b/blobs/secret"),
+    "the blobs of another model": lambda root: write_linked(
+        root / "a" / "snapshots" / "rev", "../../../b/blobs/secret"
+    ),
     "a sibling that is called alike": lambda root: write_linked(root / "net", "../net2/secret"),
 }
 

@@ -49,7 +49,7 @@ def find_data_file(location: str, tensor_name: str, model_path: Path, trust_link
     try:
         return DataFile(reading.size_of(path, reading.DATA_FILE), target)
     except ConfigError as error:
-        is_missing = not os.path.exists(path)
+        is_missing = error.what == reading.NO_SUCH_FILE
         problem, hint = ("is missing", f"put the file at {path}") if is_missing else (error.what, error.hint)
         what = f"external data file {shown(location)} {problem} (it holds tensor {tensor_name})"
         raise ModelError(what, where=str(model_path), hint=hint) from None
