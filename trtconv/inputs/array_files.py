@@ -19,7 +19,7 @@ from trtconv.errors import ConfigError
 from trtconv.reading import SmallReads
 
 MAX_SET_BYTES = 2 << 30  # of all arrays of one input set
-_MAX_DIRECTORY_BYTES = 16 << 20  # of an .npz file, some 100,000 names
+_MAX_DIRECTORY_BYTES = 4 << 20  # of an .npz file, some 40,000 names
 _SUFFIX = ".npy"
 
 Array = npt.NDArray[Any]
