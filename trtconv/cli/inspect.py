@@ -9,11 +9,18 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_report
-from trtconv.cli.options import common_options, isolated, keep_native_option, rewritten_ops_option, trust_links_option
+from trtconv.cli.options import (
+    FILE,
+    common_options,
+    isolated,
+    keep_native_option,
+    rewritten_ops_option,
+    trust_links_option,
+)
 
 
 @click.command()
-@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE")
+@click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE")
 @click.option("--diff", is_flag=True, help="Hold two models, or two engines, against each other.")
 @click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
               help="Whose parser checks a model's ops.")  # fmt: skip

@@ -12,7 +12,7 @@ import click
 from trtconv.cli.console import run_isolated
 from trtconv.isolation import can_isolate
 
-FILE = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, readable=False)  # trtconv.reading says what is wrong with a file
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
