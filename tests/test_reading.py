@@ -122,6 +122,8 @@ NAMED: dict[str, tuple[str | Path, ...]] = {
     "calibration": ("build", "static.onnx", "--dry-run", "--precision", "fp16", "--calibration", "special"),
     "array": ("build", "static.onnx", "--dry-run", "--precision", "fp16", "--calibration", "special.npy"),
     "image": ("build", "static.onnx", "--dry-run", "--precision", "fp16", "--calibration", "special.png"),
+    "run": ("run", "special", "static.onnx"),
+    "run on": ("run", "static.onnx", "special.npz"),
     "inputs": ("compare", "static.onnx", "static.onnx", "--inputs", "special.npz"),
 }
 
@@ -177,8 +179,8 @@ ALLOWED = {
     ("model.foreign_files", "zipfile.ZipFile"),  # what the gate has opened, as all below
     ("inputs.array_files", "zipfile.ZipFile"),
     ("inputs.array_files", "archive.open"),
-    ("inputs.input_files", "Image.open"),
-    ("inputs.input_files", "os.listdir"),  # the names of images, each of which the gate opens
+    ("inputs.images", "Image.open"),
+    ("inputs.images", "os.listdir"),  # the names of images, each of which the gate opens
     ("cli.console", "open"),  # the null device in place of a closed stream
     ("cli.console", "os.fdopen"),  # streams and pipes of this process, as all below
     ("isolation", "os.fdopen"),

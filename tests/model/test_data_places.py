@@ -169,10 +169,12 @@ def commands(path: Path, out: Path) -> Iterator[tuple[str | Path, ...]]:
     yield ("build", path, "-o", out / "out.engine", *RTX, *SHAPE)
     yield ("inspect", path)
     yield ("compare", path, path, *SHAPE, "--bisect")
+    yield ("run", path, out.parent / "x.npy")
 
 
 def test_every_command_refuses_a_link_and_takes_it_where_it_is_trusted(linked: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
+    np.save(tmp_path / "x.npy", np.zeros((1, 2, 5, 6), np.float32))
     for command in commands(linked, tmp_path / "out"):
         result = run_here(*command, cwd=tmp_path)
         assert (result.exit_code, "is a link to" in result.error) == (3, True), command
@@ -181,7 +183,7 @@ def test_every_command_refuses_a_link_and_takes_it_where_it_is_trusted(linked: P
     for command in commands(linked, tmp_path / "out"):
         result = run_here(*command, "--trust-links", cwd=tmp_path)
         assert result.exit_code == 0, (command, result.stderr)
-        if command[0] != "inspect":
+        if command[0] not in ("inspect", "run"):
             assert "which was trusted (--trust-links)" in " ".join(result.stdout.split()), command
     assert (tmp_path / "out" / "weights.bin").read_bytes() == (tmp_path / "private" / "secret").read_bytes()
 

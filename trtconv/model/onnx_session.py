@@ -41,14 +41,14 @@ _INVALID = ("Type Error", "This is an invalid model", "ShapeInferenceError", "Ty
 _UNKNOWN_OPS = ("is not a registered function/op", "No Op registered for", "No opset import for domain")
 
 
-def open_file(path: Path) -> Any:
+def open_file(path: Path, trust_links: bool = False) -> Any:
     """Return an ONNX Runtime session of a model's file, with all optimisations.
 
     ONNX Runtime opens the file itself, so that it maps external data; only a file that it refuses for its form is read
-    and copied. What ONNX Runtime raises comes through as it is, and so does a ModelError of the copy. Raises a
-    TrtconvError for a file, or a file of external data, that may not be read.
+    and copied. `trust_links` is that of model_io.load. What ONNX Runtime raises comes through as it is, and so does a
+    ModelError of the copy. Raises a TrtconvError for a file, or a file of external data, that may not be read.
     """
-    _require_files(path)
+    _require_files(path, trust_links)
     options = _options()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))  # by itself it counts cores that it may not use
     try:
@@ -144,11 +144,11 @@ def _open_in_memory(proto: onnx.ModelProto, folder: Path, options: Any) -> Any:
     return _make_session(proto.SerializeToString(), options)
 
 
-def _require_files(path: Path) -> None:
+def _require_files(path: Path, trust_links: bool) -> None:
     """Look at the files that ONNX Runtime is going to open by itself."""
     proto = _read(path)
     if proto is not None:
-        require_external_files(proto, path)
+        require_external_files(proto, path, trust_links)
 
 
 def _read(path: Path) -> onnx.ModelProto | None:
