@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper
 
 from trtconv import reading
+from trtconv.child_processes import TELEMETRY_SWITCH
 from trtconv.errors import TrtconvError
 from trtconv.model.external_data import external_tensors, leads_away, read_external_tensor, require_external_files
 from trtconv.model.runtime_copy import RuntimeLimits, notes_on_copy, runtime_copy
@@ -30,7 +31,6 @@ _NO_LOG = 4  # what matters it raises as well
 # It merges equal initializers, and a BatchNormalization in training mode then overwrites its scale and bias with its
 # running statistics before it reads them (microsoft/onnxruntime#29790).
 _DISABLED_OPTIMIZERS = ("ConstantSharing",)
-_TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
 # What every ONNX Runtime that trtconv takes knows: nothing is tried out below.
 _KNOWN_IR_VERSION, _KNOWN_OPSETS = 10, {"": 20, "ai.onnx.ml": 4}
 _MAX_TRIALS = 64
@@ -171,7 +171,7 @@ def _is_text(path: Path) -> bool:
 
 def _import_runtime() -> Any:
     """Import ONNX Runtime; its telemetry, which writes into the home folder, can be switched off only before."""
-    os.environ.setdefault(_TELEMETRY_SWITCH, "1")
+    os.environ.setdefault(TELEMETRY_SWITCH, "1")
     import onnxruntime
 
     return onnxruntime
