@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx
 
-from trtconv import files, reading, shapes
+from trtconv import files, pairs, reading, shapes
 from trtconv.comparison import verification
 from trtconv.config import BuildConfig, Ops
 from trtconv.engine import backends, building, loading
@@ -70,7 +70,7 @@ def build(
     verified = _check_engine(plan, backend, model, rewritten, config, progress)
     announce(f"writing {output.name}")
     manifest = _manifest(model_sha256, config, backend, plan, report, verified)
-    files.write_atomically({output: plan.data, manifest_path(output): manifest.to_text().encode()})
+    pairs.write_pair(output, plan.data, manifest)
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
     return BuildReport(report, output, manifest_path(output), manifest, title, notes, seconds)
 
@@ -98,16 +98,19 @@ def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> Rewrit
     return prepare(model, config, native_reason)[1]
 
 
-def refit_engine(engine_path: str | Path, model_path: str | Path, *, trust_links: bool = False) -> Any:
+def refit_engine(
+    engine_path: str | Path, model_path: str | Path, *, trust_links: bool = False, trust: bool = False
+) -> Any:
     """Load an engine that was built with `strip_weights` or `refittable`, with the weights of a model; return it.
 
-    The model is prepared as the engine's manifest says; `trust_links` as in BuildConfig. Raises ConfigError without a
-    manifest, BackendError when model and engine do not fit.
+    The model is prepared as the engine's manifest says; `trust_links` as in BuildConfig, `trust` as in `load_engine`.
+    Raises ConfigError without a manifest, ModelError when it is another engine's, BackendError when model and engine do
+    not fit.
     """
     engine_path, model_path = Path(engine_path), Path(model_path)
-    manifest = require_manifest(engine_path, "how the model was prepared")
+    manifest = require_manifest(engine_path, "how the model was prepared", trust=trust)
     proto, _ = prepare_as_built(model_path, manifest, trust_links=trust_links)
-    return loading.load_refitted(engine_path, proto, model_path)
+    return loading.load_refitted(engine_path, proto, model_path, trust=trust)
 
 
 def rewrite(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 import tempfile
@@ -15,14 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from trtconv import reading
+from trtconv import parts, reading
 from trtconv.errors import ConfigError
 from trtconv.reading import described
 
 _CHUNK_BYTES = 1 << 24
 _MAX_LINKS = 40  # as many as Linux follows
 _PERMISSIONS = 0o777
-_MAX_STEM_BYTES = 100  # of a name that gets more letters: 255 bytes are all that a file system takes
 
 
 def require_writable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
@@ -129,24 +127,6 @@ def _replace_all(writers: Mapping[Path, Callable[[BinaryIO], None]], mode: int =
 
     New files have the permissions `mode`, less those that the umask takes away.
     """
-    temporaries: dict[Path, Path] = {}
-    try:
-        for path, write in writers.items():
-            target = Path(os.path.realpath(path))  # a link stays a link
-            name = os.fsdecode(os.fsencode(target.name)[:_MAX_STEM_BYTES])
-            temporary = target.with_name(f".{name}.{secrets.token_hex(4)}.part")
-            temporaries[target] = temporary
-            with (
-                described(str(path), "written"),
-                open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file,
-            ):
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-        for target, temporary in temporaries.items():
-            with described(str(target), "written"):
-                os.replace(temporary, target)
-    finally:
-        for temporary in temporaries.values():
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        for part in [stack.enter_context(parts.written(path, write, mode)) for path, write in writers.items()]:
+            part.take_name()

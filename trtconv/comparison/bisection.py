@@ -67,8 +67,9 @@ def bisect_models(
     tolerance: Tolerance,
     progress: Progress | None = None,
     trust_links: bool = False,
+    trust: bool = False,
 ) -> Bisection:
-    """Compare the insides of two ONNX models in ONNX Runtime."""
+    """Compare the insides of two ONNX models in ONNX Runtime; `trust` concerns engines alone."""
     protos = [model_io.load(path, trust_links=trust_links).proto for path in (reference, candidate)]
     first, second = map(_onnx_side, protos, (reference, candidate))
     return find(first, second, inputs, tolerance, "in ONNX Runtime, without its optimisations", progress)
@@ -81,12 +82,13 @@ def bisect_engine(
     tolerance: Tolerance,
     progress: Progress | None = None,
     trust_links: bool = False,
+    trust: bool = False,
 ) -> Bisection:
     """Compare the inside of an ONNX model with that of an engine, which is built anew with more outputs.
 
     Raises ConfigError where the manifest, or the model that the engine was built from, is not there.
     """
-    manifest = require_manifest(candidate, "how the engine was built")
+    manifest = require_manifest(candidate, "how the engine was built", trust=trust)
     model_path = _find_model(manifest.model, candidate, reference)
     config = manifest.config()
     backend, notes = backends.select_backend(config)

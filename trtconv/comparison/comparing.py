@@ -41,8 +41,8 @@ class CompareConfig:
     sets of each kind of `generator` are made from `seed`. `profiles` gives shapes of dynamic inputs, by default those
     of the engine, of which `all_shapes` takes the smallest and largest too. `tolerance` (as a part of max|y|), `atol`
     and `rtol` go from an output's name, or "*", to a value. `bisect` looks for the first tensor that differs, `plot`
-    names a PNG. `trust_links` lets external data be links out of the model's folder. Raises ConfigError when a value is
-    out of range.
+    names a PNG. `trust_links` lets external data be links out of the model's folder, `trust` takes an engine whose
+    manifest belongs to another one. Raises ConfigError when a value is out of range.
     """
 
     inputs: Sequence[Path] = ()
@@ -59,6 +59,7 @@ class CompareConfig:
     plot: Path | None = None
     allow_embedded_code: bool = False
     trust_links: bool = False
+    trust: bool = False
 
     def __post_init__(self) -> None:
         if self.generator not in GENERATORS:
@@ -87,9 +88,9 @@ def compare(
     reference, candidate, config = Path(reference), Path(candidate), config or CompareConfig()
     _require_all(reference, candidate, config)
     model = model_io.load(reference, trust_links=config.trust_links)
-    loaded = load(candidate, config.allow_embedded_code) if is_engine_file(candidate) else None
+    loaded = load(candidate, config.allow_embedded_code, config.trust) if is_engine_file(candidate) else None
     other = model_io.load(candidate, trust_links=config.trust_links) if loaded is None else None
-    precision, why, notes = _about(candidate, reference, model, other)
+    precision, why, notes = _about(candidate, reference, model, other, config.trust)
     runnable = loaded if other is None else _for_runtime(other)
     is_engine, other = other is None, None  # a large model leaves room
     tolerances = Tolerances(Tolerance(of_max=TOLERANCE[precision]), config.tolerance, config.atol, config.rtol)
@@ -111,7 +112,7 @@ def compare(
         inputs = next(each for each in sets if each.label == report.worst.input_set)
         bisect = bisection.bisect_models if loaded is None else bisection.bisect_engine
         tolerance = tolerances.of(report.worst.name)
-        found = bisect(reference, candidate, inputs, tolerance, progress, config.trust_links)
+        found = bisect(reference, candidate, inputs, tolerance, progress, config.trust_links, config.trust)
         report = replace(report, bisection=found)
     if config.plot is not None:
         plotting.write_plot(report, config.plot)
@@ -155,14 +156,16 @@ def _input_sets(model: Model, config: CompareConfig, profiles: Sequence[Profile]
     )
 
 
-def _about(candidate: Path, reference: Path, model: Model, other: Model | None) -> tuple[str, str, list[str]]:
+def _about(
+    candidate: Path, reference: Path, model: Model, other: Model | None, trust: bool
+) -> tuple[str, str, list[str]]:
     """Return the precision that the candidate is held to, why it is that one, and notes on where an engine is from.
 
     `other` is the candidate where that is a model.
     """
     if other is not None:
         return *model_precision(other.proto), []
-    manifest = read_manifest(candidate)
+    manifest = read_manifest(candidate, trust=trust)
     notes = []
     if manifest is None:
         notes.append("there is no manifest beside the engine: trtconv did not build it, or it was moved alone")

@@ -38,13 +38,15 @@ def inspect_files(
     keep_native: Sequence[str] = (),
     backend: BackendName = "auto",
     trust_links: bool = False,
+    trust: bool = False,
 ) -> Inspection | Difference:
     """Inspect the one file of `paths`, or with `compare` hold the two files against each other."""
     wanted = 2 if compare else 1
     if len(paths) != wanted:
         hint = "add --diff to hold two files against each other" if len(paths) == 2 else None
         raise ConfigError(f"got {len(paths)} files, expected {wanted}", hint=hint)
-    options: dict[str, Any] = {"ops": ops, "keep_native": keep_native, "backend": backend, "trust_links": trust_links}
+    options: dict[str, Any] = {"ops": ops, "keep_native": keep_native, "backend": backend}
+    options |= {"trust_links": trust_links, "trust": trust}
     inspections = [inspect(path, **options) for path in paths]
     return diff(*inspections) if compare else inspections[0]
 
@@ -56,13 +58,14 @@ def inspect(
     keep_native: Sequence[str] = (),
     backend: BackendName = "auto",
     trust_links: bool = False,
+    trust: bool = False,
 ) -> Inspection:
-    """Inspect a model or an engine, whichever the file is; the options concern models.
+    """Inspect a model or an engine, whichever the file is; `trust` concerns engines, the other options models.
 
     Raises ConfigError when there is no such file, ModelError when it is neither.
     """
     path = Path(path)
     reading.require_readable(path)
     if read_header(path) is not None:
-        return inspect_engine(path)
+        return inspect_engine(path, trust=trust)
     return inspect_model(path, ops=ops, keep_native=keep_native, backend=backend, trust_links=trust_links)

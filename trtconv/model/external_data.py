@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-from trtconv import files, reading
+from trtconv import files, parts, reading
 from trtconv.element_types import BY_ONNX, ElementType
 from trtconv.errors import ConfigError, ModelError
 from trtconv.model import data_places
@@ -134,6 +134,7 @@ def carry_external_files(proto: onnx.ModelProto, source_folder: Path, target_fol
 def _carry(proto: onnx.ModelProto, source_folder: Path, target_folder: Path, carried: list[Path]) -> None:
     for location in data_locations(proto, source_folder):
         source, target = source_folder / location, target_folder / location
+        parts.remove_abandoned(target.parent, target.name)
         if os.path.lexists(target):
             if not _is_same_file(source, target):
                 raise ConfigError(
