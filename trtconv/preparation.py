@@ -106,7 +106,7 @@ def run_and_check(
     model: Model, context: PassContext, profiles: Sequence[Profile] = (), ops: Ops | None = None
 ) -> tuple[onnx.ModelProto, RewriteReport]:
     """Run the passes that `ops` asks for and check what they made."""
-    announce(f"rewriting {model.path.name}")
+    announce(f"rewriting {model.path.name}", is_of_model=True)
     num_nodes = sum(1 for _ in walking.walk_nodes(model.proto.graph))
     context.doubts = redefinitions.reasons_against(model.proto.graph)
     run_passes(model.graph, context, passes_for(ops))

@@ -79,16 +79,17 @@ def build(
       trtconv build model.onnx -o model.engine --shape x=1x3x256x256:1x3x720x1280:4x3x1080x1920
     """
     from trtconv import convert
-    from trtconv.config import BuildConfig, parse_size
+    from trtconv.config import BuildConfig
     from trtconv.precision import parse_io_types
     from trtconv.shapes import parse_profiles
+    from trtconv.units import parse_size
 
     config = BuildConfig(
         output=output,
         profiles=parse_profiles(None if item == NEXT_PROFILE else item for item in shapes),
         backend=backend,
         gpu_arch=gpu_arch,
-        workspace_bytes=None if workspace is None else parse_size(workspace),
+        workspace_bytes=None if workspace is None else parse_size(workspace, "--workspace"),
         opt_level=opt_level,
         tf32=tf32,
         ops=ops,

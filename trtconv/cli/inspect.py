@@ -16,6 +16,7 @@ from trtconv.cli.options import (
     keep_native_option,
     rewritten_ops_option,
     trust_links_option,
+    trust_option,
 )
 
 
@@ -27,6 +28,7 @@ from trtconv.cli.options import (
 @rewritten_ops_option
 @keep_native_option
 @trust_links_option
+@trust_option
 @common_options
 @isolated
 def inspect(
@@ -36,6 +38,7 @@ def inspect(
     ops: Any,
     keep_native: tuple[str, ...],
     trust_links: bool,
+    trust: bool,
     as_json: bool,
     debug: bool,
 ) -> None:
@@ -52,6 +55,12 @@ def inspect(
     from trtconv.reports import tables
 
     report = inspection.inspect_files(
-        files, compare=diff, ops=ops, keep_native=keep_native, backend=backend, trust_links=trust_links
+        files,
+        compare=diff,
+        ops=ops,
+        keep_native=keep_native,
+        backend=backend,
+        trust_links=trust_links,
+        trust=trust,
     )
     print_report(report, as_json, **tables.style_for(sys.stdout))

@@ -62,7 +62,7 @@ def load(
     out of the model's folder. Raises ConfigError when there is no such file, ModelError when it is no valid ONNX model
     or an external data file is missing.
     """
-    announce(f"reading {path.name}")
+    announce(f"reading {path.name}", is_of_model=True)
     proto = _parse(path)
     warnings = require_external_files(proto, path, trust_links)
     functions = {f"{function.domain}::{function.name}": len(function.node) for function in proto.functions}
