@@ -16,7 +16,7 @@ from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import load, require_polygraphy
 from trtconv.comparison.running import run_both
 from trtconv.comparison.tolerance import TOLERANCE, Tolerance, Tolerances
-from trtconv.engine.live_engine import read_profiles
+from trtconv.engine.live_engine import shapes_taken
 from trtconv.engine.loading import is_engine_file
 from trtconv.errors import ConfigError
 from trtconv.inputs.images import ImageOptions, ImageRange
@@ -88,7 +88,7 @@ def compare(
     loaded = load(candidate, config.allow_embedded_code) if is_engine_file(candidate) else None
     precision, why, notes = _about(candidate, reference, model, is_engine=loaded is not None)
     tolerances = Tolerances(Tolerance(of_max=TOLERANCE[precision]), config.tolerance, config.atol, config.rtol)
-    profiles = config.profiles or (read_profiles(loaded.engine) if loaded is not None else ())
+    profiles = config.profiles or (shapes_taken(loaded.engine) if loaded is not None else ())
     sets = _input_sets(model, config, [each for each in profiles if each], precision)
     report = run_both(
         _for_runtime(model) if loaded is None else exact_reference(model.proto, reference),
