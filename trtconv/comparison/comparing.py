@@ -16,7 +16,7 @@ from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import load, require_polygraphy
 from trtconv.comparison.running import run_both
 from trtconv.comparison.tolerance import TOLERANCE, Tolerance, Tolerances
-from trtconv.engine.live_engine import read_profiles
+from trtconv.engine.live_engine import shapes_taken
 from trtconv.engine.loading import is_engine_file
 from trtconv.errors import ConfigError
 from trtconv.inputs.images import ImageOptions, ImageRange
@@ -94,7 +94,7 @@ def compare(
     runnable = loaded if other is None else _for_runtime(other)
     is_engine, other = other is None, None  # a large model leaves room
     tolerances = Tolerances(Tolerance(of_max=TOLERANCE[precision]), config.tolerance, config.atol, config.rtol)
-    profiles = config.profiles or (read_profiles(loaded.engine) if loaded is not None else ())
+    profiles = config.profiles or (shapes_taken(loaded.engine) if loaded is not None else ())
     sets = _input_sets(model, config, [each for each in profiles if each], precision)
     report = run_both(
         exact_reference(model.proto, reference) if is_engine else _for_runtime(model),
