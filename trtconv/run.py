@@ -43,7 +43,7 @@ class RunConfig:
     and outputs, by default what the model shows. `order` says where the channels of images are, by default where the
     sizes show them, `size` (height, width) what size images get where the model leaves it open, by default their own.
     `output_name` picks one of several outputs. `latency` also measures how long a run takes. `trust_links` lets
-    external data be links out of the model's folder.
+    external data be links out of the model's folder, `trust` takes an engine whose manifest belongs to another one.
 
     Raises ConfigError when a value is out of range.
     """
@@ -57,6 +57,7 @@ class RunConfig:
     latency: bool = False
     allow_embedded_code: bool = False
     trust_links: bool = False
+    trust: bool = False
 
     def __post_init__(self) -> None:
         if self.size is not None and min(self.size) < 1:
@@ -79,8 +80,9 @@ def run(path: str | Path, inputs: Sequence[str | Path], config: RunConfig | None
     """
     path, sources, config = Path(path), [Path(each) for each in inputs], config or RunConfig()
     reading.require_readable(path)
-    runner = Runner(path, allow_embedded_code=config.allow_embedded_code, trust_links=config.trust_links)
-    pixels = _Pixels(_model_of(path, config.trust_links), runner, config)
+    trusted = {"trust_links": config.trust_links, "trust": config.trust}
+    runner = Runner(path, allow_embedded_code=config.allow_embedded_code, **trusted)
+    pixels = _Pixels(_model_of(path, **trusted), runner, config)
     target = None
     if config.output is not None:
         target = OutputFiles(config.output, (path, *sources), config.order, pixels.of_output)
@@ -162,11 +164,11 @@ class _Pixels:
         return [f"pixels of the input are {self._input.range}: {self._input.why}"] * has_images + self._said
 
 
-def _model_of(path: Path, trust_links: bool) -> onnx.ModelProto | None:
+def _model_of(path: Path, trust_links: bool, trust: bool) -> onnx.ModelProto | None:
     """Return the model itself; that of an engine where it is beside it, as its manifest names it."""
     if not is_engine_file(path):
         return model_io.load(path, trust_links=trust_links).proto
-    manifest = read_manifest(path)
+    manifest = read_manifest(path, trust=trust)
     if manifest is None or manifest.model is None:
         return None
     source = path.parent / Path(manifest.model.file).name

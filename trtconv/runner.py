@@ -58,18 +58,21 @@ class Runner:
     Values are numpy arrays or torch tensors; what comes out is of the same kind and, for torch, on the device of the
     first input. An engine reads torch tensors of the GPU where they are, on torch's current stream, and does not wait
     for the GPU. Floats are converted to the type of the input; other types must fit. `inputs` describes each input.
-    `trust_links` lets external data of a model be links out of its folder.
+    `trust_links` lets external data of a model be links out of its folder, `trust` takes an engine whose manifest
+    belongs to another one.
 
     Raises ConfigError for values that do not fit, ModelError for a file that cannot be run, BackendError where
     TensorRT, the GPU or a package is missing. One Runner must not be run by two threads at once.
     """
 
-    def __init__(self, path: str | Path, *, allow_embedded_code: bool = False, trust_links: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, *, allow_embedded_code: bool = False, trust_links: bool = False, trust: bool = False
+    ) -> None:
         path = Path(path)
         reading.require_readable(path)
         self.title = str(path)
         self.session: Session = (
-            EngineSession(load_engine(path, allow_embedded_code=allow_embedded_code), self.title)
+            EngineSession(load_engine(path, allow_embedded_code=allow_embedded_code, trust=trust), self.title)
             if is_engine_file(path)
             else _OnnxSession(path, trust_links)
         )
