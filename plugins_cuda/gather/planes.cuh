@@ -20,16 +20,39 @@ template <typename Operation>
 constexpr int kPlanesOf =
     Operation::kIsMove && sizeof(typename Operation::Output) <= 2 ? 2 * kGatherPlanes : kGatherPlanes;
 
+// The planes of a map, which are those of all images.
+template <typename Map>
+struct PlaneLayout
+{
+    int64_t stride; // in the input
+    uint32_t count;
+
+    __device__ int64_t firstInput() const { return 0; }
+    __device__ int64_t firstPlane() const { return 0; }
+};
+
+// Those of one image, of which blockIdx.z is the number: the phases of an image lie together.
+template <int32_t Rank>
+struct PlaneLayout<PhasedMap<uint32_t, Rank>>
+{
+    int64_t stride;
+    uint32_t count;
+    int64_t imageStride = 0; // in the input
+
+    __device__ int64_t firstInput() const { return blockIdx.z * imageStride; }
+    __device__ int64_t firstPlane() const { return static_cast<int64_t>(blockIdx.z) * count; }
+};
+
 // Computes where a run comes from once, for all planes.
-template <typename Operation, int Run, int32_t Rank>
+template <typename Operation, int Run, typename Map>
 __global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operation::Input const* __restrict__ input,
-    typename Operation::Output* __restrict__ output, __grid_constant__ OutputMap<uint32_t, Rank> const plane,
-    int64_t planeStride, uint32_t numPlanes, Operation const operation)
+    typename Operation::Output* __restrict__ output, __grid_constant__ Map const plane,
+    __grid_constant__ PlaneLayout<Map> const planes, Operation const operation)
 {
     using In = typename Operation::Input;
     using Out = typename Operation::Output;
     constexpr int kPlanes = kPlanesOf<Operation>;
-    MapAxis<uint32_t> const& columns = plane.axisFromEnd(0);
+    auto const& columns = plane.axisFromEnd(0);
     uint32_t const step = gridDim.x * kGatherThreads;
     waitForEarlierWork();
     for (uint32_t run = blockIdx.x * kGatherThreads + threadIdx.x; run < plane.numOutputs / Run; run += step)
@@ -43,10 +66,10 @@ __global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operatio
         {
             sources[i] = rowSource.along(columns, static_cast<int32_t>(target - row * columns.outputSize.value()) + i);
         }
-        for (uint32_t first = blockIdx.y * kPlanes; first < numPlanes; first += gridDim.y * kPlanes)
+        for (uint32_t first = blockIdx.y * kPlanes; first < planes.count; first += gridDim.y * kPlanes)
         {
-            In const* origin = input + first * planeStride;
-            Out* place = output + static_cast<int64_t>(first) * plane.numOutputs + target;
+            In const* origin = input + planes.firstInput() + first * planes.stride;
+            Out* place = output + (planes.firstPlane() + first) * plane.numOutputs + target;
             Vector<In, Run> values[kPlanes];
             TRTCONV_UNROLL
             for (int k = 0; k < kPlanes; ++k)
@@ -54,14 +77,14 @@ __global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operatio
                 TRTCONV_UNROLL
                 for (int i = 0; i < Run; ++i)
                 {
-                    values[k].elements[i] = first + k < numPlanes ? elementAt(origin, sources[i]) : In{};
+                    values[k].elements[i] = first + k < planes.count ? elementAt(origin, sources[i]) : In{};
                 }
-                origin += planeStride;
+                origin += planes.stride;
             }
             TRTCONV_UNROLL
             for (int k = 0; k < kPlanes; ++k)
             {
-                if (first + k < numPlanes)
+                if (first + k < planes.count)
                 {
                     *reinterpret_cast<Vector<Out, Run>*>(place) = operation(values[k]);
                 }
@@ -72,11 +95,11 @@ __global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operatio
 }
 
 // Gathers any map between any layouts.
-template <typename Operation, typename Index>
+template <typename Operation, typename Map>
 __global__ __launch_bounds__(kGatherThreads) void gatherElements(typename Operation::Input const* __restrict__ input,
-    typename Operation::Output* __restrict__ output, __grid_constant__ OutputMap<Index> const map,
-    Operation const operation)
+    typename Operation::Output* __restrict__ output, __grid_constant__ Map const map, Operation const operation)
 {
+    using Index = typename Map::Index;
     Index const step = gridDim.x * Index{kGatherThreads};
     waitForEarlierWork();
     for (Index index = blockIdx.x * Index{kGatherThreads} + threadIdx.x; index < map.numOutputs; index += step)

@@ -23,7 +23,7 @@ struct alignas(16) uint4
 
 struct HostIndex
 {
-    uint32_t x, y;
+    uint32_t x, y, z;
 };
 
 inline HostIndex threadIdx, blockIdx, gridDim;
