@@ -77,7 +77,7 @@ def test_instance_norm_gets_its_tensors_and_its_field(trt: Any, made: Made, dtyp
         assert ctypes.string_at(address, wanted.nbytes) == wanted.tobytes()  # still there: the arrays are kept
     values, kind = made.fields["epsilon"]
     assert (values.dtype, values.tolist(), kind) == (np.float32, [np.float32(3e-4)], trt.PluginFieldType.FLOAT32)
-    assert list(made.fields) == list(INSTANCE_NORM.attributes)
+    assert list(made.fields) == [name for name, row in INSTANCE_NORM.attributes.items() if row.is_compiled]
     values, kind = made.fields["activation"]
     assert (values.dtype, values.tobytes(), kind) == (np.int8, b"none", trt.PluginFieldType.CHAR)
 
@@ -220,6 +220,10 @@ BAD_RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     "upsample": ({"upsample": [2, 2]}, "upsample must be one value or 1 for the spatial axes, got [2, 2]"),
     "pads": ({"pads": [5]}, "pads [5] must be smaller than the axis that they reflect, axis 0 of the spatial axes"),
     "pad_mode": ({"pad_mode": "constant"}, "pad_mode must be one of reflect, edge, zero, got 'constant'"),
+    "phases": ({"phases": [3]}, "the 3 phases do not divide the 4 channels"),
+    "crop": ({"phases": [2], "crop": [2]}, "crop [2] must be below the phases [2]"),
+    "phases of two axes": ({"phases": [2, 2]}, "phases must be one value or 1 for the spatial axes, got [2, 2]"),
+    "scale of all phases": ({"phases": [2]}, "scale has shape [4], expected [2]"),
     "to": ({"to": "fp16"}, "to must be one of TensorRT's types, got 'fp16'"),
 }
 
