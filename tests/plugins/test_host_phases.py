@@ -11,11 +11,22 @@ from host_gathers import BLOCKS_OF_4, CHANNELS_LAST, DTYPES, LINEAR, aligned, al
 from host_tools import pointer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
 
 from tests.support.map_references import ACTIVATIONS, PAD_MODES, activated, phased, spatially_mapped
 
 WORDS_OF_VECTOR = 4
 LAYOUTS = tuple(itertools.product((LINEAR, CHANNELS_LAST), repeat=2))
+
+
+def test_the_reference_is_depth_to_space() -> None:
+    """For images with equal phases ONNX has an operator."""
+    x = counting((2, 12, 3, 5), np.float32)
+    node = helper.make_node("DepthToSpace", ["x"], ["y"], blocksize=2, mode="DCR")
+    (expected,) = ReferenceEvaluator(node).run(None, {"x": x})
+    assert (phased(x, (2, 2), (0, 0)) == expected).all()
+    assert (phased(x, (2, 2), (1, 0)) == expected[:, :, :-1]).all()
 
 
 @pytest.mark.parametrize("num_axes", [1, 2, 3])
