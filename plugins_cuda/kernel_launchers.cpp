@@ -207,7 +207,12 @@ TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64
     int32_t dtype, int32_t format, int64_t groups, trtconv_norm_place const* place)
 {
     auto const layout = static_cast<Layout>(format);
-    NormShape const shape = normalisedShape({batch, channels, slice_size}, place);
+    NormShape const inputShape{batch, channels, slice_size};
+    if (place != nullptr && !isGoodPlace(*place, inputShape, dtype))
+    {
+        return 0; // the launcher refuses it
+    }
+    NormShape const shape = normalisedShape(inputShape, place);
     if (place == nullptr)
     {
         return static_cast<size_t>(normWorkspaceBytes(layout, shape, groups));

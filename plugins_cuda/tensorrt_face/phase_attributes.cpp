@@ -58,8 +58,8 @@ void requireChannels(int64_t channels, AxisPhases const& axes)
 void requireSize(int64_t size, AxisPhases const& axes, int32_t axis)
 {
     auto const at = static_cast<size_t>(axis);
-    require(arePhases(size, axes.phases[at], axes.crop[at]), "crop ", axes.crop[at], " is more than axis ", axis,
-        " of X has: ", axes.phases[at], " phases of size ", size);
+    require(arePhases(size, axes.phases[at], axes.crop[at]), "crop ", axes.crop[at], " leaves nothing of axis ", axis,
+        " of X, which has ", axes.phases[at], " phases of size ", size);
 }
 
 } // namespace

@@ -38,8 +38,9 @@ PlaceAxis axisAt(int32_t const* numbers)
 
 } // namespace
 
-// Writes Y as the kernels do. `element_bytes` are moved where `input_type` is negative.
-extern "C" void host_gather(void const* input, void* output, int32_t rank, int64_t const* sizes, int64_t const* pads,
+// Writes Y as the kernels do; returns how many reads a GPU would have refused. `element_bytes` are moved where
+// `input_type` is negative.
+extern "C" int32_t host_gather(void const* input, void* output, int32_t rank, int64_t const* sizes, int64_t const* pads,
     int64_t const* upsample, int64_t const* phases, int32_t mode, int32_t input_layout, int32_t output_layout,
     int32_t element_bytes, int32_t input_type, int32_t output_type, int32_t activation, float alpha)
 {
@@ -50,7 +51,9 @@ extern "C" void host_gather(void const* input, void* output, int32_t rank, int64
     arguments.outputType = static_cast<ElementType>(output_type);
     arguments.activation = static_cast<Activation>(activation);
     arguments.alpha = alpha;
+    numMisalignedReads = 0;
     launchGather(arguments, {}, nullptr);
+    return numMisalignedReads;
 }
 
 // Writes Y, linear int32, by 64-bit numbers: those of tensors too large for the fast kernels.

@@ -81,7 +81,7 @@ def gather(
     sizes, both_pads, factors, both_phases = (
         np.array(values, dtype=np.int64) for values in (x.shape, pads, upsample, (*phases, *crop))
     )
-    gathers.host_gather(
+    num_misaligned_reads = gathers.host_gather(
         pointer(source),
         pointer(y),
         x.ndim,
@@ -96,6 +96,7 @@ def gather(
         ("none", "relu", "leaky_relu", "prelu", "silu", "elu", "tanh").index(activation or "none"),
         ctypes.c_float(alpha),
     )
+    assert num_misaligned_reads == 0
     return unstored(y, shape, layouts[1])
 
 

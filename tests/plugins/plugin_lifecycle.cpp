@@ -345,15 +345,12 @@ void checkPhasedPad(IPluginCreatorV3One& creator)
     check("phases at run time", changes({2, 6, 9, 10}));
     check("channels that phases do not divide at run time", !changes({2, 8, 9, 10}));
     check("pads beyond an axis of phases at run time", !changes({2, 6, 9, 1}));
-    fields.pads = {0, 0, 1, 0, 0, 0};
-    fields.upsample = {1};
-    fields.phases = {1, 1, 2};
-    fields.crop = {0};
-    Faces line(fields.plugin(creator, "phased_line"));
-    check("phases are channels-last or linear",
-        line.takes(0, {dynamicTensor({1, 16, 9}), {}})
-            && line.takes(0, {dynamicTensor({1, 16, 9}, DataType::kHALF, TensorFormat::kHWC8), {}}));
-    check("phases are no blocks", !line.takes(0, {dynamicTensor({1, 64, 9}, DataType::kINT8, TensorFormat::kCHW32), {}}));
+    auto const x = dynamicTensor({1, 48, 9, 9}, DataType::kHALF, TensorFormat::kHWC8);
+    check("phases are channels-last or linear", pad.takes(0, {dynamicTensor({1, 48, 9, 9}), {}}) && pad.takes(0, {x, {}}));
+    check("channels-last phases become linear",
+        pad.takes(1, {x, dynamicTensor({1, 8, 38, 33}, DataType::kHALF)}));
+    check("phases are no blocks",
+        !pad.takes(0, {dynamicTensor({1, 96, 9, 9}, DataType::kINT8, TensorFormat::kCHW32), {}}));
 }
 
 void checkReflectPad(IPluginCreatorV3One& creator)

@@ -249,11 +249,19 @@ def test_memory_to_interleave_phases(
 ) -> None:
     kernels, num_axes = TorchKernels(), len(phases)
     place = NormPlace((1,) * num_axes, (0,) * (2 * num_axes), phases=phases, crop=crop)
-    elements = shape[1] // math.prod(phases)
-    for size, factor, left_out in zip(shape[2:], phases, crop or (0,) * num_axes, strict=True):
-        elements *= size * factor - left_out
-    needed = -(-elements * 2 // 256) * 256 if is_interleaved else 0
-    assert kernels.workspace_bytes(shape, layout, 0, place, FLOAT16) == needed
+    ends = zip(shape[2:], phases, crop or (0,) * num_axes, strict=True)
+    whole = (shape[0], shape[1] // math.prod(phases), *(size * factor - left_out for size, factor, left_out in ends))
+    lanes = 8 if layout == FORMAT_CHANNELS_LAST else 1
+    elements = -(-whole[1] // lanes) * lanes * math.prod(whole[2:])
+    beside = kernels.workspace_bytes(shape, layout, 0, place, FLOAT16) - kernels.workspace_bytes(
+        whole, layout, 0, place._replace(phases=(), crop=()), FLOAT16
+    )
+    assert beside == (-(-elements * 2 // 256) * 256 if is_interleaved else 0)
+
+
+def test_no_memory_for_phases_that_cannot_be(library: ctypes.CDLL) -> None:
+    place = NormPlace((1, 1), (0, 0, 0, 0), phases=(0, 2))
+    assert TorchKernels().workspace_bytes((1, 8, 6, 6), place=place) == 0
 
 
 def fake_tensor(address: int, *shape: int, dtype: str = "float32") -> Any:
