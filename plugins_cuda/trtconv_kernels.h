@@ -43,15 +43,14 @@ extern "C"
 #define TRTCONV_ERROR_POINTER (-3) /* null, or not aligned */
 #define TRTCONV_ERROR_WORKSPACE (-4) /* smaller than asked for, or not aligned to 16 bytes */
 #define TRTCONV_ERROR_OTHER (-5)
-#define TRTCONV_ERROR_OPTION                                                                                           \
-    (-6) /* unknown activation; alpha not finite; groups or phases that do not divide the channels */
+#define TRTCONV_ERROR_OPTION (-6) /* unknown activation; alpha not finite; groups or phases that do not fit */
 
-/* Phases: how a convolution at a lower resolution computes several neighbours at once, as neighbouring channels. With
- * phases b1..bk of the axes D1..Dk, and B their product, an input is [N, B * C, D1..Dk]; what is read is
- * [N, C, D1 * b1, .., Dk * bk], put together as by ONNX's DepthToSpace of mode DCR: its element i of an axis is element
- * i / b of phase i % b, and channel c of the phases p1..pk is channel ((p1 * b2 + p2) * b3 + ..) * C + c of the input.
- * Of the end of an axis fewer than b elements may be cropped, which then count nowhere. All else - channels, groups,
- * affine, residual, pads - is said of what is read so. */
+/* Phases: a convolution that computes neighbours at once writes them as blocks of channels. With phases b1..bk of the
+ * axes D1..Dk, and B their product, an input is [N, B * C, D1..Dk], and what is read is [N, C, D1 * b1, .., Dk * bk],
+ * as ONNX's DepthToSpace of mode DCR makes it: element i of an axis is element i / b of phase i % b, and channel c of
+ * the phases p1..pk is channel ((p1 * b2 + p2) * b3 + ..) * C + c of the input. Fewer than b elements at the end of an
+ * axis may be cropped; they count nowhere. All else - channels, groups, affine, residual, pads - is said of what is
+ * read. */
 
 /* What becomes of a value y before it is rounded. */
 #define TRTCONV_ACTIVATION_NONE 0

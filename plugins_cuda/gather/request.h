@@ -12,9 +12,9 @@ namespace trtconv
 
 // What is asked for: Y of a tensor X [N, C, D1..Dk], of any rank where both are linear.
 //
-// With phases X is [N, phases * C, ...], phases being the product of all of them, as DepthToSpace(DCR) reads it: those
-// of an image's element are [p1, ..., pk, C]. An axis is put together from its phases, then cropped at its end; all
-// else is said of the result.
+// With phases X is [N, B * C, ...], B being the product of them all, and its channels are [p1, ..., pk, C], as ONNX's
+// DepthToSpace of mode DCR has them: element i of an axis is element i / b of phase i % b. They are interleaved, then
+// the end of each axis is cropped; all else is said of the result.
 struct MapRequest
 {
     int32_t rank = 0;
@@ -45,7 +45,7 @@ struct MapRequest
     constexpr bool isPhased() const { return numPhases() != 1; }
     constexpr int64_t channels() const { return sizes[1] / numPhases(); }
 
-    // Returns the size of an axis that is put together from its phases.
+    // Returns the size of an axis with its phases interleaved.
     constexpr int64_t phasedSize(int32_t axis) const
     {
         return axis == 1 ? channels() : sizes[axis] * phases[axis] - crop[axis];

@@ -12,7 +12,7 @@ namespace trtconv
 {
 
 // What surrounds a norm of X [N, C, D1..Dk], all by the k spatial axes. `pads` and `residualPads` hold begins, then
-// ends. With phases X is [N, B * C, D1..Dk], as in a MapRequest: what is normalised is put together from them.
+// ends. With phases X is [N, B * C, D1..Dk], as in a MapRequest: they are interleaved before all else.
 struct NormPlace
 {
     std::vector<int64_t> sizes; // D1..Dk of X
@@ -30,7 +30,7 @@ struct NormPlace
     bool isCropped() const;
     int64_t numPhases() const; // B
 
-    // Returns the same for what is put together from the phases.
+    // Returns the same for X with its phases interleaved.
     NormPlace interleaved() const;
 };
 
@@ -40,7 +40,7 @@ NormShape normalisedShape(NormPlace const& place, int64_t batch, int64_t channel
 // The map from such an X to what is normalised.
 MapRequest phasesRequest(NormPlace const& place, int64_t batch, int64_t channels, Layout layout);
 
-// The maps of a place that is put together: from the norm's result to Y, and from the residual as it is given to its
+// The maps of a place without phases: from the norm's result to Y, and from the residual as it is given to its
 // inside. Both tensors lie in that layout.
 MapRequest outputRequest(NormPlace const& place, int64_t batch, int64_t channels, Layout layout);
 MapRequest residualRequest(NormPlace const& place, int64_t batch, int64_t channels, Layout layout);

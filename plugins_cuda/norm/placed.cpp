@@ -107,7 +107,7 @@ bool areRuns(NormArguments const& arguments, NormPlace const& place)
     return arguments.layout == Layout::kChannelsLast && arguments.shape.channels % lanes == 0 && !place.isCropped();
 }
 
-// Whether X lies as if it were put together: runs are, where the last axis alone has phases.
+// Whether the phases of X are interleaved as it lies: runs are, where the last axis alone has phases.
 bool isInterleaved(NormArguments const& arguments, NormPlace const& place)
 {
     return !place.isPhased() || (areRuns(arguments, place) && place.numPhases() == place.phases.back());
@@ -145,7 +145,7 @@ void launchScattered(NormArguments const& arguments, NormPlace const& place, Pha
     launchFillPads({arguments.output, numImages, rows, columns, vectors, place.mode}, device, stream);
 }
 
-// Returns the bytes of workspace of a norm of a tensor that is put together.
+// Returns the bytes of workspace of a norm of a tensor without phases.
 int64_t wholeWorkspaceBytes(NormArguments const& largest, NormPlace const& place)
 {
     bool const isInParts = !takesPlaces(largest, place);
@@ -154,7 +154,7 @@ int64_t wholeWorkspaceBytes(NormArguments const& largest, NormPlace const& place
     return alignedBytes(normWorkspaceBytes(largest.layout, largest.shape, largest.groups)) + forResult + forResidual;
 }
 
-// The same as launchPlacedNorm of a tensor that is put together.
+// The same as launchPlacedNorm of a tensor without phases.
 void launchWhole(
     NormArguments const& arguments, NormPlace const& place, DeviceLimits const& device, cudaStream_t stream)
 {

@@ -1,5 +1,5 @@
-// The map from an output to the input that it is made of: an axis is put together from its phases, upsampled to its
-// nearest neighbours, then padded.
+// The map from an output to the input that it is made of: the phases of an axis are interleaved, then it is upsampled
+// to its nearest neighbours, then padded.
 #pragma once
 
 #include <cstdint>

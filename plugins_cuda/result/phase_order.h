@@ -1,4 +1,4 @@
-// Where the runs of channels of a channels-last tensor of phases lie in the image, or volume, put together from them.
+// Where the runs of channels of a channels-last tensor of phases lie when these are interleaved.
 //
 // X [N, D1..Dk, B * C], B being the product of the phases b1..bk, holds for each pixel runs of C channels, one for each
 // phase: it is a tensor [N, D1..Dk, b1..bk, C], whose elements have another order than in [N, D1 * b1..Dk * bk, C].
@@ -87,7 +87,7 @@ private:
     bool mIsTooDeep = false;
 };
 
-// Returns the order of images, or volumes, of `sizes` before they are put together; they are not empty. A run is
+// Returns the order of images, or volumes, of `sizes` before they are interleaved; they are not empty. A run is
 // `vectors` vectors.
 inline std::optional<PhaseOrder> makePhaseOrder(
     int32_t numAxes, int64_t const* sizes, int64_t const* phases, int64_t vectors)

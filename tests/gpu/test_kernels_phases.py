@@ -47,7 +47,7 @@ CASES = [
 
 
 def test_phases_are_those_of_depth_to_space(kernels: TorchKernels) -> None:
-    """What the tests make X of is what the reference, which is checked against ONNX's operator, puts together again."""
+    """What the tests make X of is what the reference, which is checked against ONNX's operator, interleaves again."""
     for sizes, phases, _, _ in CASES:
         whole = counting((2, 3, *sizes), "float32")
         x, crop = in_phases(whole, phases, float("nan"))

@@ -33,7 +33,7 @@ def spatially_mapped(x: Array, pads: Sequence[int], upsample: Sequence[int], pad
 
 
 def phased(x: Array, phases: Sequence[int], crop: Sequence[int]) -> Array:
-    """Return x [N, B * C, d1..dk] put together from its phases, and cropped; the lists speak of d1..dk.
+    """Return x [N, B * C, d1..dk] with its phases interleaved, and cropped; the lists speak of d1..dk.
 
     Element p of axis a and element i of the input become i * phases[a] + p, as by DepthToSpace(mode=DCR).
     """
@@ -49,7 +49,7 @@ def phased(x: Array, phases: Sequence[int], crop: Sequence[int]) -> Array:
 
 
 def phased_shape(shape: Sequence[int], phases: Sequence[int], crop: Sequence[int]) -> list[int]:
-    """Return the shape of a tensor put together from its phases; the lists have an entry for each axis."""
+    """Return the shape of a tensor with its phases interleaved; the lists have an entry for each axis."""
     sizes = [size * factor - out for size, factor, out in zip(shape, phases, crop, strict=True)]
     if len(sizes) > 1:
         sizes[1] = shape[1] // int(np.prod(phases))
