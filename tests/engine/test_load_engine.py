@@ -27,7 +27,7 @@ class FakeTensorRT:
     __version__ = "10.6.0"
 
     class ILogger:
-        Severity = SimpleNamespace(ERROR="error", INTERNAL_ERROR="internal", VERBOSE="verbose")
+        """As in TensorRT."""
 
     def __init__(self, loads: Any) -> None:
         self.loads = loads
@@ -37,8 +37,8 @@ class FakeTensorRT:
 
     def Runtime(self, logger: Any) -> Any:  # noqa: N802 - TensorRT's name
         if self.loads is None:
-            logger.log("error", "the cause\n  of it")
-            logger.log("error", "its consequence")
+            logger.log(SimpleNamespace(name="ERROR"), "the cause\n  of it")
+            logger.log(SimpleNamespace(name="ERROR"), "its consequence")
         return SimpleNamespace(deserialize_cuda_engine=lambda data: self.loads)
 
     def get_plugin_registry(self) -> Any:

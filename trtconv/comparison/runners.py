@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from trtconv.engine import loading
-from trtconv.engine.backends import ENGINE_MARKS
 from trtconv.engine.live_engine import choose_profile, is_of_rtx
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError, first_line
 from trtconv.inputs.made_inputs import Arrays
@@ -34,15 +33,6 @@ def require_polygraphy() -> None:
     except ImportError:
         raise BackendError("comparisons need polygraphy, which is not installed", hint=INSTALL_HINT) from None
     G_LOGGER.module_severity = G_LOGGER.CRITICAL + 1  # it logs to standard output, and raises what is critical
-
-
-def is_engine_file(path: Path) -> bool:
-    """Say whether a file begins as an engine does."""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in ENGINE_MARKS
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
 
 
 @dataclass(frozen=True)
@@ -131,7 +121,7 @@ def _as_loaded(model: Any) -> LoadedEngine | None:
     if isinstance(model, LoadedEngine):
         return model
     if isinstance(model, (str, Path)):
-        return load(Path(model)) if is_engine_file(Path(model)) else None
+        return load(Path(model)) if loading.is_engine_file(Path(model)) else None
     return None if callable(model) else LoadedEngine(model, title_of(model))
 
 
