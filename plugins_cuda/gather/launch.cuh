@@ -135,8 +135,7 @@ private:
         {
             if (planes.plane.rank == 2)
             {
-                return runOf(planes) == 2 ? planesBy<2, PhasedMap<uint32_t, 2>>(planes)
-                                          : planesBy<1, PhasedMap<uint32_t, 2>>(planes);
+                return runOf(planes) == 2 ? planesBy<2, PhasedPlane>(planes) : planesBy<1, PhasedPlane>(planes);
             }
         }
         elements(shape);
@@ -196,14 +195,14 @@ private:
     {
         KernelLaunch launch = launchOf(planes.plane.numOutputs() / Run);
         launch.useBlockRows(std::min<int64_t>(ceilDivide(planes.numPlanes, kPlanesOf<Operation>), kMaxGatherBlockRows));
-        PlaneLayout<Map> layout{planes.planeStride, static_cast<uint32_t>(planes.numPlanes)};
-        if constexpr (std::is_same_v<Map, PhasedMap<uint32_t, 2>>)
+        Map plane = makeMap<Map>(planes.plane);
+        if constexpr (std::is_same_v<Map, PhasedPlane>)
         {
-            layout.imageStride = planes.imageStride;
+            plane.imageStride = planes.imageStride;
             launch.useBlockLayers(planes.numImages);
         }
-        launch.run("launch of gatherPlanes", gatherPlanes<Operation, Run, Map>, input(), output(),
-            makeMap<Map>(planes.plane), layout, operation);
+        launch.run("launch of gatherPlanes", gatherPlanes<Operation, Run, Map>, input(), output(), plane,
+            planes.planeStride, static_cast<uint32_t>(planes.numPlanes), operation);
     }
 
     template <typename Map>

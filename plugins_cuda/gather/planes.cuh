@@ -20,34 +20,41 @@ template <typename Operation>
 constexpr int kPlanesOf =
     Operation::kIsMove && sizeof(typename Operation::Output) <= 2 ? 2 * kGatherPlanes : kGatherPlanes;
 
-// The planes of a map, which are those of all images.
-template <typename Map>
-struct PlaneLayout
+// The plane of a map of one image, of which blockIdx.z is the number: the phases of an image lie together.
+struct PhasedPlane : PhasedMap<uint32_t, 2>
 {
-    int64_t stride; // in the input
-    uint32_t count;
-
-    __device__ int64_t firstInput() const { return 0; }
-    __device__ int64_t firstPlane() const { return 0; }
+    int64_t imageStride; // in the input
 };
 
-// Those of one image, of which blockIdx.z is the number: the phases of an image lie together.
+// Returns where the planes of the block begin in the input; without phases they are those of all images.
 template <int32_t Rank>
-struct PlaneLayout<PhasedMap<uint32_t, Rank>>
+__device__ int64_t firstInput(OutputMap<uint32_t, Rank> const& /*plane*/)
 {
-    int64_t stride;
-    uint32_t count;
-    int64_t imageStride = 0; // in the input
+    return 0;
+}
 
-    __device__ int64_t firstInput() const { return blockIdx.z * imageStride; }
-    __device__ int64_t firstPlane() const { return static_cast<int64_t>(blockIdx.z) * count; }
-};
+__device__ inline int64_t firstInput(PhasedPlane const& plane)
+{
+    return blockIdx.z * plane.imageStride;
+}
+
+// Returns the number of their first one in the output.
+template <int32_t Rank>
+__device__ int64_t firstOutput(OutputMap<uint32_t, Rank> const& /*plane*/, uint32_t /*numPlanes*/)
+{
+    return 0;
+}
+
+__device__ inline int64_t firstOutput(PhasedPlane const& /*plane*/, uint32_t numPlanes)
+{
+    return static_cast<int64_t>(blockIdx.z) * numPlanes;
+}
 
 // Computes where a run comes from once, for all planes.
 template <typename Operation, int Run, typename Map>
 __global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operation::Input const* __restrict__ input,
-    typename Operation::Output* __restrict__ output, __grid_constant__ Map const plane,
-    __grid_constant__ PlaneLayout<Map> const planes, Operation const operation)
+    typename Operation::Output* __restrict__ output, __grid_constant__ Map const plane, int64_t planeStride,
+    uint32_t numPlanes, Operation const operation)
 {
     using In = typename Operation::Input;
     using Out = typename Operation::Output;
@@ -66,10 +73,10 @@ __global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operatio
         {
             sources[i] = rowSource.along(columns, static_cast<int32_t>(target - row * columns.outputSize.value()) + i);
         }
-        for (uint32_t first = blockIdx.y * kPlanes; first < planes.count; first += gridDim.y * kPlanes)
+        for (uint32_t first = blockIdx.y * kPlanes; first < numPlanes; first += gridDim.y * kPlanes)
         {
-            In const* origin = input + planes.firstInput() + first * planes.stride;
-            Out* place = output + (planes.firstPlane() + first) * plane.numOutputs + target;
+            In const* origin = input + firstInput(plane) + first * planeStride;
+            Out* place = output + (firstOutput(plane, numPlanes) + first) * plane.numOutputs + target;
             Vector<In, Run> values[kPlanes];
             TRTCONV_UNROLL
             for (int k = 0; k < kPlanes; ++k)
@@ -77,14 +84,14 @@ __global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operatio
                 TRTCONV_UNROLL
                 for (int i = 0; i < Run; ++i)
                 {
-                    values[k].elements[i] = first + k < planes.count ? elementAt(origin, sources[i]) : In{};
+                    values[k].elements[i] = first + k < numPlanes ? elementAt(origin, sources[i]) : In{};
                 }
-                origin += planes.stride;
+                origin += planeStride;
             }
             TRTCONV_UNROLL
             for (int k = 0; k < kPlanes; ++k)
             {
-                if (first + k < planes.count)
+                if (first + k < numPlanes)
                 {
                     *reinterpret_cast<Vector<Out, Run>*>(place) = operation(values[k]);
                 }
