@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from trtconv.errors import BackendError, ConfigError
 from trtconv.inputs.made_inputs import InputSet, InputSpec, Shapes
+from trtconv.installed import install_hint
 from trtconv.shapes import format_dims
 
-IMAGE_INSTALL_HINT = "run: pip install 'trtconv[images]'"
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 Order = Literal["nchw", "nhwc"]
 _MODES = {1: "L", 3: "RGB"}
@@ -51,7 +51,7 @@ def require_pillow() -> None:
     try:
         import PIL.Image  # noqa: F401
     except ImportError:
-        raise BackendError("images need Pillow, which is not installed", hint=IMAGE_INSTALL_HINT) from None
+        raise BackendError("images need Pillow, which is not installed", hint=install_hint("images")) from None
 
 
 def is_image_source(path: Path) -> bool:
