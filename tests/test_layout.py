@@ -63,7 +63,7 @@ LAYERS = (
     {"manifest"},
     {"model", "decisions", "config"},
     {"ops", "gpu", "shapes", "files", "records"},
-    {"element_types", "errors", "progress", "installed", "native_output"},
+    {"display", "element_types", "errors", "progress", "installed", "native_output"},
 )
 # What makes up a graph and its nodes, and how lists and dictionaries change: passes leave both to graph_edit.
 GRAPH_PARTS = {"nodes", "inputs", "outputs", "op", "domain", "attrs"}

@@ -20,9 +20,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from trtconv.display import printable
 from trtconv.errors import BackendError, Interrupted
 from trtconv.progress import listen
-from trtconv.reports.text import printable
 
 if TYPE_CHECKING:
     import socket

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from trtconv import isolation
+from trtconv.display import printable, printable_lines
 from trtconv.errors import BackendError
-from trtconv.reports.text import printable
 
 if TYPE_CHECKING:
     from trtconv.progress import Progress
@@ -46,6 +46,7 @@ def print_report(report: Any, as_json: bool, quiet: bool = False, **options: Any
     if quiet and not as_json:
         return
     text = json.dumps(report.to_json(), indent=2) if as_json else report.render(**options)
+    text = printable_lines(text, color=bool(options.get("color")))
     try:
         click.echo(text)
     except BrokenPipeError:
@@ -65,13 +66,14 @@ def run_isolated(args: Sequence[str]) -> int:
         raise
     if end.exit_code in _FINISHED or "--debug" in args:  # an error says itself what went wrong
         for line in end.printed.splitlines():
-            print_log(printable(line))
+            print_log(line)
     return end.exit_code
 
 
 def print_log(message: str) -> None:
+    """Print a message of a library on one line of standard error."""
     with contextlib.suppress(OSError):  # nobody reads it: no reason to stop a build
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from trtconv import files
 from trtconv.comparison.measuring import OutputComparison
 from trtconv.comparison.report import ComparisonReport
+from trtconv.display import printable
 from trtconv.errors import BackendError, ConfigError
-from trtconv.reports.text import printable
 
 INSTALL_HINT = "run: pip install 'trtconv[plot]'"
 SUFFIXES = (".png",)

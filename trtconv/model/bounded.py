@@ -43,10 +43,11 @@ def run_bounded(work: Callable[[], Result], max_bytes: int, max_seconds: int) ->
         if os.WIFEXITED(status) and os.WEXITSTATUS(status) in (0, _FAILED):
             os.lseek(results, 0, os.SEEK_SET)
             with os.fdopen(os.dup(results), "rb") as file:
-                value: Any = pickle.load(file)
+                value = pickle.load(file)
             if os.WEXITSTATUS(status) == _FAILED:
                 raise value
-            return value  # type: ignore[no-any-return]
+            result: Result = value
+            return result
     finally:
         os.close(results)
     raise OutOfLimitsError(_reason(status, max_bytes, max_seconds))

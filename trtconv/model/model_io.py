@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError, EncodeError
 from trtconv.errors import ConfigError, ModelError
 from trtconv.model import foreign_files
 from trtconv.model.as_read import AsRead, import_graph
+from trtconv.model.division_check import require_divisible
 from trtconv.model.external_data import require_external_files
 from trtconv.model.functions import attach_functions, inline_functions
 from trtconv.model.graph_bridge import write_edits
@@ -64,6 +65,7 @@ def load(path: Path, *, inline_plugins: bool = False, profiles: Sequence[Profile
     require_external_files(proto, path)
     require_plugin_nodes(proto.graph, path)
     drop_repeated_initializers(proto, path)
+    require_divisible(proto.graph, path)
     proto = inline_functions(proto, path, inline_plugins)
     sizes = fixed_sizes(describe_inputs(proto), profiles)
     inferred = at_any_size = infer(proto, path.parent)

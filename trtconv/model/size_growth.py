@@ -25,7 +25,7 @@ _SMALL_BITS = 20
 # What a node of these ops gives has no more elements, and no larger integers, than what it reads.
 _KEEPING_OPS = frozenset(
     {
-        *("Abs", "Cast", "Clip", "Constant", "Gather", "Identity", "InstanceNormalization", "LeakyRelu", "Neg", "Relu"),
+        *("Abs", "Cast", "Clip", "Constant", "Gather", "Identity", "LeakyRelu", "Neg", "Relu"),
         *("Shape", "Sigmoid", "Slice", "Squeeze", "Transpose", "Unsqueeze"),
     }
 )

@@ -12,7 +12,7 @@ from trtconv.element_types import BY_ONNX
 _KNOWN_TYPES = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
 _MAX_BYTES = (1 << 63) - 1
 # The fields that hold values one by one, where they are not raw bytes; all other types are in int32_data.
-_FIELDS = {
+_FIELDS: dict[int, str] = {
     TensorProto.FLOAT: "float_data",
     TensorProto.COMPLEX64: "float_data",
     TensorProto.DOUBLE: "double_data",

@@ -5,11 +5,13 @@ What is only unusual, or against a rule that a runtime may overlook, is not refu
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
 import onnx
+import onnx.defs
 
 from trtconv.errors import ModelError
 from trtconv.model.addresses import address_of
@@ -22,6 +24,7 @@ _MAX_VERSION = (1 << 31) - 1  # onnx and TensorRT keep versions in 32 bits
 _ELEMENT_TYPES = frozenset(onnx.TensorProto.DataType.values())
 _HINT = "the file is damaged, or was not written by an exporter: export the model again"
 _Kind = onnx.AttributeProto
+_BRANCHES = {"If": ("then_branch", "else_branch"), "Loop": ("body",), "Scan": ("body",)}
 # The field that an attribute of a kind must have, for what has no value by default.
 _FIELDS = {_Kind.TENSOR: "t", _Kind.GRAPH: "g", _Kind.SPARSE_TENSOR: "sparse_tensor", _Kind.TYPE_PROTO: "tp"}
 
@@ -78,8 +81,23 @@ class _Checks:
             self._fail(f"{prefix}node {address_of(node)} has no op")
         if not any(node.output):
             self._fail(f"{prefix}node {address_of(node)} ({node.op_type}) has no outputs")
+        if is_onnx(node.domain):
+            self._onnx_node(node, f"{prefix}node {address_of(node)} ({node.op_type})")
         for attribute in node.attribute:
             self._attribute(attribute, f"{prefix}{address_of(node)}")
+
+    def _onnx_node(self, node: onnx.NodeProto, title: str) -> None:
+        """Refuse what no opset allows of an op of ONNX: TensorRT's parser crashes on it."""
+        if len(node.input) < (least := _least_inputs(node.op_type)):
+            self._fail(f"{title} has {len(node.input)} inputs, at least {least} needed")
+        given = {attribute.name: attribute for attribute in node.attribute}
+        for name in _BRANCHES.get(node.op_type, ()):
+            if name not in given or not (given[name].HasField("g") or given[name].ref_attr_name):
+                self._fail(f"{title} has no {name}")
+        if node.op_type == "Scan":
+            number = given["num_scan_inputs"].i if "num_scan_inputs" in given else 0
+            if not 1 <= number <= len(node.input):
+                self._fail(f"{title} has num_scan_inputs {number} and {len(node.input)} inputs")
 
     def _attribute(self, attribute: onnx.AttributeProto, owner: str) -> None:
         if not isinstance(attribute.name, str) or not isinstance(attribute.ref_attr_name, str):
@@ -134,6 +152,19 @@ class _Checks:
 
     def _fail(self, what: str) -> NoReturn:
         raise ModelError(what, where=str(self._path), hint=_HINT)
+
+
+@functools.cache
+def _least_inputs(op_type: str) -> int:
+    """Return how many inputs an op needs in any opset, 0 for one that ONNX does not have."""
+    least, version = _MAX_VERSION, _MAX_VERSION
+    while version > 0:
+        try:
+            schema = onnx.defs.get_schema(op_type, version, "")
+        except onnx.defs.SchemaError:
+            break
+        least, version = min(least, schema.min_input), schema.since_version - 1
+    return 0 if least == _MAX_VERSION else least
 
 
 def _shown(name: object) -> str:
