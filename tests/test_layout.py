@@ -63,7 +63,8 @@ LAYERS = (
     {"manifest"},
     {"model", "decisions", "config"},
     {"ops", "gpu", "shapes", "files", "records"},
-    {"display", "element_types", "errors", "progress", "installed", "native_output"},
+    {"element_types", "errors", "progress", "installed", "native_output"},
+    {"display"},
 )
 # What makes up a graph and its nodes, and how lists and dictionaries change: passes leave both to graph_edit.
 GRAPH_PARTS = {"nodes", "inputs", "outputs", "op", "domain", "attrs"}

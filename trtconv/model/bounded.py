@@ -68,7 +68,7 @@ def _be_child(work: Callable[[], Any], results: int, max_bytes: int, max_seconds
         except MemoryError:
             raise
         except Exception as error:
-            value, code = error, _FAILED  # type: ignore[assignment]
+            value, code = error, _FAILED
         with os.fdopen(results, "wb") as file:
             pickle.dump(value, file)
         exit_code = code

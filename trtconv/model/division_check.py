@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,14 @@ def problem_of_division(dividend: npt.NDArray[Any] | None, divisor: npt.NDArray[
     return f"it divides {np.iinfo(divisor.dtype).min} by -1, which {divisor.dtype} cannot hold" if is_smallest else None
 
 
-def require_divisible(graph: onnx.GraphProto, path: Path, outer: Mapping[str, onnx.TensorProto] | None = None) -> None:
+def require_divisible(
+    graph: onnx.GraphProto, path: Path, outer: MutableMapping[str, onnx.TensorProto] | None = None
+) -> None:
     """Raise DivisionError for a node whose constant divisor, or constant operands, cannot be divided.
 
     `outer` holds the constants that a branch sees; external ones are read.
     """
-    known = {**(outer or {}), **_constants(graph)} if graph.node else {}
+    known = ChainMap(_constants(graph), *([outer] if outer else []))
     for node in graph.node:
         if node.op_type in DIVIDING_OPS and is_onnx(node.domain) and len(node.input) == 2:
             dividend, divisor = (_values(known.get(name), path.parent) for name in node.input)
@@ -55,7 +58,8 @@ def _constants(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and is_onnx(node.domain):
-            constants |= {node.output[0]: each.t for each in node.attribute if each.name == "value"}
+            values = [each.t for each in node.attribute if each.name == "value"]
+            constants |= dict(zip(node.output, values, strict=False))
     return constants
 
 
@@ -63,7 +67,5 @@ def _values(tensor: onnx.TensorProto | None, folder: Path) -> npt.NDArray[Any] |
     if tensor is None or int(np.prod(tensor.dims, dtype=object)) > MAX_LIGHT_ELEMENTS:
         return None
     is_external = tensor.data_location == onnx.TensorProto.EXTERNAL
-    values: npt.NDArray[Any] = onnx.numpy_helper.to_array(
-        read_external_tensor(tensor, folder) if is_external else tensor
-    )
-    return values
+    loaded = read_external_tensor(tensor, folder) if is_external else tensor
+    return np.asarray(onnx.numpy_helper.to_array(loaded))

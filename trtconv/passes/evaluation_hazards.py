@@ -48,8 +48,8 @@ def _num_filled(op: str, values: list[npt.NDArray[Any]]) -> int:
         numbers = [number for value in values for number in value.reshape(-1)[:1].tolist()]
         if len(numbers) != 3 or not all(map(math.isfinite, numbers)) or numbers[2] == 0:
             return 0
-        return max(0, math.ceil((numbers[1] - numbers[0]) / numbers[2]))
+        return max(0, int((numbers[1] - numbers[0]) / numbers[2]) + 1)
     if not values or values[-1].dtype.kind not in "iu":
         return 0
-    sizes = (max(int(size), 1) for size in values[-1].reshape(-1))
+    sizes: list[int] = [max(size, 1) for size in values[-1].reshape(-1).tolist()]
     return int(math.prod(sizes)) * (int(values[0].size) if op in ("Expand", "Tile") else 1)
