@@ -1,7 +1,8 @@
-"""Models that no exporter writes: refused with their place, within little memory, and never by the end of the process."""
+"""Models that no exporter writes: refused with their place, in little memory, and never by the end of the process."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import signal
@@ -22,6 +23,8 @@ from trtconv.model import function_calls, model_io
 from trtconv.model.bounded import OutOfLimitsError, run_bounded
 from trtconv.model.shape_inference import infer
 from trtconv.model.size_growth import stays_small
+from trtconv.passes.base import NoMatch
+from trtconv.passes.constant_values import read_constants
 
 MODEL = onnx.parser.parse_model("""
     <ir_version: 8, opset_import: ["" : 17]>
@@ -63,17 +66,17 @@ def add_scan(model: onnx.ModelProto, number: int) -> None:
 
 REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "no op": (lambda model: model.graph.node.append(NodeProto(output=["z"])), r"node \(z\) has no op"),
-    "no outputs": (lambda model: add_node(model, "Relu", ["x"], [], name="r"), r"node r \(Relu\) has no outputs"),
+    "no outputs": (lambda model: add_node(model, "Relu", ["x"], [], name="r"), "r: Relu has no outputs"),
     "only nameless outputs": (
         lambda model: add_node(model, "Relu", ["x"], [""]),
-        r"node Relu\(\) \(Relu\) has no outp",
+        r"node Relu\(\): Relu has no outputs",
     ),
     "no inputs": (
         lambda model: add_node(model, "Cast", [], ["z"], to=1),
-        r"Cast\(z\) \(Cast\) has 0 inputs, at least 1",
+        r"Cast\(z\): Cast has 0 inputs, at least 1",
     ),
     "circle": (add_circle, "read each other's results in a circle: .*second -> first|first -> second"),
-    "no branch": (lambda model: add_node(model, "If", ["x"], ["z"]), r"node If\(z\) \(If\) has no then_branch"),
+    "no branch": (lambda model: add_node(model, "If", ["x"], ["z"]), r"node If\(z\): If has no then_branch"),
     "scan": (lambda model: add_scan(model, 1 << 62), "num_scan_inputs 4611686018427387904 and 1 inputs"),
     "negative dimension": (
         lambda model: set_initializer(model, data_type=1, dims=[-2]),
@@ -158,9 +161,10 @@ def test_a_circle_is_named_in_its_order(tmp_path: Path) -> None:
     model = parse("g (float[2] x) => (float[2] y) { y = Relu (c)  a = Add (x, c)  b = Abs (a)  c = Neg (b) }")
     with pytest.raises(ModelError) as raised:
         load(model, tmp_path)
-    assert str(raised.value).endswith("in a circle: Neg(c) -> Add(a) -> Abs(b) -> Neg(c)") or "Add(a) -> Abs(b)" in str(
-        raised.value
-    )
+    named = str(raised.value).rpartition(": ")[2].split(" -> ")
+    order = ["Add(a)", "Abs(b)", "Neg(c)"]
+    assert named[0] == named[-1]
+    assert [order.index(each) for each in named[1:]] == [(order.index(each) + 1) % 3 for each in named[:-1]]
 
 
 @pytest.mark.parametrize("dtype", [TensorProto.INT4, TensorProto.BOOL, TensorProto.FLOAT16, TensorProto.COMPLEX64])
@@ -200,7 +204,6 @@ HUGE = {
     "Tile": """g (float[2] x) => (float[N] y) <int64[1] n = {1152921504606846976}> { y = Tile (x, n) }""",
     "computed size": """g (float[2] x) => (int64[N] y) <int64[1] n = {2147483648}, int64[1] st = {0}, int64[1] en = {8}>
         { m = Mul (n, n)  z = ConstantOfShape (m)  y = Slice (z, st, en) }""",
-    "shape of a huge input": """g (int64[549755813888] x) => (float y) { y = ConstantOfShape (x) }""",
 }
 
 
@@ -219,7 +222,7 @@ def test_an_honest_long_tensor_keeps_its_shapes(tmp_path: Path) -> None:
 
 
 def test_what_stays_small_needs_no_child() -> None:
-    assert stays_small(MODEL)
+    assert stays_small(parse("g (float[2,3,4] x) => (float[2,3,4] y) { a = Relu (x)  y = Add (a, a) }"))
     assert not any(stays_small(parse(graph)) for graph in HUGE.values())
 
 
@@ -289,12 +292,13 @@ def test_divisions_that_do_not(tmp_path: Path) -> None:
 
 
 def test_a_chain_that_would_fill_the_memory_is_not_run(tmp_path: Path) -> None:
-    model = parse("""g (float[9] x) => (float y) <int64 a = {0}, int64 n = {8000000000}, int64 d = {1}, int64[1] st = {0},
-        int64[1] en = {2}> { m = Div (n, d)  r = Range (a, m, d)  p = Slice (r, st, en)
-        y = Pad <mode = "reflect"> (x, p) }""")
-    report = rewrite(model, tmp_path)
-    assert report.num_edits == 0
-    assert "8000000001 elements" in report.reasons[0]
+    model = parse("""g (float[9] x) => (int64 p)
+        <int64 a = {0}, int64 n = {8000000000}, int64 d = {1}, int64[1] st = {0}, int64[1] en = {2}>
+        { m = Div (n, d)  r = Range (a, m, d)  p = Slice (r, st, en) }""")
+    loaded = load(model, tmp_path)
+    value = read_constants([loaded.graph.outputs[0]], 17, tmp_path)["p"]
+    assert isinstance(value, NoMatch)
+    assert "Range(r) gives 8000000001 elements" in value.reason
 
 
 def nested_functions(depth: int, width: int) -> onnx.ModelProto:
@@ -304,7 +308,7 @@ def nested_functions(depth: int, width: int) -> onnx.ModelProto:
     for level in range(depth):
         op, domain = ("Relu", "") if level == depth - 1 else (f"f{level + 1}", "own")
         names = ["x", *(f"t{index}" for index in range(1, width)), "y"]
-        nodes = [helper.make_node(op, [a], [b], domain=domain) for a, b in zip(names[:-1], names[1:], strict=True)]
+        nodes = [helper.make_node(op, [a], [b], domain=domain) for a, b in itertools.pairwise(names)]
         functions.append(helper.make_function("own", f"f{level}", ["x"], ["y"], nodes, opsets))
     x, y = (helper.make_tensor_value_info(name, 1, [2]) for name in "xy")
     graph = helper.make_graph([helper.make_node("f0", ["x"], ["y"], domain="own")], "g", [x], [y])
@@ -329,7 +333,7 @@ def test_an_input_without_type_or_of_too_many_elements(precision: str, tmp_path:
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
     if precision == "fp16":
-        with pytest.raises(ConfigError, match="input h .* has 34359738368 elements"):
+        with pytest.raises(ConfigError, match=r"input h .* has 34359738368 elements"):
             convert.dry_run(path, BuildConfig(precision="fp16"))
     model.graph.input[-1].type.tensor_type.elem_type = 0
     path.write_bytes(model.SerializeToString())

@@ -76,13 +76,13 @@ class _Checks:
     def _node(self, node: onnx.NodeProto, prefix: str) -> None:
         texts = (node.name, node.op_type, node.domain, node.overload, *node.input, *node.output)
         if not all(isinstance(text, str) for text in texts):
-            self._texts(f"{prefix}node {_shown(node.name)}", texts)
+            self._texts(f"node {prefix}{_shown(node.name)}", texts)
         if not node.op_type:
-            self._fail(f"{prefix}node {address_of(node)} has no op")
+            self._fail(f"node {prefix}{address_of(node)} has no op")
         if not any(node.output):
-            self._fail(f"{prefix}node {address_of(node)} ({node.op_type}) has no outputs")
+            self._fail(f"node {prefix}{address_of(node)}: {node.op_type} has no outputs")
         if is_onnx(node.domain):
-            self._onnx_node(node, f"{prefix}node {address_of(node)} ({node.op_type})")
+            self._onnx_node(node, f"node {prefix}{address_of(node)}: {node.op_type}")
         for attribute in node.attribute:
             self._attribute(attribute, f"{prefix}{address_of(node)}")
 
