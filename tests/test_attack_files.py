@@ -59,4 +59,4 @@ def test_success_or_an_error_in_words(path: Path | None) -> None:
         return  # what every command begins with
     for work in WORKS.values():
         with contextlib.suppress(TrtconvError):
-            run_bounded(lambda work=work: work(path) and None, MAX_BYTES, MAX_SECONDS)  # type: ignore[misc]
+            run_bounded(lambda work=work: work(path) and None, MAX_BYTES, MAX_SECONDS)

@@ -46,12 +46,12 @@ def load(model: onnx.ModelProto, folder: Path) -> model_io.Model:
 
 
 def add_node(model: onnx.ModelProto, *args: object, **attributes: object) -> NodeProto:
-    model.graph.node.append(helper.make_node(*args, **attributes))  # type: ignore[arg-type]
+    model.graph.node.append(helper.make_node(*args, **attributes))
     return model.graph.node[-1]
 
 
 def set_initializer(model: onnx.ModelProto, **fields: object) -> None:
-    model.graph.initializer[0].CopyFrom(TensorProto(name="s", **fields))  # type: ignore[arg-type]
+    model.graph.initializer[0].CopyFrom(TensorProto(name="s", **fields))
 
 
 def add_circle(model: onnx.ModelProto) -> None:
@@ -345,7 +345,7 @@ def test_an_input_without_type_or_of_too_many_elements(precision: str, tmp_path:
 
 
 @pytest.mark.parametrize("axes", [np.array([np.nan], np.float32), np.array(["z"], object)])
-def test_axes_of_another_type(axes: np.ndarray, tmp_path: Path) -> None:  # type: ignore[type-arg]
+def test_axes_of_another_type(axes: np.ndarray, tmp_path: Path) -> None:
     model = parse("""g (float[1,2,6,6] x) => (float y) <int64[2] pads = {1, 1}>
         { y = Pad <mode = "reflect"> (x, pads, , axes) }""")
     model.opset_import[0].version = 18
