@@ -73,7 +73,7 @@ REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     ),
     "no inputs": (
         lambda model: add_node(model, "Cast", [], ["z"], to=1),
-        r"Cast\(z\): Cast has 0 inputs, at least 1",
+        r"Cast\(z\): Cast has no inputs, at least 1",
     ),
     "circle": (add_circle, "read each other's results in a circle: .*second -> first|first -> second"),
     "no branch": (lambda model: add_node(model, "If", ["x"], ["z"]), r"node If\(z\): If has no then_branch"),
@@ -352,3 +352,14 @@ def test_axes_of_another_type(axes: np.ndarray, tmp_path: Path) -> None:
     model.graph.initializer.append(numpy_helper.from_array(axes, "axes"))
     with pytest.raises(ModelError, match="expected int64"):
         rewrite(model, tmp_path)
+
+
+@pytest.mark.parametrize("op", ["Pow", "Div", "Mul", "InstanceNormalization", "Conv"])
+def test_a_node_with_too_few_inputs_stays_but_has_no_precision(op: str, tmp_path: Path) -> None:
+    model = parse("g (float[2] x) => (float[2] y) { y = Relu (x) }")
+    add_node(model, op, ["x"], ["z"])
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    convert.dry_run(path)
+    with pytest.raises(ModelError, match=rf"node {op}\(z\): {op} has 1 inputs, at least [23] needed"):
+        convert.dry_run(path, BuildConfig(precision="bf16"))

@@ -17,7 +17,7 @@ from trtconv.errors import ModelError
 from trtconv.model.addresses import address_of
 from trtconv.model.loop_check import require_no_loop
 from trtconv.model.tensor_data import problem_of_tensor
-from trtconv.model.walking import is_onnx
+from trtconv.model.walking import is_onnx, walk_addresses
 
 MAX_RANK = 32  # numpy 1 has no more, TensorRT 8
 _MAX_VERSION = (1 << 31) - 1  # onnx and TensorRT keep versions in 32 bits
@@ -41,6 +41,18 @@ def require_well_formed(proto: onnx.ModelProto, path: Path) -> None:
     for function in proto.functions:
         checks.function(function)
     require_no_loop(proto.graph, path)
+
+
+def require_inputs(graph: onnx.GraphProto, path: Path) -> None:
+    """Raise ModelError for a node of ONNX, in branches too, that has fewer inputs than its op needs in any opset.
+
+    Passes leave such a node as it is; whoever asks what it computes needs its inputs.
+    """
+    for address, node in walk_addresses(graph):
+        least = _least_inputs(node.op_type) if is_onnx(node.domain) else 0
+        if len(node.input) < least:
+            what = f"node {address}: {node.op_type} has {len(node.input)} inputs, at least {least} needed"
+            raise ModelError(what, where=str(path), hint=_HINT)
 
 
 class _Checks:
@@ -88,8 +100,8 @@ class _Checks:
 
     def _onnx_node(self, node: onnx.NodeProto, title: str) -> None:
         """Refuse what no opset allows of an op of ONNX: TensorRT's parser crashes on it."""
-        if len(node.input) < (least := _least_inputs(node.op_type)):
-            self._fail(f"{title} has {len(node.input)} inputs, at least {least} needed")
+        if not node.input and (least := _least_inputs(node.op_type)):  # one with too few may stay as it is
+            self._fail(f"{title} has no inputs, at least {least} needed")
         given = {attribute.name: attribute for attribute in node.attribute}
         for name in _BRANCHES.get(node.op_type, ()):
             if name not in given or not (given[name].HasField("g") or given[name].ref_attr_name):
