@@ -27,7 +27,7 @@ DOORS = {
     "rich": {"progress", "reports.tables"},
     "cuda": {"gpu.device"},
     "matplotlib": {"comparison.plot", "benchmark.roofline"},
-    "PIL": {"inputs.input_files"},
+    "PIL": {"inputs.images"},
     "onnxruntime": {"model.onnx_session"},
 }
 # Names that only TensorRT's modules and objects have: whoever uses one depends on TensorRT, imported or not.
@@ -41,7 +41,7 @@ _API_TEXT = """
     deserialize_cuda_engine engine_host_code_allowed create_execution_context create_engine_inspector
     get_engine_information num_io_tensors num_optimization_profiles get_tensor_mode get_tensor_name get_tensor_shape
     get_tensor_dtype get_tensor_location get_tensor_format_desc get_tensor_profile_shape get_tensor_profile_values
-    set_input_shape set_tensor_address execute_async_v3 get_max_output_size
+    set_input_shape set_optimization_profile_async set_tensor_address execute_async_v3 get_max_output_size
     device_memory_size get_plugin_registry load_library get_creator create_plugin add_plugin_v3
     num_layers get_layer num_inputs num_outputs get_input get_output allowed_formats plugins_to_serialize
 """
@@ -52,18 +52,21 @@ USERS_OF_TENSORRT = ("engine.", "plugins.", "doctor.probe.")
 LAYERS = (
     {"__main__"},
     {"cli"},
-    {"isolation"},
-    {"benchmark", "inspection", "doctor"},
+    {"workers"},
+    {"benchmark", "inspection", "doctor", "run"},
     {"convert"},
-    {"comparison"},
+    {"comparison", "runner", "output_files"},
     {"preparation"},
     {"engine", "profile_checks"},
     {"passes", "precision", "plugins", "reports"},
     {"inputs"},
+    {"pairs"},
     {"manifest"},
     {"model", "decisions", "config"},
     {"ops", "gpu", "shapes", "files", "records"},
-    {"element_types", "errors", "progress", "installed", "native_output"},
+    {"parts"},
+    {"units", "interrupts", "reading"},
+    {"element_types", "errors", "progress", "installed", "native_output", "child_processes"},
     {"display"},
 )
 # What makes up a graph and its nodes, and how lists and dictionaries change: passes leave both to graph_edit.
@@ -248,14 +251,14 @@ def test_public_names_exist() -> None:
 @pytest.mark.parametrize(
     ("command", "page"),
     [
-        *((name, "guide") for name in ("build", "rewrite", "bench", "plugins")),
+        *((name, "guide") for name in ("build", "rewrite", "bench", "plugins", "run")),
         ("compare", "compare"),
         *((name, "inspect") for name in ("inspect", "doctor")),
     ],
 )
 def test_the_pages_know_every_option(command: str, page: str) -> None:
     text = (REPOSITORY / "docs" / f"{page}.md").read_text()
-    common = {"--quiet", "--debug", "--no-isolate"}  # the guide explains them once
+    common = {"--quiet", "--debug", "--no-isolate", "--limit-memory", "--limit-time"}  # the guide explains them once
     options = {name for each in cli.commands[command].params for name in (*each.opts, *each.secondary_opts)}
     unknown = {name for name in options - common if name.startswith("--") and not re.search(rf"[` ]{name}\b", text)}
     assert unknown == set()
