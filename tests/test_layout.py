@@ -70,6 +70,7 @@ LAYERS = (
     {"parts"},
     {"units", "interrupts", "reading"},
     {"element_types", "errors", "progress", "installed", "native_output", "child_processes"},
+    {"display"},
 )
 # What makes up a graph and its nodes, and how lists and dictionaries change: passes leave both to graph_edit.
 GRAPH_PARTS = {"nodes", "inputs", "outputs", "op", "domain", "attrs"}

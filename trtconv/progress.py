@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from trtconv.display import printable
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -174,7 +176,9 @@ class PlainProgress:
             name, (done, total) = next(reversed(self._phases.items()), ("Starting", (0, 0)))
         steps = f" {done}/{total}" if total else ""
         with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop a build
-            print(f"{self._label:<10} {now - self._start:.0f} s: {name}{steps}", file=self._stream, flush=True)
+            print(
+                f"{self._label:<10} {now - self._start:.0f} s: {printable(name)}{steps}", file=self._stream, flush=True
+            )
 
 
 class BarProgress:
@@ -186,7 +190,12 @@ class BarProgress:
         from rich.progress import Progress as RichProgress
 
         # A fixed width: phases come and go many times a second, and the bars must stay where they are.
-        columns = (TextColumn("{task.description:<44}"), BarColumn(24), TimeElapsedColumn(), MofNCompleteColumn())
+        columns = (
+            TextColumn("{task.description:<44}", markup=False),
+            BarColumn(24),
+            TimeElapsedColumn(),
+            MofNCompleteColumn(),
+        )
         self._bars = RichProgress(*columns, console=Console(file=stream), transient=True)
         self._tasks: dict[str, list[TaskID]] = {}
         self._depths: dict[str, int] = {}
@@ -205,7 +214,7 @@ class BarProgress:
         """Add a bar, indented below the phase that it is part of."""
         with self._lock:
             self._depths[name] = depth = self._depths[parent] + 1 if parent in self._depths else 0
-            task = self._bars.add_task("  " * depth + name, total=max(num_steps, 1))
+            task = self._bars.add_task("  " * depth + printable(name), total=max(num_steps, 1))
             self._tasks.setdefault(name, []).append(task)
 
     def step_complete(self, name: str, step: int) -> None:

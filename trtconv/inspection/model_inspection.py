@@ -82,7 +82,7 @@ def examine_model(
     check = check_backend(backend, _as_native(path, trust_links))
     inspection = ModelInspection(
         file=file,
-        producer=f"{model.proto.producer_name} {model.proto.producer_version}".strip(),
+        producer=" ".join(map(_text, (model.proto.producer_name, model.proto.producer_version))).strip(),
         ir_version=model.proto.ir_version,
         opsets=opsets,
         inputs=_inputs(model.proto.graph),
@@ -210,6 +210,11 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
     if dim.HasField("dim_value"):
         return int(dim.dim_value) if dim.dim_value >= 0 else None
     return dim.dim_param or None
+
+
+def _text(field: str | bytes) -> str:
+    """Return a field that protobuf gives as bytes where it is not UTF-8."""
+    return field.decode(errors="backslashreplace") if isinstance(field, bytes) else field
 
 
 def _op_name(node: onnx.NodeProto) -> str:

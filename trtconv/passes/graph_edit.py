@@ -72,8 +72,9 @@ def replace(
     _require_outputs(graph, nodes, news, instead)
     is_in_place = len(news) == len(nodes) and all(heir is not None for heir in heirs)
     positions = [] if is_in_place else sorted(_positions(graph, nodes), reverse=True)
+    kept = {id(heir): _num_kept(new, heir) for new, heir in zip(news, heirs, strict=True) if heir is not None}
     for node in nodes:
-        _detach(node)
+        _detach(node, kept.get(id(node), 0))
     for old, new in instead:
         _read_instead(graph, old, new)
     made = [_make(new, heir) for new, heir in zip(news, heirs, strict=True)]
@@ -119,13 +120,26 @@ def _positions(graph: gs.Graph, nodes: Sequence[gs.Node]) -> list[int]:
     return found
 
 
-def _detach(node: gs.Node) -> None:
-    """Take a node from its tensors, as clear() of its lists does, which compares it with every reader of each."""
-    for tensors, field_name in ((node.inputs, "outputs"), (node.outputs, "inputs")):
-        for tensor in tensors:
+def _num_kept(new: NewNode, heir: gs.Node) -> int:
+    """Return how many inputs, from the first on, a new node reads as the old one did.
+
+    These stay: to find a node among thousands of readers of one tensor, for each of them, takes their square.
+    """
+    pairs = enumerate(zip(heir.inputs, new.inputs, strict=False))
+    most = min(len(heir.inputs), len(new.inputs))
+    return next((index for index, (old, tensor) in pairs if old is not tensor), most)
+
+
+def _detach(node: gs.Node, num_kept: int) -> None:
+    """Take a node from its tensors, but for the first inputs, as clear() of its lists does.
+
+    That compares it with every reader of each tensor.
+    """
+    for tensors, field_name, first in ((node.inputs, "outputs", num_kept), (node.outputs, "inputs", 0)):
+        for tensor in tensors[first:]:
             others = getattr(tensor, field_name)
             list.pop(others, operator.indexOf(map(id, others), id(node)))
-        list.clear(tensors)
+        list.__delitem__(tensors, slice(first, None))
 
 
 def _read_instead(graph: gs.Graph, old: gs.Tensor, new: gs.Tensor) -> None:
@@ -141,7 +155,8 @@ def _read_instead(graph: gs.Graph, old: gs.Tensor, new: gs.Tensor) -> None:
 def _make(new: NewNode, heir: gs.Node | None) -> gs.Node:
     node = gs.Node(new.op) if heir is None else heir
     node.op, node.domain, node.attrs = new.op, new.domain, dict(new.attributes)
-    node.inputs, node.outputs = list(new.inputs), list(new.outputs)
+    node.inputs.extend(new.inputs[len(node.inputs) :])
+    node.outputs = list(new.outputs)
     return node
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from trtconv import records
 from trtconv.decisions import Decision, group_decisions
+from trtconv.display import printable
 from trtconv.manifest import Manifest, Verified
 from trtconv.ops import describe_replaced
 from trtconv.reports.grouping import by_kind, reason_of
-from trtconv.reports.text import format_size, printable
+from trtconv.reports.text import format_size
 
 
 @dataclass(frozen=True)
