@@ -101,7 +101,7 @@ EDITS: dict[str, tuple[str, Callable[[NodeProto], object], str]] = {
     "twice": (
         "InstanceNorm",
         lambda node: node.attribute.append(attribute(node, "epsilon")),
-        "InstanceNorm has an attribute twice, got ['activation', 'alpha', 'epsilon', 'epsilon',",
+        "InstanceNorm has an attribute twice, got ['activation', 'alpha', 'crop', 'epsilon', 'epsilon',",
     ),
     "reference": (
         "InstanceNorm",
