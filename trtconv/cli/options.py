@@ -41,11 +41,14 @@ def isolated(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--no-isolate", is_flag=True, help="Work without a worker process, for debugging.")(run)
 
 
-_OPS_HELP = "plugin: a plugin for each of the two operators; fused: written-out norms and neighbours go in, too."
+_OPS_HELP = (
+    "plugin: a plugin for each of the two operators; fused: written-out norms and neighbours go in, too; "
+    "rewritten: convolutions are written for speed, too."
+)
 keep_native_option = click.option(
     "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
 )
 rewritten_ops_option = click.option(
-    "--ops", type=click.Choice(["plugin", "fused"]), default="plugin", show_default=True, help=_OPS_HELP
+    "--ops", type=click.Choice(["plugin", "fused", "rewritten"]), default="plugin", show_default=True, help=_OPS_HELP
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
