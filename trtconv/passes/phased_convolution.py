@@ -23,10 +23,12 @@ from trtconv.ops.input_map import has_phases
 from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.passes.base import NoMatch, PassContext, Recognised, Site
 from trtconv.passes.convolutions import Convolution, Parameters, read_parameters
-from trtconv.passes.fusion import read_plugin_node, title_of
+from trtconv.passes.fuse_activation import ACTIVATION_RULE
+from trtconv.passes.fusion import is_op, read_plugin_node, title_of
 from trtconv.passes.graph_edit import NewNode, dtype_of, plugin_node, replace, set_type, shape_of
 from trtconv.passes.phase_forms import AxisForm, combine
 
+NO_READER = "no custom op follows that could read its phases, and to put them in place costs a copy"
 _JOINED = "BatchNormalization"
 
 
@@ -76,7 +78,18 @@ class PhasedForm:
 def reads_phases(node: gs.Node) -> bool:
     """Say whether a node is a custom op that puts phases in place."""
     plugin = read_plugin_node(node)
-    return plugin is not None and "phases" in plugin.attributes and has_phases(plugin.attributes)
+    return plugin is not None and has_phases(plugin.attributes)
+
+
+def is_read_by_plugin(y: gs.Tensor, outputs: frozenset[int]) -> bool:
+    """Say whether a custom op alone reads a tensor, or an activation of it; `outputs` are those of graphs, by id."""
+    readers = [reader for reader in y.outputs if not is_op(reader, "Sigmoid")]  # that of a silu goes into its Mul
+    if id(y) in outputs or len(readers) != 1:
+        return False
+    (reader,) = readers
+    if read_plugin_node(reader) is not None:
+        return True
+    return ACTIVATION_RULE.accepts(reader) and is_read_by_plugin(reader.outputs[0], outputs)
 
 
 def rewrite_as_phases(site: Site, form: PhasedForm, context: PassContext) -> int:

@@ -14,14 +14,22 @@ import onnx_graphsurgeon as gs
 
 from trtconv.passes.base import NoMatch, PassContext
 from trtconv.passes.convolutions import Convolution, read_convolution
-from trtconv.passes.fusion import is_op
+from trtconv.passes.fusion import given_out, is_op
 from trtconv.passes.graph_edit import shape_of
 from trtconv.passes.phase_forms import AxisForm, plain_axis, strided_axis
-from trtconv.passes.phased_convolution import PhasedForm, leave, reads_phases, rewrite_as_phases
+from trtconv.passes.phased_convolution import (
+    NO_READER,
+    PhasedForm,
+    is_read_by_plugin,
+    leave,
+    reads_phases,
+    rewrite_as_phases,
+)
 
 # Output channels up to which a convolution of so many axes is thin. Measured on an H100 (TensorRT 10.6, fp16): 3
 # channels of images are 5.5 times as fast with 48, 32 channels of volumes 1.25 times with 64. Lines are not measured.
 THIN: Mapping[int, int] = {1: 16, 2: 16, 3: 32}
+THIN_ALONE = 4  # the same where no custom op follows: a map more has to move so little that it costs next to nothing
 TILE = 64  # output channels that are computed together; it puts the measured forms in their right order
 FACTORS = (1, 2, 4)
 MAX_PHASES = 16
@@ -31,6 +39,7 @@ MAX_WORK = 0.7
 
 def rewrite_thin_convolution(graph: gs.Graph, context: PassContext) -> int:
     """Return how many Conv nodes were rewritten."""
+    outputs = given_out(graph)
     num_edits = 0
     for site in context.nodes(graph, lambda node: is_op(node, "Conv")):
         convolution = read_convolution(site.node)
@@ -38,7 +47,7 @@ def rewrite_thin_convolution(graph: gs.Graph, context: PassContext) -> int:
             continue
         if any(reads_phases(reader) for reader in convolution.y.outputs):
             continue
-        form = context.wish_against(site) or _match(convolution)
+        form = context.wish_against(site) or _match(convolution, outputs)
         if isinstance(form, NoMatch):
             leave(site, form, context)
         else:
@@ -46,7 +55,9 @@ def rewrite_thin_convolution(graph: gs.Graph, context: PassContext) -> int:
     return num_edits
 
 
-def _match(convolution: Convolution) -> PhasedForm | NoMatch:
+def _match(convolution: Convolution, outputs: frozenset[int]) -> PhasedForm | NoMatch:
+    if convolution.out_channels > THIN_ALONE and not is_read_by_plugin(convolution.y, outputs):
+        return NoMatch(NO_READER)
     if any(dilation != 1 for dilation in convolution.dilations):
         return NoMatch(
             f"its dilations are {convolution.dilations}: with other strides its kernel would be mostly zeros"
