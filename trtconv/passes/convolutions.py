@@ -16,7 +16,9 @@ from trtconv.passes.base import NoMatch, PassContext
 from trtconv.passes.constant_values import read_constants
 from trtconv.passes.graph_edit import given_inputs, shape_of
 
-_MAX_WEIGHTS = 1 << 28  # elements that a chain of constants may give; a convolution has fewer
+MAX_KERNEL = 1 << 12  # elements of an axis
+MAX_WEIGHTS = 1 << 28  # elements; a convolution has fewer
+_MISFIT = "its attributes do not fit its weights"
 
 
 @dataclass(frozen=True)
@@ -81,21 +83,33 @@ def read_convolution(node: gs.Node) -> Convolution | NoMatch:
     if (groups := node.attrs.get("group", 1)) != 1:
         return NoMatch(f"it has {groups} groups")
     kernel = sizes[2:]
+    if max(kernel) > MAX_KERNEL:
+        return NoMatch(f"its kernel has the sizes {kernel}")
+    ranks = [len(dims) for tensor in (node.inputs[0], node.outputs[0]) if (dims := shape_of(tensor)) is not None]
+    lists = {name: node.attrs.get(name, []) for name in ("strides", "dilations", "output_padding", "pads")}
+    if any(rank != len(sizes) for rank in ranks) or not all(map(_are_integers, lists.values())):
+        return NoMatch(_MISFIT)
     ones = [1] * len(kernel)
-    strides, dilations = (list(node.attrs.get(name) or ones) for name in ("strides", "dilations"))
-    output_padding = list(node.attrs.get("output_padding") or [0] * len(kernel))
+    strides, dilations = (lists[name] or ones for name in ("strides", "dilations"))
+    output_padding = lists["output_padding"] or [0] * len(kernel)
     if node.attrs.get("output_shape"):
         return NoMatch("its output_shape says how it is padded")
     pads = _pads(node, kernel, strides, dilations)
     if isinstance(pads, NoMatch):
         return pads
-    lists = (strides, dilations, output_padding, *pads)
-    if any(len(values) != len(kernel) for values in lists) or list(node.attrs.get("kernel_shape") or kernel) != kernel:
-        return NoMatch("its attributes do not fit its weights")
-    if any(value < 0 for values in lists for value in values):
+    of_axes = (strides, dilations, output_padding, *pads)
+    if any(len(values) != len(kernel) for values in of_axes) or node.attrs.get("kernel_shape", kernel) != kernel:
+        return NoMatch(_MISFIT)
+    if min(*strides, *dilations) < 1:
+        return NoMatch(_MISFIT)
+    if any(value < 0 for values in (*pads, output_padding) for value in values):
         return NoMatch("some of its pads are negative")
     channels = (sizes[0], sizes[1]) if node.op == "ConvTranspose" else (sizes[1], sizes[0])
     return Convolution(node, *channels, kernel, strides, dilations, *pads, output_padding)
+
+
+def _are_integers(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, int) for value in values)
 
 
 def _pads(
@@ -119,7 +133,7 @@ def read_parameters(convolution: Convolution, context: PassContext) -> Parameter
     """Return the values of weights and bias, read from an external file only here, or why they are not known."""
     node = convolution.node
     tensors = [tensor for tensor in given_inputs(node)[1:3] if tensor is not None]
-    found = read_constants(tensors, context.opset, context.folder, limit=_MAX_WEIGHTS)
+    found = read_constants(tensors, context.opset, context.folder, limit=MAX_WEIGHTS)
     values = [found[tensor.name] for tensor in tensors]
     for value in values:
         if isinstance(value, NoMatch):

@@ -7,25 +7,27 @@ kernel reaches from the first offset to the last, and holds for each phase the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Float64 = npt.NDArray[np.float64]
+NOWHERE = -1  # an element of the kernel that a phase does not meet
 
 
 @dataclass(frozen=True)
 class AxisForm:
     """One axis of such a convolution.
 
-    `taps` [phases, new kernel, kernel] is 1 where an element of the new kernel takes over one of the old, else 0.
-    `begin` and `end` are the pads of the input, `crop` is what the last position has too many.
+    `places` [phases, old kernel] says which element of the new kernel, of size `kernel`, takes over one of the old, or
+    NOWHERE. `begin` and `end` are the pads of the input, `crop` is what the last position has too many.
     """
 
+    places: Sequence[Sequence[int]]
+    kernel: int
     stride: int
-    taps: Float64
     begin: int
     end: int
     crop: int
@@ -33,18 +35,12 @@ class AxisForm:
     @property
     def phases(self) -> int:
         """How many positions are computed at once."""
-        return len(self.taps)
-
-    @property
-    def kernel(self) -> int:
-        """The size of the new kernel."""
-        return len(self.taps[0])
+        return len(self.places)
 
 
-def plain_axis(kernel: int, dilation: int, stride: int, begin: int, end: int) -> AxisForm:
-    """Return the form of an axis that stays as it is, its kernel dense."""
-    taps = _taps(1, kernel, lambda phase, t: t * dilation, 0, (kernel - 1) * dilation)
-    return AxisForm(stride, taps, begin, end, 0)
+def plain_axis(kernel: int, stride: int, begin: int, end: int) -> AxisForm:
+    """Return the form of an axis without dilation that stays as it is."""
+    return AxisForm([range(kernel)], kernel, stride, begin, end, 0)
 
 
 def upsampled_axis(factor: int, kernel: int, dilation: int, begin: int, end: int) -> AxisForm:
@@ -56,9 +52,10 @@ def upsampled_axis(factor: int, kernel: int, dilation: int, begin: int, end: int
     """
     reach = (kernel - 1) * dilation
     first, last = -_ceil(begin, factor), _ceil(reach - begin, factor)
-    taps = _taps(factor, kernel, lambda phase, t: (phase + t * dilation - begin) // factor, first, last)
     growth = _ceil(begin + end - reach, factor)  # of the number of positions q over the size of the input
-    return AxisForm(1, taps, -first, growth + last, factor * growth - (begin + end - reach))
+    places = [[(phase + t * dilation - begin) // factor - first for t in range(kernel)] for phase in range(factor)]
+    crop = factor * growth - (begin + end - reach)
+    return AxisForm(places, last - first + 1, 1, -first, growth + last, crop)
 
 
 def transposed_axis(stride: int, kernel: int, dilation: int, begin: int, end: int, output_padding: int) -> AxisForm:
@@ -70,38 +67,31 @@ def transposed_axis(stride: int, kernel: int, dilation: int, begin: int, end: in
     reach = (kernel - 1) * dilation
     more = reach + 1 + output_padding - begin - end  # positions of the result over stride * (size of the input - 1)
     growth = _ceil(more, stride) - 1
-    met = {
-        (phase, t): (phase + begin - t * dilation) // stride
-        for phase in range(stride)
-        for t in range(kernel)
-        if (phase + begin - t * dilation) % stride == 0
-    }
-    first, last = min(0, *met.values()), max(0, -growth, *met.values())
-    taps = np.zeros((stride, last - first + 1, kernel))
-    for (phase, t), offset in met.items():
-        taps[phase, offset - first, t] = 1
-    return AxisForm(1, taps, -first, growth + last, stride * (growth + 1) - more)
+    met = [[divmod(phase + begin - t * dilation, stride) for t in range(kernel)] for phase in range(stride)]
+    offsets = [offset for of_phase in met for offset, rest in of_phase if rest == 0]
+    first, last = min(0, *offsets), max(0, -growth, *offsets)
+    places = [[offset - first if rest == 0 else NOWHERE for offset, rest in of_phase] for of_phase in met]
+    return AxisForm(places, last - first + 1, 1, -first, growth + last, stride * (growth + 1) - more)
 
 
-def strided_axis(factor: int, kernel: int, dilation: int, stride: int, begin: int, end: int, size: int) -> AxisForm:
-    """Return the form of a convolution with `factor` times its stride; `size` is that of its input, without pads.
+def strided_axis(factor: int, kernel: int, stride: int, begin: int, end: int, size: int) -> AxisForm:
+    """Return the form of a convolution without dilation with `factor` times its stride; `size` is that of its input.
 
-    Element t meets element  factor * stride * q + r * stride + t * dilation  of the padded input.
+    Element t meets element  factor * stride * q + r * stride + t  of the padded input.
     """
-    reach = (kernel - 1) * dilation
-    new_kernel = reach + 1 + (factor - 1) * stride
-    taps = _taps(factor, kernel, lambda phase, t: phase * stride + t * dilation, 0, new_kernel - 1)
-    positions = (size + begin + end - reach - 1) // stride + 1
+    new_kernel = kernel + (factor - 1) * stride
+    positions = (size + begin + end - kernel) // stride + 1
     blocks = _ceil(positions, factor)
     needed = (blocks - 1) * factor * stride + new_kernel - size - begin
-    return AxisForm(factor * stride, taps, begin, max(end, needed), factor * blocks - positions)
+    places = [[phase * stride + t for t in range(kernel)] for phase in range(factor)]
+    return AxisForm(places, new_kernel, factor * stride, begin, max(end, needed), factor * blocks - positions)
 
 
 def combine(weights: npt.NDArray[np.generic], axes: Sequence[AxisForm]) -> Float64:
     """Return the weights [B * M, C, new kernels] of all phases for those of one, [M, C, kernels], in float64."""
     combined = weights.astype(np.float64)
     for axis in axes:  # the next kernel axis is always the third; its phases and its new kernel come last
-        combined = np.tensordot(combined, axis.taps, axes=(2, 2))
+        combined = _combine_axis(combined, axis)
     num_axes = len(axes)
     phases, kernels = (range(first, 2 + 2 * num_axes, 2) for first in (2, 3))
     shape = (-1, weights.shape[1], *(axis.kernel for axis in axes))
@@ -109,12 +99,13 @@ def combine(weights: npt.NDArray[np.generic], axes: Sequence[AxisForm]) -> Float
     return ordered
 
 
-def _taps(phases: int, kernel: int, offset: Callable[[int, int], int], first: int, last: int) -> Float64:
-    taps = np.zeros((phases, last - first + 1, kernel))
-    for phase in range(phases):
-        for t in range(kernel):
-            taps[phase, offset(phase, t) - first, t] += 1
-    return taps
+def _combine_axis(weights: Float64, axis: AxisForm) -> Float64:
+    combined = np.zeros((*weights.shape[:2], *weights.shape[3:], axis.phases, axis.kernel))
+    for phase, places in enumerate(axis.places):
+        for t, place in enumerate(places):
+            if place != NOWHERE:
+                combined[..., phase, place] += weights[:, :, t]
+    return combined
 
 
 def _ceil(number: int, divisor: int) -> int:

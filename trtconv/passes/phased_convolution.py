@@ -22,7 +22,7 @@ from trtconv.ops.custom_op import Dim, Operand
 from trtconv.ops.input_map import has_phases
 from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.passes.base import NoMatch, PassContext, Recognised, Site
-from trtconv.passes.convolutions import Convolution, Parameters, read_parameters
+from trtconv.passes.convolutions import MAX_WEIGHTS, Convolution, Parameters, read_parameters
 from trtconv.passes.fuse_activation import ACTIVATION_RULE
 from trtconv.passes.fusion import is_op, read_plugin_node, title_of
 from trtconv.passes.graph_edit import NewNode, dtype_of, plugin_node, replace, set_type, shape_of
@@ -30,6 +30,7 @@ from trtconv.passes.phase_forms import AxisForm, combine
 
 NO_READER = "no custom op follows that could read its phases, and to put them in place costs a copy"
 _JOINED = "BatchNormalization"
+_MAX_PHASES = 64  # upsampling of images by 8, of volumes by 4
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,16 @@ def reads_phases(node: gs.Node) -> bool:
 
 def is_read_by_plugin(y: gs.Tensor, outputs: frozenset[int]) -> bool:
     """Say whether a custom op alone reads a tensor, or an activation of it; `outputs` are those of graphs, by id."""
-    readers = [reader for reader in y.outputs if not is_op(reader, "Sigmoid")]  # that of a silu goes into its Mul
-    if id(y) in outputs or len(readers) != 1:
-        return False
-    (reader,) = readers
-    if read_plugin_node(reader) is not None:
-        return True
-    return ACTIVATION_RULE.accepts(reader) and is_read_by_plugin(reader.outputs[0], outputs)
+    while id(y) not in outputs:
+        readers = [reader for reader in y.outputs if not is_op(reader, "Sigmoid")]  # that of a silu goes into its Mul
+        if len(readers) != 1:
+            return False
+        if read_plugin_node(readers[0]) is not None:
+            return True
+        if not ACTIVATION_RULE.accepts(readers[0]):
+            return False
+        y = readers[0].outputs[0]
+    return False
 
 
 def rewrite_as_phases(site: Site, form: PhasedForm, context: PassContext) -> int:
@@ -118,6 +122,12 @@ def rewrite_as_phases(site: Site, form: PhasedForm, context: PassContext) -> int
     return num_edits
 
 
+def too_many_phases(factors: Sequence[int]) -> NoMatch | None:
+    """Return why a convolution of so many phases along its axes stays, None where it need not."""
+    num_phases = math.prod(factors)
+    return NoMatch(f"it would have {num_phases} phases, each with its weights") if num_phases > _MAX_PHASES else None
+
+
 def leave(site: Site, why: NoMatch, context: PassContext) -> None:
     """Record why a node stays as it is, unless another pass has said so."""
     if not context.decisions.has(site.node):
@@ -125,6 +135,10 @@ def leave(site: Site, why: NoMatch, context: PassContext) -> None:
 
 
 def _why_not(form: PhasedForm) -> NoMatch | None:
+    convolution, num_phases = form.convolution, math.prod(form.phases)
+    kernel = math.prod(axis.kernel for axis in form.axes)
+    if num_phases * convolution.out_channels * convolution.in_channels * kernel > MAX_WEIGHTS:
+        return NoMatch("its weights would be too many")
     if any(reader.op == _JOINED for reader in form.convolution.y.outputs):
         return NoMatch(f"a {_JOINED} follows, which TensorRT joins with it")
     problem = REFLECT_PAD.problem([Operand(dtype_of(form.x), form.dims)], form.map_attributes)
@@ -132,7 +146,7 @@ def _why_not(form: PhasedForm) -> NoMatch | None:
 
 
 def _title_of(member: Site, context: PassContext) -> str:
-    decision = context.decisions.by_node().get(id(member.node))
+    decision = context.decisions.last(member.node)
     return title_of(member.node) if decision is None else decision.op
 
 

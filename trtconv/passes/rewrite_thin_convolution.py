@@ -98,8 +98,8 @@ def work(convolution: Convolution, factors: Sequence[int]) -> float:
 
 
 def _axis(convolution: Convolution, axis: int, factor: int, size: object) -> AxisForm:
-    kernel, stride, dilation = convolution.kernel[axis], convolution.strides[axis], convolution.dilations[axis]
+    kernel, stride = convolution.kernel[axis], convolution.strides[axis]
     begin, end = convolution.begins[axis], convolution.ends[axis]
     if not isinstance(size, int):
-        return plain_axis(kernel, dilation, stride, begin, end)
-    return strided_axis(factor, kernel, dilation, stride, begin, end, size)
+        return plain_axis(kernel, stride, begin, end)
+    return strided_axis(factor, kernel, stride, begin, end, size)

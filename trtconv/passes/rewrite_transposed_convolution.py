@@ -11,7 +11,14 @@ from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.convolutions import read_convolution
 from trtconv.passes.fusion import given_out, is_op
 from trtconv.passes.phase_forms import transposed_axis
-from trtconv.passes.phased_convolution import NO_READER, PhasedForm, is_read_by_plugin, leave, rewrite_as_phases
+from trtconv.passes.phased_convolution import (
+    NO_READER,
+    PhasedForm,
+    is_read_by_plugin,
+    leave,
+    rewrite_as_phases,
+    too_many_phases,
+)
 
 
 def rewrite_transposed_convolution(graph: gs.Graph, context: PassContext) -> int:
@@ -35,6 +42,8 @@ def _match(site: Site, outputs: frozenset[int]) -> PhasedForm | NoMatch:
         return NoMatch("its strides are 1: it has one phase")
     if not is_read_by_plugin(convolution.y, outputs):
         return NoMatch(NO_READER)
+    if problem := too_many_phases(convolution.strides):
+        return problem
     axes = [
         transposed_axis(*each)
         for each in zip(

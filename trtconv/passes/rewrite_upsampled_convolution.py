@@ -19,7 +19,7 @@ from trtconv.passes.fuse_pad import PAD_RULE
 from trtconv.passes.fuse_upsample import UPSAMPLE_RULE
 from trtconv.passes.fusion import given_out, is_op
 from trtconv.passes.phase_forms import upsampled_axis
-from trtconv.passes.phased_convolution import PhasedForm, leave, rewrite_as_phases
+from trtconv.passes.phased_convolution import PhasedForm, leave, rewrite_as_phases, too_many_phases
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ def _match(
     convolution, x = read_convolution(site.node), upsampling.inputs[0]
     if isinstance(convolution, NoMatch):
         return convolution
-    factors = _read_factors(x, upsampling, context)
+    factors = _read_factors(x, upsampling, len(convolution.kernel), context)
     if isinstance(factors, NoMatch):
         return factors
     pads = _read_pads(convolution, pad_nodes, context)
     if isinstance(pads, NoMatch):
         return pads
-    if problem := _misfit(convolution, factors, pads):
+    if problem := too_many_phases(factors) or _misfit(convolution, factors, pads):
         return problem
     half = len(factors)
     axes = [
@@ -103,7 +103,7 @@ def _read_by_others(before: Sequence[gs.Node], outputs: frozenset[int]) -> NoMat
     return None
 
 
-def _read_factors(x: gs.Tensor, node: gs.Node, context: PassContext) -> list[int] | NoMatch:
+def _read_factors(x: gs.Tensor, node: gs.Node, num_axes: int, context: PassContext) -> list[int] | NoMatch:
     """Return the factors of the spatial axes."""
     match = UPSAMPLE_RULE.match(x, node, context)
     if isinstance(match, NoMatch):
@@ -111,7 +111,7 @@ def _read_factors(x: gs.Tensor, node: gs.Node, context: PassContext) -> list[int
     factors: list[int] = match.attributes["upsample"]
     if any(factor != 1 for factor in factors[:2]):
         return NoMatch("the upsampling before it changes the batch or the channels")
-    return factors[2:]
+    return factors[2:] if len(factors) == 2 + num_axes else NoMatch("the upsampling before it has another rank")
 
 
 def _read_pads(convolution: Convolution, pad_nodes: Sequence[gs.Node], context: PassContext) -> _Pads | NoMatch:
@@ -125,6 +125,8 @@ def _read_pads(convolution: Convolution, pad_nodes: Sequence[gs.Node], context: 
         return NoMatch(f"the pad before it stays: {match.reason}")
     values: Any = match.attributes.get("pads", [0] * (len(own) + 4))
     mode, rank = match.attributes.get("pad_mode", "zero"), len(values) // 2
+    if rank != 2 + len(convolution.kernel):
+        return NoMatch("the pad before it has another rank")
     if any(values[axis] or values[axis + rank] for axis in (0, 1)):
         return NoMatch("the pad before it changes the batch or the channels")
     given = [*values[2:rank], *values[rank + 2 :]]
