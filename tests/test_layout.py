@@ -27,7 +27,7 @@ DOORS = {
     "rich": {"progress", "reports.tables"},
     "cuda": {"gpu.device"},
     "matplotlib": {"comparison.plot", "benchmark.roofline"},
-    "PIL": {"inputs.input_files"},
+    "PIL": {"inputs.images"},
     "onnxruntime": {"model.onnx_session"},
 }
 # Names that only TensorRT's modules and objects have: whoever uses one depends on TensorRT, imported or not.
@@ -41,7 +41,7 @@ _API_TEXT = """
     deserialize_cuda_engine engine_host_code_allowed create_execution_context create_engine_inspector
     get_engine_information num_io_tensors num_optimization_profiles get_tensor_mode get_tensor_name get_tensor_shape
     get_tensor_dtype get_tensor_location get_tensor_format_desc get_tensor_profile_shape get_tensor_profile_values
-    set_input_shape set_tensor_address execute_async_v3 get_max_output_size
+    set_input_shape set_optimization_profile_async set_tensor_address execute_async_v3 get_max_output_size
     device_memory_size get_plugin_registry load_library get_creator create_plugin add_plugin_v3
     num_layers get_layer num_inputs num_outputs get_input get_output allowed_formats plugins_to_serialize
 """
@@ -53,9 +53,9 @@ LAYERS = (
     {"__main__"},
     {"cli"},
     {"isolation"},
-    {"benchmark", "inspection", "doctor"},
+    {"benchmark", "inspection", "doctor", "run"},
     {"convert"},
-    {"comparison"},
+    {"comparison", "runner", "output_files"},
     {"preparation"},
     {"engine", "profile_checks"},
     {"passes", "precision", "plugins", "reports"},
@@ -247,7 +247,7 @@ def test_public_names_exist() -> None:
 @pytest.mark.parametrize(
     ("command", "page"),
     [
-        *((name, "guide") for name in ("build", "rewrite", "bench", "plugins")),
+        *((name, "guide") for name in ("build", "rewrite", "bench", "plugins", "run")),
         ("compare", "compare"),
         *((name, "inspect") for name in ("inspect", "doctor")),
     ],

@@ -3,9 +3,11 @@ second on most machines, and its time grows with the number of nodes, not its sq
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -18,9 +20,10 @@ from trtconv.model import model_io
 from trtconv.model.walking import walk_nodes
 from trtconv.passes.graph_edit import NewNode, replace
 
-MAX_TIMES = 15.0  # as long as graph-surgeon: 2 to 9, on a busy machine
-MAX_RATIO = 10.0  # for four times the nodes: 4 to 5 on a quiet machine; a square would give 16
+MAX_TIMES = 20.0  # as long as graph-surgeon: 2 to 10
+MAX_RATIO = 12.0  # for four times the nodes: 4 to 7; a square would give 16
 NUM_NODES = 10_000
+T = TypeVar("T")
 
 
 def constant(name: str, values: list[int]) -> onnx.NodeProto:
@@ -187,31 +190,50 @@ def make_graph(nodes: list[onnx.NodeProto], output: str, initializers: list[Tens
 NUM_EDITS = {written_norms: 20, norms_over_channels: 0}
 
 
+def least_time(work: Callable[[], T]) -> tuple[T, float]:
+    """Return the result of ``work`` and the processor seconds of the faster of two runs.
+
+    What earlier tests of this process left in memory is kept from the garbage collector, which would walk it again and
+    again: the more tests ran before, the longer it takes.
+    """
+    times = []
+    gc.collect()
+    gc.freeze()
+    try:
+        for _ in range(2):
+            start = time.process_time()
+            result = work()
+            times.append(time.process_time() - start)
+    finally:
+        gc.unfreeze()
+    return result, min(times)
+
+
 def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path) -> float:
-    """Return the time of reading, rewriting, checking and writing, the better of two runs."""
+    """Return the time of reading, rewriting, checking and writing."""
     model = helper.make_model(make(num_nodes), ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    times = []
-    for _ in range(2):
-        start = time.process_time()
-        rewritten = rewrite_file(path, ops="fused" if make in NUM_EDITS else "plugin")
+    ops = "fused" if make in NUM_EDITS else "plugin"
+
+    def rewrite() -> int:
+        rewritten = rewrite_file(path, ops=ops)
         rewritten.proto.SerializeToString()
-        times.append(time.process_time() - start)
+        return rewritten.num_edits
+
+    num_edits, elapsed = least_time(rewrite)
     expected = {"Pad", "InstanceNormalization"}
     num_fused = NUM_EDITS.get(make, 0) * num_nodes // 100
-    assert rewritten.num_edits == sum(node.op_type in expected for node in walk_nodes(model.graph)) + num_fused
-    return min(times)
+    assert num_edits == sum(node.op_type in expected for node in walk_nodes(model.graph)) + num_fused
+    return elapsed
 
 
 def round_trip_seconds(path: Path) -> float:
-    """Return the time that graph-surgeon takes to read and write a model, the better of two runs."""
-    times = []
-    for _ in range(2):
-        start = time.process_time()
-        gs.export_onnx(gs.import_onnx(onnx.load(path)), do_type_check=False).SerializeToString()
-        times.append(time.process_time() - start)
-    return min(times)
+    """Return the time that graph-surgeon takes to read and write a model."""
+    _, elapsed = least_time(
+        lambda: gs.export_onnx(gs.import_onnx(onnx.load(path)), do_type_check=False).SerializeToString()
+    )
+    return elapsed
 
 
 @pytest.mark.parametrize(
@@ -235,12 +257,16 @@ def join_pairs(num_nodes: int, folder: Path) -> float:
     graph = make_graph(nodes, f"t{num_nodes}", [])
     path = folder / "chain.onnx"
     onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
-    start = time.process_time()
-    model = model_io.load(path)
-    for first, second in zip(*[iter(list(model.graph.nodes))] * 2, strict=True):
-        replace(model.graph, [first, second], NewNode("Elu", first.inputs, second.outputs))
-    assert len(model_io.to_proto(model).graph.node) == num_nodes // 2
-    return time.process_time() - start
+
+    def join() -> int:
+        model = model_io.load(path)
+        for first, second in zip(*[iter(list(model.graph.nodes))] * 2, strict=True):
+            replace(model.graph, [first, second], NewNode("Elu", first.inputs, second.outputs))
+        return len(model_io.to_proto(model).graph.node)
+
+    num_joined, elapsed = least_time(join)
+    assert num_joined == num_nodes // 2
+    return elapsed
 
 
 def test_thousands_of_nodes_are_joined(tmp_path: Path) -> None:

@@ -2,33 +2,48 @@
 
 import trtconv
 report = trtconv.build("model.onnx", trtconv.BuildConfig(output=Path("model.engine")))
-engine = trtconv.load_engine("model.engine")
+y = trtconv.Runner("model.engine")(x)
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_EXPORTS = {
+if TYPE_CHECKING:
+    from trtconv import plugins
+    from trtconv.comparison.comparing import CompareConfig, compare
+    from trtconv.config import BuildConfig
+    from trtconv.convert import build, dry_run, refit_engine, rewrite
+    from trtconv.engine.loading import load_engine
+    from trtconv.errors import TrtconvError
+    from trtconv.runner import Runner
+    from trtconv.shapes import ShapeRange
+
+    __version__: str
+
+# Where each public name comes from.
+_MODULE_OF = {
     "BuildConfig": "config",
     "CompareConfig": "comparison.comparing",
+    "Runner": "runner",
     "ShapeRange": "shapes",
     "TrtconvError": "errors",
     "build": "convert",
     "compare": "comparison.comparing",
-    "rewrite": "convert",
     "dry_run": "convert",
     "load_engine": "engine.loading",
     "refit_engine": "convert",
+    "rewrite": "convert",
 }
-_MODULES = ("plugins",)
 
 __all__ = [
     "BuildConfig",
     "CompareConfig",
+    "Runner",
     "ShapeRange",
     "TrtconvError",
+    "__version__",
     "build",
     "compare",
     "dry_run",
@@ -41,8 +56,14 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `trtconv --help` must not wait for onnx."""
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name not in _EXPORTS:
+    if name == "plugins":
+        return importlib.import_module(f"{__name__}.plugins")
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version(__name__)
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -17,6 +16,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from tests.support.bench_fakes import STREAM, FakeDevice, array_at
+from tests.support.fake_tensorrt import FakeTensorRT, IProfiler, Tensor
 from trtconv.benchmark import one_op_engines
 from trtconv.benchmark.cases import Case, make_values, select_cases
 from trtconv.benchmark.one_op_engines import Kind, build_engines, has_kind, one_op_model
@@ -155,73 +155,6 @@ def test_an_interrupt_ends_the_processes(worker: Path, tmp_path: Path) -> None:
         time.sleep(0.01)
     assert len(pids) == 2
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
-
-
-@dataclass
-class Tensor:
-    mode: str
-    dtype: str
-    shape: tuple[int, ...]
-    location: str = "DEVICE"
-
-
-@dataclass
-class FakeTensorRT:
-    """An engine that is its own context; `known` holds what a shape becomes once inputs are set."""
-
-    tensors: dict[str, Tensor]
-    known: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    max_sizes: dict[str, int] = field(default_factory=dict)
-    refuses: str = ""
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    addresses: dict[str, int] = field(default_factory=dict)
-    num_set: int = 0
-    profiler: Any = None
-
-    @property
-    def num_io_tensors(self) -> int:
-        return len(self.tensors)
-
-    def create_execution_context(self) -> Any:
-        return None if self.refuses == "context" else self
-
-    def get_tensor_name(self, index: int) -> str:
-        return list(self.tensors)[index]
-
-    def get_tensor_mode(self, name: str) -> Any:
-        return SimpleNamespace(name=self.tensors[name].mode)
-
-    def get_tensor_dtype(self, name: str) -> Any:
-        return SimpleNamespace(name=self.tensors[name].dtype)
-
-    def get_tensor_location(self, name: str) -> Any:
-        return SimpleNamespace(name=self.tensors[name].location)
-
-    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return self.known.get(name, self.tensors[name].shape)
-
-    def get_max_output_size(self, name: str) -> int:
-        return self.max_sizes.get(name, -1)
-
-    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        self.shapes[name] = shape
-        return self.refuses != "shape"
-
-    def set_tensor_address(self, name: str, address: int) -> bool:
-        self.addresses[name] = address
-        self.num_set += 1
-        return self.refuses != "address"
-
-    def execute_async_v3(self, stream: int) -> bool:
-        assert stream == STREAM
-        if self.profiler is not None:
-            self.profiler.report_layer_time("conv", 0.002)
-            self.profiler.report_layer_time("norm", 0.001)
-        return self.refuses != "enqueue"
-
-
-class IProfiler:
-    """What TensorRT's module has under this name."""
 
 
 DEVICE_TIMES = {"copy": 1.0}

@@ -217,6 +217,18 @@ def test_the_profiles_of_the_engine_say_what_is_run(tmp_path: Path, tensorrt: Fa
     assert tensorrt.loaded[-1].profiles_used == [1]
 
 
+def test_an_engine_of_one_shape_is_compared_at_that_shape(tmp_path: Path, tensorrt: FakeTensorRT) -> None:
+    model = write_network(tmp_path / "model.onnx", batch="n")
+    engine = engine_of(model, profiles=parse_profiles(["x=3x2x12x16"]))
+    tensorrt.loaded.clear()
+    report = trtconv.compare(model, engine)
+    assert report.passed
+    assert tensorrt.loaded[-1].get_tensor_shape("x") == (3, 2, 12, 16), "TensorRT fixes what has one size"
+    assert list(report.input_sets) == ["random 1", "random 2"]
+    with pytest.raises(ConfigError, match="x is 1x2x12x16, expected 3x2x12x16"):
+        trtconv.compare(model, engine, CompareConfig(profiles=parse_profiles(["x=1x2x12x16"])))
+
+
 def test_shapes_that_no_profile_holds(tmp_path: Path, tensorrt: FakeTensorRT) -> None:
     model = write_network(tmp_path / "model.onnx", batch="N")
     engine = engine_of(model, profiles=parse_profiles(["x=1x2x12x16:2x2x12x16:3x2x12x16"]))

@@ -24,7 +24,7 @@ class FakeTensorRT:
     NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=STRONGLY_TYPED)
 
     class ILogger:
-        Severity = SimpleNamespace(ERROR=1, INTERNAL_ERROR=0, VERBOSE=4)
+        """As in TensorRT."""
 
     def __init__(self, taken: bool) -> None:
         self.flags: list[int] = []

@@ -14,7 +14,8 @@ from PIL import Image
 
 from tests.support.command_line import OPSET_17
 from trtconv.errors import ConfigError
-from trtconv.inputs.input_files import ImageRange, read_calibration, read_inputs
+from trtconv.inputs.images import ImageOptions, ImageRange
+from trtconv.inputs.input_files import read_calibration, read_inputs
 from trtconv.inputs.made_inputs import (
     ADVERSARIAL,
     InputSet,
@@ -122,7 +123,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_images_become_batches_of_the_inputs_size(photos: Path) -> None:
-    grey, colours = read_inputs([photos], [IMAGE], {}, ImageRange())
+    grey, colours = read_inputs([photos], [IMAGE], {})
     assert [Path(made.label).name for made in (grey, colours)] == ["a.PNG", "b.png"]
     values = colours.feed["image"]
     assert (values.shape, values.dtype) == ((2, 3, 40, 60), np.float32)
@@ -132,18 +133,18 @@ def test_images_become_batches_of_the_inputs_size(photos: Path) -> None:
 
 
 def test_the_range_of_an_image_is_the_users(photos: Path) -> None:
-    grey = read_inputs([photos], [IMAGE], {}, ImageRange.parse("-1:1"))[0].feed["image"]
+    grey = read_inputs([photos], [IMAGE], {}, ImageOptions(ImageRange.parse("-1:1")))[0].feed["image"]
     assert np.allclose(grey, -0.6)
-    assert read_inputs([photos], [IMAGE], {}, ImageRange.parse("0:255"))[1].feed["image"].max() == 255
+    assert read_inputs([photos], [IMAGE], {}, ImageOptions(ImageRange.parse("0:255")))[1].feed["image"].max() == 255
 
 
 def test_channels_last_bytes_and_grey(photos: Path) -> None:
     last = InputSpec("image", np.dtype(np.uint8), (1, 8, 6, 3))
-    values = read_inputs([photos], [last], {}, ImageRange())[1].feed["image"]
+    values = read_inputs([photos], [last], {})[1].feed["image"]
     assert (values.shape, values.dtype) == ((1, 8, 6, 3), np.uint8)
     assert values[0, 4, 0].tolist() == [255, 0, 0]
     single = InputSpec("image", np.dtype(np.float32), ("N", 1, "H", "W"))
-    values = read_inputs([photos], [single], {"image": (1, 1, 5, 7)}, ImageRange())[0].feed["image"]
+    values = read_inputs([photos], [single], {"image": (1, 1, 5, 7)})[0].feed["image"]
     assert values.shape == (1, 1, 5, 7)
     assert np.allclose(values, 0.2)
 
@@ -160,7 +161,7 @@ def test_channels_last_bytes_and_grey(photos: Path) -> None:
 )
 def test_inputs_that_images_do_not_feed(photos: Path, specs: list[InputSpec], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        read_inputs([photos], specs, {}, ImageRange())
+        read_inputs([photos], specs, {})
 
 
 def test_an_image_by_itself_is_an_input_set(photos: Path) -> None:
@@ -195,10 +196,10 @@ def test_a_range_is_two_numbers(text: str) -> None:
 def test_a_folder_without_images_and_a_damaged_one(photos: Path, tmp_path: Path) -> None:
     (photos / "c.png").write_bytes((photos / "b.png").read_bytes()[:60])
     with pytest.raises(ConfigError, match=r"c\.png: cannot be read as an image"):
-        read_inputs([photos], [IMAGE], {}, ImageRange())
+        read_inputs([photos], [IMAGE], {})
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="holds no images"):
-        read_inputs([tmp_path / "empty"], [IMAGE], {}, ImageRange())
+        read_inputs([tmp_path / "empty"], [IMAGE], {})
 
 
 @pytest.mark.parametrize(
@@ -212,29 +213,29 @@ def test_a_folder_without_images_and_a_damaged_one(photos: Path, tmp_path: Path)
 def test_arrays_that_do_not_fit(tmp_path: Path, values: Any, said: str) -> None:
     np.savez(tmp_path / "i.npz", image=values)
     with pytest.raises(ConfigError, match=said):
-        read_inputs([tmp_path / "i.npz"], [IMAGE], {}, ImageRange())
+        read_inputs([tmp_path / "i.npz"], [IMAGE], {})
 
 
 def test_integers_are_cast_only_where_nothing_is_lost(tmp_path: Path) -> None:
     spec = InputSpec("i", np.dtype(np.int32), (2,))
     np.save(tmp_path / "i.npy", np.array([1, -5]))
-    (made,) = read_inputs([tmp_path / "i.npy"], [spec], {}, ImageRange())
+    (made,) = read_inputs([tmp_path / "i.npy"], [spec], {})
     assert made.feed["i"].dtype == np.int32
     np.save(tmp_path / "i.npy", np.array([1, 1 << 40]))
     with pytest.raises(ConfigError, match="of type int64, expected int32"):
-        read_inputs([tmp_path / "i.npy"], [spec], {}, ImageRange())
+        read_inputs([tmp_path / "i.npy"], [spec], {})
 
 
 def test_damaged_and_missing_files(tmp_path: Path) -> None:
     for name in ("i.npy", "i.npz"):
         with pytest.raises(ConfigError, match="cannot be read"):
-            read_inputs([tmp_path / name], [IMAGE], {}, ImageRange())
+            read_inputs([tmp_path / name], [IMAGE], {})
         (tmp_path / name).write_bytes(b"\x93NUMPY damaged")
         with pytest.raises(ConfigError, match=r"is no \.np[yz] file"):
-            read_inputs([tmp_path / name], [IMAGE], {}, ImageRange())
+            read_inputs([tmp_path / name], [IMAGE], {})
     np.savez(tmp_path / "i.npz", other=np.zeros(3))
     with pytest.raises(ConfigError, match="has no array for image; it holds other"):
-        read_inputs([tmp_path / "i.npz"], [IMAGE], {}, ImageRange())
+        read_inputs([tmp_path / "i.npz"], [IMAGE], {})
 
 
 def test_a_file_that_is_damaged_anywhere_is_an_error_of_the_file(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import trtconv
 from models import make_models
 from tests.precision.test_calibration import power
-from tests.precision.test_precision import AROUND_QUANTISED, HEADER, IF, LOOP, ROUND, SCAN, assert_sound
+from tests.support.precision_cases import AROUND_QUANTISED, HEADER, IF, LOOP, ROUND, SCAN, assert_sound
 from tests.support.rounding import run, run_rounded, widened
 from trtconv import BuildConfig, ShapeRange
 from trtconv.engine import backends, building

@@ -43,10 +43,19 @@ class OnnxEngine:
         self._profiles = list(profiles) or [{}]
         weights = {tensor.name for tensor in proto.graph.initializer}
         self._inputs = {
-            value.name: tuple(dim.dim_value or -1 for dim in value.type.tensor_type.shape.dim)
+            value.name: tuple(
+                dim.dim_value or self._only_size(value.name, axis)
+                for axis, dim in enumerate(value.type.tensor_type.shape.dim)
+            )
             for value in proto.graph.input
             if value.name not in weights
         }
+
+    def _only_size(self, name: str, axis: int) -> int:
+        """Return -1, or the size that all profiles agree on: TensorRT fixes a dimension that has one size alone."""
+        shapes = [profile[name] for profile in self._profiles if name in profile]
+        sizes = {bound[axis] for each in shapes for bound in (each.min, each.max)}
+        return sizes.pop() if len(sizes) == 1 else -1
 
     @property
     def num_io_tensors(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import traceback
@@ -11,12 +12,13 @@ from typing import NoReturn
 import click
 
 from trtconv import isolation
-from trtconv.cli import bench, build, compare, doctor, inspect, plugins, rewrite
+from trtconv.cli import bench, build, compare, doctor, inspect, plugins, rewrite, run
 from trtconv.cli.console import leave, open_standard_streams
 from trtconv.cli.foreign_options import hint_for
 from trtconv.errors import BackendError, ConfigError, Interrupted, TrtconvError
 
 PROGRAM = "trtconv"
+_COMPLETE_VARIABLE = "_TRTCONV_COMPLETE"
 
 
 class _DefectError(TrtconvError):
@@ -41,6 +43,7 @@ def cli() -> None:
 _COMMANDS = (
     build.build,
     compare.compare,
+    run.run,
     bench.bench,
     rewrite.rewrite,
     plugins.plugins,
@@ -60,6 +63,8 @@ def main(args: list[str] | None = None) -> NoReturn:
     args = args if words is None else words
     signal.signal(signal.SIGTERM, isolation.interrupt)
     open_standard_streams()
+    if _COMPLETE_VARIABLE in os.environ:  # a shell asks for its completion script, or for what may follow
+        cli.main(args=[], prog_name=PROGRAM, complete_var=_COMPLETE_VARIABLE)
     if not args:
         click.echo(cli.get_help(click.Context(cli, info_name=PROGRAM, **cli.context_settings)), err=True)
         sys.exit(ConfigError.exit_code)

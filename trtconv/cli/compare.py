@@ -61,7 +61,7 @@ def compare(
     """
     from trtconv.comparison import comparing
     from trtconv.comparison.tolerance import parse_tolerances
-    from trtconv.inputs.input_files import ImageRange
+    from trtconv.inputs.images import ImageRange
     from trtconv.reports import tables
     from trtconv.shapes import parse_profiles
 

@@ -13,12 +13,14 @@ from trtconv.comparison import bisection
 from trtconv.comparison import plot as plotting
 from trtconv.comparison.default_precision import engine_precision, model_precision
 from trtconv.comparison.report import ComparisonReport
-from trtconv.comparison.runners import is_engine_file, load, require_polygraphy
+from trtconv.comparison.runners import load, require_polygraphy
 from trtconv.comparison.running import run_both
 from trtconv.comparison.tolerance import TOLERANCE, Tolerance, Tolerances
-from trtconv.engine.live_engine import read_profiles
+from trtconv.engine.live_engine import shapes_taken
+from trtconv.engine.loading import is_engine_file
 from trtconv.errors import ConfigError
-from trtconv.inputs.input_files import ImageRange, read_inputs
+from trtconv.inputs.images import ImageOptions, ImageRange
+from trtconv.inputs.input_files import read_inputs
 from trtconv.inputs.made_inputs import DEFAULT_SETS, Generator, InputSet, input_specs, make_inputs, shape_choices
 from trtconv.manifest import read_manifest
 from trtconv.model import model_io
@@ -86,7 +88,7 @@ def compare(
     loaded = load(candidate, config.allow_embedded_code) if is_engine_file(candidate) else None
     precision, why, notes = _about(candidate, reference, model, is_engine=loaded is not None)
     tolerances = Tolerances(Tolerance(of_max=TOLERANCE[precision]), config.tolerance, config.atol, config.rtol)
-    profiles = config.profiles or (read_profiles(loaded.engine) if loaded is not None else ())
+    profiles = config.profiles or (shapes_taken(loaded.engine) if loaded is not None else ())
     sets = _input_sets(model, config, [each for each in profiles if each], precision)
     report = run_both(
         _for_runtime(model) if loaded is None else exact_reference(model.proto, reference),
@@ -136,7 +138,7 @@ def _input_sets(model: Model, config: CompareConfig, profiles: Sequence[Profile]
             {name: each.opt for profile in profiles[:1] for name, each in profile.items() if each.kind == kind}
             for kind in ("shape", "values")
         )
-        return read_inputs(config.inputs, specs, shapes, config.image_range, values=values)
+        return read_inputs(config.inputs, specs, shapes, ImageOptions(config.image_range), values=values)
     choices = shape_choices(model.proto, profiles, config.all_shapes)
     num_sets = config.num_sets or (DEFAULT_SETS if config.generator == "random" else 1)
     return make_inputs(

@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 
 from trtconv.engine import loading
-from trtconv.engine.backends import ENGINE_MARKS
 from trtconv.engine.live_engine import choose_profile, is_of_rtx
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError, first_line
 from trtconv.inputs.made_inputs import Arrays
+from trtconv.installed import install_hint
 from trtconv.model.onnx_session import cause_of, hint_of, open_file
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.progress import announce
 
-INSTALL_HINT = "run: pip install 'trtconv[compare]'"
 _TYPE_HINT = "compare one with fp32 inputs and outputs: trtconv build --io-types fp32"
 _FUNCTIONS_HINT = "it holds custom ops without their functions: rewrite the model without --no-functions"
 _ERROR_MARKS = ("error: ", "internal_error: ")  # how load_engine's log begins what TensorRT calls an error
@@ -32,17 +31,9 @@ def require_polygraphy() -> None:
     try:
         from polygraphy.logger import G_LOGGER
     except ImportError:
-        raise BackendError("comparisons need polygraphy, which is not installed", hint=INSTALL_HINT) from None
+        what = "comparisons need polygraphy, which is not installed"
+        raise BackendError(what, hint=install_hint("compare")) from None
     G_LOGGER.module_severity = G_LOGGER.CRITICAL + 1  # it logs to standard output, and raises what is critical
-
-
-def is_engine_file(path: Path) -> bool:
-    """Say whether a file begins as an engine does."""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in ENGINE_MARKS
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
 
 
 @dataclass(frozen=True)
@@ -131,7 +122,7 @@ def _as_loaded(model: Any) -> LoadedEngine | None:
     if isinstance(model, LoadedEngine):
         return model
     if isinstance(model, (str, Path)):
-        return load(Path(model)) if is_engine_file(Path(model)) else None
+        return load(Path(model)) if loading.is_engine_file(Path(model)) else None
     return None if callable(model) else LoadedEngine(model, title_of(model))
 
 

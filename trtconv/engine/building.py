@@ -13,7 +13,7 @@ from trtconv.config import BuildConfig
 from trtconv.engine.backends import Backend
 from trtconv.engine.build_errors import build_error
 from trtconv.engine.builder_options import add_profiles, apply_options
-from trtconv.engine.logger import create, make_logger
+from trtconv.engine.logger import Log, create, make_logger
 from trtconv.engine.monitored_build import build_serialized
 from trtconv.engine.network_parsing import parse_network, set_io_format
 from trtconv.engine.timing_cache import save_timing_cache, use_timing_cache
@@ -60,7 +60,7 @@ def build(
     logger = make_logger(trt, log)
     announce(f"parsing {model_path.name} in {backend.title}")
     library = _load_needed_plugins(proto, model_path, backend, logger)
-    builder = create(lambda: trt.Builder(logger), "a builder", backend, logger)
+    builder = create(lambda: trt.Builder(logger.native), "a builder", backend, logger)
     network, parser = parse_network(trt, builder, logger, backend.title, proto, model_path)
     if io_format is not None:
         set_io_format(trt, network, io_format)
@@ -84,7 +84,7 @@ def build(
 
 
 def _load_needed_plugins(
-    proto: onnx.ModelProto, model_path: Path, backend: Backend, logger: Any
+    proto: onnx.ModelProto, model_path: Path, backend: Backend, logger: Log
 ) -> PluginLibrary | None:
     plugin_ops = walking.plugin_op_names(proto.graph)
     if plugin_ops and not backend.supports_plugins:  # RTX's parser would end the process

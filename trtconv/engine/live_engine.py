@@ -99,6 +99,16 @@ def read_profiles(engine: Any) -> list[Profile]:
     return [_read_profile(engine, index) for index in range(engine.num_optimization_profiles)]
 
 
+def shapes_taken(engine: Any) -> list[Profile]:
+    """Return what each profile says of every input; one whose shape is fixed in the engine has that in each."""
+    fixed = {
+        name: ShapeRange(dims, dims, dims)
+        for name in _inputs(engine)
+        if -1 not in (dims := tuple(int(size) for size in engine.get_tensor_shape(name)))
+    }
+    return [{**fixed, **profile} for profile in read_profiles(engine)]
+
+
 def is_of_rtx(engine: Any) -> bool:
     """Say whether an engine is TensorRT-RTX's."""
     return type(engine).__module__.startswith("tensorrt_rtx")
@@ -124,12 +134,16 @@ def choose_profile(engine: Any, feed: Mapping[str, npt.NDArray[Any]], title: str
 
 
 def _read_profile(engine: Any, index: int) -> dict[str, ShapeRange]:
-    names = [engine.get_tensor_name(position) for position in range(engine.num_io_tensors)]
-    inputs = [name for name in names if engine.get_tensor_mode(name).name == "INPUT"]
+    inputs = _inputs(engine)
     is_dynamic = {name: -1 in tuple(engine.get_tensor_shape(name)) for name in inputs}
     asked = [name for name in inputs if is_dynamic[name] or engine.is_shape_inference_io(name)]
     ranges = {name: _range(engine, name, index) for name in asked}
     return {name: given for name, given in ranges.items() if is_dynamic[name] or given.kind == "values"}
+
+
+def _inputs(engine: Any) -> list[str]:
+    names = [engine.get_tensor_name(position) for position in range(engine.num_io_tensors)]
+    return [name for name in names if engine.get_tensor_mode(name).name == "INPUT"]
 
 
 def _holds(shapes: ShapeRange, values: npt.NDArray[Any]) -> bool:

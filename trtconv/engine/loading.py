@@ -25,7 +25,7 @@ def load_plan(plan: Plan, backend: Backend) -> Any:
     """Load an engine that has just been built and is not on disk yet; its plugins are loaded already."""
     announce("loading the engine that was built")
     logger = make_logger(backend.trt, None)
-    runtime = create(lambda: backend.trt.Runtime(logger), "a runtime", backend, logger)
+    runtime = create(lambda: backend.trt.Runtime(logger.native), "a runtime", backend, logger)
     if backend.key == "tensorrt":
         runtime.engine_host_code_allowed = True  # a version-compatible engine brings a runtime of its own
     return create(lambda: runtime.deserialize_cuda_engine(plan.data), "the engine", backend, logger)
@@ -58,7 +58,7 @@ def load_engine(
         require_driver(f"{TITLES[key]} {trt.__version__}", gpu)
         if not allow_embedded_code:
             no_plugins = load_plugins_for(manifest, trt, logger)
-    runtime = trt.Runtime(logger)
+    runtime = trt.Runtime(logger.native)
     if allow_embedded_code:
         runtime.engine_host_code_allowed = True
     engine = runtime.deserialize_cuda_engine(data)
@@ -67,6 +67,15 @@ def load_engine(
         hint = f"if it holds plugins of trtconv: {no_plugins}" if no_plugins else _mismatch(manifest, trt)
         raise BackendError(what, where=str(path), hint=hint)
     return engine
+
+
+def is_engine_file(path: Path) -> bool:
+    """Say whether a file begins as an engine does."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in ENGINE_MARKS
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
 
 
 def load_refitted(path: Path, proto: onnx.ModelProto, model_path: Path) -> Any:

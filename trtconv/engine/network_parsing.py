@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 
 from trtconv.engine.backends import Backend
-from trtconv.engine.logger import create, make_logger
+from trtconv.engine.logger import Log, create, make_logger
 from trtconv.engine.parser_errors import nodes_by_problem, parse_error
 from trtconv.files import text_path
 from trtconv.model import functions, loops, walking
@@ -19,14 +19,14 @@ from trtconv.progress import announce
 
 
 def parse_network(
-    trt: Any, builder: Any, logger: Any, title: str, proto: onnx.ModelProto, model_path: Path
+    trt: Any, builder: Any, logger: Log, title: str, proto: onnx.ModelProto, model_path: Path
 ) -> tuple[Any, Any]:
     """Return the strongly typed network of `proto`, and its parser, which has to live as long.
 
     `title` is the backend's name and version. Raises ModelError for what the parser refuses.
     """
     network = builder.create_network(_network_flags(trt))
-    parser = trt.OnnxParser(network, logger)
+    parser = trt.OnnxParser(network, logger.native)
     given = parsable(proto)
     with text_path(model_path) as path, kept_off_the_streams() as printed:
         is_parsed = parser.parse(given.SerializeToString(), path)
@@ -53,9 +53,9 @@ def check_model(backend: Backend, proto: onnx.ModelProto, model_path: Path) -> M
     announce(f"asking the parser of {backend.title} about {model_path.name}")
     trt = backend.trt
     logger = make_logger(trt, None)
-    builder = create(lambda: trt.Builder(logger), "a builder", backend, logger)
+    builder = create(lambda: trt.Builder(logger.native), "a builder", backend, logger)
     network = builder.create_network(_network_flags(trt))
-    parser = trt.OnnxParser(network, logger)
+    parser = trt.OnnxParser(network, logger.native)
     bare = parsable(proto)
     with text_path(model_path) as path, kept_off_the_streams() as printed:
         is_taken = parser.supports_model_v2(bare.SerializeToString(), path)

@@ -7,18 +7,19 @@ from typing import Any
 
 import onnx
 
+from trtconv.engine.logger import Log
 from trtconv.engine.network_parsing import parsable
 from trtconv.errors import BackendError
 from trtconv.files import text_path
 
 
-def refit(engine: Any, proto: onnx.ModelProto, model_path: Path, trt: Any, logger: Any) -> None:
+def refit(engine: Any, proto: onnx.ModelProto, model_path: Path, trt: Any, logger: Log) -> None:
     """Put the weights of `proto`, rewritten as for the build, into `engine`.
 
     `model_path` is the model's file, for tensors in external data. Raises BackendError when the two do not fit.
     """
-    refitter = trt.Refitter(engine, logger)
-    parser = trt.OnnxParserRefitter(refitter, logger)
+    refitter = trt.Refitter(engine, logger.native)
+    parser = trt.OnnxParserRefitter(refitter, logger.native)
     with text_path(model_path) as path:
         is_taken = parser.refit_from_bytes(parsable(proto).SerializeToString(), path)
     if not is_taken:

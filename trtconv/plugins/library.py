@@ -9,6 +9,7 @@ from typing import Any
 
 from trtconv.errors import BackendError
 from trtconv.files import sha256
+from trtconv.installed import reinstall_hint
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, VERSION
 
@@ -50,5 +51,5 @@ def find() -> PluginLibrary:
     tried = ", ".join(map(str, searched_paths()))
     raise BackendError(
         f"the plugin library was not found; searched: {tried}",
-        hint=f"run: pip install --force-reinstall trtconv, or set {ENVIRONMENT_VARIABLE} to the file",
+        hint=f"{reinstall_hint()}, or set {ENVIRONMENT_VARIABLE} to the file",
     )

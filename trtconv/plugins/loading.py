@@ -36,8 +36,7 @@ def load_plugins_for(manifest: Manifest | None, trt: Any, logger: Any) -> str | 
 def load_plugins(trt: Any, logger: Any = None) -> PluginLibrary:
     """Load the plugin library into TensorRT's registry, once a process; an error names what `logger` was told.
 
-    The registry is asked what it holds only the first time: between builds and runs TensorRT 10.6 has crashed there
-    (H100, engines opened one after another by polygraphy in the process that had built three).
+    The registry is asked what it holds only the first time: it logs an error for each creator that it lacks.
     """
     library = plugin_library.find()
     if trt in _holding:
