@@ -30,6 +30,7 @@ from trtconv.passes.phase_forms import AxisForm, combine
 
 NO_READER = "no custom op follows that could read its phases, and to put them in place costs a copy"
 _JOINED = "BatchNormalization"
+_MAX_ACTIVATIONS = 4  # one after the other, of which a plugin takes one
 _MAX_PHASES = 64  # upsampling of images by 8, of volumes by 4
 
 
@@ -84,9 +85,9 @@ def reads_phases(node: gs.Node) -> bool:
 
 def is_read_by_plugin(y: gs.Tensor, outputs: frozenset[int]) -> bool:
     """Say whether a custom op alone reads a tensor, or an activation of it; `outputs` are those of graphs, by id."""
-    while id(y) not in outputs:
+    for _ in range(_MAX_ACTIVATIONS + 1):
         readers = [reader for reader in y.outputs if not is_op(reader, "Sigmoid")]  # that of a silu goes into its Mul
-        if len(readers) != 1:
+        if id(y) in outputs or len(readers) != 1:
             return False
         if read_plugin_node(readers[0]) is not None:
             return True
