@@ -45,10 +45,10 @@ class LoadedEngine:
     messages: Sequence[str] = ()
 
 
-def load(path: Path, allow_embedded_code: bool = False) -> LoadedEngine:
+def load(path: Path, allow_embedded_code: bool = False, trust: bool = False) -> LoadedEngine:
     """Load an engine, and keep what TensorRT says."""
     messages: list[str] = []
-    loaded = loading.load_engine(path, allow_embedded_code=allow_embedded_code, log=messages.append)
+    loaded = loading.load_engine(path, allow_embedded_code=allow_embedded_code, trust=trust, log=messages.append)
     return LoadedEngine(loaded, str(path), messages)
 
 

@@ -47,15 +47,13 @@ class Attribute:
 
     `problem` returns what is wrong with a value, without the attribute's name, or None. `default` is what an absent
     attribute means; without one the attribute is required. At the opsets of `tensor_opsets` a node also carries the
-    values as the tensor `NAME_tensor`, which the function body needs there. The plugin library knows those attributes
-    that are `is_compiled`.
+    values as the tensor `NAME_tensor`, which the function body needs there.
     """
 
     kind: type
     problem: Callable[[Any], str | None]
     default: AttributeValue | None = None
     tensor_opsets: frozenset[int] = frozenset()
-    is_compiled: bool = True
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ def _no_crop(values: Sequence[int]) -> str | None:
 
 
 ATTRIBUTES: Mapping[str, Attribute] = {
-    "phases": Attribute(list, output_map.whole_factors, default=[1], is_compiled=False),
-    "crop": Attribute(list, _no_crop, default=[0], is_compiled=False),
+    "phases": Attribute(list, output_map.whole_factors, default=[1]),
+    "crop": Attribute(list, _no_crop, default=[0]),
 }
 
 

@@ -45,9 +45,9 @@ def searched_paths() -> list[Path]:
 def find() -> PluginLibrary:
     """Return the plugin library, or raise BackendError with every path that was tried."""
     for path in searched_paths():
-        if path.is_file():
+        if os.path.isfile(path):
             names = tuple(f"{DOMAIN}::{name} version {VERSION}" for name in CUSTOM_OPS)
-            return PluginLibrary(path.resolve(), sha256(path), names)
+            return PluginLibrary(Path(os.path.realpath(path)), sha256(path), names)
     tried = ", ".join(map(str, searched_paths()))
     raise BackendError(
         f"the plugin library was not found; searched: {tried}",

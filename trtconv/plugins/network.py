@@ -244,9 +244,7 @@ def _add_plugin(
     load_plugins(trt)
     creator = trt.get_plugin_registry().get_creator(op.name, str(VERSION), DOMAIN)
     # The list has to outlive the call: a collection keeps neither its fields nor their values alive.
-    fields = [
-        _field(trt, field, row.kind, attributes[field]) for field, row in op.attributes.items() if row.is_compiled
-    ]
+    fields = [_field(trt, field, row.kind, attributes[field]) for field, row in op.attributes.items()]
     collection = trt.PluginFieldCollection(fields)
     plugin = creator.create_plugin(name or op.name, collection, trt.TensorRTPhase.BUILD)
     layer = None if plugin is None else network.add_plugin_v3(list(inputs), [], plugin)
