@@ -12,7 +12,9 @@ from trtconv.errors import ConfigError
 from trtconv.shapes import Profile
 
 BackendName = Literal["auto", "tensorrt", "tensorrt-rtx"]
-Ops = Literal["plugin", "fused", "native"]
+Ops = Literal["plugin", "fused", "rewritten", "native"]
+# Those with which a plugin takes what lies around its operator.
+FUSING_OPS: tuple[Ops, ...] = ("fused", "rewritten")
 
 Precision = Literal["fp16", "bf16"]
 
@@ -47,8 +49,9 @@ class BuildConfig(EngineOptions):
 
     `profiles` maps input names to shapes, one mapping an optimisation profile. `workspace_bytes` limits TensorRT's
     scratch memory. `ops` says what the operators become that plugins stand for: "plugin" the plugin of each, "fused"
-    also norms that are written out, with what lies around an operator in its plugin, "native" nothing; `keep_native`
-    holds glob patterns on node addresses that stay native all the same. `gpu_arch` ("sm_89") is TensorRT-RTX's alone.
+    also norms that are written out, with what lies around an operator in its plugin, "rewritten" also convolutions
+    that write phases, which such a plugin reads in place, "native" nothing; `keep_native` holds glob patterns on node
+    addresses that stay native all the same. `gpu_arch` ("sm_89") is TensorRT-RTX's alone.
     `decisions` names a decision file: read where it exists, else written. `precision` changes the types of the network,
     but for nodes that would lose too much and those that `keep_fp32` names; `io_types` those of inputs and outputs, by
     name or for all as "*". `calibration` names .npz files, an input set each, to judge by what fp16 can hold.

@@ -17,7 +17,7 @@ import onnx
 from trtconv import files, pairs, reading, shapes
 from trtconv.comparison import verification
 from trtconv.comparison.report import ComparisonReport
-from trtconv.config import BuildConfig, Ops
+from trtconv.config import FUSING_OPS, BuildConfig, Ops
 from trtconv.engine import backends, building, loading
 from trtconv.engine.backends import Backend
 from trtconv.engine.builder_options import require_options
@@ -152,10 +152,10 @@ def rewrite(
 ) -> RewriteReport:
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
-    `ops` is "plugin" or "fused", as BuildConfig has it; "native" leaves every operator as it is. Without `functions`
-    only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a function
-    to a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. Raises a TrtconvError;
-    then no file was written.
+    `ops` is "plugin", "fused" or "rewritten", as BuildConfig has it; "native" leaves every operator as it is. Without
+    `functions` only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a
+    function to a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. Raises a
+    TrtconvError; then no file was written.
     """
     model_path, output = Path(model_path), Path(output)
     reading.require_readable(model_path)
@@ -213,9 +213,9 @@ def _check_engine(
 
 
 def _ops_of(config: BuildConfig, backend: Backend, plan: Plan) -> Ops:
-    """Return what became of the operators; "fused" also where no plugin came of it: its passes ran."""
-    if config.ops == "fused" and backend.supports_plugins:
-        return "fused"
+    """Return what became of the operators; "fused" or "rewritten" also where no plugin came of it: the passes ran."""
+    if config.ops in FUSING_OPS and backend.supports_plugins:
+        return config.ops
     return "plugin" if plan.library else "native"
 
 

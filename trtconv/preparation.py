@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from trtconv import decisions, files, shapes
-from trtconv.config import BuildConfig, Ops
+from trtconv.config import FUSING_OPS, BuildConfig, Ops
 from trtconv.decisions import KEPT_FP32, Decision
 from trtconv.inputs.input_files import read_calibration
 from trtconv.inputs.made_inputs import make_feeds, shape_choices
@@ -51,7 +51,7 @@ def prepare_as_built(
         return proto, []
     kept = [decision.node for decision in manifest.kept_fp32]
     wanted = PrecisionOptions(options.precision, kept, options.io_types)  # type: ignore[arg-type]
-    conversion = convert_precision(proto, model_path, wanted, feeds, joins_casts=options.ops == "fused")
+    conversion = convert_precision(proto, model_path, wanted, feeds, joins_casts=options.ops in FUSING_OPS)
     return conversion.proto, conversion.kept
 
 
@@ -82,7 +82,7 @@ def prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tup
     options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
     announce(f"calibrating {model.path.name} for {config.precision}")
     feeds = _calibration_feeds(proto, config)
-    joins_casts = config.ops == "fused"
+    joins_casts = config.ops in FUSING_OPS
     proto, kept, warnings = convert_precision(
         proto, model.path, options, feeds, are_made=not config.calibration, joins_casts=joins_casts
     )

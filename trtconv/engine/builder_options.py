@@ -19,7 +19,7 @@ def require_options(config: BuildConfig, key: str) -> None:
         raise ConfigError(what, where="--gpu-arch", hint="add --backend tensorrt-rtx")
     no_plugins = "TensorRT-RTX supports no plugins: every node stays native"
     foreign_to_rtx = {
-        f"--ops {config.ops}": (config.ops in ("plugin", "fused"), no_plugins),
+        f"--ops {config.ops}": (config.ops not in (None, "native"), no_plugins),
         "--keep-native": (bool(config.keep_native), no_plugins),
         "--decisions": (config.decisions is not None, no_plugins),
         "--embed-plugins": (config.embed_plugins, no_plugins),

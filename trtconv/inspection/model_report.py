@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trtconv import records
-from trtconv.decisions import CONSTANT, CONSTANT_INPUT, NOT_FUSED
+from trtconv.decisions import CONSTANT, CONSTANT_INPUT, NOT_FUSED, REWRITTEN
 from trtconv.inspection.inspected_file import FileIdentity
 from trtconv.inspection.op_support import BackendCheck, Problem
 from trtconv.inspection.parameter_sources import SOURCE_TEXTS, Parameter
@@ -88,6 +88,7 @@ class ModelInspection:
 
 
 _MAX_NAMED_NODES = 4
+_CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 _SHA_DIGITS = 12
@@ -142,7 +143,9 @@ def _tables(model: ModelInspection) -> list[Table]:
         for node in model.nodes
         if _is_candidate(node)
     ]
-    prepared = [_outcome_row(node) for node in model.nodes if _is_prepared(node) and not _is_neighbour(node)]
+    undecided = [node for node in model.nodes if _is_prepared(node) and not _is_neighbour(node)]
+    prepared = [_outcome_row(node) for node in undecided if not _is_convolution(node)]
+    convolutions = [_outcome_row(node) for node in model.nodes if _is_convolution(node)]
     neighbours = [_outcome_row(node) for node in model.nodes if _is_neighbour(node)]
     return [
         Table(
@@ -163,6 +166,9 @@ def _tables(model: ModelInspection) -> list[Table]:
             decided,
         ),
         Table("What lies around a plugin, and whether it becomes part of it", _outcome_columns(), neighbours),
+        Table(
+            "Convolutions that could be written for speed, and what goes into them", _outcome_columns(), convolutions
+        ),
         Table("Other nodes that TensorRT does not take as they are", _outcome_columns(), prepared),
         _native_norms(model.native_norms),
         *(_other_nodes(op.form, model.nodes) for op in BY_ONNX_OP.values() if op.form.others),
@@ -194,7 +200,7 @@ def _other_nodes(form: OnnxForm, nodes: Sequence[NodeInspection]) -> Table:
     others = [
         (node.node, node.op, _x(node), _parameters(node))
         for node in nodes
-        if other_form(node.op) is form and not _is_neighbour(node)
+        if other_form(node.op) is form and not _is_neighbour(node) and not _is_convolution(node)
     ]
     columns = [Column("node", "name"), Column("op"), Column("input X"), Column("parameters", "text")]
     return Table(f"{form.others} stay native: {form.why_not_others}", columns, others)
@@ -209,6 +215,11 @@ def _is_neighbour(node: NodeInspection) -> bool:
     """Say whether it was decided if a node becomes part of the custom op beside it; a pad may be one of its own."""
     is_fused = node.became is not None and node.became.startswith(f"{DOMAIN}::")
     return not _is_candidate(node) and (is_fused or node.reason.startswith(NOT_FUSED))
+
+
+def _is_convolution(node: NodeInspection) -> bool:
+    """Say whether it was decided if a convolution computes its phases, or takes what comes before it."""
+    return node.op in _CONVOLUTIONS or node.became == REWRITTEN
 
 
 def _is_prepared(node: NodeInspection) -> bool:
@@ -251,7 +262,7 @@ def _parameters(node: NodeInspection) -> str:
 
 def outcome(became: str | None) -> str:
     """Say what became of a node."""
-    if became in (CONSTANT, CONSTANT_INPUT):
+    if became in (CONSTANT, CONSTANT_INPUT, REWRITTEN):
         return became
     return "native" if became is None else f"plugin {became.rpartition('::')[2]}"
 

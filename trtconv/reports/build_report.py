@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trtconv import records
-from trtconv.decisions import Decision, group_decisions
+from trtconv.decisions import REWRITTEN, Decision, group_decisions
 from trtconv.display import printable
 from trtconv.manifest import Manifest, Verified
 from trtconv.ops import describe_replaced
@@ -49,6 +49,7 @@ class RewriteReport:
         """Return the report as lines for a terminal; `verbose` names every node."""
         lines = [_line("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes)")]
         lines += decision_lines(self.decisions, verbose, self.others)
+        lines += _growth_lines(self.decisions)
         if self.precision:
             lines.append(_line("precision", describe_precision(self.precision, len(self.kept_fp32))))
             lines += _kept_lines(self.kept_fp32, verbose)
@@ -119,8 +120,18 @@ def _label(decision: Decision) -> str:
 
 def _group_line(label: str, group: Sequence[Decision], verbose: bool) -> str:
     first, nodes = group[0], [decision.node for decision in group]
-    into = f" -> {first.became}" if first.became and first.became != first.op else ""
+    into = f" -> {first.became}" if first.became not in (None, first.op, REWRITTEN) else ""
     return _line(label, f"{len(nodes)} {first.op}{into}: {reason_of(group)} [{_shorten(nodes, verbose)}]")
+
+
+def _growth_lines(decisions: Iterable[Decision]) -> list[str]:
+    """Say how much larger the weights of rewritten convolutions are, in the type of the model."""
+    figures = [each.figures for each in decisions if each.became == REWRITTEN and "weight_bytes_after" in each.figures]
+    if not figures:
+        return []
+    before, after = (sum(each[f"weight_bytes_{when}"] for each in figures) for when in ("before", "after"))
+    plural = "convolutions" if len(figures) > 1 else "convolution"
+    return [_line("weights", f"{format_size(before)} -> {format_size(after)} in {len(figures)} rewritten {plural}")]
 
 
 def describe_precision(precision: str, num_kept: int) -> str:
