@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, get_args
 
+from trtconv.display import printable
 from trtconv.reports.grouping import by_kind, reason_of
 from trtconv.reports.html.page import OUTCOME_TEXTS, Graph, Outcome, Page, outcome_of
-from trtconv.display import printable
 
 MAX_CHARS: Final = 400  # of one text: names of real models are shorter
 _OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
