@@ -63,12 +63,14 @@ def test_progress_shows_no_control_characters() -> None:
     progress = PlainProgress(plain, interval_seconds=0)
     progress.phase_start(EVIL, None, 3)
     progress.tick()
-    with BarProgress(bars) as shown:
-        shown.phase_start(f"[red]{EVIL}[/nonsense]", None, 3)
+    with BarProgress(bars) as progress_bars:
+        progress_bars.phase_start(f"[red]{EVIL}[/nonsense]", None, 3)
+        (task,) = progress_bars._bars.tasks
+        shown = progress_bars._bars.columns[0].render(task)
+    assert is_safe(str(shown))
+    assert str(shown).startswith("[red]a")
     assert is_safe(plain.getvalue())
     assert r"\x1b]0;pwned" in plain.getvalue()
-    assert "\x07" not in bars.getvalue()
-    assert "[red]" in bars.getvalue()
 
 
 def test_messages_of_libraries_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -288,11 +288,9 @@ class _Reader:
 
     def _computed(self, tensor: gs.Tensor) -> npt.NDArray[Any]:
         value = self._value_of(tensor)
-        if value is None:
-            found = self._run([tensor], remember=True)[tensor.name]
-            assert not isinstance(found, NoMatch)
-            return found
-        return value
+        found = self._run([tensor], remember=True)[tensor.name] if value is None else value
+        assert not isinstance(found, NoMatch)
+        return found
 
     def _node_proto(self, node: gs.Node) -> onnx.NodeProto:
         static = self._static_result(node)
