@@ -29,6 +29,8 @@ DOORS = {
     "matplotlib": {"comparison.plot", "benchmark.roofline"},
     "PIL": {"inputs.images"},
     "onnxruntime": {"model.onnx_session"},
+    "jinja2": {"reports.html.rendering"},
+    "markupsafe": {"reports.html.rendering"},
 }
 # Names that only TensorRT's modules and objects have: whoever uses one depends on TensorRT, imported or not.
 TENSORRT_NAMES = frozenset({"trt", "tensorrt", "tensorrt_rtx"})
@@ -55,6 +57,7 @@ LAYERS = (
     {"workers"},
     {"benchmark", "inspection", "doctor", "run"},
     {"convert"},
+    {"pages"},
     {"comparison", "runner", "output_files"},
     {"preparation"},
     {"engine", "profile_checks"},

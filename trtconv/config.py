@@ -56,7 +56,8 @@ class BuildConfig(EngineOptions):
     model when it is loaded; `embed_plugins` puts the plugin library into the engine, which is then version-compatible.
     With `exclude_lean_runtime` such an engine comes without the lean runtime that other versions would load it with.
     With `verify` an engine is kept only when it computes what the model does. With `trust_links` external data may be
-    links out of the model's folder; no manifest records it, since it is for you to say whom you trust.
+    links out of the model's folder; no manifest records it, since it is for you to say whom you trust. `report`
+    names the HTML page to write.
     Raises ConfigError when a value is out of range.
     """
 
@@ -71,6 +72,7 @@ class BuildConfig(EngineOptions):
     timing_cache: Path | None = None
     verify: bool = False
     trust_links: bool = False
+    report: Path | None = None
 
     def __post_init__(self) -> None:
         for rule in _rules(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ import onnx
 
 from trtconv import files, pairs, reading, shapes
 from trtconv.comparison import verification
+from trtconv.comparison.report import ComparisonReport
 from trtconv.config import BuildConfig, Ops
 from trtconv.engine import backends, building, loading
 from trtconv.engine.backends import Backend
@@ -22,22 +24,26 @@ from trtconv.engine.builder_options import require_options
 from trtconv.engine.building import Plan
 from trtconv.engine.live_engine import read_engine
 from trtconv.engine.precision_check import require_precision
+from trtconv.errors import ConfigError
 from trtconv.manifest import (
     EngineIdentity,
     LibraryIdentity,
     Manifest,
     ModelIdentity,
-    Verified,
     manifest_path,
     require_manifest,
 )
 from trtconv.model import external_data, model_io, walking
 from trtconv.model.functions import without_functions
 from trtconv.model.model_io import Model
+from trtconv.pages.build_page import Rewrite, build_page, dry_run_page
+from trtconv.pages.engine_parts import read_layers
+from trtconv.pages.graph_reading import tensor_types
 from trtconv.passes.base import Choices, PassContext
 from trtconv.preparation import native_reason_of, prepare, prepare_as_built, run_and_check
-from trtconv.progress import NoProgress, Progress, announce
+from trtconv.progress import NoProgress, Progress, StepTimes, announce
 from trtconv.reports.build_report import BuildReport, RewriteReport
+from trtconv.reports.html.rendering import render_page
 
 
 def build(
@@ -50,28 +56,44 @@ def build(
     """Convert an ONNX model into a TensorRT engine and write it, with its manifest beside it.
 
     `config.output` defaults to the model with `.engine` for `.onnx`. `progress` follows the build, `log` receives
-    TensorRT's messages. Raises a TrtconvError; then neither file was written.
+    TensorRT's messages. Raises a TrtconvError; then no file was written.
     """
-    model_path, config = Path(model_path), config or BuildConfig()
+    with StepTimes() as times:
+        return _build(Path(model_path), config or BuildConfig(), progress or NoProgress(), log, times)
+
+
+def _build(
+    model_path: Path, config: BuildConfig, progress: Progress, log: Callable[[str], None] | None, times: StepTimes
+) -> BuildReport:
     reading.require_readable(model_path)
-    output, progress = config.output or default_engine_path(model_path), progress or NoProgress()
+    output = config.output or default_engine_path(model_path)
     backend, notes = backends.select_backend(config)
     if config.verify:
         verification.require_verifiable(backend)
     native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
     model = _load(model_path, config, native_reason)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
-    _require_writable(model, output, manifest_path(output), config.timing_cache)
+    _require_writable(model, output, manifest_path(output), config.timing_cache, config.report)
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
+    types = {} if config.report is None else tensor_types(model.graph)
     rewritten, report = prepare(model, config, native_reason)
     start = time.monotonic()
     plan = building.build(rewritten, model_path, config, backend, progress, notes, log)
     seconds = time.monotonic() - start
-    verified = _check_engine(plan, backend, model, rewritten, config, progress)
-    announce(f"writing {output.name}")
-    manifest = _manifest(model_sha256, config, backend, plan, report, verified)
-    pairs.write_pair(output, plan.data, manifest)
+    comparison = _check_engine(plan, backend, model, rewritten, config, progress)
+    manifest = _manifest(model_sha256, config, backend, plan, report, comparison)
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
+    pages: dict[Path, bytes | memoryview] = {}
+    if config.report is not None:
+        page = build_page(
+            Rewrite(model, types, rewritten, report), manifest, engine=output, backend=title, notes=notes,
+            steps=times.steps(), comparison=comparison, layers=read_layers(plan, backend),
+        )  # fmt: skip
+        pages[config.report] = render_page(page)
+    announce(f"writing {output.name}")
+    pairs.write_pair(output, plan.data, manifest)
+    files.write_atomically(pages)
+    report = replace(report, page=config.report)
     return BuildReport(report, output, manifest_path(output), manifest, title, notes, seconds)
 
 
@@ -93,9 +115,15 @@ def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> Rewrit
         require_options(config, config.backend)
     native_reason = native_reason_of(config, supports_plugins=config.backend != "tensorrt-rtx")
     model = _load(model_path, config, native_reason)
+    _require_writable(model, config.report)
     if config.profiles:
         shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
-    return prepare(model, config, native_reason)[1]
+    types = {} if config.report is None else tensor_types(model.graph)
+    rewritten, report = prepare(model, config, native_reason)
+    if config.report is None:
+        return report
+    files.write_atomically({config.report: render_page(dry_run_page(Rewrite(model, types, rewritten, report)))})
+    return replace(report, page=config.report)
 
 
 def refit_engine(
@@ -166,18 +194,22 @@ def _require_writable(model: Model, *outputs: Path | None) -> None:
     for path in outputs:
         if path is not None:
             files.require_writable(path, inputs=inputs)
+    written = [os.path.realpath(path) for path in outputs if path is not None]
+    twice = next((path for path in written if written.count(path) > 1), None)
+    if twice is not None:
+        raise ConfigError("two outputs would be written to this file", where=twice, hint="name another file for one")
 
 
 def _check_engine(
     plan: Plan, backend: Backend, model: Model, rewritten: onnx.ModelProto, config: BuildConfig, progress: Progress
-) -> Verified | None:
+) -> ComparisonReport | None:
     """Raise where an engine is not what was asked for; return how it compares with its model, if that was asked for."""
     if config.precision is not None:
         live = read_engine(loading.load_plan(plan, backend)) if backend.supports_plugins else None
         require_precision(config.precision, plan.types, live, rewritten)
     if not config.verify:
         return None
-    return verification.verify(model, loading.load_plan(plan, backend), config, progress).summary()
+    return verification.verify(model, loading.load_plan(plan, backend), config, progress)
 
 
 def _ops_of(config: BuildConfig, backend: Backend, plan: Plan) -> Ops:
@@ -193,7 +225,7 @@ def _manifest(
     backend: Backend,
     plan: Plan,
     report: RewriteReport,
-    verified: Verified | None,
+    comparison: ComparisonReport | None,
 ) -> Manifest:
     library = plan.library
     return Manifest(
@@ -213,5 +245,5 @@ def _manifest(
         outputs=plan.outputs,
         decisions=report.decisions,
         kept_fp32=report.kept_fp32,
-        verified=verified,
+        verified=None if comparison is None else comparison.summary(),
     )

@@ -24,6 +24,7 @@ KEPT_FP32 = "fp32"
 CONSTANT = "constant"  # a node that computes from constants alone was computed
 CONSTANT_INPUT = "constant input"  # the same of what computes an input of a node
 NOT_FUSED = "not fused: "  # how the reason begins of a node that does not become part of the custom op beside it
+_FUSED = (", fused into ", ", part of ")  # in the reason of a node that became part of a custom op
 _NO_PLUGIN = (None, KEPT_FP32, CONSTANT, CONSTANT_INPUT)
 
 
@@ -47,6 +48,11 @@ class Decision:
     def is_plugin(self) -> bool:
         """Whether the node is a custom op now."""
         return self.became not in _NO_PLUGIN
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether the node is part of the custom op that another node became."""
+        return self.is_plugin and any(words in self.reason for words in _FUSED)
 
     @property
     def is_computed(self) -> bool:

@@ -63,6 +63,39 @@ def listen(hear: Callable[[Step], None]) -> None:
     _listeners.append(hear)
 
 
+@dataclass(frozen=True)
+class StepTime:
+    """A step of the process that is over, and how long it took."""
+
+    name: str
+    seconds: float
+
+
+class StepTimes:
+    """Measures the steps that are announced while it is open, as a context manager; a bounded part is its step's."""
+
+    def __init__(self) -> None:
+        self._begun: list[tuple[str, float]] = []
+
+    def __enter__(self) -> StepTimes:
+        _listeners.append(self._hear)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _listeners.remove(self._hear)
+
+    def steps(self) -> list[StepTime]:
+        """Return the steps so far, those of one name that follow each other as one; the last ends now."""
+        ends = [*(begin for _, begin in self._begun[1:]), time.monotonic()]
+        return [StepTime(name, end - begin) for (name, begin), end in zip(self._begun, ends, strict=True)]
+
+    def _hear(self, step: Step) -> None:
+        if step.max_seconds is None and (not self._begun or self._begun[-1][0] != step.name):
+            self._begun.append((step.name, time.monotonic()))
+
+
 def _enter(step: Step) -> None:
     global _current
     _current = step

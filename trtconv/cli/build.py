@@ -46,6 +46,8 @@ NEXT_PROFILE = "--profile"
               "of the engine.")  # fmt: skip
 @trust_links_option
 @click.option("--verify", is_flag=True, help="Compare the engine with the model; keep none that is wrong.")
+@click.option("--report", type=FILE, metavar="FILE", help="Write an HTML page: the graph before and after, decisions "
+              "and figures.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would become of each node, and build nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every node, and show TensorRT's messages.")
 @quiet_option

@@ -95,10 +95,11 @@ _SHA_DIGITS = 12
 
 def render_model(model: ModelInspection, width: int, color: bool) -> str:
     """Return the inspection as text."""
-    return render([_facts(model), *_tables(model)], width, color)
+    return render([model_facts(model), *_tables(model)], width, color)
 
 
-def _facts(model: ModelInspection) -> Facts:
+def model_facts(model: ModelInspection) -> Facts:
+    """Return labelled lines: the file, its weights and its ops, and what would become of it."""
     opsets = ", ".join(f"{domain} {version}" for domain, version in model.opsets.items())
     items = [
         ("model", f"{model.file.path} ({format_size(model.file.bytes)}, sha256 {model.file.sha256[:_SHA_DIGITS]})"),
@@ -119,6 +120,13 @@ def _facts(model: ModelInspection) -> Facts:
     return Facts(items)
 
 
+def problem_table(model: ModelInspection) -> Table:
+    """Return a row for each thing that stands in the way of a build."""
+    rows = [(problem.found_by, problem.what, _node_list(problem)) for problem in model.problems]
+    columns = [Column("found by"), Column("what", "text"), Column("nodes", "text")]
+    return Table("What stands in the way of a build", columns, rows)
+
+
 def _tables(model: ModelInspection) -> list[Table]:
     directions = [("input", tensor) for tensor in model.inputs] + [("output", tensor) for tensor in model.outputs]
     tensors = [(direction, tensor.name, tensor.dtype or "?", _shape(tensor)) for direction, tensor in directions]
@@ -136,7 +144,6 @@ def _tables(model: ModelInspection) -> list[Table]:
     ]
     prepared = [_outcome_row(node) for node in model.nodes if _is_prepared(node) and not _is_neighbour(node)]
     neighbours = [_outcome_row(node) for node in model.nodes if _is_neighbour(node)]
-    problems = [(problem.found_by, problem.what, _node_list(problem)) for problem in model.problems]
     return [
         Table(
             "Inputs and outputs",
@@ -159,11 +166,7 @@ def _tables(model: ModelInspection) -> list[Table]:
         Table("Other nodes that TensorRT does not take as they are", _outcome_columns(), prepared),
         _native_norms(model.native_norms),
         *(_other_nodes(op.form, model.nodes) for op in BY_ONNX_OP.values() if op.form.others),
-        Table(
-            "What stands in the way of a build",
-            [Column("found by"), Column("what", "text"), Column("nodes", "text")],
-            problems,
-        ),
+        problem_table(model),
     ]
 
 

@@ -19,8 +19,9 @@ from trtconv.reports.text import format_size, printable
 class RewriteReport:
     """The result of the graph passes. `output` is None when nothing was written to disk.
 
-    `kept_fp32` are the nodes that a change to `precision` left alone, and why. `others` are those that no pass looks at
-    and that a user may look for: norms in another form, and plugins of a model that was rewritten before.
+    `page` is the HTML page, where one was written. `kept_fp32` are the nodes that a change to `precision` left alone,
+    and why. `others` are those that no pass looks at and that a user may look for: norms in another form, and plugins
+    of a model that was rewritten before.
     """
 
     model: Path
@@ -32,6 +33,7 @@ class RewriteReport:
     precision: str | None = None
     kept_fp32: Sequence[Decision] = ()
     others: Sequence[Decision] = ()
+    page: Path | None = None
 
     @property
     def num_rewritten(self) -> int:
@@ -52,6 +54,8 @@ class RewriteReport:
         lines += [_line("warning", warning) for warning in self.warnings]
         if self.output:
             lines.append(_line("output", f"{self.output} ({format_size(self.output.stat().st_size)})"))
+        if self.page:
+            lines.append(_line("page", str(self.page)))
         return "\n".join(lines)
 
 
