@@ -61,6 +61,12 @@ bool isKnownActivation(int32_t activation)
     return activation >= TRTCONV_ACTIVATION_NONE && activation <= TRTCONV_ACTIVATION_TANH;
 }
 
+bool areCountable(int64_t batch, int64_t channels, int64_t sliceSize)
+{
+    int64_t const sizes[]{batch, channels, sliceSize};
+    return isCountable(sizes, 3);
+}
+
 bool areGoodOptions(trtconv_instance_norm_options const& options, int64_t channels)
 {
     bool const doGroupsDivide = options.groups == 0 || (options.groups > 0 && channels % options.groups == 0);
@@ -81,7 +87,7 @@ bool isGoodPlace(trtconv_norm_place const& place, NormShape const& shape, int32_
 {
     bool const isKnown = place.rank >= 1 && place.rank <= kMaxRank - 2 && place.pad_mode >= TRTCONV_PAD_REFLECT
         && place.pad_mode <= TRTCONV_PAD_ZERO && isKnownType(place.output_dtype);
-    if (!isKnown || (place.output_dtype != dtype && dtype != TRTCONV_FLOAT32))
+    if (!isKnown || !isCountable(place.sizes, place.rank) || (place.output_dtype != dtype && dtype != TRTCONV_FLOAT32))
     {
         return false;
     }
@@ -93,8 +99,10 @@ bool isGoodPlace(trtconv_norm_place const& place, NormShape const& shape, int32_
     }
     bool const isAround =
         std::all_of(given.residualPads.begin(), given.residualPads.end(), [](int64_t pad) { return pad >= 0; });
-    return sliceSize == shape.sliceSize && isAround
-        && findBadAxis(outputRequest(given, shape.batch, shape.channels, Layout::kLinear)) < 0;
+    MapRequest const output = outputRequest(given, shape.batch, shape.channels, Layout::kLinear);
+    MapRequest const residual = residualRequest(given, shape.batch, shape.channels, Layout::kLinear);
+    return isCountable(output) && isCountable(residual) && sliceSize == shape.sliceSize && isAround
+        && findBadAxis(output) < 0;
 }
 
 bool isKnownMap(trtconv_output_map const& map, int32_t elementBytesOfInput)
@@ -140,7 +148,7 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
     trtconv_instance_norm_options const* options, void* workspace, size_t workspace_bytes, void* stream)
 {
     trtconv_instance_norm_options const given = options == nullptr ? trtconv_instance_norm_options{} : *options;
-    if (batch < 0 || channels < 0 || slice_size < 0)
+    if (!areCountable(batch, channels, slice_size))
     {
         return TRTCONV_ERROR_SHAPE;
     }
@@ -197,6 +205,12 @@ TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64
 {
     auto const layout = static_cast<Layout>(format);
     NormShape const shape{batch, channels, slice_size};
+    bool const isTaken = areCountable(batch, channels, slice_size) && isKnownType(dtype) && isKnownFormat(format)
+        && canNormIn(layout) && groups >= 0 && (place == nullptr || isGoodPlace(*place, shape, dtype));
+    if (!isTaken)
+    {
+        return 0;
+    }
     if (place == nullptr)
     {
         return static_cast<size_t>(normWorkspaceBytes(layout, shape, groups));
@@ -230,7 +244,7 @@ TRTCONV_EXPORT int trtconv_reflect_pad(void const* input, void* output, int32_t 
         arguments.activation = static_cast<Activation>(map->activation);
         arguments.alpha = map->alpha;
     }
-    if (findBadAxis(arguments.request) >= 0 || !canMapBetween(arguments.request))
+    if (!isCountable(arguments.request) || findBadAxis(arguments.request) >= 0 || !canMapBetween(arguments.request))
     {
         return TRTCONV_ERROR_SHAPE;
     }

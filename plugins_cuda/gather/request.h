@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "common/integer_maths.h"
 #include "common/layout.h"
 #include "result/output_map.h"
 
@@ -60,6 +61,20 @@ struct MapRequest
     }
 };
 
+// Whether X and Y have sizes that launch choices can count with; pads below zero take from X.
+constexpr bool isCountable(MapRequest const& request)
+{
+    int64_t outputs[kMaxRank]{};
+    for (int32_t axis = 0; axis < request.rank; ++axis)
+    {
+        int64_t const begin = request.pads[axis];
+        int64_t const end = request.pads[request.rank + axis];
+        int64_t const around = checkedSum(std::max<int64_t>(begin, 0), std::max<int64_t>(end, 0));
+        outputs[axis] = checkedSum(checkedProduct(request.sizes[axis], request.upsample[axis]), around);
+    }
+    return isCountable(request.sizes, request.rank) && isCountable(outputs, request.rank);
+}
+
 // Whether an axis, upsampled to `size`, takes pads of which `largest` is the longer one: a reflection does not reach
 // beyond the other end, and an empty axis has no edge.
 constexpr bool padsFit(PadMode mode, int64_t size, int64_t largest)
@@ -74,7 +89,7 @@ constexpr char const* padRule(PadMode mode)
     return mode == PadMode::kReflect ? "must be smaller than the axis they reflect" : "need an axis that is not empty";
 }
 
-// Returns the first axis that cannot be mapped so, -1 if there is none.
+// Returns the first axis of a countable request that cannot be mapped so, -1 if there is none.
 constexpr int32_t findBadAxis(MapRequest const& request)
 {
     for (int32_t axis = 0; axis < request.rank; ++axis)

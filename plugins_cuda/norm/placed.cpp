@@ -42,23 +42,6 @@ MapRequest requestOf(NormPlace const& place, int64_t batch, int64_t channels, La
     return request;
 }
 
-// The map from the residual as it is given to its inside, which has the shape of X.
-MapRequest residualRequest(NormPlace const& place, int64_t batch, int64_t channels, Layout layout)
-{
-    MapRequest request = requestOf(place, batch, channels, layout);
-    size_t const count = place.sizes.size();
-    for (size_t axis = 0; axis < count; ++axis)
-    {
-        int64_t const begin = place.residualPads[axis];
-        int64_t const end = place.residualPads[count + axis];
-        request.sizes[2 + axis] = begin + place.sizes[axis] + end;
-        request.pads[2 + axis] = -begin;
-        request.pads[request.rank + 2 + axis] = -end;
-    }
-    request.mode = PadMode::kZero;
-    return request;
-}
-
 bool areAll(std::vector<int64_t> const& values, int64_t value)
 {
     return std::all_of(values.begin(), values.end(), [&](int64_t each) { return each == value; });
@@ -160,6 +143,22 @@ MapRequest outputRequest(NormPlace const& place, int64_t batch, int64_t channels
         request.pads[request.rank + 2 + axis] = place.pads[count + axis];
     }
     request.mode = place.mode;
+    return request;
+}
+
+MapRequest residualRequest(NormPlace const& place, int64_t batch, int64_t channels, Layout layout)
+{
+    MapRequest request = requestOf(place, batch, channels, layout);
+    size_t const count = place.sizes.size();
+    for (size_t axis = 0; axis < count; ++axis)
+    {
+        int64_t const begin = place.residualPads[axis];
+        int64_t const end = place.residualPads[count + axis];
+        request.sizes[2 + axis] = checkedSum(checkedSum(begin, place.sizes[axis]), end);
+        request.pads[2 + axis] = -begin;
+        request.pads[request.rank + 2 + axis] = -end;
+    }
+    request.mode = PadMode::kZero;
     return request;
 }
 

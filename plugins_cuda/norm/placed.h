@@ -28,6 +28,9 @@ struct NormPlace
 // The map from the norm's result to Y, both in that layout.
 MapRequest outputRequest(NormPlace const& place, int64_t batch, int64_t channels, Layout layout);
 
+// The map from the residual as it is given to its inside, which has the shape of X.
+MapRequest residualRequest(NormPlace const& place, int64_t batch, int64_t channels, Layout layout);
+
 // Returns the bytes of workspace that such a norm needs; tensors of at most this shape need no more.
 int64_t placedWorkspaceBytes(NormArguments const& largest, NormPlace const& place);
 

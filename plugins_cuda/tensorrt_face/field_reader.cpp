@@ -35,6 +35,10 @@ char const* nameOf(PluginFieldType type)
     return "unlisted type";
 }
 
+constexpr int32_t kMaxFields = 64; // of a plugin; none has half as many
+constexpr int32_t kMaxIntegers = 64; // of a field; none has more than two for each axis
+constexpr int32_t kMaxCharacters = 256; // of a text
+
 constexpr char const* kOneFloat = "float32 x 1";
 constexpr char const* kIntegers = "int32 or int64";
 constexpr char const* kText = "char";
@@ -44,11 +48,19 @@ std::string describe(PluginField const& field)
     return text(nameOf(field.type), " x ", field.length);
 }
 
+// A length is checked before anything is read: what lies behind the data belongs to somebody else.
+bool isLength(int32_t length, int32_t most)
+{
+    return length >= 0 && length <= most;
+}
+
 } // namespace
 
 FieldReader::FieldReader(nvinfer1::PluginFieldCollection const* given)
 {
     int32_t const count = given == nullptr ? 0 : given->nbFields;
+    require(count >= 0 && count <= kMaxFields && (count == 0 || given->fields != nullptr),
+        "expected fields, at most ", kMaxFields, ", given ", count);
     for (int32_t i = 0; i < count; ++i)
     {
         PluginField const& field = given->fields[i];
@@ -72,8 +84,8 @@ std::vector<int32_t> FieldReader::getIntegers(std::string_view name)
 {
     PluginField const& field = take(name, kIntegers);
     bool const isInt64 = field.type == PluginFieldType::kINT64;
-    require((isInt64 || field.type == PluginFieldType::kINT32) && field.length >= 0, "field \"", name, "\": expected ",
-        kIntegers, ", given ", describe(field));
+    require((isInt64 || field.type == PluginFieldType::kINT32) && isLength(field.length, kMaxIntegers),
+        "field \"", name, "\": expected ", kIntegers, ", at most ", kMaxIntegers, ", given ", describe(field));
     std::vector<int32_t> values;
     for (int32_t i = 0; i < field.length; ++i)
     {
@@ -114,8 +126,8 @@ std::string FieldReader::getText(std::string_view name, std::string const& absen
         return absent;
     }
     PluginField const& field = take(name, kText);
-    require(field.type == PluginFieldType::kCHAR && field.length >= 0, "field \"", name, "\": expected ", kText,
-        ", given ", describe(field));
+    require(field.type == PluginFieldType::kCHAR && isLength(field.length, kMaxCharacters), "field \"", name,
+        "\": expected ", kText, ", at most ", kMaxCharacters, ", given ", describe(field));
     std::string_view const all(static_cast<char const*>(field.data), static_cast<size_t>(field.length));
     return std::string(all.substr(0, all.find('\0')));
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -72,7 +73,7 @@ def _with_change(rng: random.Random, document: Json, donor: Json) -> Json:
             holder[key:key] = [holder[key]] * rng.choice((1, 2, 100))
         case 3:
             source, name = rng.choice(list(_places(donor)) or [({"": None}, "")])
-            holder[key] = source[name]
+            holder[key] = copy.deepcopy(source[name])
         case _:
             holder[key] = _value(rng, holder[key])
     return document

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import IO, Any
 
 from tests.fuzz.targets import LOAD, Kind, Target, file_of, prepare_folder, targets_of, warm_up
 from trtconv.errors import TrtconvError
@@ -117,7 +118,7 @@ def _run_batch(seed: int, start: int, until: float) -> tuple[Tally, int]:
 
 
 @contextlib.contextmanager
-def _child(work: Callable[[Callable[[object], None]], None]) -> Iterator[tuple[int, list]]:
+def _child(work: Callable[[Callable[[object], None]], None]) -> Iterator[tuple[int, list[Any]]]:
     """Fork, let the child do its work, and yield its wait status and what it reported."""
     with tempfile.TemporaryFile() as file:
         sys.stdout.flush()
@@ -126,8 +127,10 @@ def _child(work: Callable[[Callable[[object], None]], None]) -> Iterator[tuple[i
             status = 1
             try:
                 _limit()
-                work(lambda report: (pickle.dump(report, file), file.flush()))
+                work(lambda report: _write(report, file))
                 status = 0
+            except BaseException:  # of the fuzzer itself
+                _write(traceback.format_exc(), file)
             finally:
                 os._exit(status)
         status = os.waitpid(pid, 0)[1]
@@ -136,7 +139,14 @@ def _child(work: Callable[[Callable[[object], None]], None]) -> Iterator[tuple[i
         with contextlib.suppress(EOFError, pickle.UnpicklingError):
             while True:
                 reports.append(pickle.load(file))
+        if reports and isinstance(reports[-1], str):
+            raise RuntimeError(f"the fuzzer itself failed: {reports[-1]}")
         yield status, reports
+
+
+def _write(report: object, file: IO[bytes]) -> None:
+    pickle.dump(report, file)
+    file.flush()
 
 
 def _limit() -> None:
