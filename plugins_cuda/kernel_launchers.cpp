@@ -67,10 +67,14 @@ bool areCountable(int64_t batch, int64_t channels, int64_t sliceSize)
     return isCountable(sizes, 3);
 }
 
+bool doGroupsDivide(int64_t groups, int64_t channels)
+{
+    return groups == 0 || (groups > 0 && channels % groups == 0);
+}
+
 bool areGoodOptions(trtconv_instance_norm_options const& options, int64_t channels)
 {
-    bool const doGroupsDivide = options.groups == 0 || (options.groups > 0 && channels % options.groups == 0);
-    return isKnownActivation(options.activation) && std::isfinite(options.alpha) && doGroupsDivide;
+    return isKnownActivation(options.activation) && std::isfinite(options.alpha) && doGroupsDivide(options.groups, channels);
 }
 
 NormPlace placeOf(trtconv_norm_place const& place)
@@ -85,9 +89,12 @@ NormPlace placeOf(trtconv_norm_place const& place)
 
 bool isGoodPlace(trtconv_norm_place const& place, NormShape const& shape, int32_t dtype)
 {
-    bool const isKnown = place.rank >= 1 && place.rank <= kMaxRank - 2 && place.pad_mode >= TRTCONV_PAD_REFLECT
-        && place.pad_mode <= TRTCONV_PAD_ZERO && isKnownType(place.output_dtype);
-    if (!isKnown || !isCountable(place.sizes, place.rank) || (place.output_dtype != dtype && dtype != TRTCONV_FLOAT32))
+    bool const hasRank = place.rank >= 1 && place.rank <= kMaxRank - 2;
+    bool const isKnown = hasRank && place.pad_mode >= TRTCONV_PAD_REFLECT && place.pad_mode <= TRTCONV_PAD_ZERO
+        && isKnownType(place.output_dtype) && (place.output_dtype == dtype || dtype == TRTCONV_FLOAT32);
+    auto const isNegative = [](int64_t pad) { return pad < 0; };
+    if (!isKnown || !isCountable(place.sizes, place.rank)
+        || std::any_of(place.residual_pads, place.residual_pads + 2 * place.rank, isNegative))
     {
         return false;
     }
@@ -97,12 +104,9 @@ bool isGoodPlace(trtconv_norm_place const& place, NormShape const& shape, int32_
     {
         sliceSize *= size;
     }
-    bool const isAround =
-        std::all_of(given.residualPads.begin(), given.residualPads.end(), [](int64_t pad) { return pad >= 0; });
     MapRequest const output = outputRequest(given, shape.batch, shape.channels, Layout::kLinear);
     MapRequest const residual = residualRequest(given, shape.batch, shape.channels, Layout::kLinear);
-    return isCountable(output) && isCountable(residual) && sliceSize == shape.sliceSize && isAround
-        && findBadAxis(output) < 0;
+    return sliceSize == shape.sliceSize && isCountable(output) && isCountable(residual) && findBadAxis(output) < 0;
 }
 
 bool isKnownMap(trtconv_output_map const& map, int32_t elementBytesOfInput)
@@ -206,7 +210,7 @@ TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64
     auto const layout = static_cast<Layout>(format);
     NormShape const shape{batch, channels, slice_size};
     bool const isTaken = areCountable(batch, channels, slice_size) && isKnownType(dtype) && isKnownFormat(format)
-        && canNormIn(layout) && groups >= 0 && (place == nullptr || isGoodPlace(*place, shape, dtype));
+        && canNormIn(layout) && doGroupsDivide(groups, channels) && (place == nullptr || isGoodPlace(*place, shape, dtype));
     if (!isTaken)
     {
         return 0;

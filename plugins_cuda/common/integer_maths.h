@@ -8,9 +8,9 @@
 namespace trtconv
 {
 
-// The most elements of a tensor that launch choices take, an empty axis counted as one: more than any memory holds, and
-// few enough that what they make of sizes (bytes, whole vectors, threads) stays within 64 bits.
-constexpr int64_t kMaxElements = int64_t{1} << 48;
+// The most elements of a tensor that launch choices take, an empty axis counted as one: more than a GPU's memory holds,
+// and few enough that what they make of sizes (bytes, whole vectors, threads) stays within 64 bits.
+constexpr int64_t kMaxElements = int64_t{1} << 40;
 
 // Returned by the checked functions below in place of a number that is negative or beyond 64 bits.
 constexpr int64_t kOverflow = -1;

@@ -173,6 +173,8 @@ void InstanceNormPlugin::requirePlaceable(nvinfer1::Dims const& x) const
     NormPlace const place = mAttributes.placeOf(x, ElementType::kFloat32);
     requireCountable(outputRequest(place, x.d[0], x.d[1], Layout::kLinear), x);
     requireCountable(residualRequest(place, x.d[0], x.d[1], Layout::kLinear), x);
+    require(mAttributes.groups == 0 || x.d[1] % mAttributes.groups == 0, "groups ", mAttributes.groups,
+        " do not divide the ", x.d[1], " channels of X ", toText(x));
 }
 
 void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) const
@@ -209,8 +211,6 @@ void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) c
         nvinfer1::Dims const& slope = inputs[numInputs() - 1].dims;
         require(slope.nbDims == 1 && slope.d[0] == channels, "X ", toText(x), " has ", channels, " channels, slope ", toText(slope));
     }
-    require(mAttributes.groups == 0 || channels % mAttributes.groups == 0, "groups ", mAttributes.groups,
-        " do not divide the ", channels, " channels of X ", toText(x));
 }
 
 DeviceLimits InstanceNormPlugin::prepareDevice()

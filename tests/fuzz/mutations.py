@@ -12,7 +12,21 @@ MAX_BYTE_EDITS = 4
 INTERESTING_INTS = (0, 1, -1, 2, 7, 255, -128, 1 << 16, 1 << 31, (1 << 31) - 1, -(1 << 31), 1 << 32, 1 << 62,
                     (1 << 63) - 1, -(1 << 63), 1 << 63, 1 << 200)  # fmt: skip
 INTERESTING_FLOATS = (0.0, -0.0, 1.0, -1.0, 1e-45, 1e38, -1e38, 1e308, float("inf"), float("-inf"), float("nan"))
-INTERESTING_TEXTS = ("", " ", ".", "../x", "/", "a" * 300, "\x1b[31m", "\u202e", "\u00e9", "\ud7ff", "%s%n", "null", "1x2")
+INTERESTING_TEXTS = (
+    "",
+    " ",
+    ".",
+    "../x",
+    "/",
+    "a" * 300,
+    "\x1b[31m",
+    "\u202e",
+    "\u00e9",
+    "\ud7ff",
+    "%s%n",
+    "null",
+    "1x2",
+)
 DEEP = 5000  # levels of nesting, more than Python's stack takes
 
 Json = Any

@@ -190,5 +190,3 @@ def targets_of(kind: Kind, seed: int, number: int, wanted: int) -> tuple[Target,
         return kind.targets
     rng = random.Random(f"{seed}/{number}/targets")
     return (kind.targets[0], *rng.sample(kind.targets[1:], wanted))
-
-

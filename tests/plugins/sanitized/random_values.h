@@ -62,15 +62,20 @@ public:
     // The size of an axis: small most of the time, so that whole shapes are sometimes right.
     int64_t size()
     {
-        switch (below(16))
+        switch (below(64))
         {
         case 0: return integer();
         case 1: return 0;
-        case 2: return int64_t{1} << below(32);
-        case 3: return below(1 << 20);
-        default: return 1 + below(70);
+        case 2:
+        case 3: return int64_t{1} << below(32);
+        case 4:
+        case 5: return below(1 << 20);
+        default: return 4 + below(70);
         }
     }
+
+    // A number of at least `least`, small but for one in `rarity`.
+    int64_t smallOrAny(int64_t least, int64_t rarity) { return isOneIn(rarity) ? integer() : least + below(3); }
 
     // Dimensions beyond the rank are garbage, as TensorRT may leave them.
     nvinfer1::Dims dims(int32_t rank)
@@ -87,9 +92,9 @@ public:
 
     nvinfer1::TensorFormat format()
     {
-        constexpr nvinfer1::TensorFormat kUsual[]{nvinfer1::TensorFormat::kLINEAR, nvinfer1::TensorFormat::kHWC8,
-            nvinfer1::TensorFormat::kHWC, nvinfer1::TensorFormat::kDHWC8};
-        return isOneIn(4) ? static_cast<nvinfer1::TensorFormat>(below(16)) : kUsual[below(4)];
+        return isOneIn(8) ? static_cast<nvinfer1::TensorFormat>(below(16))
+            : isOneIn(2)  ? nvinfer1::TensorFormat::kLINEAR
+                          : nvinfer1::TensorFormat::kHWC8;
     }
 
     // An address that is never read; null now and then, and not always aligned.
@@ -171,7 +176,7 @@ inline std::vector<char> bytesOf(Random& random, nvinfer1::PluginField const& wa
                 : name == "to"                                               ? (random.isOneIn(2) ? 0 : random.below(17))
                 : name == "groups"                                           ? random.below(4)
                 : name == "upsample"                                         ? 1 + random.below(3)
-                : random.isOneIn(50)                                         ? random.below(INT32_MAX)
+                : random.isOneIn(300)                                        ? random.below(INT32_MAX)
                                                                              : random.below(4));
     }
     return bytesOf(values);

@@ -7,8 +7,16 @@ struct __half
     uint16_t bits;
 };
 
-float __half2float(__half value);
-__half __float2half_rn(float value);
+// Called by kernels alone, which are never run.
+inline float __half2float(__half /*value*/)
+{
+    return 0;
+}
+
+inline __half __float2half_rn(float /*value*/)
+{
+    return {};
+}
 
 struct __half2
 {
