@@ -35,16 +35,21 @@ def main() -> int:
     start, max_runs = (options.start, options.runs) if options.only is None else (options.only, 1)
     print(f"seed {options.seed}, from input {start} on", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    begun, known = time.monotonic(), {}
+    begun = time.monotonic()
+    known: dict[tuple[str, str, str], str | None] = {}
 
-    def on_batch(tally: Tally, number: int) -> None:
+    def on_batch(number: int) -> None:
         for key, (failing, detail) in tally.failures.items():
             if key not in known:
                 known[key] = _keep(options.out, options.seed, failing, key, detail)
         progress = {"next": number, "runs": tally.num_runs, "failures": len(tally.failures)}
         (options.out / "progress.json").write_text(json.dumps(progress))
 
-    tally = running.run_inputs(options.seed, start, begun + options.seconds, max_runs, on_batch)
+    tally = Tally()
+    try:
+        running.run_inputs(tally, options.seed, start, begun + options.seconds, max_runs, on_batch)
+    except KeyboardInterrupt:
+        print("interrupted")
     print(summary(tally))
     if options.counts:
         add_counts(options.counts, options.seed, tally, known)

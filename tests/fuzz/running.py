@@ -66,16 +66,21 @@ class Tally:
             self.failures.setdefault(key, value)
 
 
-def run_inputs(seed: int, start: int, until: float, max_runs: int, on_batch: Callable[[Tally, int], None]) -> Tally:
-    """Run the inputs of a seed from `start` on, up to a time of `time.monotonic` or about `max_runs` runs."""
-    total, number = Tally(), start
+def run_inputs(
+    total: Tally, seed: int, start: int, until: float, max_runs: int, on_batch: Callable[[int], None]
+) -> None:
+    """Run the inputs of a seed from `start` on and count them in `total`.
+
+    It ends at the time `until` of `time.monotonic`, or after about `max_runs` runs. After each child `on_batch` is
+    called with the number of the next input.
+    """
     with tempfile.TemporaryDirectory() as folder:
         warm_up(Path(folder))
+    number = start
     while time.monotonic() < until and total.num_runs < max_runs:
         tally, number = _run_batch(seed, number, until)
         total.add(tally)
-        on_batch(total, number)
-    return total
+        on_batch(number)
 
 
 def run_one(target: Target, name: str, data: bytes) -> End:

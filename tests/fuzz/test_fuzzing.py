@@ -81,7 +81,8 @@ def test_a_death_costs_one_run_and_not_the_batch(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(targets, "KINDS", kinds)
     monkeypatch.setattr(running, "BATCH", 10)
     monkeypatch.setattr(running, "_ALL_TARGETS", 0)
-    tally = running.run_inputs(SEED, 0, time.monotonic() + 60, 10, lambda tally, number: None)
+    tally = running.Tally()
+    running.run_inputs(tally, SEED, 0, time.monotonic() + 60, 10, lambda number: None)
     ends = [end for (_, _, end), number in tally.runs.items() for _ in range(number)]
     assert ends.count("SIGSEGV") == 1
     assert len(ends) >= 10
@@ -130,6 +131,7 @@ def test_a_short_run_ends_in_success_or_trtconv_error(tmp_path: Path) -> None:
 
 
 def test_enough_mutated_models_pass_load() -> None:
-    tally = running.run_inputs(SEED, 0, time.monotonic() + 20, 600, lambda tally, number: None)
+    tally = running.Tally()
+    running.run_inputs(tally, SEED, 0, time.monotonic() + 20, 600, lambda number: None)
     assert counting.load_share(tally.runs) > 1 / 3
     assert any(target == LOAD for _, target, _ in tally.runs)

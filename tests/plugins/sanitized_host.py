@@ -15,7 +15,7 @@ from pathlib import Path
 from host_compiler import PLUGIN_SOURCES, REPOSITORY, find_compiler
 
 HERE = Path(__file__).parent
-STAND_INS = HERE / "sanitized" / "cuda"  # CUDA's headers and our kernels, of which the host code needs the faces alone
+STAND_INS = HERE / "sanitized" / "cuda"  # for CUDA's headers and for our kernels
 FLAGS = ("-std=c++17", "-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra",
          "-Wno-unknown-pragmas", f"-I{HERE}", f"-iquote{STAND_INS}", f"-I{STAND_INS}", f"-I{PLUGIN_SOURCES}")  # fmt: skip
 
