@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 #include "common/integer_maths.h"
 #include "common/layout.h"
@@ -61,12 +62,17 @@ struct MapRequest
     }
 };
 
-// Whether X and Y have sizes that launch choices can count with; pads below zero take from X.
+// Whether X and Y have sizes that launch choices can count with; pads below zero take from X. A factor is bounded by
+// itself: that of an empty axis makes nothing larger.
 constexpr bool isCountable(MapRequest const& request)
 {
     int64_t outputs[kMaxRank]{};
     for (int32_t axis = 0; axis < request.rank; ++axis)
     {
+        if (request.upsample[axis] > std::numeric_limits<int32_t>::max())
+        {
+            return false;
+        }
         int64_t const begin = request.pads[axis];
         int64_t const end = request.pads[request.rank + axis];
         int64_t const around = checkedSum(std::max<int64_t>(begin, 0), std::max<int64_t>(end, 0));

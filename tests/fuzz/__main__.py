@@ -12,13 +12,16 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.fuzz import replaying, running
 from tests.fuzz.counting import add_counts, summary
 from tests.fuzz.minimising import minimise
 from tests.fuzz.running import End, Tally
-from tests.fuzz.targets import Target, file_of
+from tests.fuzz.targets import Kind, Target, commands_of, file_of, targets_of
+
+TargetsFor = Callable[[Kind, int, int], tuple[Target, ...]]
 
 
 def main() -> int:
@@ -31,7 +34,9 @@ def main() -> int:
     parser.add_argument("--only", type=int, metavar="NUMBER", help="run one input alone")
     parser.add_argument("--out", type=Path, default=Path("build/fuzz"), help="folder of the failing files")
     parser.add_argument("--counts", type=Path, help="add the counts to this JSON file")
+    parser.add_argument("--worker", action="store_true", help="through the command line and its worker process")
     options = parser.parse_args()
+    targets_for = commands_of if options.worker else targets_of
     start, max_runs = (options.start, options.runs) if options.only is None else (options.only, 1)
     print(f"seed {options.seed}, from input {start} on", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -41,13 +46,13 @@ def main() -> int:
     def on_batch(number: int) -> None:
         for key, (failing, detail) in tally.failures.items():
             if key not in known:
-                known[key] = _keep(options.out, options.seed, failing, key, detail)
+                known[key] = _keep(options.out, options.seed, failing, key, detail, targets_for)
         progress = {"next": number, "runs": tally.num_runs, "failures": len(tally.failures)}
         (options.out / "progress.json").write_text(json.dumps(progress))
 
     tally = Tally()
     try:
-        running.run_inputs(tally, options.seed, start, begun + options.seconds, max_runs, on_batch)
+        running.run_inputs(tally, options.seed, start, begun + options.seconds, max_runs, on_batch, targets_for)
     except KeyboardInterrupt:
         print("interrupted")
     print(summary(tally))
@@ -56,11 +61,13 @@ def main() -> int:
     return 1 if any(known.values()) else 0
 
 
-def _keep(out: Path, seed: int, number: int, key: tuple[str, str, str], detail: str) -> str | None:
+def _keep(
+    out: Path, seed: int, number: int, key: tuple[str, str, str], detail: str, targets_for: TargetsFor
+) -> str | None:
     """Keep the file of a bad end, smaller; return what the command line makes of it, None where that is well."""
     kind_name, target_name, what = key
     kind, name, data = file_of(seed, number)
-    target = next(each for each in kind.targets if each.name == target_name)
+    target = next(each for each in targets_for(kind, seed, number) if each.name == target_name)
 
     def still_fails(smaller: bytes) -> bool:
         return running.run_one(target, name, smaller)[0] == what

@@ -30,10 +30,11 @@ def replay(target: Target, name: str, data: bytes) -> str | None:
             done = subprocess.run(command, capture_output=True, env=env, timeout=MAX_SECONDS, check=False)
         except subprocess.TimeoutExpired:
             return f"no end in {MAX_SECONDS} s"
-    return _complaint(done.returncode, done.stderr.decode(errors="backslashreplace"))
+    return complaint_of(done.returncode, done.stderr.decode(errors="backslashreplace"))
 
 
-def _complaint(exit_code: int, stderr: str) -> str | None:
+def complaint_of(exit_code: int, stderr: str) -> str | None:
+    """Return what is wrong with how a command ended, None where nothing is."""
     if exit_code not in GOOD_EXIT_CODES:
         return f"exit code {exit_code}: {stderr[-500:]}"
     if "Traceback" in stderr:

@@ -31,7 +31,6 @@ PASSED, REFUSED = "passed", "refused"  # the two good ends: success and TrtconvE
 MEMORY_BYTES = 1 << 30  # beyond what the child has from its parent
 CPU_SECONDS, WALL_SECONDS = 5, 120  # of one run
 BATCH = 400  # inputs of a child: what leaks, ends with it
-_ALL_TARGETS = 2  # paths of a model beside `load`
 _PACKAGE = str(Path(__file__).parents[2] / "trtconv") + os.sep
 
 End = tuple[str, str]  # how a run ended, and for a bad end the traceback's last lines
@@ -67,18 +66,24 @@ class Tally:
 
 
 def run_inputs(
-    total: Tally, seed: int, start: int, until: float, max_runs: int, on_batch: Callable[[int], None]
+    total: Tally,
+    seed: int,
+    start: int,
+    until: float,
+    max_runs: int,
+    on_batch: Callable[[int], None],
+    targets_for: Callable[[Kind, int, int], tuple[Target, ...]] = targets_of,
 ) -> None:
     """Run the inputs of a seed from `start` on and count them in `total`.
 
     It ends at the time `until` of `time.monotonic`, or after about `max_runs` runs. After each child `on_batch` is
-    called with the number of the next input.
+    called with the number of the next input. `targets_for` says which paths an input of a seed takes.
     """
     with tempfile.TemporaryDirectory() as folder:
         warm_up(Path(folder))
     number = start
     while time.monotonic() < until and total.num_runs < max_runs:
-        tally, number = _run_batch(seed, number, until)
+        tally, number = _run_batch(seed, number, until, targets_for)
         total.add(tally)
         on_batch(number)
 
@@ -90,14 +95,16 @@ def run_one(target: Target, name: str, data: bytes) -> End:
     return reports[0] if reports else _death(status)
 
 
-def _run_batch(seed: int, start: int, until: float) -> tuple[Tally, int]:
+def _run_batch(
+    seed: int, start: int, until: float, targets_for: Callable[[Kind, int, int], tuple[Target, ...]]
+) -> tuple[Tally, int]:
     """Run a child over the next inputs; return what it did and where to go on."""
     place = mmap.mmap(-1, 16)
 
     def work(report: Callable[[object], None]) -> None:
         for number in range(start, start + BATCH):
             kind, name, data = file_of(seed, number)
-            targets = targets_of(kind, seed, number, _ALL_TARGETS)
+            targets = targets_for(kind, seed, number)
             with _folder() as folder:
                 ends = []
                 for index, target in enumerate(targets):
@@ -113,13 +120,13 @@ def _run_batch(seed: int, start: int, until: float) -> tuple[Tally, int]:
     for number, ends in reports:
         kind = file_of(seed, number)[0]
         tally.inputs[kind.name] += 1
-        for target, end in zip(targets_of(kind, seed, number, _ALL_TARGETS), ends, strict=True):
+        for target, end in zip(targets_for(kind, seed, number), ends, strict=True):
             tally.count(number, kind, target, end)
     if status:
         number, index = int.from_bytes(place[:8], "little"), int.from_bytes(place[8:16], "little")
         kind = file_of(seed, number)[0]
         tally.inputs[kind.name] += 1
-        tally.count(number, kind, targets_of(kind, seed, number, _ALL_TARGETS)[index], _death(status))
+        tally.count(number, kind, targets_for(kind, seed, number)[index], _death(status))
     return tally, number + 1
 
 
@@ -178,7 +185,7 @@ def _attempt(target: Target, name: str, data: bytes, folder: Path | None = None)
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
         signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
         try:
-            target.run(path)
+            end = target.run(path)
         except TrtconvError as error:
             return _refused(error)
         except BaseException as error:
@@ -186,7 +193,7 @@ def _attempt(target: Target, name: str, data: bytes, folder: Path | None = None)
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
-    return PASSED, ""
+    return end if isinstance(end, tuple) else (PASSED, "")
 
 
 def _refused(error: TrtconvError) -> End:

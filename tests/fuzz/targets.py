@@ -24,6 +24,7 @@ from trtconv.model import model_io
 from trtconv.preparation import prepare_as_built
 
 LOAD = "load"
+_PATHS_BESIDE_LOAD = 2
 STATIC = "static.onnx"  # the unchanged model that decision files, inputs and manifests are used with
 
 
@@ -184,9 +185,21 @@ def file_of(seed: int, number: int) -> tuple[Kind, str, bytes]:
     return kind, *kind.mutate(rng)
 
 
-def targets_of(kind: Kind, seed: int, number: int, wanted: int) -> tuple[Target, ...]:
+def targets_of(kind: Kind, seed: int, number: int) -> tuple[Target, ...]:
     """Return the paths that an input takes: for a model `load` first and some of the others, else all."""
     if kind.targets[0].name != LOAD:
         return kind.targets
     rng = random.Random(f"{seed}/{number}/targets")
-    return (kind.targets[0], *rng.sample(kind.targets[1:], wanted))
+    return (kind.targets[0], *rng.sample(kind.targets[1:], _PATHS_BESIDE_LOAD))
+
+
+def commands_of(kind: Kind, seed: int, number: int) -> tuple[Target, ...]:
+    """Return the one command that an input is given to through the worker process; none for some kinds."""
+    from tests.fuzz import through_worker
+
+    with_command = [target for target in kind.targets if target.command is not None and target.name != LOAD]
+    rng = random.Random(f"{seed}/{number}/command")
+    return tuple(
+        Target(f"command: {each.name}", lambda path, each=each: through_worker.run(each, path), each.command)
+        for each in rng.sample(with_command, min(1, len(with_command)))
+    )

@@ -80,7 +80,7 @@ def test_a_death_costs_one_run_and_not_the_batch(monkeypatch: pytest.MonkeyPatch
     )
     monkeypatch.setattr(targets, "KINDS", kinds)
     monkeypatch.setattr(running, "BATCH", 10)
-    monkeypatch.setattr(running, "_ALL_TARGETS", 0)
+    monkeypatch.setattr(targets, "_PATHS_BESIDE_LOAD", 0)
     tally = running.Tally()
     running.run_inputs(tally, SEED, 0, time.monotonic() + 60, 10, lambda number: None)
     ends = [end for (_, _, end), number in tally.runs.items() for _ in range(number)]

@@ -41,7 +41,7 @@ def build_fuzzer(folder: Path) -> Path:
 
 def run_fuzzer(program: Path, iterations: int, seed: int) -> subprocess.CompletedProcess[str]:
     """Run so many iterations; what went wrong is in the error stream, and the exit code then is not 0."""
-    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1:abort_on_error=1"}
     command = [str(program), str(iterations), str(seed)]
     return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
 

@@ -1,6 +1,7 @@
 // Gives the plugins' host code, built with sanitizers and without CUDA, what a damaged engine or a careless caller would.
 //   fuzz_host ITERATIONS SEED [FIRST]     prints counts as JSON; a finding ends the process, its iteration is printed
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -540,7 +541,9 @@ int main(int argc, char** argv)
     int64_t const iterations = argc > 1 ? std::atoll(argv[1]) : 1000;
     seed = argc > 2 ? std::atoll(argv[2]) : 1;
     iteration = argc > 3 ? std::atoll(argv[3]) : 0;
-    __sanitizer_set_death_callback(reportPlace);
+    __sanitizer_set_death_callback(reportPlace); // of AddressSanitizer; the other one ends by abort()
+    std::signal(SIGABRT, [](int) { reportPlace(); });
+    std::signal(SIGFPE, [](int) { reportPlace(); std::_Exit(1); });
     int32_t numCreators = 0;
     IPluginCreatorInterface* const* const creators = getCreators(numCreators);
     for (int64_t const end = iteration + iterations; iteration < end; ++iteration)
