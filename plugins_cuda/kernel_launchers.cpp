@@ -74,7 +74,8 @@ bool doGroupsDivide(int64_t groups, int64_t channels)
 
 bool areGoodOptions(trtconv_instance_norm_options const& options, int64_t channels)
 {
-    return isKnownActivation(options.activation) && std::isfinite(options.alpha) && doGroupsDivide(options.groups, channels);
+    return isKnownActivation(options.activation) && std::isfinite(options.alpha)
+        && doGroupsDivide(options.groups, channels);
 }
 
 NormPlace placeOf(trtconv_norm_place const& place)
@@ -210,7 +211,8 @@ TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64
     auto const layout = static_cast<Layout>(format);
     NormShape const shape{batch, channels, slice_size};
     bool const isTaken = areCountable(batch, channels, slice_size) && isKnownType(dtype) && isKnownFormat(format)
-        && canNormIn(layout) && doGroupsDivide(groups, channels) && (place == nullptr || isGoodPlace(*place, shape, dtype));
+        && canNormIn(layout) && doGroupsDivide(groups, channels)
+        && (place == nullptr || isGoodPlace(*place, shape, dtype));
     if (!isTaken)
     {
         return 0;

@@ -24,8 +24,7 @@ constexpr int64_t checkedSum(int64_t left, int64_t right)
 
 constexpr int64_t checkedProduct(int64_t left, int64_t right)
 {
-    bool const fits =
-        left >= 0 && right >= 0 && (right == 0 || left <= std::numeric_limits<int64_t>::max() / right);
+    bool const fits = left >= 0 && right >= 0 && (right == 0 || left <= std::numeric_limits<int64_t>::max() / right);
     return fits ? left * right : kOverflow;
 }
 

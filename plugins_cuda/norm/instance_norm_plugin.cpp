@@ -187,8 +187,8 @@ void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) c
         nvinfer1::Dims const& operand = inputs[i].dims;
         bool const isPerImage = operand.nbDims == 2;
         bool const hasRank = operand.nbDims == inputs[1].dims.nbDims && (isPerImage || operand.nbDims == 1);
-        bool const fits = hasRank && operand.d[operand.nbDims - 1] == channels
-            && (!isPerImage || operand.d[0] == x.d[0]);
+        bool const fits =
+            hasRank && operand.d[operand.nbDims - 1] == channels && (!isPerImage || operand.d[0] == x.d[0]);
         require(fits, "X ", toText(x), " has ", channels, " channels, scale ", toText(inputs[1].dims), ", bias ",
             toText(inputs[2].dims));
     }
@@ -209,7 +209,8 @@ void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) c
     if (mAttributes.isPRelu())
     {
         nvinfer1::Dims const& slope = inputs[numInputs() - 1].dims;
-        require(slope.nbDims == 1 && slope.d[0] == channels, "X ", toText(x), " has ", channels, " channels, slope ", toText(slope));
+        require(slope.nbDims == 1 && slope.d[0] == channels, "X ", toText(x), " has ", channels, " channels, slope ",
+            toText(slope));
     }
 }
 

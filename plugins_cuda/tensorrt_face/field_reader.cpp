@@ -59,8 +59,8 @@ bool isLength(int32_t length, int32_t most)
 FieldReader::FieldReader(nvinfer1::PluginFieldCollection const* given)
 {
     int32_t const count = given == nullptr ? 0 : given->nbFields;
-    require(count >= 0 && count <= kMaxFields && (count == 0 || given->fields != nullptr),
-        "expected fields, at most ", kMaxFields, ", given ", count);
+    require(count >= 0 && count <= kMaxFields && (count == 0 || given->fields != nullptr), "expected fields, at most ",
+        kMaxFields, ", given ", count);
     for (int32_t i = 0; i < count; ++i)
     {
         PluginField const& field = given->fields[i];
@@ -84,8 +84,8 @@ std::vector<int32_t> FieldReader::getIntegers(std::string_view name)
 {
     PluginField const& field = take(name, kIntegers);
     bool const isInt64 = field.type == PluginFieldType::kINT64;
-    require((isInt64 || field.type == PluginFieldType::kINT32) && isLength(field.length, kMaxIntegers),
-        "field \"", name, "\": expected ", kIntegers, ", at most ", kMaxIntegers, ", given ", describe(field));
+    require((isInt64 || field.type == PluginFieldType::kINT32) && isLength(field.length, kMaxIntegers), "field \"",
+        name, "\": expected ", kIntegers, ", at most ", kMaxIntegers, ", given ", describe(field));
     std::vector<int32_t> values;
     for (int32_t i = 0; i < field.length; ++i)
     {

@@ -7,8 +7,8 @@
 
 #include "abi/dimension_expressions.h"
 #include "abi/tensor_types.h"
-#include "common/plugin_error.h"
 #include "common/integer_maths.h"
+#include "common/plugin_error.h"
 #include "gather/request.h"
 
 namespace trtconv
@@ -94,9 +94,7 @@ inline nvinfer1::IDimensionExpr const* mappedSize(nvinfer1::IDimensionExpr const
     int64_t const known = upsampled->isConstant() ? upsampled->getConstantValue() : -1;
     require(known < 0 || padsFit(mode, known, std::max(padBegin, padEnd)), "pads ", padBegin, " and ", padEnd, " ",
         padRule(mode), ", axis ", axis, " has size ", known);
-    return padBegin + padEnd == 0
-        ? upsampled
-        : sumOf(*upsampled, *builder.constant(padBegin + padEnd), axis, builder);
+    return padBegin + padEnd == 0 ? upsampled : sumOf(*upsampled, *builder.constant(padBegin + padEnd), axis, builder);
 }
 
 } // namespace trtconv

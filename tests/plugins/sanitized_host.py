@@ -17,7 +17,8 @@ from host_compiler import PLUGIN_SOURCES, REPOSITORY, find_compiler
 HERE = Path(__file__).parent
 STAND_INS = HERE / "sanitized" / "cuda"  # for CUDA's headers and for our kernels
 FLAGS = ("-std=c++17", "-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra",
-         "-Wno-unknown-pragmas", f"-I{HERE}", f"-iquote{STAND_INS}", f"-I{STAND_INS}", f"-I{PLUGIN_SOURCES}")  # fmt: skip
+         "-Wno-unknown-pragmas", f"-I{HERE}", f"-iquote{STAND_INS}", f"-I{STAND_INS}",
+         f"-I{PLUGIN_SOURCES}")  # fmt: skip
 
 
 def build_fuzzer(folder: Path) -> Path:
@@ -47,7 +48,7 @@ def run_fuzzer(program: Path, iterations: int, seed: int) -> subprocess.Complete
 
 
 def _sources() -> Iterator[Path]:
-    yield HERE / "sanitized" / "fuzz_host.cpp"
+    yield from sorted((HERE / "sanitized").glob("*.cpp"))
     for path in sorted(PLUGIN_SOURCES.rglob("*")):
         if path.suffix in (".cpp", ".cu") and "bench" not in path.parts:
             yield path

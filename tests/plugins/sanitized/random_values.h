@@ -32,7 +32,8 @@ class Random
 {
 public:
     Random(int64_t seed, int64_t iteration)
-        : mState(static_cast<uint64_t>(seed) * 0x9e3779b97f4a7c15U ^ static_cast<uint64_t>(iteration) * 0xd1342543de82ef95U)
+        : mState(static_cast<uint64_t>(seed) * 0x9e3779b97f4a7c15U
+              ^ static_cast<uint64_t>(iteration) * 0xd1342543de82ef95U)
     {
     }
 
@@ -157,27 +158,26 @@ inline std::vector<char> bytesOf(Random& random, nvinfer1::PluginField const& wa
     }
     if (wanted.type == nvinfer1::PluginFieldType::kCHAR)
     {
-        return isOdd ? std::vector<char>(static_cast<size_t>(random.below(400)), 'x')
-            : name == "activation"
-            ? pick({"none", "relu", "leaky_relu", "prelu", "silu", "elu", "tanh"})
-            : pick({"reflect", "edge", "zero"});
+        return isOdd               ? std::vector<char>(static_cast<size_t>(random.below(400)), 'x')
+            : name == "activation" ? pick({"none", "relu", "leaky_relu", "prelu", "silu", "elu", "tanh"})
+                                   : pick({"reflect", "edge", "zero"});
     }
     // The spatial axes of one plugin agree when the fields are good: two of them, or all axes of a rank of 4.
     auto const count = static_cast<size_t>(name == "rank" || name == "to" || name == "groups" ? 1
-            : isOdd                                                                          ? random.below(40)
-            : random.isOneIn(2) && name != "pads"                                            ? 1
-            : name == "upsample"                                                             ? (random.isOneIn(2) ? 2 : 4)
-                                                                                             : (random.isOneIn(2) ? 4 : 8));
+            : isOdd                                                                           ? random.below(40)
+            : random.isOneIn(2) && name != "pads"                                             ? 1
+            : name == "upsample" ? (random.isOneIn(2) ? 2 : 4)
+                                 : (random.isOneIn(2) ? 4 : 8));
     std::vector<int32_t> values(count);
     for (int32_t& value : values)
     {
         value = static_cast<int32_t>(isOdd || (!isGood && random.isOneIn(20)) ? random.integer()
-                : name == "rank"                                             ? 1 + random.below(8)
-                : name == "to"                                               ? (random.isOneIn(2) ? 0 : random.below(17))
-                : name == "groups"                                           ? random.below(4)
-                : name == "upsample"                                         ? 1 + random.below(3)
-                : random.isOneIn(300)                                        ? random.below(INT32_MAX)
-                                                                             : random.below(4));
+                : name == "rank"                                              ? 1 + random.below(8)
+                : name == "to"        ? (random.isOneIn(2) ? 0 : random.below(17))
+                : name == "groups"    ? random.below(4)
+                : name == "upsample"  ? 1 + random.below(3)
+                : random.isOneIn(300) ? random.below(INT32_MAX)
+                                      : random.below(4));
     }
     return bytesOf(values);
 }

@@ -55,7 +55,7 @@ public:
     void useBlockRows(int64_t rows) { expect(rows >= 1 && rows <= kMaxRows, "rows of blocks", rows); }
     void useSharedBytes(int32_t bytes) { expect(bytes >= 0 && bytes <= mDevice.sharedBytesPerBlock, "bytes", bytes); }
     void useClusters(int32_t blocks) { expect(blocks >= 1 && blocks <= 8, "blocks of a cluster", blocks); }
-    void useCooperation() {}
+    void useCooperation() { }
 
     template <typename... Parameters, typename... Arguments>
     void run(char const* /*what*/, void (*kernel)(Parameters...), Arguments const&... arguments) const

@@ -28,8 +28,8 @@ void padPlanesByReflection(
 }
 
 template <typename Index, int32_t Rank>
-void padVectorsByReflection(uint4 const* /*input*/, uint4* /*output*/, PadMap<Index, Rank> const /*map*/,
-    ChannelTail<Index> const /*tail*/)
+void padVectorsByReflection(
+    uint4 const* /*input*/, uint4* /*output*/, PadMap<Index, Rank> const /*map*/, ChannelTail<Index> const /*tail*/)
 {
 }
 

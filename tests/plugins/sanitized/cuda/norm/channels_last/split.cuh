@@ -13,8 +13,7 @@ struct SplitMemory
 };
 
 template <typename T>
-void sumColumnParts(
-    Tensors<T, ResultKind::kFused> const /*tensors*/, Config const /*config*/, SplitMemory /*memory*/)
+void sumColumnParts(Tensors<T, ResultKind::kFused> const /*tensors*/, Config const /*config*/, SplitMemory /*memory*/)
 {
 }
 

@@ -8,8 +8,8 @@ namespace trtconv::linear
 {
 
 template <typename T, int VectorSize, ResultKind Kind>
-void sumSliceParts(Tensors<T, Kind> /*tensors*/, SliceSums* /*partialSums*/, int32_t /*blocksPerSlice*/,
-    int64_t /*vectorsPerBlock*/)
+void sumSliceParts(
+    Tensors<T, Kind> /*tensors*/, SliceSums* /*partialSums*/, int32_t /*blocksPerSlice*/, int64_t /*vectorsPerBlock*/)
 {
 }
 
