@@ -11,17 +11,14 @@ import argparse
 import json
 import re
 import sys
-import time
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tests.fuzz import replaying, running
 from tests.fuzz.counting import add_counts, summary
 from tests.fuzz.minimising import minimise
-from tests.fuzz.running import End, Tally
-from tests.fuzz.targets import Kind, Target, commands_of, file_of, targets_of
-
-TargetsFor = Callable[[Kind, int, int], tuple[Target, ...]]
+from tests.fuzz.running import End, Plan, Tally
+from tests.fuzz.targets import Target, commands_of, file_of, targets_of
 
 
 def main() -> int:
@@ -37,22 +34,23 @@ def main() -> int:
     parser.add_argument("--worker", action="store_true", help="through the command line and its worker process")
     options = parser.parse_args()
     targets_for = commands_of if options.worker else targets_of
-    start, max_runs = (options.start, options.runs) if options.only is None else (options.only, 1)
-    print(f"seed {options.seed}, from input {start} on", flush=True)
+    plan = Plan(options.seed, options.start, options.seconds, options.runs, targets_for=targets_for)
+    if options.only is not None:
+        plan = replace(plan, start=options.only, max_runs=1, batch=1)
+    print(f"seed {plan.seed}, from input {plan.start} on", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    begun = time.monotonic()
     known: dict[tuple[str, str, str], str | None] = {}
 
     def on_batch(number: int) -> None:
         for key, (failing, detail) in tally.failures.items():
             if key not in known:
-                known[key] = _keep(options.out, options.seed, failing, key, detail, targets_for)
+                known[key] = _keep(options.out, plan, failing, key, detail)
         progress = {"next": number, "runs": tally.num_runs, "failures": len(tally.failures)}
         (options.out / "progress.json").write_text(json.dumps(progress))
 
     tally = Tally()
     try:
-        running.run_inputs(tally, options.seed, start, begun + options.seconds, max_runs, on_batch, targets_for)
+        running.run_inputs(plan, tally, on_batch)
     except KeyboardInterrupt:
         print("interrupted")
     print(summary(tally))
@@ -61,13 +59,11 @@ def main() -> int:
     return 1 if any(known.values()) else 0
 
 
-def _keep(
-    out: Path, seed: int, number: int, key: tuple[str, str, str], detail: str, targets_for: TargetsFor
-) -> str | None:
+def _keep(out: Path, plan: Plan, number: int, key: tuple[str, str, str], detail: str) -> str | None:
     """Keep the file of a bad end, smaller; return what the command line makes of it, None where that is well."""
     kind_name, target_name, what = key
-    kind, name, data = file_of(seed, number)
-    target = next(each for each in targets_for(kind, seed, number) if each.name == target_name)
+    kind, name, data = file_of(plan.seed, number)
+    target = next(each for each in plan.targets_for(kind, plan.seed, number) if each.name == target_name)
 
     def still_fails(smaller: bytes) -> bool:
         return running.run_one(target, name, smaller)[0] == what
@@ -76,10 +72,10 @@ def _keep(
     complaint = _complaint(target, name, small, (what, detail))
     verdict = "contained" if complaint is None else "failed"
     slug = re.sub(r"[^A-Za-z0-9.]+", "_", f"{target_name} {what}")[:100]
-    path = out / f"{verdict}_{seed}_{number}_{slug}{Path(name).suffix}"
+    path = out / f"{verdict}_{plan.seed}_{number}_{slug}{Path(name).suffix}"
     path.write_bytes(small)
     path.with_name(path.name + ".txt").write_text(
-        f"{kind_name}, {target_name}: {what}\npython -m tests.fuzz --seed {seed} --only {number}\n\n{detail}\n"
+        f"{kind_name}, {target_name}: {what}\npython -m tests.fuzz --seed {plan.seed} --only {number}\n\n{detail}\n"
         f"command line: {complaint}\n"
     )
     print(f"{verdict}: {kind_name}, {target_name}: {what} ({path.name}, {len(small)} bytes)", flush=True)

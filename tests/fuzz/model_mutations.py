@@ -67,7 +67,7 @@ def _change_list(rng: random.Random, message: Message, field: Field, proto: Mess
         case 1:
             entries.extend([entries[index]] * rng.choice((1, 1, 2, MAX_REPEATS if rng.random() < 0.02 else 3)))
         case 2:
-            kept = [each for each in entries]  # noqa: C416: copies, since the list is emptied
+            kept = list(entries)
             copies = [type(each).FromString(each.SerializeToString()) for each in kept] if is_message else kept
             rng.shuffle(copies)
             del entries[:]

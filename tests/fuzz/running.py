@@ -65,25 +65,25 @@ class Tally:
             self.failures.setdefault(key, value)
 
 
-def run_inputs(
-    total: Tally,
-    seed: int,
-    start: int,
-    until: float,
-    max_runs: int,
-    on_batch: Callable[[int], None],
-    targets_for: Callable[[Kind, int, int], tuple[Target, ...]] = targets_of,
-) -> None:
-    """Run the inputs of a seed from `start` on and count them in `total`.
+@dataclass(frozen=True)
+class Plan:
+    """Which inputs of a seed to run, through which paths, and when to stop: at the end of a batch, a child's inputs."""
 
-    It ends at the time `until` of `time.monotonic`, or after about `max_runs` runs. After each child `on_batch` is
-    called with the number of the next input. `targets_for` says which paths an input of a seed takes.
-    """
+    seed: int
+    start: int = 0
+    seconds: float = 60
+    max_runs: int = sys.maxsize
+    batch: int = BATCH
+    targets_for: Callable[[Kind, int, int], tuple[Target, ...]] = targets_of
+
+
+def run_inputs(plan: Plan, total: Tally, on_batch: Callable[[int], None] = lambda number: None) -> None:
+    """Run inputs and count them in `total`; after each batch `on_batch` is called with the number of the next input."""
     with tempfile.TemporaryDirectory() as folder:
         warm_up(Path(folder))
-    number = start
-    while time.monotonic() < until and total.num_runs < max_runs:
-        tally, number = _run_batch(seed, number, until, targets_for)
+    number, until = plan.start, time.monotonic() + plan.seconds
+    while time.monotonic() < until and total.num_runs < plan.max_runs:
+        tally, number = _run_batch(plan, number, until)
         total.add(tally)
         on_batch(number)
 
@@ -95,16 +95,14 @@ def run_one(target: Target, name: str, data: bytes) -> End:
     return reports[0] if reports else _death(status)
 
 
-def _run_batch(
-    seed: int, start: int, until: float, targets_for: Callable[[Kind, int, int], tuple[Target, ...]]
-) -> tuple[Tally, int]:
+def _run_batch(plan: Plan, start: int, until: float) -> tuple[Tally, int]:
     """Run a child over the next inputs; return what it did and where to go on."""
     place = mmap.mmap(-1, 16)
 
     def work(report: Callable[[object], None]) -> None:
-        for number in range(start, start + BATCH):
-            kind, name, data = file_of(seed, number)
-            targets = targets_for(kind, seed, number)
+        for number in range(start, start + plan.batch):
+            kind, name, data = file_of(plan.seed, number)
+            targets = plan.targets_for(kind, plan.seed, number)
             with _folder() as folder:
                 ends = []
                 for index, target in enumerate(targets):
@@ -118,15 +116,15 @@ def _run_batch(
         status, reports = child
     tally, number = Tally(), start - 1
     for number, ends in reports:
-        kind = file_of(seed, number)[0]
+        kind = file_of(plan.seed, number)[0]
         tally.inputs[kind.name] += 1
-        for target, end in zip(targets_for(kind, seed, number), ends, strict=True):
+        for target, end in zip(plan.targets_for(kind, plan.seed, number), ends, strict=True):
             tally.count(number, kind, target, end)
     if status:
         number, index = int.from_bytes(place[:8], "little"), int.from_bytes(place[8:16], "little")
-        kind = file_of(seed, number)[0]
+        kind = file_of(plan.seed, number)[0]
         tally.inputs[kind.name] += 1
-        tally.count(number, kind, targets_for(kind, seed, number)[index], _death(status))
+        tally.count(number, kind, plan.targets_for(kind, plan.seed, number)[index], _death(status))
     return tally, number + 1
 
 
