@@ -48,10 +48,10 @@ std::string describe(PluginField const& field)
     return text(nameOf(field.type), " x ", field.length);
 }
 
-// A length is checked before anything is read: what lies behind the data belongs to somebody else.
-bool isLength(int32_t length, int32_t most)
+// Called before anything is read: what lies behind a field's data belongs to somebody else.
+void requireAtMost(int32_t most, std::string_view name, PluginField const& field)
 {
-    return length >= 0 && length <= most;
+    require(field.length <= most, "field \"", name, "\": expected at most ", most, " values, given ", describe(field));
 }
 
 } // namespace
@@ -84,8 +84,9 @@ std::vector<int32_t> FieldReader::getIntegers(std::string_view name)
 {
     PluginField const& field = take(name, kIntegers);
     bool const isInt64 = field.type == PluginFieldType::kINT64;
-    require((isInt64 || field.type == PluginFieldType::kINT32) && isLength(field.length, kMaxIntegers), "field \"",
-        name, "\": expected ", kIntegers, ", at most ", kMaxIntegers, ", given ", describe(field));
+    require((isInt64 || field.type == PluginFieldType::kINT32) && field.length >= 0, "field \"", name, "\": expected ",
+        kIntegers, ", given ", describe(field));
+    requireAtMost(kMaxIntegers, name, field);
     std::vector<int32_t> values;
     for (int32_t i = 0; i < field.length; ++i)
     {
@@ -126,8 +127,9 @@ std::string FieldReader::getText(std::string_view name, std::string const& absen
         return absent;
     }
     PluginField const& field = take(name, kText);
-    require(field.type == PluginFieldType::kCHAR && isLength(field.length, kMaxCharacters), "field \"", name,
-        "\": expected ", kText, ", at most ", kMaxCharacters, ", given ", describe(field));
+    require(field.type == PluginFieldType::kCHAR && field.length >= 0, "field \"", name, "\": expected ", kText,
+        ", given ", describe(field));
+    requireAtMost(kMaxCharacters, name, field);
     std::string_view const all(static_cast<char const*>(field.data), static_cast<size_t>(field.length));
     return std::string(all.substr(0, all.find('\0')));
 }
