@@ -1,4 +1,5 @@
 // Takes plugins made of random fields through what TensorRT does with them.
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -111,11 +112,12 @@ private:
             size_t const count = savedIntegers(saved, name).size();
             if (count > 1)
             {
-                return 2 + static_cast<int32_t>(count / 2);
+                return 2 + static_cast<int32_t>(std::min<size_t>(count / 2, Dims::MAX_DIMS - 2));
             }
         }
         size_t const factors = savedIntegers(saved, "upsample").size();
-        return 2 + static_cast<int32_t>(factors > 1 ? factors : 1 + mRandom.below(4));
+        return 2
+            + static_cast<int32_t>(factors > 1 ? std::min<size_t>(factors, Dims::MAX_DIMS - 2) : 1 + mRandom.below(4));
     }
 
     void addNormInputs(PluginFieldCollection const& saved, Dims const& x, std::vector<Dims>& shapes)
