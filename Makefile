@@ -97,7 +97,7 @@ sbom: $(INSTALLED)
 reproducible: $(INSTALLED)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.support.reproducible_build $(CUDA_ARCH)
 
-$(INSTALLED): pyproject.toml CMakeLists.txt $(CPP) $(wildcard build_backend/*.py plugins_cuda/cmake/* plugins_cuda/CMakeLists.txt)
+$(INSTALLED): pyproject.toml $(if $(LOCKED),$(LOCK)) CMakeLists.txt $(CPP) $(wildcard build_backend/*.py plugins_cuda/cmake/* plugins_cuda/CMakeLists.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo 'error: trtconv needs Python 3.10 or later; run: make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
