@@ -19,20 +19,6 @@ Precision = Literal["fp16", "bf16"]
 BACKENDS: tuple[BackendName, ...] = ("auto", "tensorrt", "tensorrt-rtx")
 MAX_OPT_LEVEL = 5
 
-_SIZE_UNITS = {
-    "": 1 << 20,
-    "B": 1,
-    "K": 1 << 10,
-    "M": 1 << 20,
-    "G": 1 << 30,
-    "KIB": 1 << 10,
-    "MIB": 1 << 20,
-    "GIB": 1 << 30,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
@@ -69,7 +55,8 @@ class BuildConfig(EngineOptions):
     `timing_cache` names the file of the tactics measured so far. A `strip_weights` engine gets its weights from the
     model when it is loaded; `embed_plugins` puts the plugin library into the engine, which is then version-compatible.
     With `exclude_lean_runtime` such an engine comes without the lean runtime that other versions would load it with.
-    With `verify` an engine is kept only when it computes what the model does.
+    With `verify` an engine is kept only when it computes what the model does. With `trust_links` external data may be
+    links out of the model's folder; no manifest records it, since it is for you to say whom you trust.
     Raises ConfigError when a value is out of range.
     """
 
@@ -83,6 +70,7 @@ class BuildConfig(EngineOptions):
     calibration: Sequence[Path] = ()
     timing_cache: Path | None = None
     verify: bool = False
+    trust_links: bool = False
 
     def __post_init__(self) -> None:
         for rule in _rules(self):
@@ -167,11 +155,3 @@ def _rules(config: BuildConfig) -> tuple[_Rule, ...]:
             "--keep-native",
         ),
     )
-
-
-def parse_size(text: str) -> int:
-    """Read the size of `--workspace`, such as `512`, `512MiB` or `2G`, into bytes; a bare number counts MiB."""
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]*)", text.strip())
-    if not match or match[2].upper() not in _SIZE_UNITS:
-        raise ConfigError(f"got {text!r}, expected a size such as 512MiB or 2GiB", where="--workspace")
-    return int(float(match[1]) * _SIZE_UNITS[match[2].upper()])

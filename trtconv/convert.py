@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx
 
-from trtconv import files, shapes
+from trtconv import files, pairs, reading, shapes
 from trtconv.comparison import verification
 from trtconv.config import BuildConfig, Ops
 from trtconv.engine import backends, building, loading
@@ -53,14 +53,14 @@ def build(
     TensorRT's messages. Raises a TrtconvError; then neither file was written.
     """
     model_path, config = Path(model_path), config or BuildConfig()
-    files.require_readable(model_path)
+    reading.require_readable(model_path)
     output, progress = config.output or default_engine_path(model_path), progress or NoProgress()
     backend, notes = backends.select_backend(config)
     if config.verify:
         verification.require_verifiable(backend)
     native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
+    model = _load(model_path, config, native_reason)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
-    model = model_io.load(model_path, inline_plugins=native_reason is not None, profiles=config.profiles)
     _require_writable(model, output, manifest_path(output), config.timing_cache)
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     rewritten, report = prepare(model, config, native_reason)
@@ -70,7 +70,7 @@ def build(
     verified = _check_engine(plan, backend, model, rewritten, config, progress)
     announce(f"writing {output.name}")
     manifest = _manifest(model_sha256, config, backend, plan, report, verified)
-    files.write_atomically({output: plan.data, manifest_path(output): manifest.to_text().encode()})
+    pairs.write_pair(output, plan.data, manifest)
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
     return BuildReport(report, output, manifest_path(output), manifest, title, notes, seconds)
 
@@ -88,26 +88,29 @@ def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> Rewrit
     TrtconvError as `build`.
     """
     model_path, config = Path(model_path), config or BuildConfig()
-    files.require_readable(model_path)
+    reading.require_readable(model_path)
     if config.backend != "auto":
         require_options(config, config.backend)
     native_reason = native_reason_of(config, supports_plugins=config.backend != "tensorrt-rtx")
-    model = model_io.load(model_path, inline_plugins=native_reason is not None, profiles=config.profiles)
+    model = _load(model_path, config, native_reason)
     if config.profiles:
         shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     return prepare(model, config, native_reason)[1]
 
 
-def refit_engine(engine_path: str | Path, model_path: str | Path) -> Any:
+def refit_engine(
+    engine_path: str | Path, model_path: str | Path, *, trust_links: bool = False, trust: bool = False
+) -> Any:
     """Load an engine that was built with `strip_weights` or `refittable`, with the weights of a model; return it.
 
-    The model is prepared as the engine's manifest says. Raises ConfigError without a manifest, BackendError when model
-    and engine do not fit.
+    The model is prepared as the engine's manifest says; `trust_links` as in BuildConfig, `trust` as in `load_engine`.
+    Raises ConfigError without a manifest, ModelError when it is another engine's, BackendError when model and engine do
+    not fit.
     """
     engine_path, model_path = Path(engine_path), Path(model_path)
-    manifest = require_manifest(engine_path, "how the model was prepared")
-    proto, _ = prepare_as_built(model_path, manifest)
-    return loading.load_refitted(engine_path, proto, model_path)
+    manifest = require_manifest(engine_path, "how the model was prepared", trust=trust)
+    proto, _ = prepare_as_built(model_path, manifest, trust_links=trust_links)
+    return loading.load_refitted(engine_path, proto, model_path, trust=trust)
 
 
 def rewrite(
@@ -117,16 +120,18 @@ def rewrite(
     ops: Ops = "plugin",
     keep_native: Sequence[str] = (),
     functions: bool = True,
+    trust_links: bool = False,
 ) -> RewriteReport:
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
     `ops` is "plugin" or "fused", as BuildConfig has it; "native" leaves every operator as it is. Without `functions`
     only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a function
-    to a plugin. Copies of the external data files come along. Raises a TrtconvError; then no file was written.
+    to a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. Raises a TrtconvError;
+    then no file was written.
     """
     model_path, output = Path(model_path), Path(output)
-    files.require_readable(model_path)
-    model = model_io.load(model_path)
+    reading.require_readable(model_path)
+    model = model_io.load(model_path, trust_links=trust_links)
     _require_writable(model, output)
     native_reason = native_reason_of(BuildConfig(ops=ops), supports_plugins=True)
     context = PassContext(model.opset, model_path.parent, Choices(keep_native, native_reason))
@@ -142,6 +147,15 @@ def rewrite(
             path.unlink(missing_ok=True)
         raise
     return RewriteReport(**(vars(report) | {"output": output}))
+
+
+def _load(model_path: Path, config: BuildConfig, native_reason: str | None) -> Model:
+    return model_io.load(
+        model_path,
+        inline_plugins=native_reason is not None,
+        profiles=config.profiles,
+        trust_links=config.trust_links,
+    )
 
 
 def _require_writable(model: Model, *outputs: Path | None) -> None:

@@ -16,7 +16,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from trtconv import files, records
+from trtconv import files, reading, records
 from trtconv.errors import ConfigError
 
 FORMAT: Final = 1
@@ -86,11 +86,11 @@ def group_decisions(decisions: Iterable[Decision], *by: str) -> list[list[Decisi
 def read(path: Path) -> dict[str, Decision]:
     """Return the decisions of a file by node address. Raises ConfigError when it is no decision file."""
     hint = "correct it, or name a file that does not exist yet: trtconv then writes it"
+    data = reading.read_bytes(path, reading.DOCUMENT)
     try:
-        content = records.from_json(DecisionFile, records.read_json(path))
+        content = records.from_json(DecisionFile, records.parse_json(data))
     except ConfigError as error:
-        what = error.what if error.what.startswith("cannot be read") else f"is not a decision file: {error.what}"
-        raise ConfigError(what, where=str(path), hint=hint) from None
+        raise ConfigError(f"is not a decision file: {error.what}", where=str(path), hint=hint) from None
     return {decision.node: decision for decision in content.decisions}
 
 

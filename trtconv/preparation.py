@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy.typing as npt
 import onnx
 
-from trtconv import decisions, shapes
+from trtconv import decisions, files, shapes
 from trtconv.config import BuildConfig, Ops
 from trtconv.decisions import KEPT_FP32, Decision
 from trtconv.inputs.input_files import read_calibration
@@ -33,14 +34,16 @@ _BEFORE = "the model was rewritten before"
 
 
 def prepare_as_built(
-    model_path: Path, manifest: Manifest, feeds: Sequence[Arrays] = ()
+    model_path: Path, manifest: Manifest, feeds: Sequence[Arrays] = (), trust_links: bool = False
 ) -> tuple[onnx.ModelProto, list[KeptNode]]:
     """Return a model prepared as a manifest says, and its nodes that stay fp32.
 
     `feeds` stand for the calibration of the build, whose inputs no manifest holds: what stayed fp32 stays so.
+    `trust_links` is never taken from a manifest, which comes from where the engine comes from.
     """
     options = manifest.options
-    model = model_io.load(model_path, inline_plugins=options.ops == "native", profiles=manifest.profiles)
+    is_native = options.ops == "native"
+    model = model_io.load(model_path, inline_plugins=is_native, profiles=manifest.profiles, trust_links=trust_links)
     chosen = {decision.node: decision.reason for decision in manifest.decisions if decision.became is None}
     context = PassContext(model.opset, model_path.parent, Choices(chosen_native=chosen))
     proto, _ = run_and_check(model, context, ops=options.ops)
@@ -63,7 +66,9 @@ def prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tup
     """Do to the model what `config` asks for, and write or obey the decision file."""
     require_runnable(model, config.profiles)
     path = config.decisions
-    is_given = path is not None and path.exists()
+    is_given = path is not None and os.path.exists(path)
+    if path is not None and not is_given:
+        files.require_writable(path, inputs=(model.path,))
     wanted = decisions.read(path) if path is not None and is_given else {}
     chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
     context = PassContext(model.opset, model.path.parent, Choices(config.keep_native, native_reason, chosen))
@@ -101,7 +106,7 @@ def run_and_check(
     model: Model, context: PassContext, profiles: Sequence[Profile] = (), ops: Ops | None = None
 ) -> tuple[onnx.ModelProto, RewriteReport]:
     """Run the passes that `ops` asks for and check what they made."""
-    announce(f"rewriting {model.path.name}")
+    announce(f"rewriting {model.path.name}", is_of_model=True)
     num_nodes = sum(1 for _ in walking.walk_nodes(model.proto.graph))
     context.doubts = redefinitions.reasons_against(model.proto.graph)
     run_passes(model.graph, context, passes_for(ops))

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trtconv import comparison, files, records
+from trtconv import comparison, reading, records
 from trtconv.benchmark.layer_kinds import times_by_kind
 from trtconv.benchmark.model_report import LayerTimes, ModelReport
 from trtconv.benchmark.variants import (
@@ -53,7 +53,7 @@ def bench_model(
     the model. Raises a TrtconvError.
     """
     model_path, progress = Path(model_path), progress or NoProgress()
-    files.require_readable(model_path)
+    reading.require_readable(model_path)
     config = replace(config or BuildConfig(), backend="tensorrt")
     backends.select_backend(config)
     device = gpu_device.open_device()
@@ -121,7 +121,7 @@ class _Bench:
 
 def _inputs_and_tolerance(model_path: Path, config: BuildConfig) -> tuple[list[InputSet], float]:
     """Return seeded inputs of the usual shapes of the first profile, and how far two engines may be apart."""
-    proto = model_io.load(model_path).proto
+    proto = model_io.load(model_path, trust_links=config.trust_links).proto
     choices = shape_choices(proto, config.profiles[:1])
     precision = built_precision(config, proto)
     inputs = make_inputs(input_specs(proto), choices, num_sets=_NUM_INPUT_SETS, narrow=precision == "fp16")

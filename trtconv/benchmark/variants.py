@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trtconv import convert
+from trtconv import convert, reading
 from trtconv.benchmark.layer_kinds import ops_by_node
 from trtconv.config import BuildConfig, Ops
 from trtconv.manifest import Manifest
@@ -47,7 +47,12 @@ def written_graph(model_path: Path, config: BuildConfig, ops: Ops) -> Written:
     """Run the passes of a variant, without the change of precision: that follows from the graph."""
     own = _own_config(replace(config, precision=None, keep_fp32=(), io_types={}, calibration=()), ops)
     native_reason = native_reason_of(own, supports_plugins=True)
-    model = model_io.load(model_path, inline_plugins=native_reason is not None, profiles=own.profiles)
+    model = model_io.load(
+        model_path,
+        inline_plugins=native_reason is not None,
+        profiles=own.profiles,
+        trust_links=own.trust_links,
+    )
     proto, _ = prepare(model, own, native_reason)
     digest = hashlib.sha256()
     for part in (*proto.graph.node, *proto.graph.output, *proto.graph.initializer):
@@ -72,7 +77,7 @@ def build_variant(
     return BuiltVariant(
         path=report.engine,
         num_plugins=written.num_plugins,
-        num_bytes=report.engine.stat().st_size,
+        num_bytes=reading.size_of(report.engine),
         build_seconds=report.seconds,
         notes=report.notes,
         manifest=report.manifest,

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trtconv.cli.console import print_report, shown_progress
-from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option
+from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option, trust_links_option
 
 if TYPE_CHECKING:
     from trtconv.progress import Progress
 
 _OPS, _MODEL = "only with --ops", "only with a MODEL"
 _OPS_OPTIONS = ("patterns", "no_native", "engines", "jobs", "plot")
-_MODEL_OPTIONS = ("shapes", "precision", "opt_level", "tf32", "keep_native", "timing_cache", "layers")
+_MODEL_OPTIONS = ("shapes", "precision", "opt_level", "tf32", "keep_native", "timing_cache", "trust_links", "layers")
 
 
 @click.command()
@@ -29,6 +29,7 @@ _MODEL_OPTIONS = ("shapes", "precision", "opt_level", "tf32", "keep_native", "ti
 @click.option("--tf32/--no-tf32", default=None, help=f"As in build; {_MODEL}.")
 @keep_native_option
 @click.option("--timing-cache", type=FILE, metavar="FILE", help=f"As in build; {_MODEL}.")
+@trust_links_option
 @click.option("--layers", is_flag=True, help=f"The layers of each engine by kind, and the slowest; {_MODEL}.")
 @click.option("--filter", "patterns", multiple=True, metavar="GLOB", help=f"The cases whose name matches; {_OPS}.")
 @click.option("--no-native", is_flag=True, help=f"Leave TensorRT's own layers out; {_OPS}.")
@@ -77,7 +78,8 @@ def _bench_model(model: Path, options: Mapping[str, Any], progress: Progress) ->
     from trtconv.config import BuildConfig
     from trtconv.shapes import parse_profiles
 
-    taken = {name: options[name] for name in ("precision", "opt_level", "tf32", "keep_native", "timing_cache")}
+    names = ("precision", "opt_level", "tf32", "keep_native", "timing_cache", "trust_links")
+    taken = {name: options[name] for name in names}
     config = BuildConfig(profiles=parse_profiles(options["shapes"]), **taken)
     return bench_model(model, config, layers=options["layers"], progress=progress)
 

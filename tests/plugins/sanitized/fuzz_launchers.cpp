@@ -24,6 +24,8 @@ trtconv_norm_place placeOf(Random& random)
     {
         place.sizes[i] = random.size();
         place.upsample[i] = random.smallOrAny(1, rarity);
+        place.phases[i] = random.isOneIn(4) ? random.smallOrAny(1, rarity) : 1;
+        place.crop[i] = random.isOneIn(8) ? random.smallOrAny(0, rarity) : 0;
     }
     for (int i = 0; i < 12; ++i)
     {
@@ -75,6 +77,11 @@ trtconv_output_map mapOf(Random& random, int64_t rarity)
     for (int64_t& factor : map.upsample)
     {
         factor = random.isOneIn(2) ? 1 : random.smallOrAny(1, rarity);
+    }
+    for (int i = 0; i < 8; ++i)
+    {
+        map.phases[i] = random.isOneIn(16) ? random.smallOrAny(1, rarity) : 1;
+        map.crop[i] = random.isOneIn(16) ? random.smallOrAny(0, rarity) : 0;
     }
     map.upsample[1] = random.isOneIn(16) ? 2 : 1;
     map.pad_mode = static_cast<int32_t>(random.smallOrAny(0, rarity));

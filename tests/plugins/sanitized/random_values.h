@@ -163,11 +163,12 @@ inline std::vector<char> bytesOf(Random& random, nvinfer1::PluginField const& wa
                                    : pick({"reflect", "edge", "zero"});
     }
     // The spatial axes of one plugin agree when the fields are good: two of them, or all axes of a rank of 4.
-    auto const count = static_cast<size_t>(name == "rank" || name == "to" || name == "groups" ? 1
-            : isOdd                                                                           ? random.below(40)
-            : random.isOneIn(2) && name != "pads"                                             ? 1
-            : name == "upsample" ? (random.isOneIn(2) ? 2 : 4)
-                                 : (random.isOneIn(2) ? 4 : 8));
+    auto const count =
+        static_cast<size_t>(name == "rank" || name == "to" || name == "groups" || name == "phases" || name == "crop" ? 1
+                : isOdd                               ? random.below(40)
+                : random.isOneIn(2) && name != "pads" ? 1
+                : name == "upsample"                  ? (random.isOneIn(2) ? 2 : 4)
+                                                      : (random.isOneIn(2) ? 4 : 8));
     std::vector<int32_t> values(count);
     for (int32_t& value : values)
     {
@@ -175,6 +176,8 @@ inline std::vector<char> bytesOf(Random& random, nvinfer1::PluginField const& wa
                 : name == "rank"                                              ? 1 + random.below(8)
                 : name == "to"        ? (random.isOneIn(2) ? 0 : random.below(17))
                 : name == "groups"    ? random.below(4)
+                : name == "phases"    ? (random.isOneIn(4) ? 2 : 1)
+                : name == "crop"      ? (random.isOneIn(16) ? 1 : 0)
                 : name == "upsample"  ? 1 + random.below(3)
                 : random.isOneIn(300) ? random.below(INT32_MAX)
                                       : random.below(4));

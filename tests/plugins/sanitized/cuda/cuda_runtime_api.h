@@ -118,7 +118,7 @@ void __stcs(T* address, T value);
 
 struct HostIndex
 {
-    uint32_t x, y;
+    uint32_t x, y, z;
 };
 
 inline HostIndex threadIdx, blockIdx, gridDim, blockDim;

@@ -53,6 +53,7 @@ public:
     }
 
     void useBlockRows(int64_t rows) { expect(rows >= 1 && rows <= kMaxRows, "rows of blocks", rows); }
+    void useBlockLayers(int64_t layers) { expect(layers >= 1 && layers <= kMaxRows, "layers of blocks", layers); }
     void useSharedBytes(int32_t bytes) { expect(bytes >= 0 && bytes <= mDevice.sharedBytesPerBlock, "bytes", bytes); }
     void useClusters(int32_t blocks) { expect(blocks >= 1 && blocks <= 8, "blocks of a cluster", blocks); }
     void useCooperation() { }
