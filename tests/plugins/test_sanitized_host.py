@@ -26,4 +26,4 @@ def test_hostile_fields_and_shapes_are_refused_or_taken(fuzzer: Path) -> None:
     assert ITERATIONS * 0.2 < counts["plugins"] < ITERATIONS * 0.9, counts
     assert 0.2 < counts["calls_taken"] / counts["calls"] < 0.95, counts
     assert 0.1 < counts["launcher_calls_taken"] / counts["launcher_calls"] < 0.9, counts
-    assert counts["enqueued"] > ITERATIONS * 0.05, counts
+    assert counts["enqueued"] > ITERATIONS * 0.01, counts
