@@ -8,14 +8,25 @@ CUDA_ARCH ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,nohead
 # Full TensorRT needs a GPU to build engines, TensorRT-RTX does not.
 BACKEND ?= $(if $(shell command -v nvidia-smi 2>/dev/null),tensorrt,rtx)
 
+# 1: install exactly what LOCK pins, each file checked by its hash, as CI does.
+LOCKED ?=
+LOCK := requirements/ci.txt
+LOCK_TOOL := uv==0.13.9
+SBOM_TOOL := cyclonedx-bom>=7
+FUZZ_SECONDS ?= 3600
+FUZZ_SEED ?= $(shell date +%s)
+FUZZ_RUNS ?= 1000000
+
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+ONE_ARCH := --config-settings cmake.define.TRTCONV_CUDA_ARCHITECTURES=$(CUDA_ARCH)
 CPP := $(shell find plugins_cuda -name '*.h' -o -name '*.cuh' -o -name '*.cu' -o -name '*.cpp')
 EXAMPLES_CPP := $(wildcard examples/cpp/*.h examples/cpp/*.cpp)
 PYTHON_CODE := trtconv models tests build_backend plugins_cuda examples
 
 .DEFAULT_GOAL := help
-.PHONY: help demo kill test test-gpu accuracy bench lint format golden clean
+.PHONY: help demo kill test test-gpu accuracy bench lint format golden fuzz fuzz-host lock sbom reproducible clean
 
 help:
 	@echo 'make demo      set everything up and build a real engine from a real model'
@@ -26,8 +37,12 @@ help:
 	@echo 'make kill      kill 200 builds and 200 rewrites at random moments; KILLS=N, SEED=N'
 	@echo 'make lint      ruff, mypy --strict, clang-format; make format mends what can be mended'
 	@echo 'make golden    write the expected graphs of tests/cases and inspections of tests/data anew; read the diff'
+	@echo 'make fuzz      mutated files through every path for FUZZ_SECONDS=$(FUZZ_SECONDS) from FUZZ_SEED=$(FUZZ_SEED) on'
+	@echo 'make fuzz-host the plugins host code under sanitizers, FUZZ_RUNS=$(FUZZ_RUNS) hostile plugins'
+	@echo 'make lock      pin and hash what CI installs; make sbom lists what $(VENV) holds, as CycloneDX'
+	@echo 'make reproducible  compile the library in two folders and compare the bytes'
 	@echo 'make clean     remove $(VENV), build folders and generated models'
-	@echo 'Variables: PYTHON=$(PYTHON) VENV=$(VENV) CUDA_ARCH=$(CUDA_ARCH) BACKEND=$(BACKEND)'
+	@echo 'Variables: PYTHON=$(PYTHON) VENV=$(VENV) CUDA_ARCH=$(CUDA_ARCH) BACKEND=$(BACKEND); LOCKED=1 installs what $(LOCK) pins'
 
 demo: $(INSTALLED)
 	$(BIN)/python -m models.demo
@@ -64,13 +79,39 @@ golden: $(INSTALLED)
 	$(BIN)/python -m tests.support.golden
 	$(BIN)/python -m tests.support.inspection_cases
 
-$(INSTALLED): pyproject.toml CMakeLists.txt $(CPP) $(wildcard build_backend/*.py plugins_cuda/cmake/* plugins_cuda/CMakeLists.txt)
+fuzz: $(INSTALLED)
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --counts build/fuzz/counts.json
+
+fuzz-host: $(INSTALLED)
+	$(BIN)/python tests/plugins/sanitized_host.py $(FUZZ_RUNS) $(FUZZ_SEED)
+
+# The index's own address must not be in the file, which is why uv is told so.
+lock:
+	$(PYTHON) -m venv build/lock-tool && build/lock-tool/bin/pip install --quiet '$(LOCK_TOOL)'
+	build/lock-tool/bin/uv pip compile pyproject.toml requirements/build.in --extra rtx --extra test --extra lint \
+		--universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate --upgrade \
+		--custom-compile-command 'make lock' --output-file $(LOCK)
+
+sbom: $(INSTALLED)
+	$(PYTHON) -m venv build/sbom-tool && build/sbom-tool/bin/pip install --quiet '$(SBOM_TOOL)'
+	@mkdir -p dist
+	build/sbom-tool/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/trtconv.cdx.json
+
+reproducible: $(INSTALLED)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.support.reproducible_build $(CUDA_ARCH)
+
+$(INSTALLED): pyproject.toml $(if $(LOCKED),$(LOCK)) CMakeLists.txt $(CPP) $(wildcard build_backend/*.py plugins_cuda/cmake/* plugins_cuda/CMakeLists.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo 'error: trtconv needs Python 3.10 or later; run: make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo 'error: no virtual environment; on Debian run: apt-get install python3-venv' >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--config-settings cmake.define.TRTCONV_CUDA_ARCHITECTURES=$(CUDA_ARCH) -e '.[$(BACKEND),test,lint]'
+ifneq ($(LOCKED),)
+	$(PIP_INSTALL) --require-hashes -r $(LOCK)
+	PATH="$(abspath $(BIN)):$$PATH" $(PIP_INSTALL) --no-deps --no-build-isolation $(ONE_ARCH) -e .
+else
+	$(PIP_INSTALL) $(ONE_ARCH) -e '.[$(BACKEND),test,lint]'
+endif
 	@touch $@
 
 clean:

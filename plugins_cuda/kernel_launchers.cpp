@@ -61,10 +61,21 @@ bool isKnownActivation(int32_t activation)
     return activation >= TRTCONV_ACTIVATION_NONE && activation <= TRTCONV_ACTIVATION_TANH;
 }
 
+bool areCountable(int64_t batch, int64_t channels, int64_t sliceSize)
+{
+    int64_t const sizes[]{batch, channels, sliceSize};
+    return isCountable(sizes, 3);
+}
+
+bool doGroupsDivide(int64_t groups, int64_t channels)
+{
+    return groups == 0 || (groups > 0 && channels % groups == 0);
+}
+
 bool areGoodOptions(trtconv_instance_norm_options const& options, int64_t channels)
 {
-    bool const doGroupsDivide = options.groups == 0 || (options.groups > 0 && channels % options.groups == 0);
-    return isKnownActivation(options.activation) && std::isfinite(options.alpha) && doGroupsDivide;
+    return isKnownActivation(options.activation) && std::isfinite(options.alpha)
+        && doGroupsDivide(options.groups, channels);
 }
 
 NormPlace placeOf(trtconv_norm_place const& place)
@@ -86,9 +97,12 @@ NormShape normalisedShape(NormShape const& input, trtconv_norm_place const* plac
 // Whether a place is one, for an input of that shape.
 bool isGoodPlace(trtconv_norm_place const& place, NormShape const& shape, int32_t dtype)
 {
-    bool const isKnown = place.rank >= 1 && place.rank <= kMaxRank - 2 && place.pad_mode >= TRTCONV_PAD_REFLECT
-        && place.pad_mode <= TRTCONV_PAD_ZERO && isKnownType(place.output_dtype);
-    if (!isKnown || (place.output_dtype != dtype && dtype != TRTCONV_FLOAT32))
+    bool const hasRank = place.rank >= 1 && place.rank <= kMaxRank - 2;
+    bool const isKnown = hasRank && place.pad_mode >= TRTCONV_PAD_REFLECT && place.pad_mode <= TRTCONV_PAD_ZERO
+        && isKnownType(place.output_dtype) && (place.output_dtype == dtype || dtype == TRTCONV_FLOAT32);
+    auto const isNegative = [](int64_t pad) { return pad < 0; };
+    if (!isKnown || !isCountable(place.sizes, place.rank)
+        || std::any_of(place.residual_pads, place.residual_pads + 2 * place.rank, isNegative))
     {
         return false;
     }
@@ -98,11 +112,15 @@ bool isGoodPlace(trtconv_norm_place const& place, NormShape const& shape, int32_
     {
         sliceSize *= size;
     }
-    bool const isAround =
-        std::all_of(given.residualPads.begin(), given.residualPads.end(), [](int64_t pad) { return pad >= 0; });
-    return sliceSize == shape.sliceSize && isAround
-        && hasGoodPhases(phasesRequest(given, shape.batch, shape.channels, Layout::kLinear))
-        && findBadAxis(outputRequest(given.interleaved(), shape.batch, 1, Layout::kLinear)) < 0;
+    MapRequest const phases = phasesRequest(given, shape.batch, shape.channels, Layout::kLinear);
+    if (sliceSize != shape.sliceSize || !isCountable(phases) || !hasGoodPhases(phases))
+    {
+        return false;
+    }
+    NormPlace const whole = given.interleaved();
+    MapRequest const output = outputRequest(whole, shape.batch, shape.channels, Layout::kLinear);
+    MapRequest const residual = residualRequest(whole, shape.batch, shape.channels, Layout::kLinear);
+    return isCountable(output) && isCountable(residual) && findBadAxis(output) < 0;
 }
 
 bool isKnownMap(trtconv_output_map const& map, int32_t elementBytesOfInput)
@@ -150,7 +168,7 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
     trtconv_instance_norm_options const* options, void* workspace, size_t workspace_bytes, void* stream)
 {
     trtconv_instance_norm_options const given = options == nullptr ? trtconv_instance_norm_options{} : *options;
-    if (batch < 0 || channels < 0 || slice_size < 0)
+    if (!areCountable(batch, channels, slice_size))
     {
         return TRTCONV_ERROR_SHAPE;
     }
@@ -208,11 +226,17 @@ TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64
 {
     auto const layout = static_cast<Layout>(format);
     NormShape const inputShape{batch, channels, slice_size};
-    if (place != nullptr && !isGoodPlace(*place, inputShape, dtype))
+    bool const isTaken = areCountable(batch, channels, slice_size) && isKnownType(dtype) && isKnownFormat(format)
+        && canNormIn(layout) && (place == nullptr || isGoodPlace(*place, inputShape, dtype));
+    if (!isTaken)
     {
         return 0; // the launcher refuses it
     }
     NormShape const shape = normalisedShape(inputShape, place);
+    if (!doGroupsDivide(groups, shape.channels))
+    {
+        return 0;
+    }
     if (place == nullptr)
     {
         return static_cast<size_t>(normWorkspaceBytes(layout, shape, groups));
@@ -246,7 +270,8 @@ TRTCONV_EXPORT int trtconv_reflect_pad(void const* input, void* output, int32_t 
         arguments.activation = static_cast<Activation>(map->activation);
         arguments.alpha = map->alpha;
     }
-    if (!hasGoodPhases(arguments.request) || findBadAxis(arguments.request) >= 0 || !canMapBetween(arguments.request))
+    if (!isCountable(arguments.request) || !hasGoodPhases(arguments.request) || findBadAxis(arguments.request) >= 0
+        || !canMapBetween(arguments.request))
     {
         return TRTCONV_ERROR_SHAPE;
     }

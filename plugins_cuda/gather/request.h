@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
+#include "common/integer_maths.h"
 #include "common/layout.h"
 #include "result/output_map.h"
 
@@ -85,13 +87,37 @@ struct MapRequest
     }
 };
 
+// Whether X, its phases interleaved, and Y have sizes that launch choices can count with; pads below zero take from X.
+// Factors are bounded by themselves: those of an empty axis make nothing larger.
+constexpr bool isCountable(MapRequest const& request)
+{
+    constexpr int64_t kMaxFactor = std::numeric_limits<int32_t>::max();
+    int64_t wholes[kMaxRank]{};
+    int64_t outputs[kMaxRank]{};
+    for (int32_t axis = 0; axis < request.rank; ++axis)
+    {
+        if (request.upsample[axis] > kMaxFactor || request.phases[axis] > kMaxFactor)
+        {
+            return false;
+        }
+        int64_t const begin = request.pads[axis];
+        int64_t const end = request.pads[request.rank + axis];
+        int64_t const around = checkedSum(std::max<int64_t>(begin, 0), std::max<int64_t>(end, 0));
+        wholes[axis] = checkedProduct(request.sizes[axis], request.phases[axis]);
+        outputs[axis] = checkedSum(checkedProduct(wholes[axis], request.upsample[axis]), around);
+    }
+    int32_t const rank = request.rank;
+    return isCountable(request.sizes, rank) && isCountable(request.phases, rank) && isCountable(wholes, rank)
+        && isCountable(outputs, rank);
+}
+
 // Whether an axis of this size can be read by phases, and then cropped.
 constexpr bool arePhases(int64_t size, int64_t phases, int64_t crop)
 {
     return phases >= 1 && crop >= 0 && crop < phases && size * phases >= crop;
 }
 
-// Whether a request has phases that can be: of spatial axes, and dividing the channels.
+// Whether a countable request has phases that can be: of spatial axes, and dividing the channels.
 constexpr bool hasGoodPhases(MapRequest const& request)
 {
     int64_t channels = request.rank >= 3 ? request.sizes[1] : 1; // of the axes that are looked at
@@ -123,7 +149,7 @@ constexpr char const* padRule(PadMode mode)
     return mode == PadMode::kReflect ? "must be smaller than the axis they reflect" : "need an axis that is not empty";
 }
 
-// Returns the first axis that cannot be mapped so, -1 if there is none.
+// Returns the first axis of a countable request that cannot be mapped so, -1 if there is none.
 constexpr int32_t findBadAxis(MapRequest const& request)
 {
     for (int32_t axis = 0; axis < request.rank; ++axis)

@@ -44,9 +44,9 @@ void requireResidual(
     {
         nvinfer1::IDimensionExpr const& size = *residual.d[axis];
         nvinfer1::IDimensionExpr const& wanted = *x.d[axis];
-        int64_t const around = axis < 2 ? 0 : pads[axis - 2] + pads[count + axis - 2];
-        require(
-            !size.isConstant() || !wanted.isConstant() || size.getConstantValue() == wanted.getConstantValue() + around,
+        int64_t const around = axis < 2 ? 0 : int64_t{pads[axis - 2]} + pads[count + axis - 2];
+        require(!size.isConstant() || !wanted.isConstant()
+                || size.getConstantValue() == checkedSum(wanted.getConstantValue(), around),
             "axis ", axis, " of X has size ", wanted.getConstantValue(), " and pads of ", around, ", residual has ",
             size.getConstantValue());
     }
@@ -161,17 +161,34 @@ nvinfer1::DimsExprs InstanceNormPlugin::placedShape(nvinfer1::DimsExprs const& x
     return output;
 }
 
+void InstanceNormPlugin::requirePlaceable(nvinfer1::Dims const& x) const
+{
+    requireCountable("X", x);
+    require(x.nbDims >= 3, "X must have rank 3 or more, got ", x.nbDims);
+    mAttributes.requireSpatialAxes(x.nbDims - 2);
+    NormPlace const place = mAttributes.placeOf(x, ElementType::kFloat32);
+    requireCountable(phasesRequest(place, x.d[0], x.d[1], Layout::kLinear), x);
+    int64_t const channels = interleavedShape(x, mAttributes.input.ofSpatialAxes(x.nbDims)).d[1];
+    NormPlace const whole = place.interleaved();
+    requireCountable(outputRequest(whole, x.d[0], channels, Layout::kLinear), x);
+    requireCountable(residualRequest(whole, x.d[0], channels, Layout::kLinear), x);
+    require(mAttributes.groups == 0 || channels % mAttributes.groups == 0, "groups ", mAttributes.groups,
+        " do not divide the ", channels, " channels of X ", toText(x));
+}
+
 void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) const
 {
     nvinfer1::Dims const& given = inputs[0].dims;
+    requirePlaceable(given);
     nvinfer1::Dims const x = interleavedShape(given, mAttributes.input.ofSpatialAxes(given.nbDims));
     int64_t const channels = x.d[1];
     for (int32_t i = 1; i < kNumInputs; ++i)
     {
         nvinfer1::Dims const& operand = inputs[i].dims;
         bool const isPerImage = operand.nbDims == 2;
-        bool const fits = operand.nbDims == inputs[1].dims.nbDims && operand.d[operand.nbDims - 1] == channels
-            && (!isPerImage || operand.d[0] == x.d[0]);
+        bool const hasRank = operand.nbDims == inputs[1].dims.nbDims && (isPerImage || operand.nbDims == 1);
+        bool const fits =
+            hasRank && operand.d[operand.nbDims - 1] == channels && (!isPerImage || operand.d[0] == x.d[0]);
         require(fits, "X ", toText(x), " has ", channels, " channels, scale ", toText(inputs[1].dims), ", bias ",
             toText(inputs[2].dims));
     }
@@ -192,10 +209,9 @@ void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) c
     if (mAttributes.isPRelu())
     {
         nvinfer1::Dims const& slope = inputs[numInputs() - 1].dims;
-        require(slope.d[0] == channels, "X ", toText(x), " has ", channels, " channels, slope ", toText(slope));
+        require(slope.nbDims == 1 && slope.d[0] == channels, "X ", toText(x), " has ", channels, " channels, slope ",
+            toText(slope));
     }
-    require(mAttributes.groups == 0 || channels % mAttributes.groups == 0, "groups ", mAttributes.groups,
-        " do not divide the ", channels, " channels of X ", toText(x));
 }
 
 DeviceLimits InstanceNormPlugin::prepareDevice()
@@ -218,6 +234,7 @@ NormArguments InstanceNormPlugin::argumentsOf(
 size_t InstanceNormPlugin::workspaceBytes(nvinfer1::DynamicPluginTensorDesc const* inputs) const
 {
     nvinfer1::DynamicPluginTensorDesc const& x = inputs[0];
+    requirePlaceable(x.max);
     NormPlace const place = mAttributes.placeOf(x.max, elementTypeOf(typeOf(mAttributes.to, x.desc.type)));
     return static_cast<size_t>(placedWorkspaceBytes(argumentsOf(x.desc, x.max, place), place));
 }

@@ -49,6 +49,8 @@ public:
 
 private:
     nvinfer1::DimsExprs placedShape(nvinfer1::DimsExprs const& x, nvinfer1::IExprBuilder& builder) const;
+    // Throws PluginError unless the attributes are for X of this rank, and launch choices can count with all sizes.
+    void requirePlaceable(nvinfer1::Dims const& x) const;
     NormArguments argumentsOf(
         nvinfer1::PluginTensorDesc const& x, nvinfer1::Dims const& dims, NormPlace const& place) const;
     bool hasResidual() const { return isLikeX(kResidual, numInputs()); }

@@ -11,6 +11,10 @@ namespace trtconv
 
 int64_t normWorkspaceBytes(Layout layout, NormShape const& largest, int64_t groups)
 {
+    if (largest.isEmpty())
+    {
+        return 0;
+    }
     if (layout == Layout::kLinear)
     {
         NormShape const slices = largest.grouped(groups);

@@ -111,7 +111,7 @@ MapRequest residualRequest(NormPlace const& place, int64_t batch, int64_t channe
     {
         int64_t const begin = place.residualPads[axis];
         int64_t const end = place.residualPads[count + axis];
-        request.sizes[2 + axis] += begin + end;
+        request.sizes[2 + axis] = checkedSum(checkedSum(begin, place.sizes[axis]), end);
         request.pads[2 + axis] = -begin;
         request.pads[request.rank + 2 + axis] = -end;
     }

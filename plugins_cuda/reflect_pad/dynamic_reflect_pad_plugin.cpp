@@ -13,14 +13,14 @@ namespace
 {
 
 // Returns all begins, then all ends: ONNX's order.
-std::vector<int32_t> padsOf(nvinfer1::PluginTensorDesc const* inputs)
+std::vector<int64_t> padsOf(nvinfer1::PluginTensorDesc const* inputs)
 {
-    std::vector<int32_t> pads;
+    std::vector<int64_t> pads;
     for (nvinfer1::Dims const* const dims : {&inputs[1].dims, &inputs[2].dims})
     {
         for (int32_t axis = 0; axis < dims->nbDims; ++axis)
         {
-            pads.push_back(static_cast<int32_t>(dims->d[axis]));
+            pads.push_back(dims->d[axis]);
         }
     }
     return pads;
@@ -57,8 +57,6 @@ nvinfer1::DataType DynamicReflectPadPlugin::typeOfInput(int32_t /*input*/, nvinf
 nvinfer1::DimsExprs DynamicReflectPadPlugin::outputShape(
     nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& builder) const
 {
-    using nvinfer1::DimensionOperation;
-
     for (int32_t input = 0; input < kNumInputs; ++input)
     {
         require(inputs[input].nbDims == mRank[0], "input ", input, " must have rank ", mRank[0], ", got ",
@@ -67,14 +65,19 @@ nvinfer1::DimsExprs DynamicReflectPadPlugin::outputShape(
     nvinfer1::DimsExprs output = inputs[0];
     for (int32_t axis = 0; axis < mRank[0]; ++axis)
     {
-        auto const* const pads = builder.operation(DimensionOperation::kSUM, *inputs[1].d[axis], *inputs[2].d[axis]);
-        output.d[axis] = builder.operation(DimensionOperation::kSUM, *inputs[0].d[axis], *pads);
+        auto const* const pads = sumOf(*inputs[1].d[axis], *inputs[2].d[axis], axis, builder);
+        output.d[axis] = sumOf(*inputs[0].d[axis], *pads, axis, builder);
     }
     return output;
 }
 
 void DynamicReflectPadPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) const
 {
+    for (int32_t input = 0; input < kNumInputs; ++input)
+    {
+        require(inputs[input].dims.nbDims == mRank[0], "input ", input, " must have rank ", mRank[0], ", got ",
+            inputs[input].dims.nbDims);
+    }
     requirePadsWithin(inputs[0].dims, padsOf(inputs));
 }
 

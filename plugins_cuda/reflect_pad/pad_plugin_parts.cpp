@@ -27,16 +27,22 @@ int32_t paddableBytes(DataType type)
     return 0;
 }
 
-void requirePadsWithin(nvinfer1::Dims const& x, std::vector<int32_t> const& pads)
+void requirePadsWithin(nvinfer1::Dims const& x, std::vector<int64_t> const& pads)
 {
     int32_t const rank = static_cast<int32_t>(pads.size() / 2);
     require(x.nbDims == rank, "pads ", toText(pads), " are for rank ", rank, ", X has rank ", x.nbDims);
+    MapRequest request{};
+    request.rank = rank;
+    std::copy(x.d, x.d + rank, request.sizes);
+    std::copy(pads.begin(), pads.end(), request.pads);
+    std::fill(request.upsample, request.upsample + rank, 1);
+    requireCountable(request, x);
     int32_t const badAxis = findBadPad(rank, x.d, pads.data());
     require(badAxis < 0, "pads ", toText(pads), " must be smaller than the axis they reflect, axis ", badAxis, " of X ",
         toText(x), " is too small");
 }
 
-void launchPads(nvinfer1::PluginTensorDesc const& x, std::vector<int32_t> const& pads, void const* input, void* output,
+void launchPads(nvinfer1::PluginTensorDesc const& x, std::vector<int64_t> const& pads, void const* input, void* output,
     DeviceLimits const& device, cudaStream_t stream)
 {
     Layout const layout = layoutOf(x).value();

@@ -16,10 +16,10 @@ namespace trtconv
 int32_t paddableBytes(nvinfer1::DataType type);
 
 // Throws PluginError unless each of `pads` (all begins, then all ends) is below the axis of X that it reflects.
-void requirePadsWithin(nvinfer1::Dims const& x, std::vector<int32_t> const& pads);
+void requirePadsWithin(nvinfer1::Dims const& x, std::vector<int64_t> const& pads);
 
 // Enqueues the pads of X on `stream`; throws CudaError when the launch fails.
-void launchPads(nvinfer1::PluginTensorDesc const& x, std::vector<int32_t> const& pads, void const* input, void* output,
+void launchPads(nvinfer1::PluginTensorDesc const& x, std::vector<int64_t> const& pads, void const* input, void* output,
     DeviceLimits const& device, cudaStream_t stream);
 
 } // namespace trtconv

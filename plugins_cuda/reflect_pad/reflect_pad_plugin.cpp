@@ -113,6 +113,7 @@ void ReflectPadPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) con
 {
     nvinfer1::Dims const& x = inputs[0].dims;
     require(x.nbDims == rank(), "pads ", toText(mPads), " are for rank ", rank(), ", X has rank ", x.nbDims);
+    requireCountable(requestOf(x, Layout::kLinear, Layout::kLinear), x);
     nvinfer1::Dims const whole = interleavedShape(x, mInput.ofAllAxes(rank()));
     int32_t const badAxis = findBadAxis(requestOf(x, Layout::kLinear, Layout::kLinear));
     require(badAxis < 0, "pads ", toText(mPads), " ", padRule(mPadMode.value), ", axis ", badAxis, " of X ",

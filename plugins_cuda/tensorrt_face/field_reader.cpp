@@ -35,6 +35,10 @@ char const* nameOf(PluginFieldType type)
     return "unlisted type";
 }
 
+constexpr int32_t kMaxFields = 64; // of a plugin; none has half as many
+constexpr int32_t kMaxIntegers = 64; // of a field; none has more than two for each axis
+constexpr int32_t kMaxCharacters = 256; // of a text
+
 constexpr char const* kOneFloat = "float32 x 1";
 constexpr char const* kIntegers = "int32 or int64";
 constexpr char const* kText = "char";
@@ -44,11 +48,19 @@ std::string describe(PluginField const& field)
     return text(nameOf(field.type), " x ", field.length);
 }
 
+// Called before anything is read: what lies behind a field's data belongs to somebody else.
+void requireAtMost(int32_t most, std::string_view name, PluginField const& field)
+{
+    require(field.length <= most, "field \"", name, "\": expected at most ", most, " values, given ", describe(field));
+}
+
 } // namespace
 
 FieldReader::FieldReader(nvinfer1::PluginFieldCollection const* given)
 {
     int32_t const count = given == nullptr ? 0 : given->nbFields;
+    require(count >= 0 && count <= kMaxFields && (count == 0 || given->fields != nullptr), "expected fields, at most ",
+        kMaxFields, ", given ", count);
     for (int32_t i = 0; i < count; ++i)
     {
         PluginField const& field = given->fields[i];
@@ -74,6 +86,7 @@ std::vector<int32_t> FieldReader::getIntegers(std::string_view name)
     bool const isInt64 = field.type == PluginFieldType::kINT64;
     require((isInt64 || field.type == PluginFieldType::kINT32) && field.length >= 0, "field \"", name, "\": expected ",
         kIntegers, ", given ", describe(field));
+    requireAtMost(kMaxIntegers, name, field);
     std::vector<int32_t> values;
     for (int32_t i = 0; i < field.length; ++i)
     {
@@ -116,6 +129,7 @@ std::string FieldReader::getText(std::string_view name, std::string const& absen
     PluginField const& field = take(name, kText);
     require(field.type == PluginFieldType::kCHAR && field.length >= 0, "field \"", name, "\": expected ", kText,
         ", given ", describe(field));
+    requireAtMost(kMaxCharacters, name, field);
     std::string_view const all(static_cast<char const*>(field.data), static_cast<size_t>(field.length));
     return std::string(all.substr(0, all.find('\0')));
 }

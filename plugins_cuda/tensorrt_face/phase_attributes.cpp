@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/integer_maths.h"
 #include "common/plugin_error.h"
 #include "gather/request.h"
 #include "tensorrt_face/shapes.h"
@@ -43,7 +44,8 @@ int64_t productOf(std::vector<int32_t> const& values)
     int64_t product = 1;
     for (int32_t const value : values)
     {
-        product *= value;
+        product = checkedProduct(product, value);
+        require(product != kOverflow, "field \"phases\": their product is beyond 64 bits");
     }
     return product;
 }

@@ -29,6 +29,7 @@
 #include "common/plugin_error.h"
 #include "tensorrt_face/field_reader.h"
 #include "tensorrt_face/guarded.h"
+#include "tensorrt_face/shapes.h"
 #include "tensorrt_face/trace.h"
 
 namespace trtconv
@@ -99,6 +100,10 @@ public:
             [&]
             {
                 takeInputs(nbInputs);
+                for (int32_t i = 0; i < nbInputs; ++i)
+                {
+                    requireRank(inputs[i].nbDims);
+                }
                 outputs[0] = self().outputShape(inputs, exprBuilder);
             });
     }
@@ -152,6 +157,10 @@ public:
             [&]
             {
                 takeInputs(nbInputs);
+                for (int32_t i = 0; i < nbInputs; ++i)
+                {
+                    requireCountable("an input", in[i].dims);
+                }
                 self().checkShapes(in);
                 prepareOnce();
             });

@@ -14,12 +14,17 @@ REPOSITORY = Path(__file__).parents[2]
 PLUGIN_SOURCES = REPOSITORY / "plugins_cuda"
 
 
-def compile_cpp(source: Path, output: Path, *options: str) -> Path:
-    """Compile `source`, and those among the options, into `output` against the plugin sources; return `output`."""
+def find_compiler() -> str:
+    """Return the machine's C++ compiler; the test skips where there is none."""
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
     if compiler is None:
         pytest.skip("no C++ compiler")
-    command = [compiler, "-std=c++17", "-O2", f"-I{PLUGIN_SOURCES}", *options, str(source), "-o", str(output)]
+    return compiler
+
+
+def compile_cpp(source: Path, output: Path, *options: str) -> Path:
+    """Compile `source`, and those among the options, into `output` against the plugin sources; return `output`."""
+    command = [find_compiler(), "-std=c++17", "-O2", f"-I{PLUGIN_SOURCES}", *options, str(source), "-o", str(output)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     return output
