@@ -61,7 +61,7 @@ LAYERS = (
     {"passes", "precision", "plugins", "reports"},
     {"inputs"},
     {"manifest"},
-    {"model", "decisions", "config"},
+    {"model", "decisions", "config", "costs"},
     {"ops", "gpu", "shapes", "files", "records"},
     {"element_types", "errors", "progress", "installed", "native_output"},
 )

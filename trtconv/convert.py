@@ -22,6 +22,7 @@ from trtconv.engine.builder_options import require_options
 from trtconv.engine.building import Plan
 from trtconv.engine.live_engine import read_engine
 from trtconv.engine.precision_check import require_precision
+from trtconv.errors import ConfigError
 from trtconv.manifest import (
     EngineIdentity,
     LibraryIdentity,
@@ -34,8 +35,8 @@ from trtconv.manifest import (
 from trtconv.model import external_data, model_io, walking
 from trtconv.model.functions import without_functions
 from trtconv.model.model_io import Model
-from trtconv.passes.base import Choices, PassContext
-from trtconv.preparation import native_reason_of, prepare, prepare_as_built, run_and_check
+from trtconv.passes.base import Choices
+from trtconv.preparation import native_reason_of, prepare, prepare_as_built, run_and_check, with_decided_ops
 from trtconv.progress import NoProgress, Progress, announce
 from trtconv.reports.build_report import BuildReport, RewriteReport
 
@@ -58,6 +59,7 @@ def build(
     backend, notes = backends.select_backend(config)
     if config.verify:
         verification.require_verifiable(backend)
+    config = with_decided_ops(config)
     native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
     model = model_io.load(model_path, inline_plugins=native_reason is not None, profiles=config.profiles)
@@ -91,6 +93,7 @@ def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> Rewrit
     files.require_readable(model_path)
     if config.backend != "auto":
         require_options(config, config.backend)
+    config = with_decided_ops(config)
     native_reason = native_reason_of(config, supports_plugins=config.backend != "tensorrt-rtx")
     model = model_io.load(model_path, inline_plugins=native_reason is not None, profiles=config.profiles)
     if config.profiles:
@@ -128,9 +131,10 @@ def rewrite(
     files.require_readable(model_path)
     model = model_io.load(model_path)
     _require_writable(model, output)
+    if ops == "auto":
+        raise ConfigError("only a build chooses by time", where="--ops auto", hint="use --ops fused, or trtconv build")
     native_reason = native_reason_of(BuildConfig(ops=ops), supports_plugins=True)
-    context = PassContext(model.opset, model_path.parent, Choices(keep_native, native_reason))
-    rewritten, report = run_and_check(model, context, ops=ops)
+    rewritten, report = run_and_check(model, Choices(keep_native, native_reason), ops=ops)
     del model  # one of 2 GB leaves room for the bytes of the written one
     if not functions:
         rewritten = without_functions(rewritten)
@@ -167,9 +171,9 @@ def _check_engine(
 
 
 def _ops_of(config: BuildConfig, backend: Backend, plan: Plan) -> Ops:
-    """Return what became of the operators; "fused" also where no plugin came of it: its passes ran."""
-    if config.ops == "fused" and backend.supports_plugins:
-        return "fused"
+    """Return what became of the operators; "fused" and "auto" also where no plugin came of it: their passes ran."""
+    if config.ops in ("fused", "auto") and backend.supports_plugins:
+        return config.ops
     return "plugin" if plan.library else "native"
 
 

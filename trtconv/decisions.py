@@ -1,10 +1,11 @@
 """What a conversion decides for each node; and the decision file: written by one run, edited, followed by the next.
 
-    {"format": 1, "model": "model.onnx", "decisions": [
+    {"format": 1, "model": "model.onnx", "ops": "plugin", "decisions": [
         {"node": "/up/Pad", "op": "Pad(reflect)", "became": "trtconv::ReflectPad", "reason": "..."},
         {"node": "/down/Pad", "op": "Pad(reflect)", "became": null, "reason": "slower as a plugin on this GPU"}]}
 
-`became` null keeps a node native, with the file's reason. A node that the file does not name is decided as usual.
+`became` null keeps a node native, with the file's reason. A node that the file does not name is decided as usual, as
+`ops` says, which a build follows that is not told otherwise.
 """
 
 from __future__ import annotations
@@ -63,15 +64,22 @@ class Decision:
 
 @dataclass(frozen=True)
 class DecisionFile:
-    """The content of a decision file."""
+    """The content of a decision file; `ops` is what the build was asked for that wrote it, as BuildConfig has it."""
 
     format: Literal[1]
     decisions: Sequence[Decision]
     model: str = ""
+    ops: str | None = None
+
+    @property
+    def by_node(self) -> dict[str, Decision]:
+        """The decisions by node address."""
+        return {decision.node: decision for decision in self.decisions}
 
     def to_json(self) -> dict[str, Any]:
         """Return the content in the types of JSON, in the order in which people read it."""
-        return {"format": self.format, "model": self.model, "decisions": records.to_json(self.decisions)}
+        told = {} if self.ops is None else {"ops": self.ops}
+        return {"format": self.format, "model": self.model, **told, "decisions": records.to_json(self.decisions)}
 
 
 def group_decisions(decisions: Iterable[Decision], *by: str) -> list[list[Decision]]:
@@ -83,21 +91,25 @@ def group_decisions(decisions: Iterable[Decision], *by: str) -> list[list[Decisi
     return list(groups.values())
 
 
-def read(path: Path) -> dict[str, Decision]:
-    """Return the decisions of a file by node address. Raises ConfigError when it is no decision file."""
+def read(path: Path) -> DecisionFile:
+    """Return the content of a decision file. Raises ConfigError when it is none."""
     hint = "correct it, or name a file that does not exist yet: trtconv then writes it"
     try:
-        content = records.from_json(DecisionFile, records.read_json(path))
+        return records.from_json(DecisionFile, records.read_json(path))
     except ConfigError as error:
         what = error.what if error.what.startswith("cannot be read") else f"is not a decision file: {error.what}"
         raise ConfigError(what, where=str(path), hint=hint) from None
-    return {decision.node: decision for decision in content.decisions}
 
 
-def write(path: Path, model: Path, decisions: Sequence[Decision]) -> None:
-    """Write what was decided for each node of `model`."""
-    document = DecisionFile(FORMAT, decisions, model.name).to_json()
-    files.write_atomically({path: (json.dumps(document, indent=2) + "\n").encode()})
+def write(path: Path, model: Path, decisions: Sequence[Decision], ops: str | None = None) -> None:
+    """Write what was decided for each node of `model`, in a build that was asked for `ops`."""
+    files.write_atomically({path: to_bytes(model, decisions, ops)})
+
+
+def to_bytes(model: Path, decisions: Sequence[Decision], ops: str | None) -> bytes:
+    """Return the content of the decision file of `model`."""
+    document = DecisionFile(FORMAT, decisions, model.name, ops).to_json()
+    return (json.dumps(document, indent=2) + "\n").encode()
 
 
 def require_obeyed(path: Path, wanted: Mapping[str, Decision], made: Sequence[Decision]) -> None:

@@ -26,8 +26,9 @@ NEXT_PROFILE = "--profile"
 @click.option("--workspace", metavar="SIZE", help="Limit of TensorRT's scratch memory, such as 512MiB or 2GiB.")
 @click.option("--opt-level", type=int, metavar="0..5", help="TensorRT's optimisation level.")
 @click.option("--tf32/--no-tf32", default=None, help="Allow or forbid TF32 in fp32 layers. [default: TensorRT's]")
-@click.option("--ops", type=click.Choice(["plugin", "fused", "native"]), help="What the two operators become; fused: "
-              "written-out norms and neighbours go in, too. [default: plugin, native on TensorRT-RTX]")  # fmt: skip
+@click.option("--ops", type=click.Choice(["plugin", "fused", "auto", "native"]), help="What the two operators become; "
+              "fused: written-out norms and neighbours go in, too; auto: what is predicted to be fastest. "
+              "[default: plugin, native on TensorRT-RTX]")  # fmt: skip
 @keep_native_option
 @click.option("--precision", type=click.Choice(["fp16", "bf16"]), help="The network's types, where they do no harm.")
 @click.option("--keep-fp32", multiple=True, metavar="PATTERN", help="Keep nodes in fp32 whose address matches this.")
