@@ -55,6 +55,7 @@ LAYERS = (
     {"isolation"},
     {"benchmark", "inspection", "doctor", "run"},
     {"convert"},
+    {"tuning"},
     {"comparison", "runner", "output_files"},
     {"preparation"},
     {"engine", "profile_checks"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -19,6 +20,7 @@ Precision = Literal["fp16", "bf16"]
 BACKENDS: tuple[BackendName, ...] = ("auto", "tensorrt", "tensorrt-rtx")
 MAX_OPT_LEVEL = 5
 
+_TIME_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _SIZE_UNITS = {
     "": 1 << 20,
     "B": 1,
@@ -70,7 +72,8 @@ class BuildConfig(EngineOptions):
     names the file of the tactics measured so far. A `strip_weights` engine gets its weights from the model when it is
     loaded; `embed_plugins` puts the plugin library into the engine, which is then version-compatible. With
     `exclude_lean_runtime` such an engine comes without the lean runtime that other versions would load it with. With
-    `verify` an engine is kept only when it computes what the model does.
+    `verify` an engine is kept only when it computes what the model does. With `tune` engines are measured for
+    `tune_budget_s` seconds, 600 by default, and the fastest is kept.
     Raises ConfigError when a value is out of range.
     """
 
@@ -84,6 +87,8 @@ class BuildConfig(EngineOptions):
     calibration: Sequence[Path] = ()
     timing_cache: Path | None = None
     verify: bool = False
+    tune: bool = False
+    tune_budget_s: float | None = None
 
     def __post_init__(self) -> None:
         for rule in _rules(self):
@@ -156,6 +161,23 @@ def _rules(config: BuildConfig) -> tuple[_Rule, ...]:
             "verify it without --strip-weights first",
         ),
         _Rule(
+            config.tune and config.ops is not None,
+            "measures what the operators become, and --ops says it",
+            "--tune",
+            "leave one of the two out",
+        ),
+        _Rule(config.tune and config.strip_weights, "an engine without weights computes nothing to be timed", "--tune"),
+        _Rule(
+            config.tune_budget_s is not None and not config.tune,
+            "says how long --tune may measure, and --tune is not given",
+            "--tune-budget",
+        ),
+        _Rule(
+            config.tune_budget_s is not None and not 0 < config.tune_budget_s < math.inf,
+            f"must be a time above 0, got {config.tune_budget_s} s",
+            "--tune-budget",
+        ),
+        _Rule(
             config.exclude_lean_runtime and not (config.version_compatible or config.embed_plugins),
             "only a version-compatible engine has a lean runtime to leave out",
             "--exclude-lean-runtime",
@@ -176,3 +198,11 @@ def parse_size(text: str) -> int:
     if not match or match[2].upper() not in _SIZE_UNITS:
         raise ConfigError(f"got {text!r}, expected a size such as 512MiB or 2GiB", where="--workspace")
     return int(float(match[1]) * _SIZE_UNITS[match[2].upper()])
+
+
+def parse_duration(text: str) -> float:
+    """Read the time of `--tune-budget`, such as `90`, `90s`, `10m` or `1h`, into seconds."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([a-z]*)", text.strip().lower())
+    if not match or match[2] not in _TIME_UNITS:
+        raise ConfigError(f"got {text!r}, expected a time such as 90s, 10m or 1h", where="--tune-budget")
+    return float(match[1]) * _TIME_UNITS[match[2]]

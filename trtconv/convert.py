@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx
 
-from trtconv import files, shapes
+from trtconv import decisions, files, shapes, tuning
 from trtconv.comparison import verification
 from trtconv.config import BuildConfig, Ops
 from trtconv.engine import backends, building, loading
@@ -22,7 +22,7 @@ from trtconv.engine.builder_options import require_options
 from trtconv.engine.building import Plan
 from trtconv.engine.live_engine import read_engine
 from trtconv.engine.precision_check import require_precision
-from trtconv.errors import ConfigError
+from trtconv.errors import ConfigError, Interrupted
 from trtconv.manifest import (
     EngineIdentity,
     LibraryIdentity,
@@ -39,6 +39,7 @@ from trtconv.passes.base import Choices
 from trtconv.preparation import native_reason_of, prepare, prepare_as_built, run_and_check, with_decided_ops
 from trtconv.progress import NoProgress, Progress, announce
 from trtconv.reports.build_report import BuildReport, RewriteReport
+from trtconv.reports.tuning_report import TuningReport
 
 
 def build(
@@ -60,21 +61,83 @@ def build(
     if config.verify:
         verification.require_verifiable(backend)
     config = with_decided_ops(config)
+    _require_no_decisions(config)
     native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
     model = model_io.load(model_path, inline_plugins=native_reason is not None, profiles=config.profiles)
     _require_writable(model, output, manifest_path(output), config.timing_cache)
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
-    rewritten, report = prepare(model, config, native_reason)
-    start = time.monotonic()
-    plan = building.build(rewritten, model_path, config, backend, progress, notes, log)
-    seconds = time.monotonic() - start
-    verified = _check_engine(plan, backend, model, rewritten, config, progress)
+    if config.tune:
+        made = _tune(model, config, backend, progress, log)
+    else:
+        made = _build(model, config, native_reason, backend, progress, log)
+    is_interrupted = made.tuning is not None and made.tuning.is_interrupted
+    verified = None if is_interrupted else _check_engine(made, backend, model, progress)
     announce(f"writing {output.name}")
-    manifest = _manifest(model_sha256, config, backend, plan, report, verified)
-    files.write_atomically({output: plan.data, manifest_path(output): manifest.to_text().encode()})
+    manifest = _manifest(model_sha256, made, backend, verified)
+    manifest_text = manifest.to_text().encode()
+    files.write_atomically(
+        {output: made.plan.data, manifest_path(output): manifest_text, **_decision_file(made, backend)}
+    )
+    if is_interrupted and made.tuning is not None:
+        what = f"interrupted: the best engine so far, {made.tuning.best}, was written to {output}"
+        raise Interrupted(what, where="--tune")
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
-    return BuildReport(report, output, manifest_path(output), manifest, title, notes, seconds)
+    notes += made.notes
+    return BuildReport(made.report, output, manifest_path(output), manifest, title, notes, made.seconds, made.tuning)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """An engine, the configuration and the prepared model that it was built from, and how it was found, if tuned."""
+
+    config: BuildConfig
+    proto: onnx.ModelProto
+    report: RewriteReport
+    plan: Plan
+    seconds: float
+    notes: Sequence[str]
+    tuning: TuningReport | None = None
+
+
+def _build(
+    model: Model,
+    config: BuildConfig,
+    native_reason: str | None,
+    backend: Backend,
+    progress: Progress,
+    log: Callable[[str], None] | None,
+) -> _Made:
+    proto, report = prepare(model, config, native_reason)
+    notes: list[str] = []
+    start = time.monotonic()
+    plan = building.build(proto, model.path, config, backend, progress, notes, log)
+    return _Made(config, proto, report, plan, time.monotonic() - start, notes)
+
+
+def _tune(
+    model: Model, config: BuildConfig, backend: Backend, progress: Progress, log: Callable[[str], None] | None
+) -> _Made:
+    tuned = tuning.tune(model, config, backend, progress, log)
+    engine, prepared = tuned.engine, tuned.engine.prepared
+    report = replace(prepared.report, decisions=tuned.decisions)
+    return _Made(tuned.config, prepared.proto, report, engine.plan, engine.seconds, engine.notes, tuned.report)
+
+
+def _require_no_decisions(config: BuildConfig) -> None:
+    if config.tune and config.decisions is not None and config.decisions.exists():
+        what = "exists: a build without --tune follows it, and --tune would write another"
+        raise ConfigError(what, where=str(config.decisions), hint="leave --tune out, or name another file")
+
+
+def _decision_file(made: _Made, backend: Backend) -> dict[Path, bytes]:
+    """Return the decision file of a tuned engine; that of any other was written before its build."""
+    path = made.config.decisions
+    if made.tuning is None or path is None:
+        return {}
+    times = {each.name: each.median_us for each in made.tuning.candidates if each.median_us is not None}
+    measured = {"gpu": backend.gpu.name if backend.gpu else None, "backend": backend.title, "network_us": times}
+    return {path: decisions.to_bytes(made.report.model, made.report.decisions, made.config.ops, measured)}
 
 
 def default_engine_path(model_path: Path) -> Path:
@@ -91,6 +154,8 @@ def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> Rewrit
     """
     model_path, config = Path(model_path), config or BuildConfig()
     files.require_readable(model_path)
+    if config.tune:
+        raise ConfigError("measures engines, and a dry run builds none", where="--tune", hint="use --ops auto")
     if config.backend != "auto":
         require_options(config, config.backend)
     config = with_decided_ops(config)
@@ -158,13 +223,12 @@ def _require_writable(model: Model, *outputs: Path | None) -> None:
             files.require_writable(path, inputs=inputs)
 
 
-def _check_engine(
-    plan: Plan, backend: Backend, model: Model, rewritten: onnx.ModelProto, config: BuildConfig, progress: Progress
-) -> Verified | None:
+def _check_engine(made: _Made, backend: Backend, model: Model, progress: Progress) -> Verified | None:
     """Raise where an engine is not what was asked for; return how it compares with its model, if that was asked for."""
+    config, plan = made.config, made.plan
     if config.precision is not None:
         live = read_engine(loading.load_plan(plan, backend)) if backend.supports_plugins else None
-        require_precision(config.precision, plan.types, live, rewritten)
+        require_precision(config.precision, plan.types, live, made.proto)
     if not config.verify:
         return None
     return verification.verify(model, loading.load_plan(plan, backend), config, progress).summary()
@@ -177,14 +241,8 @@ def _ops_of(config: BuildConfig, backend: Backend, plan: Plan) -> Ops:
     return "plugin" if plan.library else "native"
 
 
-def _manifest(
-    model_sha256: str,
-    config: BuildConfig,
-    backend: Backend,
-    plan: Plan,
-    report: RewriteReport,
-    verified: Verified | None,
-) -> Manifest:
+def _manifest(model_sha256: str, made: _Made, backend: Backend, verified: Verified | None) -> Manifest:
+    config, plan, report = made.config, made.plan, made.report
     library = plan.library
     return Manifest(
         trtconv=version("trtconv"),

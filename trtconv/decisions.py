@@ -64,12 +64,17 @@ class Decision:
 
 @dataclass(frozen=True)
 class DecisionFile:
-    """The content of a decision file; `ops` is what the build was asked for that wrote it, as BuildConfig has it."""
+    """The content of a decision file.
+
+    `ops` is what the build was asked for that wrote it, as BuildConfig has it. `measured` is what it measured: the GPU,
+    the backend, and the microseconds of the whole network for each candidate.
+    """
 
     format: Literal[1]
     decisions: Sequence[Decision]
     model: str = ""
     ops: str | None = None
+    measured: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def by_node(self) -> dict[str, Decision]:
@@ -78,7 +83,9 @@ class DecisionFile:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content in the types of JSON, in the order in which people read it."""
-        told = {} if self.ops is None else {"ops": self.ops}
+        told: dict[str, Any] = {} if self.ops is None else {"ops": self.ops}
+        if self.measured:
+            told["measured"] = records.to_json(self.measured)
         return {"format": self.format, "model": self.model, **told, "decisions": records.to_json(self.decisions)}
 
 
@@ -106,9 +113,11 @@ def write(path: Path, model: Path, decisions: Sequence[Decision], ops: str | Non
     files.write_atomically({path: to_bytes(model, decisions, ops)})
 
 
-def to_bytes(model: Path, decisions: Sequence[Decision], ops: str | None) -> bytes:
+def to_bytes(
+    model: Path, decisions: Sequence[Decision], ops: str | None, measured: Mapping[str, Any] | None = None
+) -> bytes:
     """Return the content of the decision file of `model`."""
-    document = DecisionFile(FORMAT, decisions, model.name, ops).to_json()
+    document = DecisionFile(FORMAT, decisions, model.name, ops, measured or {}).to_json()
     return (json.dumps(document, indent=2) + "\n").encode()
 
 

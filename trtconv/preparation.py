@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -70,15 +71,21 @@ def with_decided_ops(config: BuildConfig) -> BuildConfig:
     return replace(config, ops=decisions.read(path).ops)  # type: ignore[arg-type]
 
 
-def prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tuple[onnx.ModelProto, RewriteReport]:
-    """Do to the model what `config` asks for, and write or obey the decision file."""
+def prepare(
+    model: Model, config: BuildConfig, native_reason: str | None, costs: CostChoices | None = None
+) -> tuple[onnx.ModelProto, RewriteReport]:
+    """Do to the model what `config` asks for, and write or obey the decision file.
+
+    `costs` are the choices of ops "auto"; without them they are predicted.
+    """
     require_runnable(model, config.profiles)
     path = config.decisions
     is_given = path is not None and path.exists()
     wanted = decisions.read(path).by_node if path is not None and is_given else {}
     chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
     choices = Choices(config.keep_native, native_reason, chosen)
-    costs = predicted_choices(model, config, choices) if config.ops == "auto" else CostChoices()
+    if costs is None:
+        costs = predicted_choices(model, config, choices) if config.ops == "auto" else CostChoices()
     decided_here = {node: reason for node, reason in costs.native.items() if node not in wanted}
     choices = replace(choices, chosen_native=decided_here | chosen)
     proto, report = run_and_check(model, choices, config.profiles, config.ops)
@@ -151,6 +158,14 @@ def run_and_check(
     report = RewriteReport(model.path, model.opset, num_nodes, tuple(context.decisions), warnings)
     decided = {decision.node for decision in report.decisions}
     return proto, replace(report, others=[each for each in others(model.proto, context) if each.node not in decided])
+
+
+def graph_digest(proto: onnx.ModelProto) -> str:
+    """Return what tells a graph from others: its nodes, outputs and constants."""
+    digest = hashlib.sha256()
+    for part in (*proto.graph.node, *proto.graph.output, *proto.graph.initializer):
+        digest.update(part.SerializeToString(deterministic=True))
+    return digest.hexdigest()
 
 
 def others(proto: onnx.ModelProto, context: PassContext) -> Sequence[Decision]:

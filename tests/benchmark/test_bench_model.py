@@ -73,7 +73,7 @@ class Rig:
         monkeypatch.setattr(engine_runner, "read_engine", lambda engine: live)
 
     def written_graph(self, path: Path, config: BuildConfig, ops: str) -> Written:
-        digest = b"plugin" if self.is_same and ops == "fused" else ops.encode()
+        digest = "plugin" if self.is_same and ops == "fused" else ops
         return Written({"norm": "InstanceNorm"}, 0 if ops == "native" else self.num_plugins, digest)
 
     def build(self, path: Path, config: BuildConfig, progress: Any) -> BuildReport:

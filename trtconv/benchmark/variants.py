@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from trtconv.manifest import Manifest
 from trtconv.model import model_io
 from trtconv.model.walking import walk_nodes
 from trtconv.ops.custom_op import DOMAIN
-from trtconv.preparation import native_reason_of, prepare
+from trtconv.preparation import graph_digest, native_reason_of, prepare
 from trtconv.progress import Progress
 
 REFERENCE: Ops = "native"  # each other variant is compared with it, in outputs and in speed
@@ -40,7 +39,7 @@ class Written:
 
     ops_by_node: Mapping[str, str]
     num_plugins: int
-    digest: bytes
+    digest: str
 
 
 def written_graph(model_path: Path, config: BuildConfig, ops: Ops) -> Written:
@@ -49,11 +48,8 @@ def written_graph(model_path: Path, config: BuildConfig, ops: Ops) -> Written:
     native_reason = native_reason_of(own, supports_plugins=True)
     model = model_io.load(model_path, inline_plugins=native_reason is not None, profiles=own.profiles)
     proto, _ = prepare(model, own, native_reason)
-    digest = hashlib.sha256()
-    for part in (*proto.graph.node, *proto.graph.output, *proto.graph.initializer):
-        digest.update(part.SerializeToString(deterministic=True))
     num_plugins = sum(node.domain == DOMAIN for node in walk_nodes(proto.graph))
-    return Written(ops_by_node(proto), num_plugins, digest.digest())
+    return Written(ops_by_node(proto), num_plugins, graph_digest(proto))
 
 
 def same_as_before(written: Mapping[str, Written], ops: str) -> str | None:

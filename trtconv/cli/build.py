@@ -29,6 +29,8 @@ NEXT_PROFILE = "--profile"
 @click.option("--ops", type=click.Choice(["plugin", "fused", "auto", "native"]), help="What the two operators become; "
               "fused: written-out norms and neighbours go in, too; auto: what is predicted to be fastest. "
               "[default: plugin, native on TensorRT-RTX]")  # fmt: skip
+@click.option("--tune", is_flag=True, help="Measure what becomes of each node, and keep the fastest engine.")
+@click.option("--tune-budget", metavar="TIME", help="How long --tune may take, such as 90s or 10m. [default: 10m]")
 @keep_native_option
 @click.option("--precision", type=click.Choice(["fp16", "bf16"]), help="The network's types, where they do no harm.")
 @click.option("--keep-fp32", multiple=True, metavar="PATTERN", help="Keep nodes in fp32 whose address matches this.")
@@ -61,6 +63,7 @@ def build(
     opt_level: int | None,
     tf32: bool | None,
     ops: Any,
+    tune_budget: str | None,
     keep_native: tuple[str, ...],
     io_types: tuple[str, ...],
     dry_run: bool,
@@ -79,7 +82,7 @@ def build(
       trtconv build model.onnx -o model.engine --shape x=1x3x256x256:1x3x720x1280:4x3x1080x1920
     """
     from trtconv import convert
-    from trtconv.config import BuildConfig, parse_size
+    from trtconv.config import BuildConfig, parse_duration, parse_size
     from trtconv.precision import parse_io_types
     from trtconv.shapes import parse_profiles
 
@@ -92,6 +95,7 @@ def build(
         opt_level=opt_level,
         tf32=tf32,
         ops=ops,
+        tune_budget_s=None if tune_budget is None else parse_duration(tune_budget),
         keep_native=keep_native,
         io_types=parse_io_types(io_types),
         **options,

@@ -22,6 +22,7 @@ def require_options(config: BuildConfig, key: str) -> None:
     foreign_to_rtx = {
         f"--ops {config.ops}": (config.ops in ("plugin", "fused"), no_plugins),
         "--keep-native": (bool(config.keep_native), no_plugins),
+        "--tune": (config.tune, no_plugins),
         "--decisions": (config.decisions is not None, no_plugins),
         "--embed-plugins": (config.embed_plugins, no_plugins),
         # 1.7.1: seven networks, the same bytes at 0, 3 and 5
