@@ -23,11 +23,15 @@ _HARD = frozenset({work.CONVOLUTION, work.OTHER})  # what no choice changes
 
 @dataclass(frozen=True)
 class Option:
-    """One way to run a group: the works that stand for the nodes `covers`; native has none."""
+    """One way to run a group: the works that stand for the nodes `covers`; native has none.
+
+    `choice` is its name in the group, `plugins` are the nodes of which the passes say that they became plugins.
+    """
 
     choice: str
     made: Sequence[Work] = ()
     covers: frozenset[str] = frozenset()
+    plugins: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -139,16 +143,15 @@ class _Area:
         return best if gain > self._table.noise.us else native
 
     def _differences(self, assignment: tuple[int, ...], index: int) -> dict[str, float]:
-        """Return the time of the layers that differ between the options of a group; of each choice the least."""
+        """Return the time of the layers that differ between the options of a group, by choice."""
         counts = [Counter(map(_key, self._layers(each))) for each in self._others(assignment, index)]
         common = counts[0]
         for each in counts[1:]:
             common = common & each
-        times: dict[str, float] = {}
-        for option, each in zip(self._groups[index].options, counts, strict=True):
-            time = sum(key[2] * number for key, number in (each - common).items())
-            times[option.choice] = min(time, times.get(option.choice, time))
-        return times
+        options = zip(self._groups[index].options, counts, strict=True)
+        return {
+            option.choice: sum(key[2] * number for key, number in (each - common).items()) for option, each in options
+        }
 
     def _time(self, assignment: tuple[int, ...]) -> float:
         return self._evaluated(assignment)[0]

@@ -84,8 +84,7 @@ def choose_by_cost(
         data |= {name: size for name, size in trial.network.data.items() if name not in data}
     groups = list(_groups(made))
     chosen = choose(Network(original.works, data, original.given), groups, table)
-    plugins = made[-1].plugins
-    return _told(chosen, {trial.choice: trial.plugins for trial in made}, plugins, table)
+    return _told(chosen, table)
 
 
 def _fresh(context: PassContext) -> PassContext:
@@ -150,13 +149,20 @@ def _groups(trials: Sequence[_Trial]) -> Iterator[Group]:
     for members in merged:
         options = [Option(NATIVE)]
         for trial in trials:
-            own = [(made, cover) for made, cover in trial.made if cover & members]
-            for part in (own, *([each] for each in own if len(own) > 1)):
-                covered = frozenset().union(*(cover for _, cover in part))
-                option = Option(trial.choice, [made for made, _ in part], covered)
-                if part and all(not _are_alike(option, other) for other in options):
+            for option in _options(trial, members):
+                if all(not _are_alike(option, other) for other in options):
                     options.append(option)
         yield Group([options[0], *sorted(options[1:], key=lambda each: len(each.covers))])
+
+
+def _options(trial: _Trial, members: set[str]) -> Iterator[Option]:
+    """Yield what a trial makes of a group: all its custom ops together and, where there are several, each alone."""
+    own = [(made, cover) for made, cover in trial.made if cover & members]
+    parts = [(trial.choice, own), *((f"{trial.choice} {made[0].name}", [made]) for made in own if len(own) > 1)]
+    for choice, part in parts:
+        covers = frozenset().union(*(cover for _, cover in part))
+        if part:
+            yield Option(choice, [made for made, _ in part], covers, covers & trial.plugins)
 
 
 def _are_alike(one: Option, other: Option) -> bool:
@@ -168,22 +174,14 @@ def _are_alike(one: Option, other: Option) -> bool:
     )
 
 
-def _told(
-    chosen: Sequence[Chosen], plugins: Mapping[str, frozenset[str]], most: frozenset[str], table: CostTable
-) -> CostChoices:
+def _told(chosen: Sequence[Chosen], table: CostTable) -> CostChoices:
     """Return choices by the addresses of nodes, with reasons and figures."""
     native: dict[str, str] = {}
     figures: dict[str, Mapping[str, Any]] = {}
     groups = []
     for each in chosen:
-        addresses = (each.group.covers & most) | frozenset(
-            name for names in plugins.values() for name in names & each.group.covers
-        )
-        kept = {
-            option.choice: addresses - (option.covers & plugins.get(option.choice, frozenset()))
-            for option in each.group.options
-        }
-        kept[each.option.choice] = addresses - (each.option.covers & plugins.get(each.option.choice, frozenset()))
+        addresses = frozenset().union(*(option.plugins for option in each.group.options))
+        kept = {option.choice: addresses - option.plugins for option in each.group.options}
         groups.append(ChosenGroup(each.option.choice, each.microseconds, kept, addresses))
         native |= dict.fromkeys(kept[each.option.choice], _reason(each, table))
         if each.microseconds:

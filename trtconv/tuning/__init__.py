@@ -57,7 +57,7 @@ def tune(
     decisions = found.engine.prepared.report.decisions
     return Tuned(
         engine=found.engine,
-        config=replace(config, ops=found.candidate.ops),
+        config=replace(bench.config_of(found.candidate), decisions=config.decisions, timing_cache=config.timing_cache),
         decisions=tuple(_with_times(decisions, found.report.candidates)),
         report=found.report,
     )
@@ -65,16 +65,11 @@ def tune(
 
 def _with_times(decisions: Iterable[Decision], tried: Iterable[TriedCandidate]) -> Iterable[Decision]:
     """Add to decisions what the whole network took when their nodes changed, in microseconds."""
-    measured: dict[str, dict[str, list[float | None]]] = {}
+    measured: dict[str, dict[str, float]] = {}
     for each in tried:
         if each.median_us is not None and each.choice is not None:
-            times = [round(time, 2) for time in (each.median_us, each.best_median_us) if time is not None]
             for node in each.nodes:
-                measured.setdefault(node, {})[each.choice] = [*times]
+                measured.setdefault(node, {})[each.choice] = round(each.median_us, 2)
     for decision in decisions:
         own = measured.get(decision.node)
-        yield (
-            decision
-            if own is None
-            else replace(decision, figures={**decision.figures, "network_us_changed_and_before": own})
-        )
+        yield (decision if own is None else replace(decision, figures={**decision.figures, "network_us": own}))

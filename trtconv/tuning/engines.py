@@ -65,7 +65,7 @@ class EngineBench:
 
     def prepare(self, candidate: Candidate) -> PreparedModel:
         """Run the passes of a candidate on the model, which is read anew."""
-        config = self._config_of(candidate)
+        config = self.config_of(candidate)
         native_reason = native_reason_of(config, supports_plugins=True)
         model = model_io.load(self.model_path, inline_plugins=native_reason is not None, profiles=config.profiles)
         native = kept_native(self.groups, candidate.choices, _REASON) if candidate.ops == "auto" else {}
@@ -76,7 +76,7 @@ class EngineBench:
         """Build the engine of a candidate."""
         notes: list[str] = []
         begin = time.monotonic()
-        config = self._config_of(prepared.candidate)
+        config = self.config_of(prepared.candidate)
         plan = building.build(prepared.proto, self.model_path, config, self.backend, self.progress, notes, self.log)
         return BuiltEngine(prepared, plan, time.monotonic() - begin, notes)
 
@@ -107,7 +107,8 @@ class EngineBench:
         loaded = loading.load_plan(engine.plan, self.backend)
         return verification.compare_with_model(model, loaded, self.config, self.progress)
 
-    def _config_of(self, candidate: Candidate) -> BuildConfig:
+    def config_of(self, candidate: Candidate) -> BuildConfig:
+        """Return the configuration of a build that makes what a candidate is."""
         own = replace(self.config, tune=False, tune_budget_s=None, decisions=None)
         if candidate.ops != "native":
             return replace(own, ops=candidate.ops)
