@@ -110,8 +110,8 @@ def fit_convolutions(samples: Sequence[ConvolutionSample]) -> dict[str, float]:
     _, tile, (fixed, per_operation, per_byte) = min(fits, key=lambda fit: fit[0])
     return {
         "fixed_us": round(float(fixed), 3),
-        "tflops": round(1e-6 / per_operation, 1),
-        "gb_per_s": round(1e-3 / max(per_byte, 1e-9), 1),
+        "tflops": round(float(1e-6 / per_operation), 1),
+        "gb_per_s": round(float(1e-3 / max(per_byte, 1e-9)), 1),
         "tile": tile,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,11 +26,27 @@ from trtconv.passes.fuse_padded_residual import fuse_padded_residual
 from trtconv.passes.network_work import NetworkWork, read_network
 
 MEASUREMENTS = Path(__file__).parents[2] / "docs" / "measurements"
-# The networks of fused_networks_h100.json, which are made by code.
+_FNS = {"network": "fast_neural_style", "height": 1080, "width": 1920}
+_CYCLEGAN = {"network": "cyclegan", "height": 512, "width": 512}
+# The networks whose layers were measured, which are made by code.
 MADE: Mapping[str, Mapping[str, Any]] = {
-    "fns_1080x1920_fp16": {"network": "fast_neural_style", "height": 1080, "width": 1920, "dtype": "fp16"},
-    "cyclegan_512_fp16": {"network": "cyclegan", "height": 512, "width": 512, "dtype": "fp16"},
+    "fns_1080x1920_fp16": {**_FNS, "dtype": "fp16"},
+    "cyclegan_512_fp16": {**_CYCLEGAN, "dtype": "fp16"},
 }
+# Those that were measured as a whole.
+MADE_WHOLE: Mapping[str, Mapping[str, Any]] = {
+    **MADE,
+    "fns_1080x1920_fp32": _FNS,
+    "cyclegan_512_fp32": _CYCLEGAN,
+    "cyclegan_256_fp16": {"network": "cyclegan", "height": 256, "width": 256, "dtype": "fp16"},
+    "unet3d_128_fp16": {"network": "unet3d", "depth": 128, "height": 128, "width": 128, "dtype": "fp16"},
+}
+# And these, out of the folder of published models, by --precision fp16.
+PUBLISHED: Mapping[str, str] = {
+    "fns_candy_128_fp16": "fns_candy_nc16_128_op9.onnx",
+    "xfeat_256_fp16": "xfeat_256x256_op17.onnx",
+}
+MODELS = os.environ.get("TRTCONV_TEST_MODELS", "")
 _REGION = re.compile(r"\{ForeignNode\[(.+?)\.\.\.(.+?)\]\}")
 _NORM = re.compile(r"(.*)\.(scale|bias)\b")
 
@@ -96,15 +113,22 @@ def measured(name: str) -> Any:
 
 @cache
 def network_of(name: str, ops: str, folder: Path) -> NetworkWork:
-    """Return what one of MADE does, as the passes of `ops` write it."""
-    path = folder / f"{name}.onnx"
-    if not path.exists():
-        onnx.save(make(**MADE[name]), path)
-    model = model_io.load(path)
+    """Return what one of the networks does, as the passes of `ops` write it."""
+    model = model_io.load(path_of(name, folder))
     reason = "native" if ops == "native" else None
     passes = [each for each in passes_for(ops) if each is not fuse_padded_residual]  # younger than the measurements
     run_passes(model.graph, PassContext(model.opset, folder, Choices(native_reason=reason)), passes)
-    return read_network(model.graph, is_short=False)
+    return read_network(model.graph, is_short=name in PUBLISHED)
+
+
+def path_of(name: str, folder: Path) -> Path:
+    """Return the file of a network, made in `folder` unless it is there or published."""
+    if name in PUBLISHED:
+        return Path(MODELS) / PUBLISHED[name]
+    path = folder / f"{name}.onnx"
+    if not path.exists():
+        onnx.save(make(**MADE_WHOLE[name]), path)
+    return path
 
 
 def network_samples(name: str, folder: Path) -> tuple[list[Sample], list[ConvolutionSample], list[NormSample]]:

@@ -94,27 +94,20 @@ class _Prediction:
         for name in reads:
             self._convert(name, layout)
         first = piece.first
-        nodes = [each.name for each in piece.works]
-        joins = first.kind == work.POINTWISE and not piece.is_fused and self._joins_convolution(reads, readers, piece)
-        if joins:
-            others = [name for name in reads if name not in self._after_convolution]
-            self._layers.append(
-                Layer(nodes, work.POINTWISE, self._times.adding(estimates.POINTWISE, self._sum(others)))
-            )
-        elif first.kind != work.VIEW or len(piece.works) > 1:
-            self._layers.append(Layer(nodes, self._kind(piece), self._time(piece, reads, writes, layout)))
+        joined = self._convolution_before(piece, reads, readers)
+        if joined is not None:
+            others = self._times.sizes([name for name in reads if name != joined])
+            self._note(piece, work.POINTWISE, self._times.adding(estimates.POINTWISE, others))
+        elif piece.is_fused or first.kind != work.VIEW:
+            kind = work.NORM if piece.is_fused else first.kind
+            self._note(piece, kind, self._time(piece, reads, writes, layout))
         for name in (name for each in piece.works for name in each.outputs):
             self._layouts[name] = layout
-            if joins or (first.kind == work.CONVOLUTION and first.op is None):
+            if joined is not None or first.kind == work.CONVOLUTION:
                 self._after_convolution.add(name)
 
-    def _sum(self, names: Sequence[str]) -> int:
-        return self._times.sizes(names)
-
-    def _kind(self, piece: _Piece) -> str:
-        if not piece.is_fused:
-            return piece.first.kind
-        return work.NORM
+    def _note(self, piece: _Piece, kind: str, microseconds: float) -> None:
+        self._layers.append(Layer([each.name for each in piece.works], kind, microseconds))
 
     def _time(self, piece: _Piece, reads: Sequence[str], writes: Sequence[str], layout: Layout) -> float:
         times, first = self._times, piece.first
@@ -160,10 +153,12 @@ class _Prediction:
         self._converted.add((name, layout))
         self._layers.append(Layer([name], REFORMAT, self._times.reformat(name, before, layout)))
 
-    def _joins_convolution(self, reads: Sequence[str], readers: Mapping[str, set[int]], piece: _Piece) -> bool:
-        """Say whether a pointwise piece is the only reader of what a convolution gives."""
+    def _convolution_before(self, piece: _Piece, reads: Sequence[str], readers: Mapping[str, set[int]]) -> str | None:
+        """Return what a convolution gives to a pointwise piece alone, which TensorRT then joins with it."""
+        if piece.is_fused or piece.first.kind != work.POINTWISE:
+            return None
         own = {id(each) for each in piece.works}
-        return any(name in self._after_convolution and readers[name] <= own for name in reads)
+        return next((name for name in reads if name in self._after_convolution and readers[name] <= own), None)
 
 
 def _pieces(works: Sequence[Work]) -> list[_Piece]:
