@@ -26,7 +26,7 @@ DOORS = {
     "polygraphy": {"comparison.runners"},
     "rich": {"progress", "reports.tables"},
     "cuda": {"gpu.device"},
-    "matplotlib": {"comparison.plot", "benchmark.roofline"},
+    "matplotlib": {"comparison.plot", "benchmark.roofline", "benchmark.network_plot"},
     "PIL": {"inputs.images"},
     "onnxruntime": {"model.onnx_session"},
 }

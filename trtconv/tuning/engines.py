@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -125,4 +126,4 @@ def _enqueue(runner: EngineRunner) -> Enqueue:
 
 
 def _sum(one: Timing, other: Timing) -> Timing:
-    return Timing(one.median_us + other.median_us, one.low_us + other.low_us, one.high_us + other.high_us)
+    return Timing(*map(operator.add, astuple(one), astuple(other)))
