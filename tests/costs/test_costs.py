@@ -186,7 +186,7 @@ def table_where(norm_us: float, plugin_us: float, noise: Noise | None = None) ->
     """Return constants by which a norm takes these times, whatever its size."""
     rates = dict(TABLE.rates)
     for bits, layout in itertools.product((16, 32), (LINEAR, CHANNELS_LAST)):
-        rates[estimates.native_rate(work.NORM, bits // 8)] = Rate([1], [norm_us])
+        rates[estimates.native_rate(work.NORM, replace(IMAGE, element_bytes=bits // 8))] = Rate([1], [norm_us])
         rates[estimates.plugin_rate(work.NORM, layout, bits // 8)] = Rate([1], [plugin_us])  # type: ignore[arg-type]
     flat = {name: _Flat(rate.num_bytes, rate.microseconds) for name, rate in rates.items()}
     return replace(TABLE, rates=flat, noise=noise or TABLE.noise)

@@ -14,9 +14,18 @@ _16_BITS = 2  # bytes: the smaller types are taken for these
 COPY, POINTWISE, RESIZE, REFORMAT = "copy", "pointwise", "resize", "reformat"
 
 
-def native_rate(kind: str, element_bytes: int) -> str:
-    """Return the name of the rate of TensorRT's own layer of a kind."""
-    return f"{kind} native {_bits(element_bytes)}"
+# TensorRT 10.6 runs norms of slices of up to 65536 elements by one kernel, of longer ones by three (fns and CycleGAN on an
+# H100); a slice of 64 elements takes far longer for its bytes than one of 1024.
+_LENGTHS = (("short", 256), ("held", 65536))
+
+
+def native_rate(kind: str, x: Data) -> str:
+    """Return the name of the rate of TensorRT's own pad of X, or of its norm, which depends on the length of a slice."""
+    if kind != NORM:
+        return f"{kind} native {_bits(x.element_bytes)}"
+    length = math.prod(x.dims[2:])
+    name = next((name for name, most in _LENGTHS if length <= most), "long")
+    return f"{kind} native {name} {_bits(x.element_bytes)}"
 
 
 def plugin_rate(kind: str, layout: Layout, element_bytes: int) -> str:
@@ -53,7 +62,7 @@ class Estimates:
 
     def native(self, kind: str, x: str, y: str) -> float:
         """Return the time of TensorRT's own norm or pad on linear tensors."""
-        return self.moving(native_rate(kind, self.data[x].element_bytes), self.sizes([x, y]))
+        return self.moving(native_rate(kind, self.data[x]), self.sizes([x, y]))
 
     def convolution(self, work: Work) -> float:
         """Return the time of a convolution by the matrix work of its tiles and the bytes of its data."""
