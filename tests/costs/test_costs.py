@@ -69,14 +69,14 @@ def test_no_rate_falls_with_the_bytes(name: str, num_bytes: float, factor: float
     assert rate.adding(num_bytes) <= rate.adding(num_bytes * factor)
 
 
-@given(st.integers(1, 512), st.integers(1, 64), st.sampled_from([2, 4]), st.sampled_from([LINEAR, CHANNELS_LAST]))
+@given(st.integers(1, 512), st.integers(1, 300), st.sampled_from([2, 4]), st.sampled_from([LINEAR, CHANNELS_LAST]))
 @settings(max_examples=100, deadline=None)
 def test_layers_take_no_less_for_larger_tensors(channels: int, side: int, element_bytes: int, layout: str) -> None:
     if element_bytes == 4:
         layout = LINEAR
     times = []
-    for size in (side, 2 * side):
-        data = dict.fromkeys(("x", "y"), Data((1, channels, size, size), element_bytes))
+    for batch in (1, 2):  # TensorRT has other norms for slices of another length
+        data = dict.fromkeys(("x", "y"), Data((batch, channels, side, side), element_bytes))
         own = Estimates(TABLE, data)
         times.append((own.plugin(plugin("n", "x", "y"), layout), own.native(work.NORM, "x", "y")))  # type: ignore[arg-type]
     for small, large in zip(*times, strict=True):

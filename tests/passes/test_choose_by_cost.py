@@ -26,6 +26,7 @@ from trtconv.manifest import Manifest
 from trtconv.model import model_io
 from trtconv.shapes import parse_profiles
 
+LARGE = "x=1x4x64x64:64x4x64x64:64x4x64x64"
 H100 = Gpu("NVIDIA H100 80GB HBM3", "sm_90", "13.0", 3352.3)
 
 
@@ -115,7 +116,7 @@ def test_the_user_decides_first(model: Path, tmp_path: Path) -> None:
         {"node": "norm", "op": "InstanceNormalization", "became": None, "reason": "mine"},
     ]}  # fmt: skip
     file.write_text(json.dumps(document))
-    large = replace(auto(SHAPE.replace("2x4", "64x4").replace(":4x4", ":64x4"), decisions=file), ops=None)
+    large = replace(auto(LARGE, decisions=file), ops=None)
     decided = {each.node: each for each in dry_run(model, large).decisions}
     assert decided["norm"].reason == f"{file}: mine"
     assert decided["pad"].became == "trtconv::ReflectPad", "ops auto comes from the file, and decides on the rest"
@@ -150,9 +151,10 @@ def test_the_file_of_a_build_holds_the_figures_and_is_followed(model: Path, tmp_
 
 
 def test_a_manifest_makes_the_same_graph_again(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = auto(SHAPE)
+    config = auto(LARGE)
     loaded = model_io.load(model, profiles=config.profiles)
     proto, report = preparation.prepare(loaded, config, None)
+    assert {each.became for each in report.decisions} == {"trtconv::InstanceNorm"}
     manifest = Manifest(
         trtconv="0", options=EngineOptions(ops="auto"), profiles=config.profiles, decisions=report.decisions
     )
@@ -166,7 +168,7 @@ def test_a_manifest_makes_the_same_graph_again(model: Path, monkeypatch: pytest.
 
 
 def test_the_result_computes_the_same(model: Path) -> None:
-    config = auto(SHAPE)
+    config = auto(LARGE)
     proto, _ = preparation.prepare(model_io.load(model, profiles=config.profiles), config, None)
     assert any(node.domain == "trtconv" for node in proto.graph.node)
     feed = {"x": np.random.default_rng(0).standard_normal((2, 4, 64, 64)).astype(np.float32)}

@@ -275,7 +275,12 @@ def kernel_samples() -> Iterator[Sample]:
         if layout == LINEAR:
             yield Sample("performance_h100", estimates.COPY, row["bytes"], times["copy"])
             if "native" in times:
-                yield Sample("performance_h100", native_rate(kind, Data(tuple(row["shape"]), bits[row["dtype"]])), row["bytes"], times["native"])
+                yield Sample(
+                    "performance_h100",
+                    native_rate(kind, Data(tuple(row["shape"]), bits[row["dtype"]])),
+                    row["bytes"],
+                    times["native"],
+                )
 
 
 def convolution_forms() -> Iterator[ConvolutionSample]:
