@@ -14,13 +14,13 @@ _16_BITS = 2  # bytes: the smaller types are taken for these
 COPY, POINTWISE, RESIZE, REFORMAT = "copy", "pointwise", "resize", "reformat"
 
 
-# TensorRT 10.6 runs norms of slices of up to 65536 elements by one kernel, of longer ones by three (fns and CycleGAN on an
-# H100); a slice of 64 elements takes far longer for its bytes than one of 1024.
+# TensorRT 10.6 runs norms of slices of up to 65536 elements by one kernel and of longer ones by three (H100, fns and
+# CycleGAN). Slices of 64 elements take far longer for their bytes than slices of 1024.
 _LENGTHS = (("short", 256), ("held", 65536))
 
 
 def native_rate(kind: str, x: Data) -> str:
-    """Return the name of the rate of TensorRT's own pad of X, or of its norm, which depends on the length of a slice."""
+    """Return the name of the rate of TensorRT's own pad of X, or of its norm, by the length of a slice."""
     if kind != NORM:
         return f"{kind} native {_bits(x.element_bytes)}"
     length = math.prod(x.dims[2:])
