@@ -130,6 +130,8 @@ def test_like_groups_change_together_first() -> None:
 def test_native_wins_ties_within_noise(fused_us: float, winner: str) -> None:
     bench = FakeBench(lambda choices: {"native": 100.0, "plugin": 120.0, "fused": fused_us}[choices[0]])
     assert run(bench, [group("a")]).candidate.name == winner
+    taken = 2 if winner == "fused" else 1
+    assert bench.timed.count(["native", "fused"]) == taken, "only one that was taken is timed once more"
 
 
 def test_noise_counts_on_small_networks() -> None:

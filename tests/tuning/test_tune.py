@@ -147,6 +147,14 @@ def test_wrong_usage(rig: TuneRig, case: str, monkeypatch: pytest.MonkeyPatch) -
     assert error in result.error
 
 
+def test_a_pattern_that_matches_nothing_is_an_error(rig: TuneRig) -> None:
+    with pytest.raises(ConfigError, match="'nothing' matches no"):
+        build(rig.model, config(rig, keep_native=["nothing"]))
+    assert rig.built == []
+    build(rig.model, config(rig, keep_native=["relu"]))
+    assert "pad fused" not in rig.built
+
+
 def test_a_decision_file_that_exists_is_not_measured_again(rig: TuneRig, tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
     file.write_text('{"format": 1, "decisions": []}')

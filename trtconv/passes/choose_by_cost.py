@@ -54,11 +54,15 @@ class ChosenGroup:
 
 @dataclass(frozen=True)
 class _Trial:
-    """What the passes of a choice made: works with the nodes that they stand for, and which nodes became plugins."""
+    """What the passes of a choice made: works with the nodes that they stand for, and which nodes became plugins.
+
+    `considered` are the addresses of all nodes that they decided on.
+    """
 
     choice: str
     made: Sequence[tuple[Work, frozenset[str]]]
     plugins: frozenset[str]
+    considered: Sequence[str]
     network: NetworkWork
 
 
@@ -73,12 +77,13 @@ def choose_by_cost(
 
     `copy` returns the graph as it was read, at the sizes that count; `trials` are the passes of each choice, those that
     make least first. With `is_short` the engine holds its floats in 16 bits. Nodes of which the user decided take no
-    part.
+    part. Raises ConfigError when a keep_native pattern matches none.
     """
     graph = copy()
     complete_shapes(graph, _fresh(context))
     original = read_network(graph, is_short)
     made = [_try(copy(), context, choice, passes, original, is_short) for choice, passes in trials.items()]
+    context.choices.require_used(made[-1].considered)
     data = dict(original.data)
     for trial in made:
         data |= {name: size for name, size in trial.network.data.items() if name not in data}
@@ -105,7 +110,8 @@ def _try(
         run(graph, own)
     network = read_network(graph, is_short)
     plugins = frozenset(decision.node for decision in own.decisions if decision.is_plugin)
-    return _Trial(choice, list(_made(original, network)), plugins, network)
+    considered = [decision.node for decision in own.decisions if not decision.is_computed]
+    return _Trial(choice, list(_made(original, network)), plugins, considered, network)
 
 
 def _made(original: NetworkWork, network: NetworkWork) -> Iterator[tuple[Work, frozenset[str]]]:
