@@ -52,7 +52,8 @@ def build(
     """Convert an ONNX model into a TensorRT engine and write it, with its manifest beside it.
 
     `config.output` defaults to the model with `.engine` for `.onnx`. `progress` follows the build, `log` receives
-    TensorRT's messages. Raises a TrtconvError; then neither file was written.
+    TensorRT's messages. Raises a TrtconvError; then neither file was written, but where Ctrl-C ended `tune` after the
+    first engine: the best so far is written, and Interrupted is raised.
     """
     model_path, config = Path(model_path), config or BuildConfig()
     files.require_readable(model_path)
@@ -71,17 +72,14 @@ def build(
         made = _tune(model, config, backend, progress, log)
     else:
         made = _build(model, config, native_reason, backend, progress, log)
-    is_interrupted = made.tuning is not None and made.tuning.is_interrupted
-    verified = None if is_interrupted else _check_engine(made, backend, model, progress)
+    verified = None if made.is_interrupted else _check_engine(made, backend, model, progress)
     announce(f"writing {output.name}")
     manifest = _manifest(model_sha256, made, backend, verified)
     manifest_text = manifest.to_text().encode()
     files.write_atomically(
         {output: made.plan.data, manifest_path(output): manifest_text, **_decision_file(made, backend)}
     )
-    if is_interrupted and made.tuning is not None:
-        what = f"interrupted: the best engine so far, {made.tuning.best}, was written to {output}"
-        raise Interrupted(what, where="--tune")
+    made.require_finished(output)
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
     notes += made.notes
     return BuildReport(made.report, output, manifest_path(output), manifest, title, notes, made.seconds, made.tuning)
@@ -98,6 +96,17 @@ class _Made:
     seconds: float
     notes: Sequence[str]
     tuning: TuningReport | None = None
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether Ctrl-C ended the search."""
+        return self.tuning is not None and self.tuning.is_interrupted
+
+    def require_finished(self, output: Path) -> None:
+        """Raise Interrupted where Ctrl-C ended the search, now that the engine is written."""
+        if self.tuning is not None and self.tuning.is_interrupted:
+            what = f"interrupted: the best engine so far, {self.tuning.best}, was written to {output}"
+            raise Interrupted(what, where="--tune")
 
 
 def _build(

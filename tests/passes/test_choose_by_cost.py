@@ -134,6 +134,14 @@ def test_what_a_file_wants_is_not_chosen_otherwise(
     assert decided == dict.fromkeys(("norm", "relu", "pad"), "trtconv::InstanceNorm")
 
 
+def test_16_bits_are_predicted_with_a_precision(model: Path) -> None:
+    times = {}
+    for precision in (None, "bf16"):
+        decisions = {each.node: each for each in dry_run(model, auto(LARGE, precision=precision)).decisions}
+        times[precision] = decisions["pad"].figures["predicted_us"]
+    assert times["bf16"]["native"] > times[None]["native"], "around TensorRT's own norm and pad, tensors are copied"
+
+
 def test_without_shapes_nodes_stay_native_with_the_reason(model: Path) -> None:
     decisions = dry_run(model, auto()).decisions
     assert {each.became for each in decisions} == {None}

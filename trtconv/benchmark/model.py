@@ -66,13 +66,7 @@ def bench_model(
     require_polygraphy()
     inputs, tolerance = _inputs_and_tolerance(model_path, config)
     with tempfile.TemporaryDirectory(prefix="trtconv-bench-") as folder, ExitStack() as until:
-        written = {ops: written_graph(model_path, config, ops) for ops in variants_of(config)}
-        same = {ops: other for ops in written if (other := same_as_before(written, ops)) is not None}
-        built = {
-            ops: build_variant(model_path, config, ops, written[ops], Path(folder), progress)
-            for ops in written
-            if ops not in same
-        }
+        built, same = _build_all(model_path, config, Path(folder), progress)
         bench = _Bench(device, built, inputs, until)
         compared = bench.compare(model_path, tolerance, progress)
         problems = {ops: acceptance.problem_of(each, compared[REFERENCE]) for ops, each in compared.items()}
@@ -88,6 +82,20 @@ def bench_model(
             is_forced=force,
         )
         return bench.time(report, layers)
+
+
+def _build_all(
+    model_path: Path, config: BuildConfig, folder: Path, progress: Progress
+) -> tuple[dict[str, BuiltVariant], dict[str, str]]:
+    """Return the engines by variant, and for each variant that is not built the one whose graph is the same."""
+    written = {ops: written_graph(model_path, config, ops) for ops in variants_of(config)}
+    same = {ops: other for ops in written if (other := same_as_before(written, ops)) is not None}
+    built = {
+        ops: build_variant(model_path, config, ops, graph, folder, progress)
+        for ops, graph in written.items()
+        if ops not in same
+    }
+    return built, same
 
 
 @dataclass(frozen=True)
