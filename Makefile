@@ -15,7 +15,7 @@ EXAMPLES_CPP := $(wildcard examples/cpp/*.h examples/cpp/*.cpp)
 PYTHON_CODE := trtconv models tests build_backend plugins_cuda examples
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu accuracy bench lint format golden clean
+.PHONY: help demo kill test test-gpu accuracy bench lint format golden clean
 
 help:
 	@echo 'make demo      set everything up and build a real engine from a real model'
@@ -23,6 +23,7 @@ help:
 	@echo 'make test-gpu  the tests that need a GPU and full TensorRT'
 	@echo 'make bench     time the kernels on the GPU here; BENCH_ARGS="--filter GLOB --no-native" and so on'
 	@echo 'make accuracy  of the tests those that compare: models and the kernels arithmetic, with a GPU engines too'
+	@echo 'make kill      kill 200 builds and 200 rewrites at random moments; KILLS=N, SEED=N'
 	@echo 'make lint      ruff, mypy --strict, clang-format; make format mends what can be mended'
 	@echo 'make golden    write the expected graphs of tests/cases and inspections of tests/data anew; read the diff'
 	@echo 'make clean     remove $(VENV), build folders and generated models'
@@ -44,6 +45,9 @@ bench: $(INSTALLED)
 accuracy: $(INSTALLED)
 	$(BIN)/python -m pytest tests/comparison/test_compare_models.py tests/plugins/test_host_every_case.py \
 		tests/gpu/test_compare.py tests/gpu/test_engine_accuracy.py $(PYTEST_ARGS)
+
+kill: $(INSTALLED)
+	TRTCONV_KILLS=$(or $(KILLS),200) TRTCONV_KILL_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/cli/test_kills.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(PYTHON_CODE)

@@ -74,9 +74,16 @@ NormPlace placeOf(trtconv_norm_place const& place)
     int32_t const rank = place.rank;
     return {listOf(place.sizes, rank), listOf(place.upsample, rank), listOf(place.pads, 2 * rank),
         static_cast<PadMode>(place.pad_mode), listOf(place.residual_pads, 2 * rank),
-        static_cast<ElementType>(place.output_dtype)};
+        static_cast<ElementType>(place.output_dtype), listOf(place.phases, rank), listOf(place.crop, rank)};
 }
 
+// Returns the shape that is normalised of an input of that shape.
+NormShape normalisedShape(NormShape const& input, trtconv_norm_place const* place)
+{
+    return place == nullptr ? input : normalisedShape(placeOf(*place), input.batch, input.channels);
+}
+
+// Whether a place is one, for an input of that shape.
 bool isGoodPlace(trtconv_norm_place const& place, NormShape const& shape, int32_t dtype)
 {
     bool const isKnown = place.rank >= 1 && place.rank <= kMaxRank - 2 && place.pad_mode >= TRTCONV_PAD_REFLECT
@@ -94,7 +101,8 @@ bool isGoodPlace(trtconv_norm_place const& place, NormShape const& shape, int32_
     bool const isAround =
         std::all_of(given.residualPads.begin(), given.residualPads.end(), [](int64_t pad) { return pad >= 0; });
     return sliceSize == shape.sliceSize && isAround
-        && findBadAxis(outputRequest(given, shape.batch, shape.channels, Layout::kLinear)) < 0;
+        && hasGoodPhases(phasesRequest(given, shape.batch, shape.channels, Layout::kLinear))
+        && findBadAxis(outputRequest(given.interleaved(), shape.batch, 1, Layout::kLinear)) < 0;
 }
 
 bool isKnownMap(trtconv_output_map const& map, int32_t elementBytesOfInput)
@@ -122,6 +130,8 @@ MapRequest requestOf(
     if (map != nullptr)
     {
         std::copy(map->upsample, map->upsample + rank, request.upsample);
+        std::copy(map->phases, map->phases + rank, request.phases);
+        std::copy(map->crop, map->crop + rank, request.crop);
         request.mode = static_cast<PadMode>(map->pad_mode);
         request.outputLayout = static_cast<Layout>(map->output_format);
     }
@@ -148,11 +158,16 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
     {
         return TRTCONV_ERROR_TYPE;
     }
-    if (!areGoodOptions(given, channels))
+    NormShape const inputShape{batch, channels, slice_size};
+    if (given.place != nullptr && !isGoodPlace(*given.place, inputShape, dtype))
     {
         return TRTCONV_ERROR_OPTION;
     }
-    NormShape const shape{batch, channels, slice_size};
+    NormShape const shape = normalisedShape(inputShape, given.place);
+    if (!areGoodOptions(given, shape.channels))
+    {
+        return TRTCONV_ERROR_OPTION;
+    }
     if (shape.isEmpty())
     {
         return 0;
@@ -164,10 +179,6 @@ TRTCONV_EXPORT int trtconv_instance_norm(void const* input, void const* scale, v
         || (given.activation == TRTCONV_ACTIVATION_PRELU && !isAligned(given.slope, elementBytes(type))))
     {
         return TRTCONV_ERROR_POINTER;
-    }
-    if (given.place != nullptr && !isGoodPlace(*given.place, shape, dtype))
-    {
-        return TRTCONV_ERROR_OPTION;
     }
     size_t const neededBytes =
         trtconv_instance_norm_workspace_bytes(batch, channels, slice_size, dtype, format, given.groups, given.place);
@@ -196,7 +207,12 @@ TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64
     int32_t dtype, int32_t format, int64_t groups, trtconv_norm_place const* place)
 {
     auto const layout = static_cast<Layout>(format);
-    NormShape const shape{batch, channels, slice_size};
+    NormShape const inputShape{batch, channels, slice_size};
+    if (place != nullptr && !isGoodPlace(*place, inputShape, dtype))
+    {
+        return 0; // the launcher refuses it
+    }
+    NormShape const shape = normalisedShape(inputShape, place);
     if (place == nullptr)
     {
         return static_cast<size_t>(normWorkspaceBytes(layout, shape, groups));
@@ -230,7 +246,7 @@ TRTCONV_EXPORT int trtconv_reflect_pad(void const* input, void* output, int32_t 
         arguments.activation = static_cast<Activation>(map->activation);
         arguments.alpha = map->alpha;
     }
-    if (findBadAxis(arguments.request) >= 0 || !canMapBetween(arguments.request))
+    if (!hasGoodPhases(arguments.request) || findBadAxis(arguments.request) >= 0 || !canMapBetween(arguments.request))
     {
         return TRTCONV_ERROR_SHAPE;
     }

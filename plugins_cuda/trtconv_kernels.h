@@ -43,7 +43,14 @@ extern "C"
 #define TRTCONV_ERROR_POINTER (-3) /* null, or not aligned */
 #define TRTCONV_ERROR_WORKSPACE (-4) /* smaller than asked for, or not aligned to 16 bytes */
 #define TRTCONV_ERROR_OTHER (-5)
-#define TRTCONV_ERROR_OPTION (-6) /* unknown activation; alpha not finite; groups that do not divide the channels */
+#define TRTCONV_ERROR_OPTION (-6) /* unknown activation; alpha not finite; groups or phases that do not fit */
+
+/* Phases: a convolution that computes neighbours at once writes them as blocks of channels. With phases b1..bk of the
+ * axes D1..Dk, and B their product, an input is [N, B * C, D1..Dk], and what is read is [N, C, D1 * b1, .., Dk * bk],
+ * as ONNX's DepthToSpace of mode DCR makes it: element i of an axis is element i / b of phase i % b, and channel c of
+ * the phases p1..pk is channel ((p1 * b2 + p2) * b3 + ..) * C + c of the input. Fewer than b elements at the end of an
+ * axis may be cropped; they count nowhere. All else - channels, groups, affine, residual, pads - is said of what is
+ * read. */
 
 /* What becomes of a value y before it is rounded. */
 #define TRTCONV_ACTIVATION_NONE 0
@@ -58,12 +65,14 @@ extern "C"
     typedef struct
     {
         int32_t rank; /* k, 1 to 6 */
-        int64_t sizes[6]; /* D1..Dk, slice_size together */
+        int64_t sizes[6]; /* D1..Dk of the input, slice_size together */
         int64_t upsample[6]; /* a factor for each, at least 1: each result is repeated so often, before the pads */
         int64_t pads[12]; /* all begins, then all ends */
         int64_t residual_pads[12]; /* the residual is the inside of a tensor with these pads */
         int32_t pad_mode;
         int32_t output_dtype; /* that of the input; or any where the input is TRTCONV_FLOAT32 */
+        int64_t phases[6]; /* of each axis, at least 1 */
+        int64_t crop[6]; /* of each axis, below its phases */
     } trtconv_norm_place;
 
     /* What an InstanceNorm does beside; all zeros: nothing. */
@@ -80,7 +89,8 @@ extern "C"
 
     /* y = activation(scale * (x - mean) / sqrt(variance + epsilon) + bias + residual), mean and variance over each of
      * batch * channels slices of slice_size elements, or over each group of them. scale, bias and slope are linear; all
-     * tensors are of type `dtype`; the format, linear or channels-last, is that of input, residual and output.
+     * tensors are of type `dtype`; the format, linear or channels-last, is that of input, residual and output. batch,
+     * channels and slice_size are those of the input as it lies, with its phases.
      * `options` may be null. */
     int trtconv_instance_norm(void const* input, void const* scale, void const* bias, void* output, int64_t batch,
         int64_t channels, int64_t slice_size, float epsilon, int32_t dtype, int32_t format,
@@ -101,12 +111,15 @@ extern "C"
         int32_t output_dtype;
         int32_t activation; /* computed in float, of elements that have a dtype */
         float alpha;
+        int64_t phases[8]; /* of each axis, at least 1; more for spatial axes alone, beside a rank of 3 or more */
+        int64_t crop[8]; /* of each axis, below its phases */
     } trtconv_output_map;
 
     /* Pads each axis with the reflection of its inside, the border not repeated, or as `map` says, which may be null.
      * `sizes` has `rank` (1 to 8) elements, `pads` twice as many: all begins, then all ends, each below the size of the
      * (upsampled) axis if it is reflected. element_bytes, of the input, is 1, 2, 4 or 8. Beside the linear format the
-     * rank is 3 to 7 and the second axis, the channels, is neither padded nor upsampled. */
+     * rank is 3 to 7 and the second axis, the channels, is neither padded nor upsampled; CHW4 and CHW32 have no phases.
+     */
     int trtconv_reflect_pad(void const* input, void* output, int32_t rank, int64_t const* sizes, int64_t const* pads,
         int32_t element_bytes, int32_t format, trtconv_output_map const* map, void* stream);
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trtconv.config import BuildConfig, parse_size
+from trtconv.config import BuildConfig
 from trtconv.errors import ConfigError
 from trtconv.shapes import ShapeRange, parse_profiles, parse_shape_option
 
@@ -98,32 +98,6 @@ def test_two_shapes_in_one_profile() -> None:
     with pytest.raises(ConfigError, match="two shapes in one profile") as raised:
         parse_profiles(["x=1", "x=2"])
     assert "--profile" in (raised.value.hint or "")
-
-
-@pytest.mark.parametrize(
-    ("text", "num_bytes"),
-    [
-        ("512", 512 << 20),
-        ("512MiB", 512 << 20),
-        ("2GiB", 2 << 30),
-        ("2 gib", 2 << 30),
-        ("1.5G", 3 << 29),
-        ("64M", 64 << 20),
-        ("8K", 8 << 10),
-        ("100B", 100),
-        ("1MB", 10**6),
-        ("2GB", 2 * 10**9),
-        ("0.5", 1 << 19),
-    ],
-)
-def test_sizes(text: str, num_bytes: int) -> None:
-    assert parse_size(text) == num_bytes
-
-
-@pytest.mark.parametrize("text", ["", "MiB", "-1", "1 TiBs", "1e3", "1,5GiB", "0x10", "9" * 400, "nan", "inf"])
-def test_bad_sizes(text: str) -> None:
-    with pytest.raises(ConfigError, match="expected a size such as 512MiB"):
-        parse_size(text)
 
 
 @pytest.mark.parametrize(

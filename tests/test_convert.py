@@ -15,7 +15,7 @@ from onnx import numpy_helper
 
 import trtconv
 from tests.support.command_line import OPSET_17, contents, write_model
-from trtconv import BuildConfig, ShapeRange, convert, files
+from trtconv import BuildConfig, ShapeRange, convert, pairs
 from trtconv.errors import ConfigError
 
 RTX = {"backend": "tensorrt-rtx"}
@@ -72,16 +72,17 @@ def test_a_failed_rewrite_takes_its_data_files_back(
 
     seen: list[list[str]] = []
 
-    def fail_at_the_second(descriptor: int) -> None:
+    def fail_at_the_model(descriptor: int) -> None:
+        """The data file is written first, then its name into the folder."""
         seen.append(sorted(os.listdir(target)))
-        if len(seen) == 2:
+        if len(seen) == 3:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fail_at_the_second)
+        patch.setattr(os, "fsync", fail_at_the_model)
         with pytest.raises(trtconv.TrtconvError, match="No space left"):
             trtconv.rewrite(external, target / "model.onnx")
-    assert WEIGHTS in seen[1], "the data file was there before the model"
+    assert WEIGHTS in seen[2], "the data file was there before the model"
     assert contents(target) == {}
     assert (external.parent / WEIGHTS).exists()
     trtconv.rewrite(external, target / "model.onnx")
@@ -130,11 +131,12 @@ def test_the_model_is_never_the_manifest(tmp_path: Path) -> None:
 
 def test_files_of_a_conversion_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorrt_rtx")
-    calls: list[list[str]] = []
-    monkeypatch.setattr(files, "write_atomically", lambda written: calls.append([path.name for path in written]))
+    calls: list[str] = []
+    monkeypatch.setattr(pairs, "write_pair", lambda engine, data, manifest: calls.append(engine.name))
     monkeypatch.setattr("trtconv.reports.build_report.BuildReport.render", lambda self: "")
     trtconv.build(write_model(tmp_path, "static"), BuildConfig(**RTX))
-    assert calls == [["static.engine", "static.engine.json"]]
+    assert calls == ["static.engine"]
+    assert os.listdir(tmp_path) == ["static.onnx"]
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_a_pipe_and_a_folder_are_no_decision_files(model: Path, tmp_path: Path) 
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="is not a regular file"):
         decide(model, tmp_path / "pipe")
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="is a folder, expected a JSON file"):
         decide(model, tmp_path)
 
 

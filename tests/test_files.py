@@ -96,7 +96,7 @@ def test_a_hash_is_that_of_the_whole_file(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(files, "_CHUNK_BYTES", 3)
     (tmp_path / "a").write_bytes(b"weights")
     assert files.sha256(tmp_path / "a") == hashlib.sha256(b"weights").hexdigest()
-    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+    with pytest.raises(ConfigError, match="no such file"):
         files.sha256(tmp_path / "none")
 
 
@@ -139,10 +139,3 @@ def test_what_cannot_be_written_is_told_beforehand(tmp_path: Path, monkeypatch: 
     with pytest.raises(ConfigError) as caught:
         files.require_writable(tmp_path / "new")
     assert caught.value.hint == "write elsewhere, for example: -o ~/new"
-
-
-def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such file"):
-        files.require_readable(tmp_path / "no")
-    with pytest.raises(ConfigError, match="is a folder"):
-        files.require_readable(tmp_path)

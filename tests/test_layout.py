@@ -52,7 +52,7 @@ USERS_OF_TENSORRT = ("engine.", "plugins.", "doctor.probe.")
 LAYERS = (
     {"__main__"},
     {"cli"},
-    {"isolation"},
+    {"workers"},
     {"benchmark", "inspection", "doctor", "run"},
     {"convert"},
     {"tuning"},
@@ -61,10 +61,13 @@ LAYERS = (
     {"engine", "profile_checks"},
     {"passes", "precision", "plugins", "reports"},
     {"inputs"},
+    {"pairs"},
     {"manifest"},
     {"model", "decisions", "config", "costs"},
     {"ops", "gpu", "shapes", "files", "records"},
-    {"element_types", "errors", "progress", "installed", "native_output"},
+    {"parts"},
+    {"units", "interrupts", "reading"},
+    {"element_types", "errors", "progress", "installed", "native_output", "child_processes"},
 )
 # What makes up a graph and its nodes, and how lists and dictionaries change: passes leave both to graph_edit.
 GRAPH_PARTS = {"nodes", "inputs", "outputs", "op", "domain", "attrs"}
@@ -255,7 +258,7 @@ def test_public_names_exist() -> None:
 )
 def test_the_pages_know_every_option(command: str, page: str) -> None:
     text = (REPOSITORY / "docs" / f"{page}.md").read_text()
-    common = {"--quiet", "--debug", "--no-isolate"}  # the guide explains them once
+    common = {"--quiet", "--debug", "--no-isolate", "--limit-memory", "--limit-time"}  # the guide explains them once
     options = {name for each in cli.commands[command].params for name in (*each.opts, *each.secondary_opts)}
     unknown = {name for name in options - common if name.startswith("--") and not re.search(rf"[` ]{name}\b", text)}
     assert unknown == set()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tests.support.command_line import write_model
 from tests.support.engine_files import DATA
-from trtconv import BuildConfig, build, records, refit_engine
+from trtconv import BuildConfig, build, reading, refit_engine
 from trtconv.config import EngineOptions, Ops
 from trtconv.decisions import KEPT_FP32, Decision
 from trtconv.errors import ConfigError
@@ -153,14 +153,14 @@ def test_what_is_no_file_is_no_manifest(tmp_path: Path, make: Callable[[Path], N
     engine = tmp_path / "m.engine"
     make(manifest_path(engine))
     assert read_manifest(engine) is None
-    with pytest.raises(ConfigError, match=r"Is a directory|is not a regular file"):
+    with pytest.raises(ConfigError, match=r"is a folder|is not a regular file"):
         require_manifest(engine, "how it was built")
 
 
 def test_a_file_that_is_too_large_is_no_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = write_manifest(tmp_path, {"trtconv": "0.1.0"})
     assert read_manifest(engine) == Manifest(trtconv="0.1.0")
-    monkeypatch.setattr(records, "MAX_BYTES", 10)
+    monkeypatch.setattr(reading, "DOCUMENT", replace(reading.DOCUMENT, max_bytes=10))
     assert read_manifest(engine) is None
 
 

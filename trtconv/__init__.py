@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trtconv import plugins
-    from trtconv.comparison.comparing import CompareConfig, compare
+    from trtconv.comparison.comparing import CompareConfig
     from trtconv.config import BuildConfig
-    from trtconv.convert import build, dry_run, refit_engine, rewrite
+    from trtconv.convert import refit_engine
     from trtconv.engine.loading import load_engine
     from trtconv.errors import TrtconvError
     from trtconv.runner import Runner
     from trtconv.shapes import ShapeRange
+    from trtconv.workers.calls import build, compare, dry_run, rewrite
+    from trtconv.workers.limits import Limits
 
     __version__: str
 
@@ -26,20 +28,22 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "BuildConfig": "config",
     "CompareConfig": "comparison.comparing",
+    "Limits": "workers.limits",
     "Runner": "runner",
     "ShapeRange": "shapes",
     "TrtconvError": "errors",
-    "build": "convert",
-    "compare": "comparison.comparing",
-    "dry_run": "convert",
+    "build": "workers.calls",
+    "compare": "workers.calls",
+    "dry_run": "workers.calls",
     "load_engine": "engine.loading",
     "refit_engine": "convert",
-    "rewrite": "convert",
+    "rewrite": "workers.calls",
 }
 
 __all__ = [
     "BuildConfig",
     "CompareConfig",
+    "Limits",
     "Runner",
     "ShapeRange",
     "TrtconvError",

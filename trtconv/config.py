@@ -20,21 +20,6 @@ Precision = Literal["fp16", "bf16"]
 BACKENDS: tuple[BackendName, ...] = ("auto", "tensorrt", "tensorrt-rtx")
 MAX_OPT_LEVEL = 5
 
-_TIME_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_SIZE_UNITS = {
-    "": 1 << 20,
-    "B": 1,
-    "K": 1 << 10,
-    "M": 1 << 20,
-    "G": 1 << 30,
-    "KIB": 1 << 10,
-    "MIB": 1 << 20,
-    "GIB": 1 << 30,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
@@ -73,7 +58,8 @@ class BuildConfig(EngineOptions):
     loaded; `embed_plugins` puts the plugin library into the engine, which is then version-compatible. With
     `exclude_lean_runtime` such an engine comes without the lean runtime that other versions would load it with. With
     `verify` an engine is kept only when it computes what the model does. With `tune` engines are measured for
-    `tune_budget_s` seconds, 600 by default, and the fastest is kept.
+    `tune_budget_s` seconds, 600 by default, and the fastest is kept. With `trust_links` external data may be links out
+    of the model's folder; no manifest records it, since it is for you to say whom you trust.
     Raises ConfigError when a value is out of range.
     """
 
@@ -89,6 +75,7 @@ class BuildConfig(EngineOptions):
     verify: bool = False
     tune: bool = False
     tune_budget_s: float | None = None
+    trust_links: bool = False
 
     def __post_init__(self) -> None:
         for rule in _rules(self):
@@ -190,19 +177,3 @@ def _rules(config: BuildConfig) -> tuple[_Rule, ...]:
             "--keep-native",
         ),
     )
-
-
-def parse_size(text: str) -> int:
-    """Read the size of `--workspace`, such as `512`, `512MiB` or `2G`, into bytes; a bare number counts MiB."""
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]*)", text.strip())
-    if not match or match[2].upper() not in _SIZE_UNITS:
-        raise ConfigError(f"got {text!r}, expected a size such as 512MiB or 2GiB", where="--workspace")
-    return int(float(match[1]) * _SIZE_UNITS[match[2].upper()])
-
-
-def parse_duration(text: str) -> float:
-    """Read the time of `--tune-budget`, such as `90`, `90s`, `10m` or `1h`, into seconds."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([a-z]*)", text.strip().lower())
-    if not match or match[2] not in _TIME_UNITS:
-        raise ConfigError(f"got {text!r}, expected a time such as 90s, 10m or 1h", where="--tune-budget")
-    return float(match[1]) * _TIME_UNITS[match[2]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Any
 
 import onnx
 
-from trtconv import decisions, files, shapes, tuning
+from trtconv import decisions, files, pairs, reading, shapes, tuning
 from trtconv.comparison import verification
 from trtconv.config import BuildConfig, Ops
 from trtconv.engine import backends, building, loading
@@ -56,7 +57,7 @@ def build(
     first engine: the best so far is written, and Interrupted is raised.
     """
     model_path, config = Path(model_path), config or BuildConfig()
-    files.require_readable(model_path)
+    reading.require_readable(model_path)
     output, progress = config.output or default_engine_path(model_path), progress or NoProgress()
     backend, notes = backends.select_backend(config)
     if config.verify:
@@ -64,9 +65,11 @@ def build(
     config = with_decided_ops(config)
     _require_no_decisions(config)
     native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
+    model = _load(model_path, config, native_reason)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
-    model = model_io.load(model_path, inline_plugins=native_reason is not None, profiles=config.profiles)
-    _require_writable(model, output, manifest_path(output), config.timing_cache)
+    _require_writable(
+        model, output, manifest_path(output), config.timing_cache, config.decisions if config.tune else None
+    )
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     if config.tune:
         made = _tune(model, config, backend, progress, log)
@@ -74,11 +77,9 @@ def build(
         made = _build(model, config, native_reason, backend, progress, log)
     verified = None if made.is_interrupted else _check_engine(made, backend, model, progress)
     announce(f"writing {output.name}")
+    _write_decisions(made, backend)
     manifest = _manifest(model_sha256, made, backend, verified)
-    manifest_text = manifest.to_text().encode()
-    files.write_atomically(
-        {output: made.plan.data, manifest_path(output): manifest_text, **_decision_file(made, backend)}
-    )
+    pairs.write_pair(output, made.plan.data, manifest)
     made.require_finished(output)
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
     notes += made.notes
@@ -134,19 +135,19 @@ def _tune(
 
 
 def _require_no_decisions(config: BuildConfig) -> None:
-    if config.tune and config.decisions is not None and config.decisions.exists():
+    if config.tune and config.decisions is not None and os.path.exists(config.decisions):
         what = "exists: a build without --tune follows it, and --tune would write another"
         raise ConfigError(what, where=str(config.decisions), hint="leave --tune out, or name another file")
 
 
-def _decision_file(made: _Made, backend: Backend) -> dict[Path, bytes]:
-    """Return the decision file of a tuned engine; that of any other was written before its build."""
+def _write_decisions(made: _Made, backend: Backend) -> None:
+    """Write the decision file of a tuned engine; that of any other was written before its build."""
     path = made.config.decisions
     if made.tuning is None or path is None:
-        return {}
+        return
     times = {each.name: each.median_us for each in made.tuning.candidates if each.median_us is not None}
     measured = {"gpu": backend.gpu.name if backend.gpu else None, "backend": backend.title, "network_us": times}
-    return {path: decisions.to_bytes(made.report.model, made.report.decisions, made.config.ops, measured)}
+    decisions.write(path, made.report.model, made.report.decisions, made.config.ops, measured)
 
 
 def default_engine_path(model_path: Path) -> Path:
@@ -162,29 +163,32 @@ def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> Rewrit
     TrtconvError as `build`.
     """
     model_path, config = Path(model_path), config or BuildConfig()
-    files.require_readable(model_path)
+    reading.require_readable(model_path)
     if config.tune:
         raise ConfigError("measures engines, and a dry run builds none", where="--tune", hint="use --ops auto")
     if config.backend != "auto":
         require_options(config, config.backend)
     config = with_decided_ops(config)
     native_reason = native_reason_of(config, supports_plugins=config.backend != "tensorrt-rtx")
-    model = model_io.load(model_path, inline_plugins=native_reason is not None, profiles=config.profiles)
+    model = _load(model_path, config, native_reason)
     if config.profiles:
         shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     return prepare(model, config, native_reason)[1]
 
 
-def refit_engine(engine_path: str | Path, model_path: str | Path) -> Any:
+def refit_engine(
+    engine_path: str | Path, model_path: str | Path, *, trust_links: bool = False, trust: bool = False
+) -> Any:
     """Load an engine that was built with `strip_weights` or `refittable`, with the weights of a model; return it.
 
-    The model is prepared as the engine's manifest says. Raises ConfigError without a manifest, BackendError when model
-    and engine do not fit.
+    The model is prepared as the engine's manifest says; `trust_links` as in BuildConfig, `trust` as in `load_engine`.
+    Raises ConfigError without a manifest, ModelError when it is another engine's, BackendError when model and engine do
+    not fit.
     """
     engine_path, model_path = Path(engine_path), Path(model_path)
-    manifest = require_manifest(engine_path, "how the model was prepared")
-    proto, _ = prepare_as_built(model_path, manifest)
-    return loading.load_refitted(engine_path, proto, model_path)
+    manifest = require_manifest(engine_path, "how the model was prepared", trust=trust)
+    proto, _ = prepare_as_built(model_path, manifest, trust_links=trust_links)
+    return loading.load_refitted(engine_path, proto, model_path, trust=trust)
 
 
 def rewrite(
@@ -194,16 +198,18 @@ def rewrite(
     ops: Ops = "plugin",
     keep_native: Sequence[str] = (),
     functions: bool = True,
+    trust_links: bool = False,
 ) -> RewriteReport:
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
     `ops` is "plugin" or "fused", as BuildConfig has it; "native" leaves every operator as it is. Without `functions`
     only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a function
-    to a plugin. Copies of the external data files come along. Raises a TrtconvError; then no file was written.
+    to a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. Raises a TrtconvError;
+    then no file was written.
     """
     model_path, output = Path(model_path), Path(output)
-    files.require_readable(model_path)
-    model = model_io.load(model_path)
+    reading.require_readable(model_path)
+    model = model_io.load(model_path, trust_links=trust_links)
     _require_writable(model, output)
     if ops == "auto":
         raise ConfigError("only a build chooses by time", where="--ops auto", hint="use --ops fused, or trtconv build")
@@ -220,6 +226,15 @@ def rewrite(
             path.unlink(missing_ok=True)
         raise
     return RewriteReport(**(vars(report) | {"output": output}))
+
+
+def _load(model_path: Path, config: BuildConfig, native_reason: str | None) -> Model:
+    return model_io.load(
+        model_path,
+        inline_plugins=native_reason is not None,
+        profiles=config.profiles,
+        trust_links=config.trust_links,
+    )
 
 
 def _require_writable(model: Model, *outputs: Path | None) -> None:

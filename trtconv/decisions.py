@@ -17,7 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from trtconv import files, records
+from trtconv import files, reading, records
 from trtconv.errors import ConfigError
 
 FORMAT: Final = 1
@@ -101,24 +101,23 @@ def group_decisions(decisions: Iterable[Decision], *by: str) -> list[list[Decisi
 def read(path: Path) -> DecisionFile:
     """Return the content of a decision file. Raises ConfigError when it is none."""
     hint = "correct it, or name a file that does not exist yet: trtconv then writes it"
+    data = reading.read_bytes(path, reading.DOCUMENT)
     try:
-        return records.from_json(DecisionFile, records.read_json(path))
+        return records.from_json(DecisionFile, records.parse_json(data))
     except ConfigError as error:
-        what = error.what if error.what.startswith("cannot be read") else f"is not a decision file: {error.what}"
-        raise ConfigError(what, where=str(path), hint=hint) from None
+        raise ConfigError(f"is not a decision file: {error.what}", where=str(path), hint=hint) from None
 
 
-def write(path: Path, model: Path, decisions: Sequence[Decision], ops: str | None = None) -> None:
-    """Write what was decided for each node of `model`, in a build that was asked for `ops`."""
-    files.write_atomically({path: to_bytes(model, decisions, ops)})
-
-
-def to_bytes(
-    model: Path, decisions: Sequence[Decision], ops: str | None, measured: Mapping[str, Any] | None = None
-) -> bytes:
-    """Return the content of the decision file of `model`."""
+def write(
+    path: Path,
+    model: Path,
+    decisions: Sequence[Decision],
+    ops: str | None = None,
+    measured: Mapping[str, Any] | None = None,
+) -> None:
+    """Write what was decided for each node of `model`, in a build that was asked for `ops`, and what it measured."""
     document = DecisionFile(FORMAT, decisions, model.name, ops, measured or {}).to_json()
-    return (json.dumps(document, indent=2) + "\n").encode()
+    files.write_atomically({path: (json.dumps(document, indent=2) + "\n").encode()})
 
 
 def require_obeyed(path: Path, wanted: Mapping[str, Decision], made: Sequence[Decision]) -> None:

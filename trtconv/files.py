@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
-import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,36 +14,61 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from trtconv.errors import BackendError, ConfigError, TrtconvError
+from trtconv import parts, reading
+from trtconv.errors import ConfigError
+from trtconv.reading import described
 
 _CHUNK_BYTES = 1 << 24
-
-
-def require_readable(path: Path) -> None:
-    """Raise ConfigError when there is no file to read at `path`."""
-    if not path.exists():
-        raise ConfigError("no such file", where=str(path), hint="check the path of the model")
-    if path.is_dir():
-        raise ConfigError("is a folder, expected an ONNX model", where=str(path))
+_MAX_LINKS = 40  # as many as Linux follows
+_PERMISSIONS = 0o777
 
 
 def require_writable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
     """Raise ConfigError, before any long work, when `path` cannot be written or is one of the `inputs`."""
-    folder = Path(os.path.realpath(path)).parent
-    if not folder.is_dir():
-        raise ConfigError("the folder does not exist", where=str(path), hint=f"run: mkdir -p {folder}")
-    if path.is_dir():
-        raise ConfigError("is a folder, expected a file name", where=str(path))
-    if path.exists() and not path.is_file():
-        raise ConfigError("is not a regular file", where=str(path))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigError(
-            "the folder is not writable", where=str(folder), hint=f"write elsewhere, for example: -o ~/{path.name}"
-        )
-    for source in inputs:
-        if path.exists() and source.exists() and os.path.samefile(path, source):
+    where = str(path)
+    if "\0" in where:
+        raise ConfigError("is not a path: it holds a null character", where=where)
+    if _is_stream(path):
+        raise ConfigError("is an open file of a process, not a name to write to", where=where, hint="name a file")
+    target = Path(os.path.realpath(path))
+    folder = target.parent
+    with described(where, "written"):
+        status = _status(folder)
+        if status is None or not stat.S_ISDIR(status.st_mode):
+            raise ConfigError("the folder does not exist", where=where, hint=f"run: mkdir -p {folder}")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            hint = f"write elsewhere, for example: -o ~/{path.name}"
+            raise ConfigError("the folder is not writable", where=str(folder), hint=hint)
+        status = _status(target)
+        if status is None:
+            return
+        if stat.S_ISDIR(status.st_mode):
+            raise ConfigError("is a folder, expected a file name", where=where)
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError("is not a regular file", where=where)
+        if any(other is not None and os.path.samestat(status, other) for other in map(_status, inputs)):
             what = "belongs to the input model, which is never overwritten"
-            raise ConfigError(what, where=str(path), hint="name another output")
+            raise ConfigError(what, where=where, hint="name another output")
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return what is at a path, links followed, or None where there is nothing."""
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _is_stream(path: Path) -> bool:
+    """Say whether a path is, or leads by links to, what a process has open, such as /dev/stdout or /dev/fd/1."""
+    for _ in range(_MAX_LINKS):
+        path = Path(os.path.realpath(path.parent), path.name)
+        if path.is_relative_to("/proc"):
+            return True
+        if not os.path.islink(path):
+            return False
+        path = path.parent / os.readlink(path)
+    return False
 
 
 @contextmanager
@@ -72,7 +96,7 @@ def text_path(path: Path) -> Iterator[str]:
 def sha256(path: Path) -> str:
     """Return the hash of a file's content, which is never in memory as a whole."""
     digest = hashlib.sha256()
-    with _described(path, "read"), path.open("rb") as file:
+    with reading.opened(path, reading.FILE) as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
@@ -84,8 +108,8 @@ def write_atomically(contents: Mapping[Path, bytes | memoryview]) -> None:
 
 
 def copy_atomically(source: Path, target: Path) -> None:
-    """Copy a file; an unfinished copy never carries the name of `target`."""
-    _replace_all({target: partial(_copy, source)})
+    """Copy a file and its permissions; an unfinished copy never carries the name of `target`."""
+    _replace_all({target: partial(_copy, source)}, mode=0o600)
 
 
 def _write(data: bytes | memoryview, file: BinaryIO) -> None:
@@ -93,39 +117,16 @@ def _write(data: bytes | memoryview, file: BinaryIO) -> None:
 
 
 def _copy(source: Path, file: BinaryIO) -> None:
-    with source.open("rb") as original:
+    with reading.opened(source, reading.DATA_FILE) as original:
         shutil.copyfileobj(original, file, _CHUNK_BYTES)
+        os.fchmod(file.fileno(), os.fstat(original.fileno()).st_mode & _PERMISSIONS)
 
 
-def _replace_all(writers: Mapping[Path, Callable[[BinaryIO], None]]) -> None:
-    """Write every file under a temporary name, to the last byte, before the first one gets its own name."""
-    temporaries: dict[Path, Path] = {}
-    try:
-        for path, write in writers.items():
-            target = Path(os.path.realpath(path))  # a link stays a link
-            temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
-            temporaries[target] = temporary
-            with _described(path), open(temporary, "xb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-        for target, temporary in temporaries.items():
-            with _described(target):
-                os.replace(temporary, target)
-    finally:
-        for temporary in temporaries.values():
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+def _replace_all(writers: Mapping[Path, Callable[[BinaryIO], None]], mode: int = 0o666) -> None:
+    """Write every file under a temporary name, to the last byte, before the first one gets its own name.
 
-
-@contextmanager
-def _described(path: Path, participle: str = "written") -> Iterator[None]:
-    """Turn the system's errors into trtconv's."""
-    try:
-        yield
-    except OSError as error:
-        what = f"cannot be {participle}: {error.strerror or error}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise BackendError(what, where=str(path), hint="free some space") from error
-        kind: Callable[..., TrtconvError] = BackendError if error.errno == errno.EIO else ConfigError
-        raise kind(what, where=str(path)) from error
+    New files have the permissions `mode`, less those that the umask takes away.
+    """
+    with contextlib.ExitStack() as stack:
+        for part in [stack.enter_context(parts.written(path, write, mode)) for path, write in writers.items()]:
+            part.take_name()

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from trtconv import records
+from trtconv import files, records
 from trtconv.config import BuildConfig, EngineOptions
 from trtconv.decisions import Decision
-from trtconv.errors import ConfigError
+from trtconv.errors import ConfigError, ModelError
 from trtconv.shapes import ShapeRange
 
 FORMAT: Final = 1
 _HINT = "build the engine again, or move its manifest away"
+_NAMED_DIGITS = 12  # of the sha256, in the name that a manifest has first
+_MAX_STEM_BYTES = 200  # of that name: 255 bytes are all that a file system takes
+_ATTEMPTS = 2
 # Without these nobody can tell how an engine was built.
 _NEEDED = ("model", "backend", "gpu_arch", "options", "profiles", "decisions", "kept_fp32")
 
@@ -132,15 +137,34 @@ class Manifest:
 
 def manifest_path(engine_path: Path) -> Path:
     """Return where the manifest of an engine is."""
-    return engine_path.with_name(engine_path.name + ".json")
+    return Path(f"{engine_path}.json")
 
 
-def read_manifest(engine_path: Path) -> Manifest | None:
+def first_manifest_path(engine_path: Path, engine_sha256: str) -> Path:
+    """Return where the manifest of an engine is until the engine is there too."""
+    stem = os.fsdecode(os.fsencode(engine_path.name)[:_MAX_STEM_BYTES])
+    return engine_path.with_name(f"{stem}.{engine_sha256[:_NAMED_DIGITS]}.json")
+
+
+def first_manifest_paths(engine_path: Path) -> list[Path]:
+    """Return the manifests beside an engine that builds of it, finished or not, put there before their engines."""
+    stem = first_manifest_path(engine_path, "").name.removesuffix("..json")
+    pattern = re.compile(re.escape(stem) + rf"\.([0-9a-f]{{{_NAMED_DIGITS}}})\.json")
+    try:
+        found = [match for match in map(pattern.fullmatch, os.listdir(engine_path.parent)) if match]
+    except OSError:
+        return []
+    paths = {engine_path.with_name(match[0]): match[1] for match in found}
+    return [path for path, digits in paths.items() if (_engine_sha256(path) or "").startswith(digits)]
+
+
+def read_manifest(engine_path: Path, *, sha256: str | None = None, trust: bool = False) -> Manifest | None:
     """Return an engine's manifest, or None where there is none: no file, no JSON, or another program's.
 
-    Raises ConfigError for one of trtconv that does not hold what a manifest holds.
+    `sha256` is the engine's, where it is known already. Raises ConfigError for one of trtconv that does not hold what a
+    manifest holds, ModelError for that of another engine, which `trust` takes all the same.
     """
-    path = manifest_path(engine_path)
+    path = _belonging(engine_path, sha256, trust)
     try:
         content = records.read_json(path)
     except ConfigError:
@@ -150,10 +174,13 @@ def read_manifest(engine_path: Path) -> Manifest | None:
     return Manifest.from_json(content, str(path))
 
 
-def require_manifest(engine_path: Path, purpose: str) -> Manifest:
-    """Return an engine's manifest, or raise ConfigError: `purpose` is what it would have said."""
-    path = manifest_path(engine_path)
-    if not path.exists():
+def require_manifest(engine_path: Path, purpose: str, *, trust: bool = False) -> Manifest:
+    """Return an engine's manifest, or raise as `read_manifest`, and ConfigError where there is none.
+
+    `purpose` is what it would have said.
+    """
+    path = _belonging(engine_path, None, trust)
+    if not os.path.exists(path):
         what = f"there is no manifest, which says {purpose}"
         raise ConfigError(what, where=str(path), hint="build the engine with trtconv")
     content = records.read_json(path)
@@ -168,3 +195,38 @@ def require_manifest(engine_path: Path, purpose: str) -> Manifest:
     except ConfigError as error:
         raise ConfigError(f"its options do not fit together: {error}", where=str(path), hint=_HINT) from None
     return manifest
+
+
+def _belonging(engine_path: Path, sha256: str | None, trust: bool) -> Path:
+    """Return the manifest that fits an engine, under either name; the usual one where nothing says what fits.
+
+    A build may replace both files meanwhile: only what does not fit twice is another engine's.
+    """
+    usual, said, found = manifest_path(engine_path), None, ""
+    for _ in range(_ATTEMPTS):
+        said = _engine_sha256(usual)
+        others = first_manifest_paths(engine_path)
+        if not os.path.exists(engine_path) or (said is None and not others):
+            return usual
+        found = sha256 or files.sha256(engine_path)
+        for path, engine in ((usual, said), *((path, _engine_sha256(path)) for path in others)):
+            if engine == found:
+                return path
+        if said is None or trust:
+            return usual
+    assert said is not None
+    differ = f"sha256 {said[:_NAMED_DIGITS]} there, {found[:_NAMED_DIGITS]} here"
+    what = f"does not fit its manifest ({differ}): it is damaged, or {usual.name} belongs to another engine"
+    hint = "copy both again, build again, or take them as they are with --trust (in Python trust=True)"
+    raise ModelError(what, where=str(engine_path), hint=hint)
+
+
+def _engine_sha256(path: Path) -> str | None:
+    """Return the engine's sha256 that a manifest names; None where it names none, or is none."""
+    try:
+        content = records.read_json(path)
+    except ConfigError:
+        return None
+    engine = content.get("engine") if isinstance(content, dict) else None
+    sha256 = engine.get("sha256") if isinstance(engine, dict) and "trtconv" in content else None
+    return sha256 if isinstance(sha256, str) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class OutputFiles:
     @property
     def is_folder(self) -> bool:
         """Whether each input gets a file of its own; a name without a suffix is a folder's."""
-        return self.place.is_dir() or not self.place.suffix
+        return os.path.isdir(self.place) or not self.place.suffix
 
     def write(self, outputs: Arrays, given: InputSet) -> dict[str, list[str]]:
         """Write the outputs for an input set; return the files that hold each of them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy.typing as npt
 import onnx
 
-from trtconv import decisions, shapes
+from trtconv import decisions, files, shapes
 from trtconv.config import BuildConfig, Ops
 from trtconv.costs.tables import table_for
 from trtconv.decisions import KEPT_FP32, Decision
@@ -38,14 +39,16 @@ _JOINING_CASTS = ("fused", "auto")  # what also puts changes of type into the pl
 
 
 def prepare_as_built(
-    model_path: Path, manifest: Manifest, feeds: Sequence[Arrays] = ()
+    model_path: Path, manifest: Manifest, feeds: Sequence[Arrays] = (), trust_links: bool = False
 ) -> tuple[onnx.ModelProto, list[KeptNode]]:
     """Return a model prepared as a manifest says, and its nodes that stay fp32.
 
     `feeds` stand for the calibration of the build, whose inputs no manifest holds: what stayed fp32 stays so.
+    `trust_links` is never taken from a manifest, which comes from where the engine comes from.
     """
     options = manifest.options
-    model = model_io.load(model_path, inline_plugins=options.ops == "native", profiles=manifest.profiles)
+    is_native = options.ops == "native"
+    model = model_io.load(model_path, inline_plugins=is_native, profiles=manifest.profiles, trust_links=trust_links)
     chosen = {decision.node: decision.reason for decision in manifest.decisions if decision.became is None}
     proto, _ = run_and_check(model, Choices(chosen_native=chosen), ops=options.ops)
     if options.precision is None:
@@ -66,7 +69,7 @@ def native_reason_of(config: BuildConfig, supports_plugins: bool) -> str | None:
 def with_decided_ops(config: BuildConfig) -> BuildConfig:
     """Return the configuration with the `ops` of its decision file, where it names none itself."""
     path = config.decisions
-    if config.ops is not None or path is None or not path.exists():
+    if config.ops is not None or path is None or not os.path.exists(path):
         return config
     return replace(config, ops=decisions.read(path).ops)  # type: ignore[arg-type]
 
@@ -80,7 +83,9 @@ def prepare(
     """
     require_runnable(model, config.profiles)
     path = config.decisions
-    is_given = path is not None and path.exists()
+    is_given = path is not None and os.path.exists(path)
+    if path is not None and not is_given:
+        files.require_writable(path, inputs=(model.path,))
     wanted = decisions.read(path).by_node if path is not None and is_given else {}
     chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
     choices = Choices(config.keep_native, native_reason, chosen)
@@ -146,7 +151,7 @@ def run_and_check(
     model: Model, choices: Choices, profiles: Sequence[Profile] = (), ops: Ops | None = None
 ) -> tuple[onnx.ModelProto, RewriteReport]:
     """Run the passes that `ops` asks for and check what they made."""
-    announce(f"rewriting {model.path.name}")
+    announce(f"rewriting {model.path.name}", is_of_model=True)
     num_nodes = sum(1 for _ in walking.walk_nodes(model.proto.graph))
     context = _context(model, choices)
     run_passes(model.graph, context, passes_for(ops))

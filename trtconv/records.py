@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -16,10 +17,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from trtconv import reading
 from trtconv.errors import ConfigError
 
-MAX_BYTES = 64 << 20  # a manifest of 100 000 decisions has 20 MB
 MAX_DEPTH = 8  # of a value of any type; all others are as deep as their record
+_MAX_LEVELS = 64  # of any JSON file, brackets in brackets
+_MAX_ITEMS = 4_000_000  # of all its lists and objects: a manifest of 100,000 decisions has 500,000 and 20 MB
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_INNERMOST = re.compile(rb"\[\]|\{\}")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _MAX_INT = 1 << 63
 _NOT_FINITE = ("nan", "inf", "-inf")  # JSON has no such numbers: to_json writes text
 _TITLES = {str: "text", int: "a whole number of 64 bits", float: "a number", bool: "true or false"}
@@ -30,21 +36,33 @@ Record = TypeVar("Record")
 
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file; raise ConfigError where it is not one, or too large to be one of ours."""
+    data = reading.read_bytes(path, reading.DOCUMENT)
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise ConfigError("is not a regular file", where=str(path))  # opening a pipe could wait for ever
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"has more than {MAX_BYTES >> 20} MiB", where=str(path))
+        return parse_json(data)
+    except ConfigError as error:
+        raise ConfigError(error.what, where=str(path)) from None
+
+
+def parse_json(data: bytes) -> Any:
+    """Return what a JSON file holds; raise ConfigError for what is not JSON, or is nested too deeply."""
     try:
-        return json.loads(data.decode("utf-8-sig"))
-    except RecursionError:
-        raise ConfigError("is not JSON that can be read: it is nested too deeply", where=str(path)) from None
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"is not JSON: byte {error.start} is not UTF-8 text") from None
+    if data.count(b",") > _MAX_ITEMS or _exceeds_levels(data):
+        raise ConfigError(f"is not JSON of at most {_MAX_LEVELS} levels and {_MAX_ITEMS:,} items")
+    try:
+        return json.loads(text)
     except ValueError as error:
-        raise ConfigError(f"is not JSON: {error}", where=str(path)) from None
+        raise ConfigError(f"is not JSON: {error}") from None
+
+
+def _exceeds_levels(data: bytes) -> bool:
+    """Say whether brackets are nested too deeply for json, which calls itself for each level."""
+    rest = _STRING.sub(b"", data).translate(None, _NO_BRACKETS)
+    for _ in range(_MAX_LEVELS):
+        rest = _INNERMOST.sub(b"", rest)
+    return len(rest) > _MAX_LEVELS or _INNERMOST.search(rest) is not None  # a few that do not match are for json
 
 
 def from_json(kind: type[Record], content: Any) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from trtconv import files
+from trtconv import files, reading
 from trtconv.engine.loading import is_engine_file
 from trtconv.errors import ConfigError
 from trtconv.inputs import images, pixel_ranges
@@ -41,7 +42,8 @@ class RunConfig:
     each input; without it nothing is written. `image_range` and `output_range` say what black and white are in inputs
     and outputs, by default what the model shows. `order` says where the channels of images are, by default where the
     sizes show them, `size` (height, width) what size images get where the model leaves it open, by default their own.
-    `output_name` picks one of several outputs. `latency` also measures how long a run takes.
+    `output_name` picks one of several outputs. `latency` also measures how long a run takes. `trust_links` lets
+    external data be links out of the model's folder, `trust` takes an engine whose manifest belongs to another one.
 
     Raises ConfigError when a value is out of range.
     """
@@ -54,6 +56,8 @@ class RunConfig:
     output_name: str | None = None
     latency: bool = False
     allow_embedded_code: bool = False
+    trust_links: bool = False
+    trust: bool = False
 
     def __post_init__(self) -> None:
         if self.size is not None and min(self.size) < 1:
@@ -75,9 +79,10 @@ def run(path: str | Path, inputs: Sequence[str | Path], config: RunConfig | None
     Raises a TrtconvError; the outputs of inputs before the one that failed stay.
     """
     path, sources, config = Path(path), [Path(each) for each in inputs], config or RunConfig()
-    files.require_readable(path)
-    runner = Runner(path, allow_embedded_code=config.allow_embedded_code)
-    pixels = _Pixels(_model_of(path, runner), runner, config)
+    reading.require_readable(path)
+    trusted = {"trust_links": config.trust_links, "trust": config.trust}
+    runner = Runner(path, allow_embedded_code=config.allow_embedded_code, **trusted)
+    pixels = _Pixels(_model_of(path, **trusted), runner, config)
     target = None
     if config.output is not None:
         target = OutputFiles(config.output, (path, *sources), config.order, pixels.of_output)
@@ -159,17 +164,17 @@ class _Pixels:
         return [f"pixels of the input are {self._input.range}: {self._input.why}"] * has_images + self._said
 
 
-def _model_of(path: Path, runner: Runner) -> onnx.ModelProto | None:
+def _model_of(path: Path, trust_links: bool, trust: bool) -> onnx.ModelProto | None:
     """Return the model itself; that of an engine where it is beside it, as its manifest names it."""
     if not is_engine_file(path):
-        return model_io.load(path).proto
-    manifest = read_manifest(path)
+        return model_io.load(path, trust_links=trust_links).proto
+    manifest = read_manifest(path, trust=trust)
     if manifest is None or manifest.model is None:
         return None
     source = path.parent / Path(manifest.model.file).name
-    if not source.is_file() or files.sha256(source) != manifest.model.sha256:
+    if not os.path.isfile(source) or files.sha256(source) != manifest.model.sha256:
         return None
-    return model_io.load(source).proto
+    return model_io.load(source, trust_links=trust_links).proto
 
 
 def _sizes(specs: Sequence[InputSpec], config: RunConfig) -> Shapes:

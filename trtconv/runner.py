@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from trtconv import files
+from trtconv import reading
 from trtconv.engine.engine_session import EngineSession
 from trtconv.engine.loading import is_engine_file, load_engine
 from trtconv.errors import ConfigError, ModelError
@@ -58,19 +58,23 @@ class Runner:
     Values are numpy arrays or torch tensors; what comes out is of the same kind and, for torch, on the device of the
     first input. An engine reads torch tensors of the GPU where they are, on torch's current stream, and does not wait
     for the GPU. Floats are converted to the type of the input; other types must fit. `inputs` describes each input.
+    `trust_links` lets external data of a model be links out of its folder, `trust` takes an engine whose manifest
+    belongs to another one.
 
     Raises ConfigError for values that do not fit, ModelError for a file that cannot be run, BackendError where
     TensorRT, the GPU or a package is missing. One Runner must not be run by two threads at once.
     """
 
-    def __init__(self, path: str | Path, *, allow_embedded_code: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, *, allow_embedded_code: bool = False, trust_links: bool = False, trust: bool = False
+    ) -> None:
         path = Path(path)
-        files.require_readable(path)
+        reading.require_readable(path)
         self.title = str(path)
         self.session: Session = (
-            EngineSession(load_engine(path, allow_embedded_code=allow_embedded_code), self.title)
+            EngineSession(load_engine(path, allow_embedded_code=allow_embedded_code, trust=trust), self.title)
             if is_engine_file(path)
-            else _OnnxSession(path)
+            else _OnnxSession(path, trust_links)
         )
         self.inputs = {spec.name: spec for spec in self.session.inputs}
         self.runs_on = self.session.runs_on
@@ -102,12 +106,12 @@ class _OnnxSession:
 
     runs_on = "ONNX Runtime on the CPU"
 
-    def __init__(self, path: Path) -> None:
-        proto = model_io.load(path).proto
+    def __init__(self, path: Path, trust_links: bool) -> None:
+        proto = model_io.load(path, trust_links=trust_links).proto
         self.inputs = input_specs(proto)
         self._title, self._integers = str(path), integer_inputs(proto)
         try:
-            self._session = open_file(path)
+            self._session = open_file(path, trust_links)
         except Exception as error:
             raise self._failure(error) from error
 

@@ -71,6 +71,9 @@ public:
     // Repeats the blocks `rows` times, along the grid's second axis.
     void useBlockRows(int64_t rows) { mConfig.gridDim.y = static_cast<unsigned>(rows); }
 
+    // Repeats that grid along its third axis.
+    void useBlockLayers(int64_t layers) { mConfig.gridDim.z = static_cast<unsigned>(layers); }
+
     void useSharedBytes(int32_t numBytes) { mConfig.dynamicSmemBytes = static_cast<size_t>(numBytes); }
 
     void useClusters(int32_t blocksPerCluster)

@@ -77,10 +77,10 @@ __device__ auto gatherCell(typename Operation::Input const* __restrict__ input, 
 }
 
 // A thread writes one cell.
-template <typename Operation, int32_t Rank>
+template <typename Operation, typename Map>
 __global__ __launch_bounds__(kGatherThreads) void gatherCells(typename Operation::Input const* __restrict__ input,
-    typename Operation::Output* __restrict__ output, __grid_constant__ OutputMap<uint32_t, Rank> const pixels,
-    GatherChannels const channels, Operation const operation)
+    typename Operation::Output* __restrict__ output, __grid_constant__ Map const pixels, GatherChannels const channels,
+    Operation const operation)
 {
     constexpr int kSize = kCellChannels<Operation>;
     uint32_t const numCells = pixels.numOutputs * channels.outputCells.value();

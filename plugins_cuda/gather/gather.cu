@@ -25,7 +25,8 @@ void launchWidened(
 void launchMovedBySize(GatherArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
 {
     MapRequest const& request = arguments.request;
-    if (request.inputLayout == request.outputLayout && request.inputLayout != Layout::kChannelsLast)
+    bool const isWidened = request.inputLayout == request.outputLayout && request.inputLayout != Layout::kChannelsLast;
+    if (isWidened && !request.isPhased())
     {
         MapWords const words = widenWords(makeElementShape(request, arguments.elementBytes, arguments.elementBytes),
             arguments.elementBytes, commonAlignment(arguments.input, arguments.output));

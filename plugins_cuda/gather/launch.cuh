@@ -4,6 +4,7 @@
 #include "gather/channels.cuh"
 #include "gather/gather.h"
 #include "gather/operations.cuh"
+#include "gather/phases.cuh"
 #include "gather/planes.cuh"
 
 namespace trtconv
@@ -29,67 +30,87 @@ struct GatherLauncher
         return {device, chooseGatherBlocks(numThreads), kGatherThreads, stream};
     }
 
+    // Gathers by elements, which every request can be.
+    void plain() const { elements(makeElementShape(arguments.request, sizeof(In), sizeof(Out))); }
+
     void elements(MapShape const& shape) const
     {
+        bool const isPhased = arguments.request.isPhased();
         if (fitsFastMap(shape))
         {
-            return elementsBy<uint32_t>(shape);
+            return isPhased ? elementsBy<PhasedMap<uint32_t>>(shape) : elementsBy<OutputMap<uint32_t>>(shape);
         }
-        elementsBy<int64_t>(shape);
+        isPhased ? elementsBy<PhasedMap<int64_t>>(shape) : elementsBy<OutputMap<int64_t>>(shape);
     }
 
     // Gathers by planes; falls back to elements where planes are smaller than a block, or too large for fast numbers.
     void planes(MapShape const& shape) const
     {
         MapPlanes const planes = makePlanes(shape);
-        if (planes.plane.numOutputs() < kGatherThreads || !fitsFastMap(planes.plane))
+        if (planes.plane.numOutputs() < kGatherThreads || !fitsFastMap(planes.plane)
+            || planes.numImages > kMaxGatherBlockRows)
         {
             return elements(shape);
+        }
+        if (arguments.request.isPhased())
+        {
+            return phasedPlanes(shape, planes);
         }
         if (planes.plane.rank > 2)
         {
             if constexpr (Operation::kIsMove)
             {
-                return planesBy<1, kAnyRank>(planes);
+                return planesBy<1, OutputMap<uint32_t>>(planes);
             }
             return elements(shape); // volumes, which networks compute in channels-last layouts
         }
-        uint64_t const alignment = commonAlignment(arguments.output, arguments.output);
-        return chooseRun(planes.plane, sizeof(Out), alignment) == 2 ? planesBy<2, 2>(planes) : planesBy<1, 2>(planes);
+        return runOf(planes) == 2 ? planesBy<2, OutputMap<uint32_t, 2>>(planes)
+                                  : planesBy<1, OutputMap<uint32_t, 2>>(planes);
     }
 
     void cells() const
     {
         MapRequest const& request = arguments.request;
-        MapShape const pixels = makePixelShape(request);
+        int64_t const numChannels = request.channels();
+        MapShape const pixels = request.isPhased() ? makeRunShape(request) : makePixelShape(request);
         int32_t const lanes = kVectorBytes / static_cast<int32_t>(sizeof(Out));
-        int64_t const cellsOfPixel = ceilDivide(request.sizes[1], lanes) * lanes / kCellChannels<Operation>;
+        int64_t const cellsOfPixel = ceilDivide(numChannels, lanes) * lanes / kCellChannels<Operation>;
         int64_t const inputLanes = kVectorBytes / static_cast<int32_t>(sizeof(In));
         if (!fitsFastMap(pixels, cellsOfPixel) || request.sizes[1] > std::numeric_limits<int32_t>::max() - kVectorBytes)
         {
-            return elements(makeElementShape(request, sizeof(In), sizeof(Out)));
+            return plain();
         }
-        GatherChannels const channels{static_cast<uint32_t>(request.sizes[1]),
-            static_cast<uint32_t>(ceilDivide(request.sizes[1], inputLanes) * inputLanes),
+        GatherChannels const channels{static_cast<uint32_t>(numChannels),
+            static_cast<uint32_t>(ceilDivide(numChannels, inputLanes) * inputLanes),
             FastDivisor<uint32_t>(static_cast<uint32_t>(cellsOfPixel))};
-        return pixels.rank == 3 ? cellsBy<3>(pixels, channels) : cellsBy<kAnyRank>(pixels, channels);
+        if (request.isPhased())
+        {
+            return phasedCells(pixels, channels);
+        }
+        isUpsampledByTwo(pixels) ? cellsByTwo(pixels, channels)
+            : pixels.rank == 3   ? cellsBy<OutputMap<uint32_t, 3>>(pixels, channels)
+                                 : cellsBy<OutputMap<uint32_t>>(pixels, channels);
     }
 
     // Between a linear layout and a channels-last one.
     void images() const
     {
         MapRequest const& request = arguments.request;
+        if (request.isPhased())
+        {
+            return phasedImages();
+        }
         MapShape const pixels = makeImageShape(request);
         if (request.isMapped(0) || pixels.rank != 2 || !fitsFastMap(pixels)
             || request.sizes[1] > std::numeric_limits<int32_t>::max() - kVectorBytes)
         {
-            return elements(makeElementShape(request, sizeof(In), sizeof(Out)));
+            return plain();
         }
         GatherImages const images{
             static_cast<uint32_t>(request.sizes[0]), static_cast<uint32_t>(request.sizes[1]), innerSize(request, 2)};
         KernelLaunch launch = launchOf(pixels.numOutputs());
         launch.useBlockRows(std::min<int64_t>(images.numImages, kMaxGatherBlockRows));
-        OutputMap<uint32_t, 2> const map = makeOutputMap<uint32_t, 2>(pixels);
+        OutputMap<uint32_t, 2> const map = makeMap<OutputMap<uint32_t, 2>>(pixels);
         if (arguments.request.inputLayout == Layout::kLinear)
         {
             return launch.run(
@@ -100,43 +121,109 @@ struct GatherLauncher
     }
 
 private:
-    template <typename Index>
+    // Phases of 1 and of 8 bytes, which no network computes, are gathered by elements.
+    static constexpr bool kHasFastPhases = sizeof(In) == 2 || sizeof(In) == 4;
+
+    int32_t runOf(MapPlanes const& planes) const
+    {
+        return chooseRun(planes.plane, sizeof(Out), commonAlignment(arguments.output, arguments.output));
+    }
+
+    void phasedPlanes(MapShape const& shape, MapPlanes const& planes) const
+    {
+        if constexpr (kHasFastPhases)
+        {
+            if (planes.plane.rank == 2)
+            {
+                return runOf(planes) == 2 ? planesBy<2, PhasedPlane>(planes) : planesBy<1, PhasedPlane>(planes);
+            }
+        }
+        elements(shape);
+    }
+
+    // Gathers runs of channels as if they were pixels: in X nothing lies between them, and they are whole cells.
+    void phasedCells(MapShape const& runs, GatherChannels const& channels) const
+    {
+        if constexpr (kHasFastPhases)
+        {
+            int64_t const inputLanes = kVectorBytes / static_cast<int32_t>(sizeof(In));
+            bool const areWhole =
+                arguments.request.sizes[1] % inputLanes == 0 && channels.count % kCellChannels<Operation> == 0;
+            if (areWhole && runs.rank == 3)
+            {
+                GatherChannels const ofRun{channels.count, channels.count, channels.outputCells};
+                return cellsBy<PhasedMap<uint32_t, 3>>(runs, ofRun);
+            }
+        }
+        plain();
+    }
+
+    void phasedImages() const
+    {
+        if constexpr (kHasFastPhases)
+        {
+            MapRequest const& request = arguments.request;
+            int64_t const lanes = kVectorBytes / static_cast<int32_t>(sizeof(In));
+            int64_t const stored = ceilDivide(request.sizes[1], lanes) * lanes;
+            MapShape const pixels = makePhasedImageShape(request, stored);
+            if (request.inputLayout == Layout::kChannelsLast && !request.isMapped(0) && pixels.rank == 2
+                && fitsFastMap(pixels))
+            {
+                PhasedImages const images{static_cast<uint32_t>(request.sizes[0]),
+                    static_cast<uint32_t>(request.channels()), innerSize(request, 2) * stored};
+                MapAxisShape const& rows = pixels.axes[0];
+                KernelLaunch launch =
+                    launchOf(ceilDivide(rows.outputSize(), rows.phases) * pixels.axes[1].outputSize());
+                launch.useBlockRows(std::min<int64_t>(images.numImages, kMaxGatherBlockRows));
+                return launch.run("launch of gatherFromPhases", gatherFromPhases<Operation>, input(), output(),
+                    makeMap<PhasedMap<uint32_t, 2>>(pixels), images, operation);
+            }
+        }
+        plain();
+    }
+
+    template <typename Map>
     void elementsBy(MapShape const& shape) const
     {
         launchOf(shape.numOutputs())
-            .run("launch of gatherElements", gatherElements<Operation, Index>, input(), output(),
-                makeOutputMap<Index>(shape), operation);
+            .run("launch of gatherElements", gatherElements<Operation, Map>, input(), output(), makeMap<Map>(shape),
+                operation);
     }
 
-    template <int Run, int32_t Rank>
+    template <int Run, typename Map>
     void planesBy(MapPlanes const& planes) const
     {
         KernelLaunch launch = launchOf(planes.plane.numOutputs() / Run);
         launch.useBlockRows(std::min<int64_t>(ceilDivide(planes.numPlanes, kPlanesOf<Operation>), kMaxGatherBlockRows));
-        launch.run("launch of gatherPlanes", gatherPlanes<Operation, Run, Rank>, input(), output(),
-            makeOutputMap<uint32_t, Rank>(planes.plane), planes.planeStride, static_cast<uint32_t>(planes.numPlanes),
-            operation);
+        Map plane = makeMap<Map>(planes.plane);
+        if constexpr (std::is_same_v<Map, PhasedPlane>)
+        {
+            plane.imageStride = planes.imageStride;
+            launch.useBlockLayers(planes.numImages);
+        }
+        launch.run("launch of gatherPlanes", gatherPlanes<Operation, Run, Map>, input(), output(), plane,
+            planes.planeStride, static_cast<uint32_t>(planes.numPlanes), operation);
     }
 
-    template <int32_t Rank>
+    template <typename Map>
     void cellsBy(MapShape const& pixels, GatherChannels const& channels) const
     {
-        int64_t const cellsOfPixel = channels.outputCells.value();
-        if (isUpsampledByTwo(pixels))
-        {
-            MapAxisShape const& columns = pixels.axes[pixels.rank - 1];
-            MapAxisShape const& rows = pixels.axes[pixels.rank - 2];
-            int64_t const numPairs =
-                pixels.numOutputs() / columns.outputSize() / rows.outputSize() * countPairs(columns) * countPairs(rows);
-            OutputPairs const pairs{FastDivisor<uint32_t>(static_cast<uint32_t>(countPairs(rows))),
-                FastDivisor<uint32_t>(static_cast<uint32_t>(countPairs(columns))), static_cast<uint32_t>(numPairs)};
-            return launchOf(numPairs * cellsOfPixel)
-                .run("launch of gatherCellsByTwo", gatherCellsByTwo<Operation>, input(), output(),
-                    makeOutputMap<uint32_t>(pixels), pairs, channels, operation);
-        }
-        launchOf(pixels.numOutputs() * cellsOfPixel)
-            .run("launch of gatherCells", gatherCells<Operation, Rank>, input(), output(),
-                makeOutputMap<uint32_t, Rank>(pixels), channels, operation);
+        launchOf(pixels.numOutputs() * channels.outputCells.value())
+            .run("launch of gatherCells", gatherCells<Operation, Map>, input(), output(), makeMap<Map>(pixels),
+                channels, operation);
+    }
+
+    void cellsByTwo(MapShape const& pixels, GatherChannels const& channels) const
+    {
+        MapAxisShape const& columns = pixels.axes[pixels.rank - 1];
+        MapAxisShape const& rows = pixels.axes[pixels.rank - 2];
+        int64_t const numPairs =
+            pixels.numOutputs() / columns.outputSize() / rows.outputSize() * countPairs(columns) * countPairs(rows);
+        OutputPairs const pairs{FastDivisor<uint32_t>(static_cast<uint32_t>(countPairs(rows))),
+            FastDivisor<uint32_t>(static_cast<uint32_t>(countPairs(columns))), static_cast<uint32_t>(numPairs)};
+        launchOf(numPairs * channels.outputCells.value())
+            .run("launch of gatherCellsByTwo", gatherCellsByTwo<Operation>, input(), output(),
+                makeMap<OutputMap<uint32_t>>(pixels), pairs, channels, operation);
     }
 };
 
@@ -175,7 +262,7 @@ void dispatchConverted(GatherArguments const& arguments, DeviceLimits const& dev
                 arguments, makeConversion<In, Out>(arguments.activation, arguments.alpha), device, stream};
             if constexpr (sizeof(In) == 2 && sizeof(Out) == 2 && !std::is_same_v<In, Out>)
             {
-                launcher.elements(makeElementShape(arguments.request, sizeof(In), sizeof(Out)));
+                launcher.plain();
             }
             else
             {

@@ -20,16 +20,46 @@ template <typename Operation>
 constexpr int kPlanesOf =
     Operation::kIsMove && sizeof(typename Operation::Output) <= 2 ? 2 * kGatherPlanes : kGatherPlanes;
 
+// The plane of a map of one image, of which blockIdx.z is the number: the phases of an image lie together.
+struct PhasedPlane : PhasedMap<uint32_t, 2>
+{
+    int64_t imageStride; // in the input
+};
+
+// Returns where the planes of the block begin in the input; without phases they are those of all images.
+template <int32_t Rank>
+__device__ int64_t firstInput(OutputMap<uint32_t, Rank> const& /*plane*/)
+{
+    return 0;
+}
+
+__device__ inline int64_t firstInput(PhasedPlane const& plane)
+{
+    return blockIdx.z * plane.imageStride;
+}
+
+// Returns the number of their first one in the output.
+template <int32_t Rank>
+__device__ int64_t firstOutput(OutputMap<uint32_t, Rank> const& /*plane*/, uint32_t /*numPlanes*/)
+{
+    return 0;
+}
+
+__device__ inline int64_t firstOutput(PhasedPlane const& /*plane*/, uint32_t numPlanes)
+{
+    return static_cast<int64_t>(blockIdx.z) * numPlanes;
+}
+
 // Computes where a run comes from once, for all planes.
-template <typename Operation, int Run, int32_t Rank>
+template <typename Operation, int Run, typename Map>
 __global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operation::Input const* __restrict__ input,
-    typename Operation::Output* __restrict__ output, __grid_constant__ OutputMap<uint32_t, Rank> const plane,
-    int64_t planeStride, uint32_t numPlanes, Operation const operation)
+    typename Operation::Output* __restrict__ output, __grid_constant__ Map const plane, int64_t planeStride,
+    uint32_t numPlanes, Operation const operation)
 {
     using In = typename Operation::Input;
     using Out = typename Operation::Output;
     constexpr int kPlanes = kPlanesOf<Operation>;
-    MapAxis<uint32_t> const& columns = plane.axisFromEnd(0);
+    auto const& columns = plane.axisFromEnd(0);
     uint32_t const step = gridDim.x * kGatherThreads;
     waitForEarlierWork();
     for (uint32_t run = blockIdx.x * kGatherThreads + threadIdx.x; run < plane.numOutputs / Run; run += step)
@@ -45,8 +75,8 @@ __global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operatio
         }
         for (uint32_t first = blockIdx.y * kPlanes; first < numPlanes; first += gridDim.y * kPlanes)
         {
-            In const* origin = input + first * planeStride;
-            Out* place = output + static_cast<int64_t>(first) * plane.numOutputs + target;
+            In const* origin = input + firstInput(plane) + first * planeStride;
+            Out* place = output + (firstOutput(plane, numPlanes) + first) * plane.numOutputs + target;
             Vector<In, Run> values[kPlanes];
             TRTCONV_UNROLL
             for (int k = 0; k < kPlanes; ++k)
@@ -72,11 +102,11 @@ __global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operatio
 }
 
 // Gathers any map between any layouts.
-template <typename Operation, typename Index>
+template <typename Operation, typename Map>
 __global__ __launch_bounds__(kGatherThreads) void gatherElements(typename Operation::Input const* __restrict__ input,
-    typename Operation::Output* __restrict__ output, __grid_constant__ OutputMap<Index> const map,
-    Operation const operation)
+    typename Operation::Output* __restrict__ output, __grid_constant__ Map const map, Operation const operation)
 {
+    using Index = typename Map::Index;
     Index const step = gridDim.x * Index{kGatherThreads};
     waitForEarlierWork();
     for (Index index = blockIdx.x * Index{kGatherThreads} + threadIdx.x; index < map.numOutputs; index += step)

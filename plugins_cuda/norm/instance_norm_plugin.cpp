@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "common/version.h"
-#include "norm/norm.h"
+#include "norm/placed.h"
 #include "tensorrt_face/shapes.h"
 #include "tensorrt_face/tensor_formats.h"
 
@@ -14,12 +14,6 @@ namespace
 {
 
 using nvinfer1::DataType;
-
-// Returns the shape of X [N, C, D1..Dk].
-NormShape shapeOf(nvinfer1::Dims const& dims)
-{
-    return {dims.d[0], dims.d[1], product(dims, 2, dims.nbDims)};
-}
 
 // Returns the layout of a tensor that `supports` has taken.
 Layout takenLayoutOf(nvinfer1::PluginTensorDesc const& x)
@@ -72,7 +66,8 @@ InstanceNormPlugin::InstanceNormPlugin(std::string const& nodeName, FieldReader&
     // The numbers epsilon and alpha do not change how long it takes.
     setTimingCacheId(text(kLibraryVersion, " ", mAttributes.activation.name, " groups ", mAttributes.groups,
         " upsample ", toText(mAttributes.upsample), " pads ", toText(mAttributes.pads), " ", mAttributes.padMode.name,
-        " residual ", toText(mAttributes.residualPads), " to ", mAttributes.to));
+        " residual ", toText(mAttributes.residualPads), " to ", mAttributes.to, " phases ",
+        toText(mAttributes.input.phases), " crop ", toText(mAttributes.input.crop)));
 }
 
 std::vector<nvinfer1::PluginField> InstanceNormPlugin::fields() const
@@ -125,10 +120,11 @@ DataType InstanceNormPlugin::outputType(DataType typeOfX) const
 nvinfer1::DimsExprs InstanceNormPlugin::outputShape(
     nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& builder) const
 {
-    nvinfer1::DimsExprs const& x = inputs[0];
     int32_t const rank = inputs[1].nbDims;
-    require(x.nbDims >= 3, "X must have rank 3 or more, got ", x.nbDims);
-    mAttributes.requireSpatialAxes(x.nbDims - 2);
+    require(inputs[0].nbDims >= 3, "X must have rank 3 or more, got ", inputs[0].nbDims);
+    mAttributes.requireSpatialAxes(inputs[0].nbDims - 2);
+    nvinfer1::DimsExprs const x =
+        interleavedShape(inputs[0], mAttributes.input.ofSpatialAxes(inputs[0].nbDims), builder);
     require((rank == 1 || rank == 2) && inputs[2].nbDims == rank,
         "scale and bias must both have rank 1 or both rank 2, got ", rank, " and ", inputs[2].nbDims);
     requireLeading("scale", inputs[1], x, 2 - rank);
@@ -167,7 +163,8 @@ nvinfer1::DimsExprs InstanceNormPlugin::placedShape(nvinfer1::DimsExprs const& x
 
 void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) const
 {
-    nvinfer1::Dims const& x = inputs[0].dims;
+    nvinfer1::Dims const& given = inputs[0].dims;
+    nvinfer1::Dims const x = interleavedShape(given, mAttributes.input.ofSpatialAxes(given.nbDims));
     int64_t const channels = x.d[1];
     for (int32_t i = 1; i < kNumInputs; ++i)
     {
@@ -178,7 +175,7 @@ void InstanceNormPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) c
         require(fits, "X ", toText(x), " has ", channels, " channels, scale ", toText(inputs[1].dims), ", bias ",
             toText(inputs[2].dims));
     }
-    NormPlace const place = mAttributes.placeOf(x, ElementType::kFloat32);
+    NormPlace const place = mAttributes.placeOf(given, ElementType::kFloat32).interleaved();
     if (hasResidual())
     {
         nvinfer1::Dims expected = x;
@@ -206,10 +203,11 @@ DeviceLimits InstanceNormPlugin::prepareDevice()
     return prepareNorm();
 }
 
-NormArguments InstanceNormPlugin::argumentsOf(nvinfer1::PluginTensorDesc const& x, nvinfer1::Dims const& dims) const
+NormArguments InstanceNormPlugin::argumentsOf(
+    nvinfer1::PluginTensorDesc const& x, nvinfer1::Dims const& dims, NormPlace const& place) const
 {
     NormArguments arguments{};
-    arguments.shape = shapeOf(dims);
+    arguments.shape = normalisedShape(place, dims.d[0], dims.d[1]);
     arguments.epsilon = mAttributes.epsilon;
     arguments.type = elementTypeOf(x.type);
     arguments.layout = takenLayoutOf(x);
@@ -221,14 +219,15 @@ size_t InstanceNormPlugin::workspaceBytes(nvinfer1::DynamicPluginTensorDesc cons
 {
     nvinfer1::DynamicPluginTensorDesc const& x = inputs[0];
     NormPlace const place = mAttributes.placeOf(x.max, elementTypeOf(typeOf(mAttributes.to, x.desc.type)));
-    return static_cast<size_t>(placedWorkspaceBytes(argumentsOf(x.desc, x.max), place));
+    return static_cast<size_t>(placedWorkspaceBytes(argumentsOf(x.desc, x.max, place), place));
 }
 
 void InstanceNormPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, void const* const* inputs, void* output,
     void* workspace, cudaStream_t stream) const
 {
     nvinfer1::PluginTensorDesc const& x = inputDesc[0];
-    NormArguments arguments = argumentsOf(x, x.dims);
+    NormPlace const place = mAttributes.placeOf(x.dims, elementTypeOf(typeOf(mAttributes.to, x.type)));
+    NormArguments arguments = argumentsOf(x, x.dims, place);
     arguments.input = inputs[0];
     arguments.scale = inputs[1];
     arguments.bias = inputs[2];
@@ -237,7 +236,6 @@ void InstanceNormPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, voi
     arguments.isAffinePerImage = inputDesc[1].dims.nbDims == 2;
     arguments.epilogue = {hasResidual() ? inputs[kResidual] : nullptr,
         mAttributes.isPRelu() ? inputs[numInputs() - 1] : nullptr, mAttributes.activation.value, mAttributes.alpha};
-    NormPlace const place = mAttributes.placeOf(x.dims, elementTypeOf(typeOf(mAttributes.to, x.type)));
     launchPlacedNorm(arguments, place, device(), stream);
 }
 

@@ -1,7 +1,8 @@
 // InstanceNorm as TensorRT sees it.
 //   (X [N, C, D1..Dk], scale, bias [, residual like X] [, slope [C]]) -> Y
 // scale and bias are [C] or [N, C]; there is a slope where the activation is a PRelu. Y is X's shape upsampled and then
-// padded; the residual may be padded, of which the inside is added.
+// padded; the residual may be padded, of which the inside is added. An X of phases has more channels, and all of this
+// speaks of X with its phases interleaved.
 #pragma once
 
 #include "norm/norm.h"
@@ -26,6 +27,8 @@ public:
         {"pad_mode", nullptr, nvinfer1::PluginFieldType::kCHAR, 0},
         {"residual_pads", nullptr, nvinfer1::PluginFieldType::kINT32, 0},
         {"to", nullptr, nvinfer1::PluginFieldType::kINT32, 1},
+        {"phases", nullptr, nvinfer1::PluginFieldType::kINT32, 0},
+        {"crop", nullptr, nvinfer1::PluginFieldType::kINT32, 0},
     };
 
     InstanceNormPlugin(std::string const& nodeName, FieldReader& fields);
@@ -46,7 +49,8 @@ public:
 
 private:
     nvinfer1::DimsExprs placedShape(nvinfer1::DimsExprs const& x, nvinfer1::IExprBuilder& builder) const;
-    NormArguments argumentsOf(nvinfer1::PluginTensorDesc const& x, nvinfer1::Dims const& dims) const;
+    NormArguments argumentsOf(
+        nvinfer1::PluginTensorDesc const& x, nvinfer1::Dims const& dims, NormPlace const& place) const;
     bool hasResidual() const { return isLikeX(kResidual, numInputs()); }
 
     static constexpr int32_t kResidual = 3; // the input that it is, if there is one

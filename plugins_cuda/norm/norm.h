@@ -13,6 +13,7 @@
 #include "common/layout.h"
 #include "result/activation.h"
 #include "result/image_place.h"
+#include "result/phase_order.h"
 
 namespace trtconv
 {
@@ -60,6 +61,7 @@ struct NormArguments
     // Of channels-last images of 2-byte types, without groups: where results go and residuals lie. Pads stay as they
     // are.
     ImagePlaces const* places = nullptr;
+    PhaseOrder const* phaseOrder = nullptr; // with places: the input's vectors are those of phases, in this order
 
     constexpr int64_t channelsPerGroup() const { return groups == 0 ? 1 : shape.channels / groups; }
     // What has a mean of its own, as if it were a channel: the groups of a linear tensor are contiguous.

@@ -31,6 +31,7 @@ NormAttributes::NormAttributes(FieldReader& given)
     , padMode(readPadMode(given))
     , residualPads(given.getIntegers("residual_pads", {0}))
     , to(readElementType(given))
+    , input(given)
 {
     given.rejectUnread();
     require(std::isfinite(epsilon) && epsilon >= 0.0F,
@@ -46,7 +47,8 @@ std::vector<nvinfer1::PluginField> NormAttributes::fields() const
     return {{"epsilon", &epsilon, PluginFieldType::kFLOAT32, 1}, fieldOf("activation", activation.name),
         {"alpha", &alpha, PluginFieldType::kFLOAT32, 1}, {"groups", &groups, PluginFieldType::kINT32, 1},
         fieldOf("upsample", upsample), fieldOf("pads", pads), fieldOf("pad_mode", padMode.name),
-        fieldOf("residual_pads", residualPads), {"to", &to, PluginFieldType::kINT32, 1}};
+        fieldOf("residual_pads", residualPads), {"to", &to, PluginFieldType::kINT32, 1},
+        fieldOf("phases", input.phases), fieldOf("crop", input.crop)};
 }
 
 void NormAttributes::requireSpatialAxes(int32_t count) const
@@ -69,8 +71,11 @@ NormPlace NormAttributes::placeOf(nvinfer1::Dims const& x, ElementType outputTyp
         std::vector<int32_t> const all = spread(values, wanted);
         return std::vector<int64_t>(all.begin(), all.end());
     };
+    AxisPhases const axes = input.ofSpatialAxes(x.nbDims);
+    auto const spatial = [](std::vector<int32_t> const& all)
+    { return std::vector<int64_t>(all.begin() + 2, all.end()); };
     return {std::vector<int64_t>(x.d + 2, x.d + x.nbDims), widened(upsample, count), widened(pads, 2 * count),
-        padMode.value, widened(residualPads, 2 * count), outputType};
+        padMode.value, widened(residualPads, 2 * count), outputType, spatial(axes.phases), spatial(axes.crop)};
 }
 
 } // namespace trtconv

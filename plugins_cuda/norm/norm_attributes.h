@@ -6,8 +6,9 @@
 #include <vector>
 
 #include "abi/tensor_types.h"
-#include "norm/placed.h"
+#include "norm/place.h"
 #include "tensorrt_face/field_reader.h"
+#include "tensorrt_face/phase_attributes.h"
 #include "tensorrt_face/shared_attributes.h"
 
 namespace trtconv
@@ -24,6 +25,7 @@ struct NormAttributes
     Named<PadMode> padMode;
     std::vector<int32_t> residualPads;
     int32_t to;
+    PhaseAttributes input;
 
     // A field that version 0.1.0 did not write may be absent, and means what that version did. Throws PluginError for a
     // wrong value.

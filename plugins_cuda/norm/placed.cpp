@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "common/integer_maths.h"
 #include "common/plugin_error.h"
@@ -30,40 +31,6 @@ int64_t tensorBytes(NormArguments const& arguments)
     return alignedBytes(shape.batch * ceilDivide(shape.channels, lanes) * lanes * shape.sliceSize * bytes);
 }
 
-MapRequest requestOf(NormPlace const& place, int64_t batch, int64_t channels, Layout layout)
-{
-    MapRequest request{};
-    request.rank = static_cast<int32_t>(place.sizes.size()) + 2;
-    request.sizes[0] = batch;
-    request.sizes[1] = channels;
-    std::fill(request.upsample, request.upsample + request.rank, 1);
-    request.inputLayout = layout;
-    request.outputLayout = layout;
-    return request;
-}
-
-// The map from the residual as it is given to its inside, which has the shape of X.
-MapRequest residualRequest(NormPlace const& place, int64_t batch, int64_t channels, Layout layout)
-{
-    MapRequest request = requestOf(place, batch, channels, layout);
-    size_t const count = place.sizes.size();
-    for (size_t axis = 0; axis < count; ++axis)
-    {
-        int64_t const begin = place.residualPads[axis];
-        int64_t const end = place.residualPads[count + axis];
-        request.sizes[2 + axis] = begin + place.sizes[axis] + end;
-        request.pads[2 + axis] = -begin;
-        request.pads[request.rank + 2 + axis] = -end;
-    }
-    request.mode = PadMode::kZero;
-    return request;
-}
-
-bool areAll(std::vector<int64_t> const& values, int64_t value)
-{
-    return std::all_of(values.begin(), values.end(), [&](int64_t each) { return each == value; });
-}
-
 GatherArguments gatherOf(void const* input, void* output, MapRequest const& request, ElementType from, ElementType to)
 {
     GatherArguments arguments{input, output, request, elementBytes(from)};
@@ -73,7 +40,7 @@ GatherArguments gatherOf(void const* input, void* output, MapRequest const& requ
     return arguments;
 }
 
-// Rows or columns of X, inside Y or inside the residual; a line is an image of one row.
+// Rows or columns of X, inside Y or inside the residual; a line is an image of one row, a volume has several images.
 struct ImageAxes
 {
     PlaceAxis rows;
@@ -88,7 +55,7 @@ ImageAxes imageAxes(NormPlace const& place, std::vector<int64_t> const& upsample
         return PlaceAxis{static_cast<int32_t>(place.sizes[axis]), static_cast<int32_t>(upsample[axis]),
             static_cast<int32_t>(pads[axis]), static_cast<int32_t>(pads[count + axis])};
     };
-    return {count == 1 ? PlaceAxis{1, 1, 0, 0} : axisAt(0), axisAt(count - 1)};
+    return {count == 1 ? PlaceAxis{1, 1, 0, 0} : axisAt(count - 2), axisAt(count - 1)};
 }
 
 ImageAxes outputAxes(NormPlace const& place)
@@ -106,6 +73,21 @@ int64_t vectorsPerPixel(NormShape const& shape)
     return ceilDivide(shape.channels, channelLanes(Layout::kChannelsLast, 2));
 }
 
+// Whether a place changes nothing of the axes before rows and columns.
+bool isOfImages(NormPlace const& place)
+{
+    size_t const count = place.sizes.size();
+    for (size_t axis = 0; axis + 2 < count; ++axis)
+    {
+        if (place.upsample[axis] != 1 || place.pads[axis] != 0 || place.pads[count + axis] != 0
+            || place.residualPads[axis] != 0 || place.residualPads[count + axis] != 0)
+        {
+            return false;
+        }
+    }
+    return true;
+}
+
 // Whether the norm's own kernels take places: they hold images of vectors of channels. If they do so for a shape, then
 // for all smaller ones that are not empty.
 bool takesPlaces(NormArguments const& arguments, NormPlace const& place)
@@ -114,16 +96,40 @@ bool takesPlaces(NormArguments const& arguments, NormPlace const& place)
     int64_t const outputs = outputRequest(place, shape.batch, 1, arguments.layout).numOutputs();
     int64_t const residuals = residualRequest(place, shape.batch, 1, arguments.layout).numInputs();
     return arguments.layout == Layout::kChannelsLast && elementBytes(arguments.type) == 2
-        && place.outputType == arguments.type && place.sizes.size() <= 2 && arguments.groups == 0 && !shape.isEmpty()
+        && place.outputType == arguments.type && isOfImages(place) && arguments.groups == 0 && !shape.isEmpty()
         && std::max(outputs, residuals) * vectorsPerPixel(shape) <= std::numeric_limits<int32_t>::max();
+}
+
+// Whether phases are runs of channels that can be taken for pixels.
+bool areRuns(NormArguments const& arguments, NormPlace const& place)
+{
+    int64_t const lanes = channelLanes(Layout::kChannelsLast, elementBytes(arguments.type));
+    return arguments.layout == Layout::kChannelsLast && arguments.shape.channels % lanes == 0 && !place.isCropped();
+}
+
+// Whether the phases of X are interleaved as it lies: runs are, where the last axis alone has phases.
+bool isInterleaved(NormArguments const& arguments, NormPlace const& place)
+{
+    return !place.isPhased() || (areRuns(arguments, place) && place.numPhases() == place.phases.back());
+}
+
+// Returns the order of phases that the norm's kernels read; none where they do not.
+std::optional<PhaseOrder> readableOrder(NormArguments const& arguments, NormPlace const& place)
+{
+    if (!takesPlaces(arguments, place.interleaved()) || !areRuns(arguments, place))
+    {
+        return std::nullopt;
+    }
+    return makePhaseOrder(static_cast<int32_t>(place.sizes.size()), place.sizes.data(), place.phases.data(),
+        vectorsPerPixel(arguments.shape));
 }
 
 // Normalises into the inside of Y, and fills the pads from there. Where the norm's kernels wrote pads too, the few
 // threads that did so kept the others waiting: H100, [1,32,1080,1920] fp16 with pads of 4: 241 us. In a later run 229
 // through the workspace, 146 like this, the norm alone 140; [1,64,540,960] with a residual out of pads of 1, copied to
 // the workspace first 137, like this 96, the norm alone 92.
-void launchScattered(
-    NormArguments const& arguments, NormPlace const& place, DeviceLimits const& device, cudaStream_t stream)
+void launchScattered(NormArguments const& arguments, NormPlace const& place, PhaseOrder const* order,
+    DeviceLimits const& device, cudaStream_t stream)
 {
     int64_t const vectors = vectorsPerPixel(arguments.shape);
     auto const [rows, columns] = outputAxes(place);
@@ -132,38 +138,15 @@ void launchScattered(
         makeImagePlace(rows, columns, vectors), makeImagePlace(residualRows, residualColumns, vectors)};
     NormArguments norm = arguments;
     norm.places = &places;
+    norm.phaseOrder = order;
     launchNorm(norm, device, stream);
-    launchFillPads({arguments.output, arguments.shape.batch, rows, columns, vectors, place.mode}, device, stream);
+    int64_t const pixels = int64_t{rows.size} * columns.size;
+    int64_t const numImages = arguments.shape.batch * (arguments.shape.sliceSize / pixels);
+    launchFillPads({arguments.output, numImages, rows, columns, vectors, place.mode}, device, stream);
 }
 
-} // namespace
-
-bool NormPlace::isPlaced(ElementType typeOfX) const
-{
-    return !areAll(upsample, 1) || !areAll(pads, 0) || outputType != typeOfX;
-}
-
-bool NormPlace::isResidualPadded() const
-{
-    return !areAll(residualPads, 0);
-}
-
-MapRequest outputRequest(NormPlace const& place, int64_t batch, int64_t channels, Layout layout)
-{
-    MapRequest request = requestOf(place, batch, channels, layout);
-    size_t const count = place.sizes.size();
-    for (size_t axis = 0; axis < count; ++axis)
-    {
-        request.sizes[2 + axis] = place.sizes[axis];
-        request.upsample[2 + axis] = place.upsample[axis];
-        request.pads[2 + axis] = place.pads[axis];
-        request.pads[request.rank + 2 + axis] = place.pads[count + axis];
-    }
-    request.mode = place.mode;
-    return request;
-}
-
-int64_t placedWorkspaceBytes(NormArguments const& largest, NormPlace const& place)
+// Returns the bytes of workspace of a norm of a tensor without phases.
+int64_t wholeWorkspaceBytes(NormArguments const& largest, NormPlace const& place)
 {
     bool const isInParts = !takesPlaces(largest, place);
     int64_t const forResult = isInParts && place.isPlaced(largest.type) ? tensorBytes(largest) : 0;
@@ -171,7 +154,8 @@ int64_t placedWorkspaceBytes(NormArguments const& largest, NormPlace const& plac
     return alignedBytes(normWorkspaceBytes(largest.layout, largest.shape, largest.groups)) + forResult + forResidual;
 }
 
-void launchPlacedNorm(
+// The same as launchPlacedNorm of a tensor without phases.
+void launchWhole(
     NormArguments const& arguments, NormPlace const& place, DeviceLimits const& device, cudaStream_t stream)
 {
     auto const [batch, channels, sliceSize] = arguments.shape;
@@ -179,7 +163,7 @@ void launchPlacedNorm(
     bool const isResidualPadded = arguments.epilogue.residual != nullptr && place.isResidualPadded();
     if ((isPlaced || isResidualPadded) && takesPlaces(arguments, place))
     {
-        return launchScattered(arguments, place, device, stream);
+        return launchScattered(arguments, place, nullptr, device, stream);
     }
     auto* memory = static_cast<char*>(arguments.workspace);
     memory += alignedBytes(normWorkspaceBytes(arguments.layout, arguments.shape, arguments.groups));
@@ -199,6 +183,36 @@ void launchPlacedNorm(
     launchNorm(norm, device, stream);
     MapRequest const request = outputRequest(place, batch, channels, arguments.layout);
     launchPad(gatherOf(memory, arguments.output, request, arguments.type, place.outputType), device, stream);
+}
+
+} // namespace
+
+int64_t placedWorkspaceBytes(NormArguments const& largest, NormPlace const& place)
+{
+    bool const isRead = isInterleaved(largest, place) || readableOrder(largest, place);
+    return (isRead ? 0 : tensorBytes(largest)) + wholeWorkspaceBytes(largest, place.interleaved());
+}
+
+void launchPlacedNorm(
+    NormArguments const& arguments, NormPlace const& place, DeviceLimits const& device, cudaStream_t stream)
+{
+    NormPlace const whole = place.interleaved();
+    if (isInterleaved(arguments, place))
+    {
+        return launchWhole(arguments, whole, device, stream);
+    }
+    if (std::optional<PhaseOrder> const order = readableOrder(arguments, place))
+    {
+        return launchScattered(arguments, whole, &*order, device, stream);
+    }
+    auto const [batch, channels, sliceSize] = arguments.shape;
+    NormArguments norm = arguments;
+    norm.input = arguments.workspace;
+    norm.workspace = static_cast<char*>(arguments.workspace) + tensorBytes(arguments);
+    MapRequest const request = phasesRequest(place, batch, channels * place.numPhases(), arguments.layout);
+    launchGather(
+        gatherOf(arguments.input, arguments.workspace, request, arguments.type, arguments.type), device, stream);
+    launchWhole(norm, whole, device, stream);
 }
 
 } // namespace trtconv

@@ -1,38 +1,21 @@
-// A norm whose results go through an output map, and whose residual may be the inside of a padded tensor.
+// A norm of a tensor that may lie in phases, whose results go through an output map, and whose residual may be the
+// inside of a padded tensor.
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
-#include "gather/request.h"
 #include "norm/norm.h"
+#include "norm/place.h"
 
 namespace trtconv
 {
 
-// What surrounds a norm of X [N, C, D1..Dk], all by the k spatial axes. `pads` and `residualPads` hold begins, then
-// ends.
-struct NormPlace
-{
-    std::vector<int64_t> sizes; // D1..Dk of X
-    std::vector<int64_t> upsample;
-    std::vector<int64_t> pads;
-    PadMode mode;
-    std::vector<int64_t> residualPads;
-    ElementType outputType;
-
-    bool isPlaced(ElementType typeOfX) const;
-    bool isResidualPadded() const;
-};
-
-// The map from the norm's result to Y, both in that layout.
-MapRequest outputRequest(NormPlace const& place, int64_t batch, int64_t channels, Layout layout);
-
-// Returns the bytes of workspace that such a norm needs; tensors of at most this shape need no more.
+// Returns the bytes of workspace that such a norm needs; tensors of at most this shape need no more. The shape of the
+// arguments is that of what is normalised.
 int64_t placedWorkspaceBytes(NormArguments const& largest, NormPlace const& place);
 
-// As launchNorm, the output being that of the place. What it cannot write through the map at once is normalised into
-// the workspace first.
+// As launchNorm, the input being X and the output that of the place. Phases that the norm cannot read, or a result that
+// it cannot write through the map, go through the workspace.
 void launchPlacedNorm(
     NormArguments const& arguments, NormPlace const& place, DeviceLimits const& device, cudaStream_t stream);
 

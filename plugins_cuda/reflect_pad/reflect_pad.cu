@@ -125,7 +125,8 @@ void launchPad(GatherArguments const& arguments, DeviceLimits const& device, cud
     MapRequest const& request = arguments.request;
     Layout const layout = request.inputLayout;
     bool const isReflected = request.mode == PadMode::kReflect || !request.isPadded();
-    if (arguments.isComputed || request.isUpsampled() || !isReflected || request.outputLayout != layout)
+    if (arguments.isComputed || request.isPhased() || request.isUpsampled() || !isReflected
+        || request.outputLayout != layout)
     {
         return launchGather(arguments, device, stream);
     }

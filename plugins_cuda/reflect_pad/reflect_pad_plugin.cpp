@@ -17,6 +17,7 @@ ReflectPadPlugin::ReflectPadPlugin(std::string const& nodeName, FieldReader& fie
     , mUpsample(readUpsample(fields))
     , mPadMode(readPadMode(fields))
     , mElementType(readElementType(fields))
+    , mInput(fields)
 {
     fields.rejectUnread();
     require(!mPads.empty() && mPads.size() % 2 == 0 && rank() <= kMaxRank,
@@ -32,8 +33,10 @@ ReflectPadPlugin::ReflectPadPlugin(std::string const& nodeName, FieldReader& fie
         toText(mUpsample));
     require(mActivation.value != Activation::kPRelu,
         "field \"activation\": prelu has a slope for each channel, which only a norm takes");
-    setTimingCacheId(text(kLibraryVersion, " pads ", toText(mPads), " ", mActivation.name, " upsample ",
-        toText(mUpsample), " ", mPadMode.name, " to ", mElementType));
+    mInput.ofAllAxes(rank()); // throws where they do not fit
+    setTimingCacheId(
+        text(kLibraryVersion, " pads ", toText(mPads), " ", mActivation.name, " upsample ", toText(mUpsample), " ",
+            mPadMode.name, " to ", mElementType, " phases ", toText(mInput.phases), " crop ", toText(mInput.crop)));
 }
 
 std::vector<nvinfer1::PluginField> ReflectPadPlugin::fields() const
@@ -41,17 +44,21 @@ std::vector<nvinfer1::PluginField> ReflectPadPlugin::fields() const
     using nvinfer1::PluginFieldType;
     return {fieldOf("pads", mPads), fieldOf("activation", mActivation.name),
         {"alpha", &mAlpha, PluginFieldType::kFLOAT32, 1}, fieldOf("upsample", mUpsample),
-        fieldOf("pad_mode", mPadMode.name), {"to", &mElementType, PluginFieldType::kINT32, 1}};
+        fieldOf("pad_mode", mPadMode.name), {"to", &mElementType, PluginFieldType::kINT32, 1},
+        fieldOf("phases", mInput.phases), fieldOf("crop", mInput.crop)};
 }
 
 MapRequest ReflectPadPlugin::requestOf(nvinfer1::Dims const& x, Layout inputLayout, Layout outputLayout) const
 {
     std::vector<int32_t> const factors = spread(mUpsample, rank());
+    AxisPhases const axes = mInput.ofAllAxes(rank());
     MapRequest request{};
     request.rank = rank();
     std::copy(x.d, x.d + rank(), request.sizes);
     std::copy(mPads.begin(), mPads.end(), request.pads);
     std::copy(factors.begin(), factors.end(), request.upsample);
+    std::copy(axes.phases.begin(), axes.phases.end(), request.phases);
+    std::copy(axes.crop.begin(), axes.crop.end(), request.crop);
     request.mode = mPadMode.value;
     request.inputLayout = inputLayout;
     request.outputLayout = outputLayout;
@@ -93,11 +100,11 @@ nvinfer1::DimsExprs ReflectPadPlugin::outputShape(
     require(inputs[0].nbDims == rank(), "pads ", toText(mPads), " are for rank ", rank(), ", X has rank ",
         inputs[0].nbDims);
     std::vector<int32_t> const factors = spread(mUpsample, rank());
-    nvinfer1::DimsExprs output = inputs[0];
+    nvinfer1::DimsExprs output = interleavedShape(inputs[0], mInput.ofAllAxes(rank()), builder);
     for (int32_t axis = 0; axis < rank(); ++axis)
     {
         output.d[axis] = mappedSize(
-            *inputs[0].d[axis], factors[axis], mPads[axis], mPads[rank() + axis], mPadMode.value, axis, builder);
+            *output.d[axis], factors[axis], mPads[axis], mPads[rank() + axis], mPadMode.value, axis, builder);
     }
     return output;
 }
@@ -106,9 +113,10 @@ void ReflectPadPlugin::checkShapes(nvinfer1::PluginTensorDesc const* inputs) con
 {
     nvinfer1::Dims const& x = inputs[0].dims;
     require(x.nbDims == rank(), "pads ", toText(mPads), " are for rank ", rank(), ", X has rank ", x.nbDims);
+    nvinfer1::Dims const whole = interleavedShape(x, mInput.ofAllAxes(rank()));
     int32_t const badAxis = findBadAxis(requestOf(x, Layout::kLinear, Layout::kLinear));
-    require(badAxis < 0, "pads ", toText(mPads), " ", padRule(mPadMode.value), ", axis ", badAxis, " of X ", toText(x),
-        " is too small");
+    require(badAxis < 0, "pads ", toText(mPads), " ", padRule(mPadMode.value), ", axis ", badAxis, " of X ",
+        toText(whole), " is too small");
 }
 
 DeviceLimits ReflectPadPlugin::prepareDevice()

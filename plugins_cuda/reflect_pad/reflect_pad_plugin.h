@@ -1,4 +1,5 @@
-// ReflectPad as TensorRT sees it.  (X) -> Y, each axis upsampled by its factor and then longer by its two pads.
+// ReflectPad as TensorRT sees it.  (X) -> Y, each axis with its phases interleaved, upsampled by its factor and then
+// longer by its two pads.
 //
 // It moves elements of any type bit for bit; with an activation or another type of Y it computes in fp32. The formats
 // of X and Y may differ: each is linear or one of the channels-last ones.
@@ -7,6 +8,7 @@
 #include <cuda_runtime_api.h>
 
 #include "gather/request.h"
+#include "tensorrt_face/phase_attributes.h"
 #include "tensorrt_face/plugin_shell.h"
 #include "tensorrt_face/shared_attributes.h"
 
@@ -25,6 +27,8 @@ public:
         {"upsample", nullptr, nvinfer1::PluginFieldType::kINT32, 0},
         {"pad_mode", nullptr, nvinfer1::PluginFieldType::kCHAR, 0},
         {"to", nullptr, nvinfer1::PluginFieldType::kINT32, 1},
+        {"phases", nullptr, nvinfer1::PluginFieldType::kINT32, 0},
+        {"crop", nullptr, nvinfer1::PluginFieldType::kINT32, 0},
     };
 
     ReflectPadPlugin(std::string const& nodeName, FieldReader& fields);
@@ -51,6 +55,7 @@ private:
     std::vector<int32_t> mUpsample; // one factor for all axes, or one for each
     Named<PadMode> mPadMode;
     int32_t mElementType; // of Y: ONNX's number, 0 for that of X
+    PhaseAttributes mInput;
 };
 
 } // namespace trtconv

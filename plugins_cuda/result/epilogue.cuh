@@ -15,7 +15,11 @@ enum class ResultKind
     kFused, // with an epilogue
     kGrouped, // likewise, and the affine differs by channel within a slice
     kPlaced, // likewise, each channel by itself, and through an output map
+    kPhased, // likewise, of phases, which are put into their places first
 };
+
+template <ResultKind Kind>
+constexpr bool kIsPlaced = Kind == ResultKind::kPlaced || Kind == ResultKind::kPhased;
 
 template <typename T>
 struct Epilogue

@@ -1,5 +1,5 @@
-// The map from an output to the input that it is made of: each axis is upsampled to its nearest neighbours, then
-// padded.
+// The map from an output to the input that it is made of: the phases of an axis are interleaved, then it is upsampled
+// to its nearest neighbours, then padded.
 #pragma once
 
 #include <cstdint>
@@ -50,19 +50,42 @@ struct MapAxis
     PadMode mode;
     FastDivisor<Index> upsample;
     FastDivisor<Index> outputSize;
+
+    // Returns where in the input the element lies whose coordinate is given before the upsampling.
+    TRTCONV_HOST_DEVICE Index offsetOf(Index coordinate) const { return coordinate * inputStride; }
+};
+
+// An axis of which neighbours lie in the phases of the input in turn: coordinate i is element i / phases of phase
+// i % phases.
+template <typename Index>
+struct PhasedAxis : MapAxis<Index>
+{
+    FastDivisor<Index> phases;
+    Index phaseStride;
+
+    TRTCONV_HOST_DEVICE Index offsetOf(Index coordinate) const
+    {
+        Index const element = phases.divide(coordinate);
+        return element * this->inputStride + (coordinate - element * phases.value()) * phaseStride;
+    }
 };
 
 // The axes of an output in the order in which they lie in memory. A rank known to the compiler makes faster code.
-template <typename Index, int32_t Rank = kAnyRank>
+template <typename IndexOfMap, int32_t Rank = kAnyRank, template <typename> class Axis = MapAxis>
 struct OutputMap
 {
+    using Index = IndexOfMap;
+
     int32_t anyRank;
-    MapAxis<Index> axes[Rank == kAnyRank ? kMaxRank : Rank];
+    Axis<Index> axes[Rank == kAnyRank ? kMaxRank : Rank];
     Index numOutputs;
 
     TRTCONV_HOST_DEVICE int32_t rank() const { return Rank == kAnyRank ? anyRank : Rank; }
-    TRTCONV_HOST_DEVICE MapAxis<Index> const& axisFromEnd(int32_t i) const { return axes[rank() - 1 - i]; }
+    TRTCONV_HOST_DEVICE Axis<Index> const& axisFromEnd(int32_t i) const { return axes[rank() - 1 - i]; }
 };
+
+template <typename Index, int32_t Rank = kAnyRank>
+using PhasedMap = OutputMap<Index, Rank, PhasedAxis>;
 
 // A place in the input; there is none where the output is zero.
 template <typename Index>
@@ -72,25 +95,25 @@ struct MapSource
     bool isInside;
 
     // Returns the place of an output whose coordinate along one more axis is known.
-    TRTCONV_HOST_DEVICE MapSource along(MapAxis<Index> const& axis, Coordinate<Index> outputCoordinate) const
+    template <typename Axis>
+    TRTCONV_HOST_DEVICE MapSource along(Axis const& axis, Coordinate<Index> outputCoordinate) const
     {
         using Signed = Coordinate<Index>;
         auto const size = static_cast<Signed>(axis.upsampledSize);
         Signed const shifted = outputCoordinate - static_cast<Signed>(axis.padBegin);
         auto const inside = static_cast<Index>(insideOf(axis.mode, shifted, size));
-        return {
-            offset + axis.upsample.divide(inside) * axis.inputStride, isInside && !isZeroAt(axis.mode, shifted, size)};
+        return {offset + axis.offsetOf(axis.upsample.divide(inside)), isInside && !isZeroAt(axis.mode, shifted, size)};
     }
 };
 
 // Returns the source of what the outputs of number `outer` have in common: all axes but the last `numInner` ones.
-template <typename Index, int32_t Rank>
-TRTCONV_HOST_DEVICE MapSource<Index> outerSource(OutputMap<Index, Rank> const& map, Index outer, int32_t numInner)
+template <typename Index, int32_t Rank, template <typename> class Axis>
+TRTCONV_HOST_DEVICE MapSource<Index> outerSource(OutputMap<Index, Rank, Axis> const& map, Index outer, int32_t numInner)
 {
     MapSource<Index> source{0, true};
     for (int32_t i = map.rank() - 1 - numInner; i >= 0; --i)
     {
-        MapAxis<Index> const& axis = map.axes[i];
+        Axis<Index> const& axis = map.axes[i];
         Index const next = i == 0 ? 0 : axis.outputSize.divide(outer);
         source = source.along(axis, static_cast<Coordinate<Index>>(outer - next * axis.outputSize.value()));
         outer = next;
@@ -99,8 +122,8 @@ TRTCONV_HOST_DEVICE MapSource<Index> outerSource(OutputMap<Index, Rank> const& m
 }
 
 // Returns the source of one output.
-template <typename Index, int32_t Rank>
-TRTCONV_HOST_DEVICE MapSource<Index> sourceOf(OutputMap<Index, Rank> const& map, Index output)
+template <typename Index, int32_t Rank, template <typename> class Axis>
+TRTCONV_HOST_DEVICE MapSource<Index> sourceOf(OutputMap<Index, Rank, Axis> const& map, Index output)
 {
     return outerSource(map, output, 0);
 }

@@ -4,6 +4,7 @@
 
 #include "result/fused_channel_result.cuh"
 #include "result/image_place.h"
+#include "result/phase_order.h"
 
 namespace trtconv
 {
@@ -65,6 +66,27 @@ struct ChannelResult<T, ResultKind::kPlaced>
     }
 };
 
+// The same where the vectors of the input are those of phases, whose order is not that of the images.
+template <typename T>
+struct ChannelResult<T, ResultKind::kPhased> : ChannelResult<T, ResultKind::kPlaced>
+{
+    using Placed = ChannelResult<T, ResultKind::kPlaced>;
+
+    PhaseOrder order;
+
+    __device__ ChannelVector<T> const* residualOf(int64_t vector) const
+    {
+        return Placed::residualOf(order.placeOf(static_cast<uint32_t>(vector)));
+    }
+
+    template <int Count, typename NumberAt, typename Exists>
+    __device__ void scatter(uint4 const (&results)[Count], NumberAt const& numberAt, Exists const& exists) const
+    {
+        auto const placeAt = [&](int k) { return order.placeOf(static_cast<uint32_t>(numberAt(k))); };
+        Placed::scatter(results, placeAt, exists);
+    }
+};
+
 // Returns the address of the residual that is added where a result lies.
 template <typename T>
 __device__ ChannelVector<T> const* residualAt(
@@ -73,8 +95,8 @@ __device__ ChannelVector<T> const* residualAt(
     return here.residual;
 }
 
-template <typename T>
-__device__ ChannelVector<T> const* residualAt(ChannelResult<T, ResultKind::kPlaced> const& result, VectorNumber here)
+template <typename T, ResultKind Kind>
+__device__ ChannelVector<T> const* residualAt(ChannelResult<T, Kind> const& result, VectorNumber here)
 {
     return result.residualOf(here.value);
 }

@@ -119,7 +119,7 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_process_that_dies_costs_only_what_it_had_left(worker: Path, tmp_path: Path) -> None:
     worker.write_text(
         "import json, os, sys\n"
-        "order = json.load(sys.stdin)[0]\n"
+        "order = json.loads(sys.stdin.readline())[0]\n"
         "print(json.dumps({'engine': order['engine'], 'problem': None}), flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
@@ -132,7 +132,7 @@ def test_a_process_that_dies_costs_only_what_it_had_left(worker: Path, tmp_path:
 
 
 def test_what_is_no_answer_is_none(worker: Path, tmp_path: Path) -> None:
-    worker.write_text("print('[TRT] [E] something went wrong')\n")
+    worker.write_text("print('[TRT] [E] something went wrong')\ndef main(): pass\n")
     built = build_engines([NORM], ["native"], tmp_path, 1, NoProgress())
     assert built[NORM, "native"].problem == "the process that built it ended with status 0"
 

@@ -15,6 +15,7 @@ import pytest
 from trtconv.errors import BackendError
 from trtconv.gpu import device as gpu_device
 from trtconv.gpu.driver import Gpu
+from trtconv.installed import install_hint
 
 
 class Status:
@@ -85,7 +86,7 @@ def test_without_a_gpu_or_the_package_there_is_a_hint(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(BackendError, match="cuda-bindings cannot be imported") as caught:
         gpu_device.open_device()
-    assert caught.value.hint == "run: pip install 'trtconv[bench]'"
+    assert caught.value.hint == install_hint("run")
 
 
 def test_a_driver_older_than_the_package_is_named(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def test_without_matplotlib_no_work_is_begun(tmp_path: Path, monkeypatch: pytest
     rig = Rig(monkeypatch)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = run_here("bench", "--ops", "--plot", "x.svg", cwd=tmp_path)
-    assert (result.exit_code, result.hint) == (4, "run: pip install 'trtconv[plot]'")
+    assert (result.exit_code, result.hint) == (4, "run: pip install 'matplotlib>=3.7'")
     assert rig.device.launched == []
 
 

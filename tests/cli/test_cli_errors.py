@@ -24,6 +24,7 @@ from tests.support.command_line import (
     run_python,
     write_model,
 )
+from trtconv.installed import install_hint
 
 BLOCK_BACKENDS = "import sys; sys.modules['tensorrt'] = sys.modules['tensorrt_rtx'] = None"
 RUN_MAIN = "from trtconv.cli import main; main(sys.argv[1:])"
@@ -204,7 +205,7 @@ def test_no_backend_says_what_to_install(tmp_path: Path, backend: str, package: 
     result = run_python(code, "build", model, "--backend", backend, env=environment(CUDA_VISIBLE_DEVICES=""))
     assert result.exit_code == 4
     assert package in result.error
-    assert result.hint.startswith(f"run: pip install 'trtconv[{extra}]' (")
+    assert result.hint.startswith(f"{install_hint(extra)}")
     assert " or " not in result.hint, "what was not asked for would not help"
     assert os.listdir(tmp_path) == ["static.onnx"]
 

@@ -18,6 +18,7 @@ from PIL import Image
 from tests.support.command_line import COMMAND, OPSET_17, contents, environment, run, run_here, write_model
 from tests.support.comparison_models import write_network
 from tests.support.documented_json import assert_documented
+from trtconv.installed import install_hint
 
 
 @pytest.fixture
@@ -153,7 +154,7 @@ def test_a_missing_package_is_named_before_any_work(
     command = [sys.executable, "-c", code, "compare", "unknown.onnx", "unknown.onnx", *option]
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 4, done.stderr
-    assert done.stderr.splitlines()[1] == f"hint: run: pip install 'trtconv[{extra}]'"
+    assert done.stderr.splitlines()[1] == f"hint: {install_hint(extra)}"
     assert done.stdout == ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.command_line import write_model
-from trtconv import BuildConfig, build, load_engine
+from trtconv import BuildConfig, build, load_engine, manifest
 from trtconv.engine import backends
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.gpu import driver
@@ -31,6 +33,7 @@ class FakeTensorRT:
 
     def __init__(self, loads: Any) -> None:
         self.loads = loads
+        self.loaded = b""
         self.libraries: list[str] = []
         self.held: set[str] = set()  # the creators in its registry
         self.num_questions = 0
@@ -39,7 +42,12 @@ class FakeTensorRT:
         if self.loads is None:
             logger.log(SimpleNamespace(name="ERROR"), "the cause\n  of it")
             logger.log(SimpleNamespace(name="ERROR"), "its consequence")
-        return SimpleNamespace(deserialize_cuda_engine=lambda data: self.loads)
+
+        def load(data: bytes) -> Any:
+            self.loaded = data
+            return self.loads
+
+        return SimpleNamespace(deserialize_cuda_engine=load)
 
     def get_plugin_registry(self) -> Any:
         def load_library(path: str) -> object:
@@ -86,7 +94,7 @@ def write_manifest(plan: Path, text: str) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load_engine(tmp_path / "no.engine")
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="is a folder, expected"):
         load_engine(tmp_path)
 
 
@@ -102,7 +110,7 @@ def test_a_package_that_is_not_installed(plan: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(backends, "import_backend", lambda key: None)
     with pytest.raises(BackendError, match="needs TensorRT, which is not installed") as caught:
         load_engine(plan)
-    assert "pip install 'trtconv[tensorrt]'" in (caught.value.hint or "")
+    assert "pip install 'tensorrt<" in (caught.value.hint or "")
 
 
 def test_no_gpu_is_told_before_tensorrt_crashes(
@@ -283,3 +291,48 @@ def test_options_of_the_other_backend_are_refused(tensorrt: FakeTensorRT) -> Non
     with pytest.raises(ConfigError, match="only TensorRT-RTX builds for another GPU") as caught:
         backends.select_backend(BuildConfig(backend="tensorrt", gpu_arch="sm_89"))
     assert caught.value.where == "--gpu-arch"
+
+
+# Engine and manifest. -------------------------------------------------------------------------------------------------
+
+
+def written_manifest(data: bytes) -> str:
+    engine = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    return json.dumps({"trtconv": "0.1.0", "plugins": [], "engine": engine})
+
+
+def test_an_engine_with_the_manifest_of_another_is_refused(plan: Path, tensorrt: FakeTensorRT) -> None:
+    """As many bytes as its own: only the hash tells."""
+    own = plan.read_bytes()
+    write_manifest(plan, written_manifest(own))
+    load_engine(plan)
+    write_manifest(plan, written_manifest(own[:-1] + b"1"))
+    with pytest.raises(ModelError, match=r"does not fit its manifest .* belongs to another engine") as caught:
+        load_engine(plan)
+    assert caught.value.where == str(plan)
+    assert "trust=True" in (caught.value.hint or "")
+    load_engine(plan, trust=True)
+
+
+def test_an_engine_is_loaded_with_the_manifest_that_fits_it(plan: Path, tensorrt: FakeTensorRT) -> None:
+    """A build that was killed left the old manifest under the usual name."""
+    write_manifest(plan, written_manifest(b"the engine before"))
+    text = written_manifest(plan.read_bytes())
+    manifest.first_manifest_path(plan, hashlib.sha256(plan.read_bytes()).hexdigest()).write_text(text)
+    load_engine(plan)
+
+
+def test_an_engine_that_is_replaced_while_it_is_read(
+    plan: Path, tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = plan.read_bytes() + b"newer"
+
+    def replace(key: str) -> FakeTensorRT:  # comes between the engine and its manifest
+        plan.write_bytes(newer)
+        write_manifest(plan, written_manifest(newer))
+        return tensorrt
+
+    write_manifest(plan, written_manifest(plan.read_bytes()))
+    monkeypatch.setattr(backends, "import_backend", replace)
+    load_engine(plan)
+    assert tensorrt.loaded == newer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests.gpu.cuda_torch import torch
 from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, FORMAT_CHW4, FORMAT_CHW32, FORMAT_LINEAR, Tensor
 
@@ -39,3 +41,21 @@ def from_layout(stored: Tensor, channels: int, format_: int) -> tuple[Tensor, Te
         split = stored.movedim(-1, 2)
         filled = split.reshape(split.shape[0], -1, *split.shape[3:])
     return filled[:, :channels].contiguous(), filled[:, channels:]
+
+
+def in_phases(x: Tensor, phases: Sequence[int], filling: float) -> tuple[Tensor, tuple[int, ...]]:
+    """Return `x` [N, C, D1..Dk] as the phases of its spatial axes, [N, B * C, d1..dk], and what is cropped of them.
+
+    This undoes ONNX's DepthToSpace(mode=DCR). `filling` is what is cropped, where an axis holds no whole elements of
+    its phases.
+    """
+    sizes = x.shape[2:]
+    crop = tuple(-size % factor for size, factor in zip(sizes, phases, strict=True))
+    filled = torch.full((*x.shape[:2], *map(sum, zip(sizes, crop, strict=True))), filling, dtype=x.dtype, device="cuda")
+    filled[(..., *map(slice, sizes))] = x
+    split = [part for size, factor in zip(filled.shape[2:], phases, strict=True) for part in (size // factor, factor)]
+    num_axes = len(phases)
+    elements = [2 + 2 * axis for axis in range(num_axes)]
+    order = (0, *(axis + 1 for axis in elements), 1, *elements)
+    parts = filled.reshape(*x.shape[:2], *split).permute(order)
+    return parts.reshape(x.shape[0], -1, *split[::2]).contiguous(), crop

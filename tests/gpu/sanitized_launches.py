@@ -73,13 +73,21 @@ class MapCase:
     @property
     def y_bytes(self) -> int:
         factors = self.output_map.upsample or (1, 1, 1, 1)
-        height, width = (s * f + 2 * self.pad for s, f in zip(self.shape[2:], factors[2:], strict=True))
+        whole = interleaved(self.shape, self.output_map.phases[2:], self.output_map.crop[2:])
+        height, width = (s * f + 2 * self.pad for s, f in zip(whole[2:], factors[2:], strict=True))
         layout = self.output_map.y_layout
         y_layout = LAYOUTS[self.x_layout] if layout is None else layout
-        return stored_bytes((*self.shape[:2], height, width), self.output_map.y_type or self.x_type, y_layout)
+        return stored_bytes((*whole[:2], height, width), self.output_map.y_type or self.x_type, y_layout)
 
 
-def stored_bytes(shape: tuple[int, int, int, int], element_type: ElementType, layout: int) -> int:
+def interleaved(shape: Sequence[int], phases: Sequence[int], crop: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of X [N, C, H, W] with its phases interleaved; empty lists stand for none."""
+    factors, ends = phases or (1, 1), crop or (0, 0)
+    height, width = (s * f - e for s, f, e in zip(shape[2:], factors, ends, strict=True))
+    return (shape[0], shape[1] // (factors[0] * factors[1]), height, width)
+
+
+def stored_bytes(shape: Sequence[int], element_type: ElementType, layout: int) -> int:
     """Return the bytes of a linear or channels-last tensor."""
     batch, channels, height, width = shape
     lanes = 16 // element_type.num_bytes(1) if layout == LAYOUTS["channels_last"] else 1
@@ -98,6 +106,15 @@ MAP_CASES = (
     MapCase((2, 20, 17, 18), 1, FLOAT16, "channels_last", OutputMap(BY_TWO, "edge", FLOAT16, FLOAT32, None, "elu", 1)),
     MapCase((2, 3, 17, 18), 4, FLOAT32, "linear", OutputMap((), "reflect", FLOAT32, FLOAT16, 1)),  # to channels-last
     MapCase((2, 11, 17, 18), 0, FLOAT16, "channels_last", OutputMap((), "zero", FLOAT16, FLOAT32, 0, "tanh")),  # from
+    # Of phases: by planes, by elements, by cells, and into planes.
+    MapCase((2, 12, 17, 18), 1, FLOAT32, "linear", OutputMap(phases=(1, 1, 2, 2), crop=(0, 0, 1, 0))),
+    MapCase((2, 27, 17, 18), 0, FLOAT16, "linear", OutputMap(phases=(1, 1, 3, 3), crop=(0, 0, 0, 2))),
+    MapCase((2, 12, 3, 4), 1, FLOAT16, "linear", OutputMap(BY_TWO, phases=(1, 1, 2, 2))),
+    MapCase((2, 12, 17, 18), 0, FLOAT16, "channels_last", OutputMap(phases=(1, 1, 2, 2))),
+    MapCase((2, 64, 17, 18), 1, FLOAT16, "channels_last", OutputMap(phases=(1, 1, 2, 2), crop=(0, 0, 1, 1))),
+    MapCase(
+        (2, 48, 9, 10), 0, FLOAT16, "channels_last", OutputMap((), "zero", FLOAT16, FLOAT32, 0, "tanh", 0, (1, 1, 4, 4))
+    ),
 )
 # The same launches with an epilogue; and groups of channels: each thing that a kernel may do with them.
 FUSED_CASES = (
@@ -137,6 +154,23 @@ PLACED_CASES = (
     ),
     (Case("InstanceNorm", (1, 36, 40, 40), "fp32", 0, "channels_last"), NormPlace((2, 2), (1,) * 4)),
     (Case("InstanceNorm", (1, 3, 41, 43), "fp16"), NormPlace((1, 1), (1,) * 4)),
+    # Of phases: the same four kernels; and two that are interleaved first.
+    *(
+        (
+            Case("InstanceNorm", (2, 64, height, width), "fp16", 0, "channels_last"),
+            NormPlace((1, 1), pads, phases=(2, 2)),
+        )
+        for height, width, pads in ((3, 4, (0,) * 4), (20, 20, (1,) * 4), (128, 64, (0,) * 4), (200, 150, (1,) * 4))
+    ),
+    (
+        Case("InstanceNorm", (2, 64, 20, 20), "fp16", 0, "channels_last"),
+        NormPlace((1, 1), (0,) * 4, "zero", (1, 2, 3, 0), None, (2, 2)),
+    ),
+    (
+        Case("InstanceNorm", (1, 64, 20, 20), "fp16", 0, "channels_last"),
+        NormPlace((1, 1), (0,) * 4, phases=(2, 2), crop=(1, 0)),
+    ),
+    (Case("InstanceNorm", (1, 12, 20, 20), "fp32"), NormPlace((1, 1), (0,) * 4, phases=(2, 2))),
 )
 NUM_LAUNCHES = len(CASES) + 2 * len(FUSED_CASES) + len(MAP_CASES) + len(PLACED_CASES)
 
@@ -175,7 +209,7 @@ def launch_placed(
 ) -> None:
     tensors = allocate(device, library, case, 0, until)
     layout = LAYOUTS[case.format]
-    batch, channels, *sizes = case.shape
+    batch, channels, *sizes = interleaved(case.shape, place.phases, place.crop)
 
     def bytes_within(factors: Sequence[int], pads: Sequence[int]) -> int:
         height, width = (

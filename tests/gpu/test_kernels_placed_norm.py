@@ -3,79 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
-from tests.gpu.cuda_torch import torch
-from tests.gpu.fused_checks import FusedCase, make_tensors, options_of, reference_of
-from tests.gpu.kernel_library import BY_NAME, FORMAT_CHANNELS_LAST, FORMAT_LINEAR, Tensor, TorchKernels
-from tests.gpu.kernel_tensors import POISON, guarded_tensor, guards_are_intact, to_numpy
-from tests.gpu.layouts import from_layout, to_layout
-from tests.gpu.norm_checks import EPSILON
-from tests.support.map_references import PAD_MODES, spatially_mapped
-from tests.support.references import InstanceNormReference, worst_excess
+from tests.gpu.fused_checks import FusedCase
+from tests.gpu.kernel_library import BY_NAME, FORMAT_CHANNELS_LAST, FORMAT_LINEAR, TorchKernels
+from tests.gpu.placed_checks import Place, check_placed
+from tests.support.map_references import PAD_MODES
 from trtconv.plugins.kernels import NormPlace
 
 pytestmark = pytest.mark.gpu
-
-
-@dataclass(frozen=True)
-class Place:
-    """Factors and pads of all spatial axes: begins, then ends."""
-
-    upsample: tuple[int, ...]
-    pads: tuple[int, ...]
-    mode: str = "reflect"
-    residual_pads: tuple[int, ...] = ()
-    to: str | None = None
-
-
-def check_placed(kernels: TorchKernels, case: FusedCase, place: Place) -> None:
-    """Hold every element of Y against the float64 reference, and watch what is written beside it."""
-    tensors = make_tensors(case)
-    reference = reference_of(case, tensors)
-    spread = (place.pads, place.upsample, place.mode)
-    expected = InstanceNormReference(
-        spatially_mapped(reference.y, *spread), spatially_mapped(reference.magnitude, *spread)
-    )
-    residual = None if tensors.residual is None else framed(tensors.residual, place.residual_pads)
-    stored_residual = None if residual is None else to_layout(residual, case.format_, math.nan)
-    y_type = place.to or case.dtype
-    target = to_layout(torch.empty(expected.y.shape, dtype=getattr(torch, y_type), device="cuda"), case.format_, 0)
-    y, buffer = guarded_tensor(target.shape, target.dtype)
-    given = NormPlace(place.upsample, place.pads, place.mode, place.residual_pads, BY_NAME[y_type])
-    count = kernels.workspace_bytes(case.shape, case.format_, case.groups, given, BY_NAME[case.dtype])
-    kernels.instance_norm(
-        to_layout(tensors.x, case.format_, math.nan),
-        tensors.scale,
-        tensors.bias,
-        y,
-        EPSILON,
-        torch.full((count,), POISON, dtype=torch.uint8, device="cuda"),
-        shape=case.shape,
-        format_=case.format_,
-        options=options_of(case, stored_residual, tensors.slope)._replace(place=given),
-    )
-    torch.cuda.synchronize()
-    assert guards_are_intact(y, buffer)
-    result, filling = from_layout(y, case.shape[1], case.format_)
-    assert (filling == 0).all()
-    assert worst_excess(to_numpy(result), expected, y_type) <= 1, (case, place)
-
-
-def framed(inside: Tensor, pads: Sequence[int]) -> Tensor:
-    """Return a tensor of NaN around `inside`."""
-    if not pads:
-        return inside
-    half = len(pads) // 2
-    sizes = [size + pads[axis] + pads[half + axis] for axis, size in enumerate(inside.shape[2:])]
-    whole = torch.full((*inside.shape[:2], *sizes), math.nan, dtype=inside.dtype, device="cuda")
-    inner = [slice(pads[axis], pads[axis] + size) for axis, size in enumerate(inside.shape[2:])]
-    whole[(slice(None), slice(None), *inner)] = inside
-    return whole
 
 
 IMAGE_PLACES = [

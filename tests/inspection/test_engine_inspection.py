@@ -35,7 +35,7 @@ def with_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (DATA / "inspector_10.json").read_text()
     monkeypatch.setattr(engine_inspection, "find_gpu", lambda: H100)
     monkeypatch.setattr(engine_inspection, "backend_version", lambda backend: "10.6.0")
-    monkeypatch.setattr(loading, "load_engine", lambda path: FakeEngine(text))
+    monkeypatch.setattr(loading, "load_engine", lambda path, trust: FakeEngine(text))
 
 
 # TensorRT's inspector ---------------------------------------------------------------------------------------------
@@ -197,7 +197,11 @@ def test_without_a_manifest_the_file_tells_what_it_can(tmp_path: Path, without_g
 
 def test_a_damaged_engine_and_a_foreign_manifest_are_said(tmp_path: Path, without_gpu: None) -> None:
     content = MANIFEST | {"engine": {"sha256": "2" * 64, "bytes": 64}}
-    inspection = inspect_engine(write_engine(tmp_path, content, engine_bytes(num_bytes=100)))
+    engine = write_engine(tmp_path, content, engine_bytes(num_bytes=100))
+    with pytest.raises(ModelError, match=r"does not fit its manifest \(sha256 222222222222 there") as caught:
+        inspect_engine(engine)
+    assert "--trust" in (caught.value.hint or "")
+    inspection = inspect_engine(engine, trust=True)
     assert any("header says 100" in warning for warning in inspection.warnings)
     assert any("another engine" in warning for warning in inspection.warnings)
 
@@ -205,7 +209,7 @@ def test_a_damaged_engine_and_a_foreign_manifest_are_said(tmp_path: Path, withou
 def test_another_version_and_gpu_do_not_match(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_gpu: None) -> None:
     monkeypatch.setattr(engine_inspection, "backend_version", lambda backend: "10.13.3")
 
-    def refuse(path: Path) -> FakeEngine:
+    def refuse(path: Path, trust: bool) -> FakeEngine:
         raise BackendError("TensorRT 10.13.3 cannot load it")
 
     monkeypatch.setattr(loading, "load_engine", refuse)
@@ -240,7 +244,7 @@ def test_another_build_of_the_plugin_library_is_said(
 @pytest.mark.parametrize("name", ["0.1.0_tensorrt", "0.1.0_rtx"])
 def test_json_holds_the_manifest_as_it_is(tmp_path: Path, without_gpu: None, name: str) -> None:
     content = json.loads((DATA / "manifests" / f"{name}.json").read_text())
-    document = json.loads(json.dumps(inspect_engine(write_engine(tmp_path, content)).to_json()))
+    document = json.loads(json.dumps(inspect_engine(write_engine(tmp_path, content), trust=True).to_json()))
     options = document["manifest"]["options"]
     assert content["options"].items() <= options.items()
     assert document["manifest"] == content | {"options": options}
@@ -295,7 +299,7 @@ def test_the_difference_of_two_engines(tmp_path: Path, monkeypatch: pytest.Monke
     first = inspect_engine(path)
     assert diff(first, inspect_engine(path)).changes == []
     text = (DATA / "inspector_11.json").read_text()
-    monkeypatch.setattr(loading, "load_engine", lambda path: FakeEngine(text))
+    monkeypatch.setattr(loading, "load_engine", lambda path, trust: FakeEngine(text))
     write_engine(tmp_path, MANIFEST | {"options": {"opt_level": 5}})
     difference = diff(first, inspect_engine(path))
     changed = {(change.section, change.item): (change.a, change.b) for change in difference.changes}

@@ -107,7 +107,7 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 
 def test_folder(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="is a folder, expected an ONNX model"):
         model_io.load(tmp_path)
 
 

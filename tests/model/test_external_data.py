@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,15 +13,17 @@ import onnx.parser
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from tests.support.command_line import run_here
 from tests.support.equivalence import rewrite_file, run_onnxruntime
 from trtconv.errors import ConfigError, ModelError
 from trtconv.model import checking, external_data, model_io
 
+ATTACK = Path(os.environ.get("TRTCONV_TEST_CASES", ""), "attack")
 WEIGHTS = np.linspace(-1, 1, 60, dtype=np.float32).reshape(2, 5, 6)
 PADS = np.array([0, 0, 1, 1, 0, 0, 2, 2])
 
 
-def make_external(tensor: TensorProto, location: str, offset: int | None = None, length: int | None = None) -> None:
+def make_external(tensor: TensorProto, location: str, offset: Any = None, length: Any = None) -> None:
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     given = {"location": location, "offset": offset, "length": length}
@@ -27,7 +32,7 @@ def make_external(tensor: TensorProto, location: str, offset: int | None = None,
             tensor.external_data.add(key=key, value=str(value))
 
 
-def write_model(folder: Path, location: str = "weights.bin", **place: int) -> Path:
+def write_model(folder: Path, location: str = "weights.bin", **place: Any) -> Path:
     """Write a model whose weights, and the pads behind them, are in one file."""
     folder.mkdir(exist_ok=True, parents=True)
     data = folder / "weights.bin"
@@ -139,19 +144,91 @@ def test_links_into_a_store_are_followed(tmp_path: Path) -> None:
         ("sub\\weights.bin", {}, "location sub.weights.bin of tensor w was written on Windows, with backslashes"),
         ("C:\\Users\\me\\weights.bin", {}, "was written on Windows"),
         ("weights.bin", {"offset": 9999}, "has 304 bytes, tensor w ends at 10239"),
-        ("weights.bin", {"length": 9999}, "has 304 bytes, tensor w ends at 9999"),
+        ("weights.bin", {"length": 9999}, "tensor w has the length 9999, its dimensions take 240"),
         ("weights.bin", {"offset": 100}, "has 304 bytes, tensor w ends at 340"),
         ("weights.bin", {"offset": -1}, "tensor w has the offset '-1'"),
         ("weights.bin", {"length": -4}, "tensor w has the length '-4'"),
         ("weights.bin", {"length": 10**30}, "tensor w has the length"),
+        ("weights.bin", {"length": 0}, "tensor w has the length 0, its dimensions take 240"),
+        ("weights.bin", {"length": 3}, "tensor w has the length 3, its dimensions take 240"),
+        ("weights.bin", {"length": 241}, "tensor w has the length 241, its dimensions take 240"),
+        ("weights.bin", {"offset": "٤"}, "tensor w has the offset '٤'"),
+        ("weights.bin", {"offset": "1.5"}, "tensor w has the offset '1.5'"),
+        ("weights.bin", {"offset": "1e2"}, "tensor w has the offset '1e2'"),
+        ("weights.bin", {"length": "2\uff140"}, "tensor w has the length '2\uff140'"),
+        ("n" * 5000, {}, "external data file n{80}... cannot be read: File name too long .it holds tensor w."),
+        ("d/" * 2500, {}, "external data file .* cannot be read: File name too long"),
+        ("null\0character", {}, "leads out of the model's folder"),
+        (".", {}, "external data file . is a folder"),
+        ("weights.bin/none", {}, "external data file weights.bin/none cannot be read: Not a directory"),
+        ("*/_ORT_MEM_ADDR_/*", {}, "leads out of the model's folder"),
     ],
 )
-def test_bad_places(location: str, place: dict[str, int], message: str, tmp_path: Path) -> None:
+def test_bad_places(location: str, place: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = write_model(tmp_path / "in", location, **place)
     (tmp_path / "weights.bin").write_bytes(bytes(1000))
     with pytest.raises(ModelError, match=message) as raised:
         model_io.load(path)
     assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensor: tensor.external_data.add(key="location", value="other.bin"), "names one thing twice"),
+        (lambda tensor: tensor.external_data.add(key="length", value="240"), "names one thing twice"),
+        (lambda tensor: tensor.dims.__setitem__(0, -2), "tensor w has a negative dimension"),
+        (lambda tensor: tensor.dims.__setitem__(0, 3), "the length 240, its dimensions take 360"),
+        (lambda tensor: setattr(tensor, "data_type", TensorProto.INT4), "the length 240, its dimensions take 30"),
+        (lambda tensor: setattr(tensor, "data_type", TensorProto.DOUBLE), "the length 240, its dimensions take 480"),
+        (lambda tensor: tensor.dims.extend([1 << 62]), "the length 240, its dimensions take"),
+    ],
+)
+def test_places_that_do_not_fit_the_tensor(
+    change: Callable[[TensorProto], object], message: str, tmp_path: Path
+) -> None:
+    path = write_model(tmp_path)
+    proto = onnx.load(path, load_external_data=False)
+    change(proto.graph.initializer[0])
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(ModelError, match=message):
+        model_io.load(path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_data_that_are_no_regular_file(make: Callable[[Path], None], tmp_path: Path) -> None:
+    path = write_model(tmp_path, "special")
+    make(tmp_path / "special")
+    with pytest.raises(ModelError, match=r"is not a regular file|is a folder|is a link to /dev/zero"):
+        model_io.load(path)
+    with pytest.raises(ModelError, match=r"is not a regular file|is a folder"):
+        model_io.load(path, trust_links=True)
+
+
+def test_a_file_that_was_cut_after_it_was_checked_is_told(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    proto = onnx.load(path, load_external_data=False)
+    os.truncate(tmp_path / "weights.bin", 100)
+    with pytest.raises(ModelError, match=r"weights\.bin ends within tensor w"):
+        external_data.read_external_tensor(proto.graph.initializer[0], tmp_path)
+
+
+@pytest.mark.skipif(not ATTACK.is_dir(), reason="TRTCONV_TEST_CASES names no folder with attack/")
+@pytest.mark.parametrize("name", ["07_plugin_no_output", "18_external_long_name"])
+def test_models_that_ended_in_tracebacks(name: str, tmp_path: Path) -> None:
+    for command in (("build", "--dry-run"), ("inspect",), ("rewrite", "-o", tmp_path / "o.onnx")):
+        result = run_here(command[0], ATTACK / f"{name}.onnx", *command[1:], cwd=tmp_path)
+        assert result.exit_code == 3, result.stderr
+        assert len(result.stderr) < 400
+
+
+def test_a_custom_op_without_name_and_outputs_is_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    proto = onnx.load(path, load_external_data=False)
+    proto.graph.node.add(domain="trtconv")
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(ModelError):
+        model_io.load(path)
 
 
 def test_shape_inference_reads_small_external_tensors(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +16,9 @@ from onnx import TensorProto, helper
 
 from tests.support.equivalence import assert_close, run_onnxruntime, run_with_references
 from trtconv.model import functions
-from trtconv.ops import CUSTOM_OPS, activations
-from trtconv.ops.custom_op import DOMAIN, VERSION, attributes_for
+from trtconv.ops import CUSTOM_OPS, activations, input_map
+from trtconv.ops.custom_op import DOMAIN, VERSION, Operand, attributes_for
+from trtconv.ops.reflect_pad import reflect_pad_reference
 
 OPSETS = (7, 8, 9, 10, 11, 12, 13, 17, 18, 21, 28)
 SHORT = settings(max_examples=120, deadline=None, derandomize=True)
@@ -51,8 +53,10 @@ def norm_model(
     """Return a model of one InstanceNorm and what to feed it."""
     op = CUSTOM_OPS["InstanceNorm"]
     written = attributes_for(op, {"epsilon": 1e-3, **attributes}, opset)
+    given = list(shape)
+    shape = input_map.dims_in_place(given, written["phases"], written["crop"])
     channels = list(shape[:2]) if by_image else [shape[1]]
-    dims = {"x": list(shape), "scale": channels, "bias": channels}
+    dims = {"x": given, "scale": channels, "bias": channels}
     if has_residual:
         pads = written["residual_pads"] * (2 * (len(shape) - 2) if len(written["residual_pads"]) == 1 else 1)
         half = len(pads) // 2
@@ -108,12 +112,73 @@ def test_pads_with_all_that_they_take(opset: int) -> None:
             check(call_model("ReflectPad", opset, attributes, {"x": x}), {"x": x})
 
 
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize(
+    ("phases", "crop"), [([2, 2], [0]), ([3], [0, 2]), ([1, 4], [0, 3]), ([2, 3], [1, 1])], ids=str
+)
+def test_phases_before_all_else(phases: list[int], crop: list[int], opset: int) -> None:
+    num_phases = math.prod(phases * (2 if len(phases) == 1 else 1))
+    placed = {"phases": phases, "crop": crop, "upsample": [1, 2], "pads": [1, 0, 0, 2], "pad_mode": "reflect"}
+    shape = [2, 2 * num_phases, 4, 3]
+    check(*norm_model(opset, shape, phases=phases, crop=crop))
+    check(*norm_model(opset, shape, has_residual=True, residual_pads=[1], activation="prelu", **placed))
+    check(*norm_model(opset, shape, groups=1, by_image=True, activation="silu", **placed))
+    every = {"phases": [1, 1, *phases * (2 // len(phases))], "crop": [0, 0, *crop * (2 // len(crop))]}
+    pads = {"pads": [0, 0, 1, 0, 0, 0, 2, 0], "upsample": [1, 1, 2, 1], "activation": "relu", "pad_mode": "edge"}
+    x = RNG.standard_normal(shape).astype(np.float32)
+    for others in ({"pads": [0] * 8}, pads):
+        attributes = attributes_for(CUSTOM_OPS["ReflectPad"], {**others, **every}, opset)
+        check(call_model("ReflectPad", opset, attributes, {"x": x}), {"x": x})
+
+
+def test_equal_phases_are_those_of_depth_to_space() -> None:
+    x = RNG.standard_normal([2, 8, 3, 5]).astype(np.float32)
+    node = helper.make_node("DepthToSpace", ["x"], ["y"], blocksize=2, mode="DCR")
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in (("x", x.shape), ("y", None))
+    ]
+    graph = helper.make_graph([node], "g", values[:1], values[1:])
+    (expected,) = run_onnxruntime(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), {"x": x})
+    assert np.array_equal(reflect_pad_reference(x, [0] * 8, phases=[1, 1, 2, 2]), expected)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "problem"),
+    [
+        ({"phases": [1, 1, 2, 2]}, None),
+        ({"phases": [1, 1, 2, 1], "crop": [0, 0, 1, 0]}, None),
+        ({"phases": [2]}, "phases and crop must be 1 and 0 for the batch and the channels, got [2] and [0]"),
+        ({"phases": [1, 1, 2, 1], "crop": [1]}, "phases and crop must be 1 and 0"),
+        ({"phases": [1, 1, 2]}, "phases must be one value or 4 for x, got [1, 1, 2]"),
+        ({"phases": [1, 1, 2, 1], "crop": [0, 0, 0, 1]}, "crop [0, 1] must be below the phases [2, 1]"),
+        ({"phases": [1, 1, 3, 1]}, "the 3 phases do not divide the 4 channels"),
+        ({"phases": [1, 1, 0, 1]}, "phases must be whole factors from 1"),
+    ],
+)
+def test_phases_of_a_pad_that_fit(attributes: dict[str, Any], problem: str | None) -> None:
+    x = Operand(TensorProto.FLOAT, [1, 4, 5, 6])
+    found = CUSTOM_OPS["ReflectPad"].problem([x], {"pads": [0] * 8, **attributes})
+    assert found is None if problem is None else problem in (found or "")
+
+
+def test_bytes_moved_are_those_of_all_phases() -> None:
+    norm, pad = CUSTOM_OPS["InstanceNorm"], CUSTOM_OPS["ReflectPad"]
+    dims, placed, phased = [1, 8, 3, 5], 2 * 5 * 9, {"phases": [2, 2], "crop": [1, 1]}
+    assert norm.output_dims(dims, phased) == [1, 2, 5, 9]
+    assert norm.bytes_moved(dims, 2, phased, ["X", "scale", "bias", "residual"]) == 2 * (8 * 3 * 5 + 2 * placed)
+    every = {"pads": [0] * 8, "phases": [1, 1, 2, 2], "crop": [0, 0, 1, 1]}
+    assert pad.bytes_moved(dims, 2, every, ["X"]) == 2 * (8 * 3 * 5 + placed)
+
+
 @st.composite
 def norm_calls(draw: st.DrawFn) -> tuple[int, list[int], dict[str, Any]]:
     num_axes = draw(st.integers(1, 3))
     groups = draw(st.sampled_from([0, 0, 1, 2, 4]))
     shape = [draw(st.integers(1, 2)), 4, *(draw(st.integers(2, 4)) for _ in range(num_axes)), draw(st.integers(4, 5))]
     num_axes += 1
+    phases = draw(st.lists(st.integers(1, 3), min_size=num_axes, max_size=num_axes))
+    crop = [draw(st.integers(0, factor - 1)) for factor in phases]
+    shape[1] *= math.prod(phases)
     activation = draw(st.sampled_from(activations.ACTIVATIONS))
     has_residual = draw(st.booleans())
     residual_pads = draw(st.lists(st.integers(0, 2), min_size=2 * num_axes, max_size=2 * num_axes))
@@ -126,6 +191,8 @@ def norm_calls(draw: st.DrawFn) -> tuple[int, list[int], dict[str, Any]]:
         "pad_mode": draw(st.sampled_from(["reflect", "edge", "zero"])),
         "residual_pads": residual_pads if has_residual and draw(st.booleans()) else [0],
         "to": draw(st.sampled_from([0, int(TensorProto.FLOAT16)])),
+        "phases": phases,
+        "crop": crop,
         "by_image": draw(st.booleans()),
         "has_residual": has_residual,
     }

@@ -86,7 +86,7 @@ EDITS: dict[str, tuple[str, Callable[[NodeProto], object], str]] = {
     "unknown": (
         "ReflectPad",
         lambda node: node.attribute.append(helper.make_attribute("mode", "reflect")),
-        "ReflectPad has no attribute mode, only pads, activation, alpha, upsample, pad_mode, to, plugin_version,",
+        "ReflectPad has no attribute mode, only pads, activation, alpha, upsample, pad_mode, to, phases, crop,",
     ),
     "version": ("ReflectPad", set_to("plugin_version", "2"), "ReflectPad.plugin_version must be '1', got '2'"),
     "namespace": ("ReflectPad", set_to("plugin_namespace", ""), "plugin_namespace must be 'trtconv', got ''"),
@@ -101,7 +101,7 @@ EDITS: dict[str, tuple[str, Callable[[NodeProto], object], str]] = {
     "twice": (
         "InstanceNorm",
         lambda node: node.attribute.append(attribute(node, "epsilon")),
-        "InstanceNorm has an attribute twice, got ['activation', 'alpha', 'epsilon', 'epsilon',",
+        "InstanceNorm has an attribute twice, got ['activation', 'alpha', 'crop', 'epsilon', 'epsilon',",
     ),
     "reference": (
         "InstanceNorm",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from host_tools import pointer
 
-from tests.support.map_references import PAD_MODES
+from tests.support.map_references import PAD_MODES, phased_shape
 
 LINEAR, CHANNELS_LAST, BLOCKS_OF_4, BLOCKS_OF_32 = range(4)
 DTYPES = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
@@ -31,6 +31,11 @@ def stored(x: npt.NDArray, layout: int, filling: float) -> npt.NDArray:
         x = np.moveaxis(filled, 1, -1)
         if layout != CHANNELS_LAST:
             x = np.moveaxis(filled.reshape(x.shape[0], groups, lanes, *x.shape[1:-1]), 2, -1)
+    return aligned_copy(x)
+
+
+def aligned_copy(x: npt.NDArray) -> npt.NDArray:
+    """Return a copy of x at an address that 16 divides."""
     result = aligned(x.shape, x.dtype)
     result[...] = x
     return result
@@ -55,25 +60,35 @@ def gather(
     to: np.dtype | None = None,
     activation: str | None = None,
     alpha: float = 0.0,
+    phases: Sequence[int] = (),
+    crop: Sequence[int] = (),
 ) -> npt.NDArray:
-    """Return Y as the kernels write it, after checking that all of it was written and its filling is zero."""
+    """Return Y as the kernels write it, after checking that all of it was written and its filling is zero.
+
+    All lists have an entry for each axis; without `phases` there is one of each, without `crop` nothing is cropped.
+    """
     target_type = x.dtype if to is None else to
     is_moved = to is None and activation is None
+    phases, crop = phases or (1,) * x.ndim, crop or (0,) * x.ndim
+    inside = phased_shape(x.shape, phases, crop)
     shape = [
         size * factor + pads[axis] + pads[axis + x.ndim]
-        for axis, (size, factor) in enumerate(zip(x.shape, upsample, strict=True))
+        for axis, (size, factor) in enumerate(zip(inside, upsample, strict=True))
     ]
     source = stored(x, layouts[0], 7 if is_moved else np.nan)
     expected = stored(np.zeros(shape, dtype=target_type), layouts[1], 0)
     y = aligned(expected.shape, target_type)
-    sizes, both_pads, factors = (np.array(values, dtype=np.int64) for values in (x.shape, pads, upsample))
-    gathers.host_gather(
+    sizes, both_pads, factors, both_phases = (
+        np.array(values, dtype=np.int64) for values in (x.shape, pads, upsample, (*phases, *crop))
+    )
+    num_misaligned_reads = gathers.host_gather(
         pointer(source),
         pointer(y),
         x.ndim,
         pointer(sizes),
         pointer(both_pads),
         pointer(factors),
+        pointer(both_phases),
         PAD_MODES.index(mode),
         *layouts,
         x.dtype.itemsize,
@@ -81,6 +96,7 @@ def gather(
         ("none", "relu", "leaky_relu", "prelu", "silu", "elu", "tanh").index(activation or "none"),
         ctypes.c_float(alpha),
     )
+    assert num_misaligned_reads == 0
     return unstored(y, shape, layouts[1])
 
 

@@ -50,10 +50,18 @@ struct FakeBuilder : apiv::VExprBuilder, IExprBuilder
     IDimensionExpr const* operation(
         DimensionOperation op, IDimensionExpr const& first, IDimensionExpr const& second) override
     {
-        int64_t const sum = fake(first).value + fake(second).value;
-        int64_t const product = fake(first).value * fake(second).value;
-        int64_t const value = op == DimensionOperation::kSUM ? sum : op == DimensionOperation::kPROD ? product : -1;
-        return make(value, fake(first).known && fake(second).known);
+        return make(valueOf(op, fake(first).value, fake(second).value), fake(first).known && fake(second).known);
+    }
+    static int64_t valueOf(DimensionOperation op, int64_t first, int64_t second)
+    {
+        switch (op)
+        {
+        case DimensionOperation::kSUM: return first + second;
+        case DimensionOperation::kPROD: return first * second;
+        case DimensionOperation::kSUB: return first - second;
+        case DimensionOperation::kFLOOR_DIV: return first / second;
+        default: return -1;
+        }
     }
     IDimensionExpr const* declareSizeTensor(int32_t, IDimensionExpr const&, IDimensionExpr const&) override
     {
@@ -242,6 +250,8 @@ struct PadFields
     std::vector<int32_t> upsample{1};
     std::string padMode = "reflect";
     int32_t to = 0;
+    std::vector<int32_t> phases{1};
+    std::vector<int32_t> crop{0};
 
     std::vector<PluginField> list() const
     {
@@ -250,7 +260,8 @@ struct PadFields
         auto const word = [](char const* name, std::string const& value)
         { return PluginField{name, value.data(), PluginFieldType::kCHAR, static_cast<int32_t>(value.size())}; };
         return {integers("pads", pads), word("activation", activation), {"alpha", &alpha, PluginFieldType::kFLOAT32, 1},
-            integers("upsample", upsample), word("pad_mode", padMode), {"to", &to, PluginFieldType::kINT32, 1}};
+            integers("upsample", upsample), word("pad_mode", padMode), {"to", &to, PluginFieldType::kINT32, 1},
+            integers("phases", phases), integers("crop", crop)};
     }
 
     IPluginV3* plugin(IPluginCreatorV3One& creator, char const* name) const
@@ -308,6 +319,38 @@ void checkMappedPad(IPluginCreatorV3One& creator)
             && !channels.takes(0, {dynamicTensor({1, 8, 9, 9}, DataType::kHALF, TensorFormat::kHWC8), {}}));
     check("what changes the time is in the cache id",
         std::string(edge.build->getTimingCacheID()) != reflected.build->getTimingCacheID());
+}
+
+// Pads of an input of phases.
+void checkPhasedPad(IPluginCreatorV3One& creator)
+{
+    PadFields fields;
+    fields.upsample = {1, 1, 2, 1};
+    fields.phases = {1, 1, 2, 3};
+    fields.crop = {0, 0, 1, 0};
+    Faces pad(fields.plugin(creator, "phased_pad"));
+    std::vector<int64_t> sizes;
+    check("shape of phases",
+        pad.outputShape({{2, 18, -9, 10}}, sizes) == 0 && sizes == std::vector<int64_t>{2, 3, 38, 36});
+    check("shape of phases of unknown channels",
+        pad.outputShape({{2, -18, 9, 10}}, sizes) == 0 && sizes == std::vector<int64_t>{2, 3, 38, 36});
+    check("channels that phases do not divide", pad.outputShape({{2, 8, 9, 10}}, sizes) != 0);
+    check("pads beyond an axis of phases", pad.outputShape({{2, 6, 9, 1}}, sizes) != 0);
+    check("a crop of nothing", pad.outputShape({{2, 6, 0, 9}}, sizes) != 0);
+    auto const changes = [&](std::vector<int64_t> const& shape)
+    {
+        PluginTensorDesc const x = tensor(shape);
+        return pad.runtime->onShapeChange(&x, 1, nullptr, 0) == 0;
+    };
+    check("phases at run time", changes({2, 6, 9, 10}));
+    check("channels that phases do not divide at run time", !changes({2, 8, 9, 10}));
+    check("pads beyond an axis of phases at run time", !changes({2, 6, 9, 1}));
+    auto const x = dynamicTensor({1, 48, 9, 9}, DataType::kHALF, TensorFormat::kHWC8);
+    check("phases are channels-last or linear", pad.takes(0, {dynamicTensor({1, 48, 9, 9}), {}}) && pad.takes(0, {x, {}}));
+    check("channels-last phases become linear",
+        pad.takes(1, {x, dynamicTensor({1, 8, 38, 33}, DataType::kHALF)}));
+    check("phases are no blocks",
+        !pad.takes(0, {dynamicTensor({1, 96, 9, 9}, DataType::kINT8, TensorFormat::kCHW32), {}}));
 }
 
 void checkReflectPad(IPluginCreatorV3One& creator)
@@ -379,17 +422,21 @@ struct NormFields
     std::string padMode = "reflect";
     int32_t residualPads = 0;
     int32_t to = 0;
+    std::vector<int32_t> phases{1};
+    std::vector<int32_t> crop{0};
 
     std::vector<PluginField> list() const
     {
         auto const integer = [](char const* name, int32_t const& value)
         { return PluginField{name, &value, PluginFieldType::kINT32, 1}; };
+        auto const integers = [](char const* name, std::vector<int32_t> const& values)
+        { return PluginField{name, values.data(), PluginFieldType::kINT32, static_cast<int32_t>(values.size())}; };
         auto const word = [](char const* name, std::string const& value)
         { return PluginField{name, value.data(), PluginFieldType::kCHAR, static_cast<int32_t>(value.size())}; };
         return {{"epsilon", &epsilon, PluginFieldType::kFLOAT32, 1}, word("activation", activation),
             {"alpha", &alpha, PluginFieldType::kFLOAT32, 1}, integer("groups", groups), integer("upsample", upsample),
             integer("pads", pads), word("pad_mode", padMode), integer("residual_pads", residualPads),
-            integer("to", to)};
+            integer("to", to), integers("phases", phases), integers("crop", crop)};
     }
 
     IPluginV3* plugin(IPluginCreatorV3One& creator, char const* name) const
@@ -448,6 +495,47 @@ void checkFusedNorm(IPluginCreatorV3One& creator)
     check("groups that do not divide at run time", prelu.runtime->onShapeChange(uneven.data(), 4, nullptr, 0) != 0);
     check("what changes the time is in the cache id",
         std::string(prelu.build->getTimingCacheID()) != norm.build->getTimingCacheID());
+}
+
+// A norm of an input of phases.
+void checkPhasedNorm(IPluginCreatorV3One& creator)
+{
+    NormFields fields;
+    fields.groups = 2;
+    fields.upsample = 2;
+    fields.phases = {2};
+    fields.crop = {0, 1};
+    Faces norm(fields.plugin(creator, "phased_norm"));
+    std::vector<int64_t> sizes;
+    check("shape of a norm of phases",
+        norm.outputShape({{2, 16, 9, -7}, {4}, {4}, {2, 4, 18, 13}}, sizes) == 0
+            && sizes == std::vector<int64_t>{2, 4, 36, 26});
+    check("scales of as many channels as X", norm.outputShape({{2, 16, 9, 7}, {16}, {16}}, sizes) != 0);
+    check("groups of a phase", norm.outputShape({{2, 12, 9, 7}, {3}, {3}}, sizes) != 0);
+    check("residual of the shape of X", norm.outputShape({{2, 16, 9, 7}, {4}, {4}, {2, 16, 9, 7}}, sizes) != 0);
+    check("crops of two axes of three", norm.outputShape({{2, 32, 9, 7, 5}, {4}, {4}}, sizes) != 0);
+    auto const changes = [&](std::vector<PluginTensorDesc> const& inputs)
+    { return norm.runtime->onShapeChange(inputs.data(), static_cast<int32_t>(inputs.size()), nullptr, 0) == 0; };
+    PluginTensorDesc const channels = tensor({4});
+    check("norm of phases runs", changes({tensor({2, 16, 9, 7}), channels, channels, tensor({2, 4, 18, 13})}));
+    check("norm of phases refuses a residual like X",
+        !changes({tensor({2, 16, 9, 7}), channels, channels, tensor({2, 16, 9, 7})}));
+    check("norm refuses channels that phases do not divide", !changes({tensor({2, 18, 9, 7}), channels, channels}));
+
+    fields.groups = 0;
+    auto const workspace = [&](std::vector<int32_t> const& phases, std::vector<int32_t> const& crop, DataType type)
+    {
+        fields.phases = phases;
+        fields.crop = crop;
+        Faces plugin(fields.plugin(creator, "phased_norm"));
+        auto const image = dynamicTensor({1, 32, 6, 6}, type, TensorFormat::kHWC8);
+        std::vector const inputs{image, dynamicTensor({8}, type), dynamicTensor({8}, type)};
+        DynamicPluginTensorDesc const output = dynamicTensor({1, 8, 24, 24}, type, TensorFormat::kHWC8);
+        return plugin.build->getWorkspaceSize(inputs.data(), 3, &output, 1);
+    };
+    check("phases that a norm reads need no memory", workspace({2, 2}, {0}, DataType::kHALF) == 0);
+    check("cropped phases are interleaved in memory",
+        workspace({2, 2}, {0, 1}, DataType::kHALF) == (2 * 8 * 12 * 11 + 255) / 256 * 256);
 }
 
 // Results that are upsampled, padded or of another type, and the inside of a padded residual.
@@ -639,6 +727,8 @@ void checkRefusedFields(IPluginCreatorV3One& norm, IPluginCreatorV3One& pad)
     check("norm refuses three pads", refusesField({"residual_pads", factors, PluginFieldType::kINT32, 3}));
     check("norm refuses a factor of nothing", refusesField({"upsample", &factors[2], PluginFieldType::kINT32, 1}));
     check("norm refuses an element type", refusesField({"to", &two, PluginFieldType::kINT32, 1}));
+    check("norm refuses no phase", refusesField({"phases", &factors[2], PluginFieldType::kINT32, 1}));
+    check("norm refuses a negative crop", refusesField({"crop", &negative, PluginFieldType::kINT32, 1}));
     int64_t const wideGroups = 0;
     PluginField const counted[]{{"epsilon", epsilons, PluginFieldType::kFLOAT32, 1},
         {"activation", "relu\0", PluginFieldType::kCHAR, 5}, {"groups", &wideGroups, PluginFieldType::kINT64, 1}};
@@ -666,6 +756,9 @@ void checkRefusedFields(IPluginCreatorV3One& norm, IPluginCreatorV3One& pad)
     check("pad refuses a factor of nothing", refusesPad({"upsample", &factors[2], PluginFieldType::kINT32, 1}));
     check("pad refuses factors of other axes", refusesPad({"upsample", factors, PluginFieldType::kINT32, 2}));
     check("pad refuses an element type", refusesPad({"to", factors, PluginFieldType::kINT32, 1}));
+    check("pad refuses phases of the batch", refusesPad({"phases", &two, PluginFieldType::kINT32, 1}));
+    check("pad refuses phases of other axes", refusesPad({"phases", factors, PluginFieldType::kINT32, 2}));
+    check("pad refuses a crop without phases", refusesPad({"crop", &two, PluginFieldType::kINT32, 1}));
 }
 
 } // namespace
@@ -685,8 +778,10 @@ int main(int /*argc*/, char** argv)
     checkInstanceNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
     checkFusedNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
     checkPlacedNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
+    checkPhasedNorm(*static_cast<IPluginCreatorV3One*>(creators[0]));
     checkReflectPad(*static_cast<IPluginCreatorV3One*>(creators[1]));
     checkMappedPad(*static_cast<IPluginCreatorV3One*>(creators[1]));
+    checkPhasedPad(*static_cast<IPluginCreatorV3One*>(creators[1]));
     checkRefusedFields(
         *static_cast<IPluginCreatorV3One*>(creators[0]), *static_cast<IPluginCreatorV3One*>(creators[1]));
 }

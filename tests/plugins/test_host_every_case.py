@@ -41,8 +41,9 @@ from tests.support.golden import Case, case_paths, read_case
 from tests.support.references import instance_norm_reference, reflect_pad_reference, worst_excess
 from trtconv.model import functions
 from trtconv.model.onnx_session import open_session
-from trtconv.ops import CUSTOM_OPS
+from trtconv.ops import CUSTOM_OPS, input_map
 from trtconv.ops.custom_op import DOMAIN, CustomOp, attributes_of
+from trtconv.ops.output_map import spread
 
 VECTOR_SIZES = (1, 4, 8)
 # In the notes of cases whose model no runtime takes, or not ONNX's evaluator.
@@ -126,12 +127,15 @@ def call_of(node: onnx.NodeProto, inputs: list[npt.NDArray[Any]]) -> Call:
 def call_with(op: CustomOp, given: Mapping[str, Any], inputs: list[npt.NDArray[Any]]) -> Call:
     """Return the part of a call that the host's statistics and reflections compute.
 
-    Groups and parameters of each image are slices of their own; what follows the norm, and other maps than
-    reflections, test_host_fused_norm and test_host_gather hold.
+    Phases are put in place before. Groups and parameters of each image are slices of their own; what follows the norm,
+    and other maps than reflections, test_host_fused_norm and test_host_gather hold.
     """
     x, attributes = inputs[0], op.complete(given)
     if op is CUSTOM_OPS["DynamicReflectPad"]:
         return Call(x, pads=(*inputs[1].shape, *inputs[2].shape))
+    first = 0 if op is CUSTOM_OPS["InstanceNorm"] else 2
+    phases, crop = (spread(attributes[name], x.ndim - 2 + first)[first:] for name in ("phases", "crop"))
+    x = np.ascontiguousarray(input_map.put_in_place(x, phases, crop))
     if op is CUSTOM_OPS["ReflectPad"]:
         is_reflection = attributes["pad_mode"] == "reflect" and set(attributes["upsample"]) == {1}
         return Call(x, pads=tuple(attributes["pads"]) if is_reflection else ())

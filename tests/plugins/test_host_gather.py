@@ -27,7 +27,7 @@ def test_every_small_line(gathers: ctypes.CDLL, mode: str) -> None:
         y = np.zeros_like(expected)
         sizes, pads, factors = (np.array(values, dtype=np.int64) for values in ((size,), (begin, end), (factor,)))
         gathers.host_gather_large(
-            pointer(x), pointer(y), 1, pointer(sizes), pointer(pads), pointer(factors), PAD_MODES.index(mode)
+            pointer(x), pointer(y), 1, pointer(sizes), pointer(pads), pointer(factors), None, PAD_MODES.index(mode)
         )
         assert (y == expected).all()
 

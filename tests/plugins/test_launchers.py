@@ -12,7 +12,7 @@ import pytest
 
 from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, TorchKernels, library_path
 from trtconv.element_types import FLOAT16, FLOAT32, INT64
-from trtconv.plugins.kernels import KernelError, NormOptions, OutputMap, c_options
+from trtconv.plugins.kernels import KernelError, NormOptions, NormPlace, OutputMap, c_options, c_place
 
 SHAPE, TYPE, POINTER, WORKSPACE, OPTION = -1, -2, -3, -4, -6
 
@@ -95,6 +95,29 @@ def test_instance_norm_checks_its_options(
     assert instance_norm_status(library, options=ctypes.byref(given), **changed) == status
 
 
+@pytest.mark.parametrize(
+    ("phases", "crop", "groups", "status"),
+    [
+        ((2, 3), (), 2, WORKSPACE),
+        ((2, 3), (1, 2), 0, WORKSPACE),
+        ((2, 3), (), 3, OPTION),
+        ((2, 3), (2, 0), 0, OPTION),
+        ((2, 3), (0, -1), 0, OPTION),
+        ((1, 3), (1, 0), 0, OPTION),
+        ((0, 3), (), 0, OPTION),
+        ((5, 1), (), 0, OPTION),
+    ],
+)
+def test_phases_of_a_norm_are_checked(
+    library: ctypes.CDLL, phases: tuple[int, int], crop: tuple[int, ...], groups: int, status: int
+) -> None:
+    """Those that are good lack the memory in which they are interleaved: the input has a channel for each phase."""
+    place = NormPlace((1, 1), (0, 0, 0, 0), phases=phases, crop=crop)
+    given = c_options(NormOptions(groups=groups, place=place), c_place(place, (1, 24, 9, 7), FLOAT32))
+    sizes = {"channels": ctypes.c_int64(24), "slice_size": ctypes.c_int64(63), "workspace_bytes": ctypes.c_size_t(16)}
+    assert instance_norm_status(library, options=ctypes.byref(given), **sizes) == status
+
+
 @pytest.mark.parametrize("activation", [-1, 7])
 def test_instance_norm_refuses_an_unknown_activation(library: ctypes.CDLL, activation: int) -> None:
     given = c_options(NormOptions())
@@ -163,6 +186,11 @@ LINEAR_MAP = {"shape": [1, 3, 4, 5], "pads": [0, 0, 1, 1, 0, 0, 1, 1], "element_
         ({}, OutputMap(y_layout=2), SHAPE),
         ({}, OutputMap(y_layout=4), TYPE),
         ({}, OutputMap(upsample=(1, 2, 1, 1), y_layout=1), SHAPE),
+        ({"shape": [1, 8, 4, 5]}, OutputMap(phases=(1, 1, 2, 3)), SHAPE),
+        ({"shape": [1, 8, 4, 5]}, OutputMap(phases=(1, 2, 2, 1)), SHAPE),
+        ({"shape": [1, 8, 4, 5]}, OutputMap(phases=(1, 1, 2, 0)), SHAPE),
+        ({"shape": [1, 8, 4, 5]}, OutputMap(phases=(1, 1, 2, 2), crop=(0, 0, 0, 2)), SHAPE),
+        ({"shape": [1, 8, 4, 5]}, OutputMap(crop=(0, 0, 0, 1)), SHAPE),
         ({}, OutputMap(x_type=FLOAT32), TYPE),
         ({}, OutputMap(x_type=FLOAT16, y_type=FLOAT32), TYPE),
         ({}, OutputMap(activation="relu"), TYPE),
@@ -198,6 +226,42 @@ def test_workspace_is_asked_for_by_large_slices_only(library: ctypes.CDLL) -> No
     assert kernels.workspace_bytes((1, 64, 32 * 32), groups=32) == 0
     assert kernels.workspace_bytes((1, 64, 1024 * 32), groups=32) > 0  # a group is a larger slice
     assert kernels.workspace_bytes((2, 320, 64 * 64), FORMAT_CHANNELS_LAST, groups=32) <= 1 << 21
+
+
+@pytest.mark.parametrize(
+    ("shape", "phases", "crop", "layout", "is_interleaved"),
+    [
+        ((1, 128, 9, 7), (2, 2), (), FORMAT_CHANNELS_LAST, False),
+        ((1, 128, 9, 7), (4, 1), (), FORMAT_CHANNELS_LAST, False),
+        ((1, 256, 9, 7, 5), (2, 2, 2), (), FORMAT_CHANNELS_LAST, False),
+        ((1, 128, 9, 7), (2, 2), (0, 1), FORMAT_CHANNELS_LAST, True),
+        ((1, 16, 9, 7), (2, 2), (), FORMAT_CHANNELS_LAST, True),  # channels of a phase that fill no vector
+        ((1, 128, 9, 7), (2, 2), (), 0, True),
+    ],
+)
+def test_memory_to_interleave_phases(
+    library: ctypes.CDLL,
+    shape: tuple[int, ...],
+    phases: tuple[int, ...],
+    crop: tuple[int, ...],
+    layout: int,
+    is_interleaved: bool,
+) -> None:
+    kernels, num_axes = TorchKernels(), len(phases)
+    place = NormPlace((1,) * num_axes, (0,) * (2 * num_axes), phases=phases, crop=crop)
+    ends = zip(shape[2:], phases, crop or (0,) * num_axes, strict=True)
+    whole = (shape[0], shape[1] // math.prod(phases), *(size * factor - left_out for size, factor, left_out in ends))
+    lanes = 8 if layout == FORMAT_CHANNELS_LAST else 1
+    elements = -(-whole[1] // lanes) * lanes * math.prod(whole[2:])
+    beside = kernels.workspace_bytes(shape, layout, 0, place, FLOAT16) - kernels.workspace_bytes(
+        whole, layout, 0, place._replace(phases=(), crop=()), FLOAT16
+    )
+    assert beside == (-(-elements * 2 // 256) * 256 if is_interleaved else 0)
+
+
+def test_no_memory_for_phases_that_cannot_be(library: ctypes.CDLL) -> None:
+    place = NormPlace((1, 1), (0, 0, 0, 0), phases=(0, 2))
+    assert TorchKernels().workspace_bytes((1, 8, 6, 6), place=place) == 0
 
 
 def fake_tensor(address: int, *shape: int, dtype: str = "float32") -> Any:

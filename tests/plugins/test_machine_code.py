@@ -24,6 +24,7 @@ KERNELS = {
     *("sumColumnParts", "finishGroups", "normaliseColumnParts"),
     *("padByReflection", "padPlanesByReflection", "padVectorsByReflection"),
     *("gatherElements", "gatherPlanes", "gatherCells", "gatherCellsByTwo", "gatherToChannels", "gatherFromChannels"),
+    "gatherFromPhases",
     "fillPads",
 }
 DEVICE_MEMORY = re.compile(r"\b(LDG|STG|LDGSTS|UBLKCP|UBLKRED|UTMALDG|UTMASTG|ATOMG?|REDG?|LD|ST)\b")

@@ -220,6 +220,10 @@ BAD_RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     "upsample": ({"upsample": [2, 2]}, "upsample must be one value or 1 for the spatial axes, got [2, 2]"),
     "pads": ({"pads": [5]}, "pads [5] must be smaller than the axis that they reflect, axis 0 of the spatial axes"),
     "pad_mode": ({"pad_mode": "constant"}, "pad_mode must be one of reflect, edge, zero, got 'constant'"),
+    "phases": ({"phases": [3]}, "the 3 phases do not divide the 4 channels"),
+    "crop": ({"phases": [2], "crop": [2]}, "crop [2] must be below the phases [2]"),
+    "phases of two axes": ({"phases": [2, 2]}, "phases must be one value or 1 for the spatial axes, got [2, 2]"),
+    "scale of all phases": ({"phases": [2]}, "scale has shape [4], expected [2]"),
     "to": ({"to": "fp16"}, "to must be one of TensorRT's types, got 'fp16'"),
 }
 

@@ -87,7 +87,8 @@ def run_here(*args: str | Path, cwd: Path) -> Result:
     with contextlib.ExitStack() as stack:
         stack.callback(os.chdir, Path.cwd())
         os.chdir(cwd)
-        stack.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            stack.callback(signal.signal, number, signal.getsignal(number))
         files = [stack.enter_context(_redirected(name)) for name in ("stdout", "stderr")]
         try:
             main([str(arg) for arg in args])

@@ -32,6 +32,30 @@ def spatially_mapped(x: Array, pads: Sequence[int], upsample: Sequence[int], pad
     return mapped(x, (0, 0, *pads[:half], 0, 0, *pads[half:]), (1, 1, *upsample), pad_mode)
 
 
+def phased(x: Array, phases: Sequence[int], crop: Sequence[int]) -> Array:
+    """Return x [N, B * C, d1..dk] with its phases interleaved, and cropped; the lists speak of d1..dk.
+
+    Element p of axis a and element i of the input become i * phases[a] + p, as by DepthToSpace(mode=DCR).
+    """
+    split = x.reshape(x.shape[0], *phases, -1, *x.shape[2:])
+    num_axes = len(phases)
+    order = [0, 1 + num_axes]
+    for axis in range(num_axes):
+        order += [2 + num_axes + axis, 1 + axis]
+    sizes = [size * factor for size, factor in zip(x.shape[2:], phases, strict=True)]
+    whole = split.transpose(order).reshape(x.shape[0], x.shape[1] // int(np.prod(phases)), *sizes)
+    kept = (slice(size - left_out) for size, left_out in zip(sizes, crop, strict=True))
+    return whole[(slice(None), slice(None), *kept)]
+
+
+def phased_shape(shape: Sequence[int], phases: Sequence[int], crop: Sequence[int]) -> list[int]:
+    """Return the shape of a tensor with its phases interleaved; the lists have an entry for each axis."""
+    sizes = [size * factor - out for size, factor, out in zip(shape, phases, crop, strict=True)]
+    if len(sizes) > 1:
+        sizes[1] = shape[1] // int(np.prod(phases))
+    return sizes
+
+
 def activated(x: Array, activation: str, alpha: float) -> Array:
     """Return the activation of x, in float64; alpha as a plugin has it, in fp32."""
     return fused_references.activated(x.astype(np.float64), activation, float(np.float32(alpha)), None)[0]

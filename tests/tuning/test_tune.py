@@ -10,10 +10,10 @@ import pytest
 from tests.support.command_line import run_here
 from tests.support.tune_fakes import SHAPE, TuneRig, failing
 from trtconv import BuildConfig, build, decisions, tuning
-from trtconv.config import parse_duration
 from trtconv.errors import ConfigError, Interrupted
 from trtconv.manifest import read_manifest
 from trtconv.shapes import parse_profiles
+from trtconv.units import parse_seconds
 
 
 @pytest.fixture
@@ -165,4 +165,4 @@ def test_a_decision_file_that_exists_is_not_measured_again(rig: TuneRig, tmp_pat
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), ("2 min", 120)])
 def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
+    assert parse_seconds(text, "--tune-budget") == seconds

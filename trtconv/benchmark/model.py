@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trtconv import comparison, files, records
+from trtconv import comparison, reading, records
 from trtconv.benchmark.layer_kinds import times_by_kind
 from trtconv.benchmark.model_report import LayerTimes, ModelReport
 from trtconv.benchmark.variants import (
@@ -36,6 +36,7 @@ from trtconv.gpu.timing import Enqueue, time_side_by_side
 from trtconv.inputs.made_inputs import InputSet, input_specs, make_inputs, shape_choices
 from trtconv.model import model_io
 from trtconv.model.exact_norms import exact_reference
+from trtconv.model.model_io import Model
 from trtconv.progress import NoProgress, Progress
 
 _NUM_INPUT_SETS = 2
@@ -59,7 +60,7 @@ def bench_model(
     TrtconvError.
     """
     model_path, progress = Path(model_path), progress or NoProgress()
-    files.require_readable(model_path)
+    reading.require_readable(model_path)
     config = replace(config or BuildConfig(), backend="tensorrt")
     backends.select_backend(config)
     device = gpu_device.open_device()
@@ -68,7 +69,7 @@ def bench_model(
     with tempfile.TemporaryDirectory(prefix="trtconv-bench-") as folder, ExitStack() as until:
         built, same = _build_all(model_path, config, Path(folder), progress)
         bench = _Bench(device, built, inputs, until)
-        compared = bench.compare(model_path, tolerance, progress)
+        compared = bench.compare(model_io.load(model_path, trust_links=config.trust_links), tolerance, progress)
         problems = {ops: acceptance.problem_of(each, compared[REFERENCE]) for ops, each in compared.items()}
         report = ModelReport(
             model=model_path,
@@ -107,10 +108,9 @@ class _Bench:
     inputs: Sequence[InputSet]
     until: ExitStack
 
-    def compare(self, model_path: Path, tolerance: float, progress: Progress) -> dict[str, ComparisonReport]:
+    def compare(self, model: Model, tolerance: float, progress: Progress) -> dict[str, ComparisonReport]:
         """Compare each engine with the model in ONNX Runtime."""
         feeds, labels = [each.feed for each in self.inputs], [each.label for each in self.inputs]
-        model = model_io.load(model_path)
         reference = remembered(exact_reference(model.proto, model.path))
         return {
             ops: comparison.compare(reference, each.path, feeds, tolerance, labels=labels, progress=progress)
@@ -140,7 +140,7 @@ class _Bench:
 
 def _inputs_and_tolerance(model_path: Path, config: BuildConfig) -> tuple[list[InputSet], float]:
     """Return seeded inputs of the usual shapes of the first profile, and how far two engines may be apart."""
-    proto = model_io.load(model_path).proto
+    proto = model_io.load(model_path, trust_links=config.trust_links).proto
     choices = shape_choices(proto, config.profiles[:1])
     precision = built_precision(config, proto)
     inputs = make_inputs(input_specs(proto), choices, num_sets=_NUM_INPUT_SETS, narrow=precision == "fp16")

@@ -6,7 +6,6 @@ import contextlib
 import json
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from typing import Any, Literal
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from trtconv import child_processes
 from trtconv.benchmark.cases import Case, make_parameters
 from trtconv.config import BackendName
 from trtconv.model import functions
@@ -133,7 +133,8 @@ def _run_workers(shares: Sequence[Sequence[Order]], progress: Progress) -> dict[
 
 def _start_worker() -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", WORKER],
+        child_processes.module_command(WORKER),
+        env=child_processes.environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -156,8 +157,8 @@ def _converse(
     left = [order["engine"] for order in share]
     try:
         with contextlib.suppress(OSError, ValueError):  # it is gone, or ended within a line
-            worker.stdin.write(json.dumps(list(share)))
-            worker.stdin.close()
+            worker.stdin.write(json.dumps(list(share)) + "\n")
+            worker.stdin.flush()  # it stays open: the worker ends when it is closed
             for line in worker.stdout:
                 answer = json.loads(line)
                 left.remove(answer["engine"])

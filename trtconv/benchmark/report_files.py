@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class ReportFiles:
             require_plot(self.plot, roofline.SUFFIXES)
         for path in filter(None, (self.out, self.plot)):
             files.require_writable(path, inputs=() if model is None else (model,))
-        if self.out is not None and self.plot is not None and self.out.resolve() == self.plot.resolve():
+        if self.out is not None and self.plot is not None and os.path.realpath(self.out) == os.path.realpath(self.plot):
             raise ConfigError("is the file of --plot, too", where=f"--out {self.out}")
 
     def write(self, report: ModelReport | OpsReport) -> None:

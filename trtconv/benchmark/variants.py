@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trtconv import convert, files
+from trtconv import convert, reading
 from trtconv.benchmark.layer_kinds import ops_by_node
 from trtconv.config import BuildConfig, Ops
 from trtconv.manifest import Manifest
@@ -48,7 +48,7 @@ def variants_of(config: BuildConfig) -> list[str]:
     """Return the variants: with a decision file also that which it asks for. Raises ConfigError without the file."""
     if config.decisions is None:
         return list(VARIANTS)
-    files.require_readable(config.decisions)
+    reading.require_readable(config.decisions, reading.DOCUMENT)
     return [*VARIANTS, TUNED]
 
 
@@ -56,7 +56,9 @@ def written_graph(model_path: Path, config: BuildConfig, variant: str) -> Writte
     """Run the passes of a variant. The change of precision follows from the graph, so that it is left out."""
     own = _own_config(config, variant)
     native_reason = native_reason_of(own, supports_plugins=True)
-    model = model_io.load(model_path, inline_plugins=native_reason is not None, profiles=own.profiles)
+    model = model_io.load(
+        model_path, inline_plugins=native_reason is not None, profiles=own.profiles, trust_links=own.trust_links
+    )
     costs = predicted_choices(model, own, Choices(own.keep_native)) if own.ops == "auto" else None
     plain = replace(own, precision=None, keep_fp32=(), io_types={}, calibration=())
     proto, _ = prepare(model, plain, native_reason, costs)
@@ -85,7 +87,7 @@ def build_variant(
     return BuiltVariant(
         path=report.engine,
         num_plugins=written.num_plugins,
-        num_bytes=report.engine.stat().st_size,
+        num_bytes=reading.size_of(report.engine),
         build_seconds=report.seconds,
         notes=report.notes,
         manifest=report.manifest,

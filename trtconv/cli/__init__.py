@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import traceback
 from typing import NoReturn
 
 import click
 
-from trtconv import isolation
+from trtconv import interrupts
 from trtconv.cli import bench, build, compare, doctor, inspect, plugins, rewrite, run
 from trtconv.cli.console import leave, open_standard_streams
 from trtconv.cli.foreign_options import hint_for
@@ -61,7 +60,7 @@ def main(args: list[str] | None = None) -> NoReturn:
     """
     words = sys.argv[1:] if args is None else None
     args = args if words is None else words
-    signal.signal(signal.SIGTERM, isolation.interrupt)
+    interrupts.raise_interrupts()
     open_standard_streams()
     if _COMPLETE_VARIABLE in os.environ:  # a shell asks for its completion script, or for what may follow
         cli.main(args=[], prog_name=PROGRAM, complete_var=_COMPLETE_VARIABLE)
@@ -70,6 +69,7 @@ def main(args: list[str] | None = None) -> NoReturn:
         sys.exit(ConfigError.exit_code)
     try:
         exit_code = cli.main(args=args, prog_name=PROGRAM, standalone_mode=False, obj=words) or 0
+        interrupts.ignore()
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # click exits by itself where nobody reads its help
         leave(0)
@@ -100,6 +100,9 @@ def _fail(error: TrtconvError, args: list[str], cause: Exception | None = None) 
     """Print an error in the documented form and end the process."""
     from trtconv.reports.text import printable
 
+    if interrupts.was_interrupted() and not isinstance(error, Interrupted):  # an import makes an ImportError of it
+        error = Interrupted("interrupted")
+    interrupts.ignore()
     lines = [f"error: {printable(str(error))}"]
     if "--debug" in args:
         lines[:0] = ["".join(traceback.format_exception(cause or error)).rstrip()]

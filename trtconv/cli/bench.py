@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trtconv.cli.console import print_report, shown_progress
-from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option
+from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option, trust_links_option
 
 if TYPE_CHECKING:
     from trtconv.progress import Progress
 
 _OPS, _MODEL = "only with --ops", "only with a MODEL"
 _OPS_OPTIONS = ("patterns", "no_native", "engines", "jobs")
-_TAKEN = ("precision", "opt_level", "tf32", "keep_native", "decisions", "timing_cache")
+_TAKEN = ("precision", "opt_level", "tf32", "keep_native", "decisions", "timing_cache", "trust_links")
 _MODEL_OPTIONS = ("shapes", *_TAKEN, "layers", "force")
 
 
@@ -31,6 +31,7 @@ _MODEL_OPTIONS = ("shapes", *_TAKEN, "layers", "force")
 @keep_native_option
 @click.option("--decisions", type=FILE, metavar="FILE", help=f"An engine by this decision file, too; {_MODEL}.")
 @click.option("--timing-cache", type=FILE, metavar="FILE", help=f"As in build; {_MODEL}.")
+@trust_links_option
 @click.option("--layers", is_flag=True, help=f"The layers of each engine by kind, and the slowest; {_MODEL}.")
 @click.option("--force", is_flag=True, help=f"Time engines that compute something else, too; {_MODEL}.")
 @click.option("--filter", "patterns", multiple=True, metavar="GLOB", help=f"The cases whose name matches; {_OPS}.")

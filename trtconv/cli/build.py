@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_log, print_report, shown_progress
-from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option
+from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option, trust_links_option
 
 NEXT_PROFILE = "--profile"
 
@@ -47,6 +47,7 @@ NEXT_PROFILE = "--profile"
               "version-compatible.")  # fmt: skip
 @click.option("--exclude-lean-runtime", is_flag=True, help="With --version-compatible: leave the lean runtime out "
               "of the engine.")  # fmt: skip
+@trust_links_option
 @click.option("--verify", is_flag=True, help="Compare the engine with the model; keep none that is wrong.")
 @click.option("--dry-run", is_flag=True, help="Show what would become of each node, and build nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every node, and show TensorRT's messages.")
@@ -82,20 +83,21 @@ def build(
       trtconv build model.onnx -o model.engine --shape x=1x3x256x256:1x3x720x1280:4x3x1080x1920
     """
     from trtconv import convert
-    from trtconv.config import BuildConfig, parse_duration, parse_size
+    from trtconv.config import BuildConfig
     from trtconv.precision import parse_io_types
     from trtconv.shapes import parse_profiles
+    from trtconv.units import parse_seconds, parse_size
 
     config = BuildConfig(
         output=output,
         profiles=parse_profiles(None if item == NEXT_PROFILE else item for item in shapes),
         backend=backend,
         gpu_arch=gpu_arch,
-        workspace_bytes=None if workspace is None else parse_size(workspace),
+        workspace_bytes=None if workspace is None else parse_size(workspace, "--workspace"),
         opt_level=opt_level,
         tf32=tf32,
         ops=ops,
-        tune_budget_s=None if tune_budget is None else parse_duration(tune_budget),
+        tune_budget_s=None if tune_budget is None else parse_seconds(tune_budget, "--tune-budget"),
         keep_native=keep_native,
         io_types=parse_io_types(io_types),
         **options,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_report, shown_progress
-from trtconv.cli.options import FILE, common_options, isolated, quiet_option
+from trtconv.cli.options import FILE, common_options, isolated, quiet_option, trust_links_option, trust_option
 
 
 @click.command()
@@ -34,6 +34,8 @@ from trtconv.cli.options import FILE, common_options, isolated, quiet_option
 @click.option("--bisect", is_flag=True, help="Where they differ, find the first tensor inside that does.")
 @click.option("--plot", type=FILE, metavar="FILE", help="Draw the errors into a .png file.")
 @click.option("--allow-embedded-code", is_flag=True, help="Run the code that an engine embeds.")
+@trust_links_option
+@trust_option
 @quiet_option
 @common_options
 @isolated

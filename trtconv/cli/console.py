@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from trtconv import isolation
-from trtconv.errors import BackendError
+from trtconv.errors import BackendError, Interrupted, TrtconvError
 from trtconv.reports.text import printable
+from trtconv.workers import parent, worker
 
 if TYPE_CHECKING:
     from trtconv.progress import Progress
+    from trtconv.workers.limits import Limits
 
 _FINISHED = (0, 1)  # exit codes of work that came to its end
 _SHOW_CURSOR = "\x1b[?25h"  # which progress bars had hidden
@@ -26,7 +27,7 @@ def leave(exit_code: int) -> NoReturn:
     """End the process at once: an abandoned build, or a stream that cannot be written, must not hold it up."""
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-    isolation.tell_end(exit_code)
+    worker.tell_end(exit_code)
     os._exit(exit_code)
 
 
@@ -54,11 +55,13 @@ def print_report(report: Any, as_json: bool, quiet: bool = False, **options: Any
         raise BackendError(f"standard output cannot be written: {error.strerror}") from error
 
 
-def run_isolated(args: Sequence[str]) -> int:
+def run_isolated(args: Sequence[str], limits: Limits) -> int:
     """Run the command line in a worker process and return its exit code; what native libraries printed follows it."""
     try:
-        end = isolation.run_worker("trtconv.cli.worker", args)
-    except BackendError:
+        end = parent.run_worker("trtconv.cli.worker", args, limits)
+    except Interrupted:
+        raise
+    except TrtconvError:
         with contextlib.suppress(OSError):
             if sys.stderr.isatty():
                 sys.stderr.write(_SHOW_CURSOR)

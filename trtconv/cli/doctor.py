@@ -7,11 +7,12 @@ import sys
 import click
 
 from trtconv.cli.console import print_report
-from trtconv.cli.options import common_options
+from trtconv.cli.options import common_options, isolated
 
 
 @click.command()
 @common_options
+@isolated
 def doctor(as_json: bool, debug: bool) -> int:
     """Show what is installed and what is missing.
 

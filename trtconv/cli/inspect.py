@@ -9,16 +9,26 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_report
-from trtconv.cli.options import common_options, isolated, keep_native_option, rewritten_ops_option
+from trtconv.cli.options import (
+    FILE,
+    common_options,
+    isolated,
+    keep_native_option,
+    rewritten_ops_option,
+    trust_links_option,
+    trust_option,
+)
 
 
 @click.command()
-@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE")
+@click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE")
 @click.option("--diff", is_flag=True, help="Hold two models, or two engines, against each other.")
 @click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
               help="Whose parser checks a model's ops.")  # fmt: skip
 @rewritten_ops_option
 @keep_native_option
+@trust_links_option
+@trust_option
 @common_options
 @isolated
 def inspect(
@@ -27,6 +37,8 @@ def inspect(
     backend: Any,
     ops: Any,
     keep_native: tuple[str, ...],
+    trust_links: bool,
+    trust: bool,
     as_json: bool,
     debug: bool,
 ) -> None:
@@ -42,5 +54,13 @@ def inspect(
     from trtconv import inspection
     from trtconv.reports import tables
 
-    report = inspection.inspect_files(files, compare=diff, ops=ops, keep_native=keep_native, backend=backend)
+    report = inspection.inspect_files(
+        files,
+        compare=diff,
+        ops=ops,
+        keep_native=keep_native,
+        backend=backend,
+        trust_links=trust_links,
+        trust=trust,
+    )
     print_report(report, as_json, **tables.style_for(sys.stdout))

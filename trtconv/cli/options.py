@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from trtconv.cli.console import run_isolated
-from trtconv.isolation import can_isolate
+from trtconv.errors import ConfigError
+from trtconv.workers.parent import can_isolate
 
-FILE = click.Path(path_type=Path)
+if TYPE_CHECKING:
+    from trtconv.workers.limits import Limits
+
+FILE = click.Path(path_type=Path, readable=False)  # trtconv.reading says what is wrong with a file
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,26 +30,54 @@ def common_options(command: Command) -> Command:
 
 
 def isolated(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command do its work in a process of its own: foreign libraries may crash there.
+    """Let a command do its work in a process of its own: foreign libraries may crash there, or take all memory.
 
     That holds for the command line alone, whose words are the context's object; from Python it stays in the process.
     """
 
     @functools.wraps(command)
-    def run(*args: Any, no_isolate: bool, **options: Any) -> Any:
+    def run(*args: Any, no_isolate: bool, limit_memory: str | None, limit_time: str | None, **options: Any) -> Any:
         words = click.get_current_context().find_root().obj
-        if no_isolate or words is None or not can_isolate():
+        if words is None:
             return command(*args, **options)
-        return run_isolated(words)
+        limits = _limits(limit_memory, limit_time)
+        if no_isolate or not can_isolate():
+            if limit_memory or limit_time:
+                what = "a limit holds for a worker process, and there is none"
+                raise ConfigError(what, where="--limit-memory, --limit-time", hint="leave --no-isolate out")
+            return command(*args, **options)
+        return run_isolated(words, limits)
 
-    return click.option("--no-isolate", is_flag=True, help="Work without a worker process, for debugging.")(run)
+    for option in reversed(_ISOLATION_OPTIONS):
+        run = option(run)
+    return run
 
 
+def _limits(memory: str | None, time: str | None) -> Limits:
+    from trtconv.units import parse_seconds, parse_size
+    from trtconv.workers.limits import Limits
+
+    return Limits(
+        memory_bytes=None if memory is None else parse_size(memory, "--limit-memory"),
+        seconds=None if time is None else parse_seconds(time, "--limit-time"),
+    )
+
+
+_ISOLATION_OPTIONS = (
+    click.option("--limit-memory", metavar="SIZE", help="End the work where it takes more, such as 8GB. "
+                 "[default: 9/10 of the machine's memory]"),
+    click.option("--limit-time", metavar="TIME", help="End the work where it takes longer: 90s, 30m, 2h."),
+    click.option("--no-isolate", is_flag=True, help="Work without a worker process, for debugging."),
+)  # fmt: skip
 _OPS_HELP = "plugin: a plugin for each of the two operators; fused: written-out norms and neighbours go in, too."
 keep_native_option = click.option(
     "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
 )
 rewritten_ops_option = click.option(
     "--ops", type=click.Choice(["plugin", "fused"]), default="plugin", show_default=True, help=_OPS_HELP
+)
+trust_option = click.option("--trust", is_flag=True, help="Take an engine whose manifest belongs to another one.")
+trust_links_option = click.option(
+    "--trust-links", is_flag=True, help="Follow links of external data out of the model's folder."
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")

@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_report
-from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option, rewritten_ops_option
+from trtconv.cli.options import (
+    FILE,
+    common_options,
+    isolated,
+    keep_native_option,
+    quiet_option,
+    rewritten_ops_option,
+    trust_links_option,
+)
 
 
 @click.command()
@@ -17,6 +25,7 @@ from trtconv.cli.options import FILE, common_options, isolated, keep_native_opti
 @rewritten_ops_option
 @keep_native_option
 @click.option("--no-functions", is_flag=True, help="Leave the ONNX functions out, for TensorRT's parsers before 10.7.")
+@trust_links_option
 @click.option("-v", "--verbose", is_flag=True, help="Name every node.")
 @quiet_option
 @common_options
@@ -27,6 +36,7 @@ def rewrite(
     ops: Any,
     keep_native: tuple[str, ...],
     no_functions: bool,
+    trust_links: bool,
     verbose: bool,
     quiet: bool,
     as_json: bool,
@@ -43,5 +53,7 @@ def rewrite(
     """
     from trtconv import convert
 
-    report = convert.rewrite(model, output, ops=ops, keep_native=keep_native, functions=not no_functions)
+    report = convert.rewrite(
+        model, output, ops=ops, keep_native=keep_native, functions=not no_functions, trust_links=trust_links
+    )
     print_report(report, as_json, quiet=quiet, verbose=verbose)

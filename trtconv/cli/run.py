@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_report
-from trtconv.cli.options import FILE, common_options, isolated, quiet_option
+from trtconv.cli.options import FILE, common_options, isolated, quiet_option, trust_links_option, trust_option
 
 
 @click.command()
@@ -28,6 +28,8 @@ from trtconv.cli.options import FILE, common_options, isolated, quiet_option
 @click.option("--output-name", metavar="NAME", help="Which output, where there are several.")
 @click.option("--latency", is_flag=True, help="Measure how long a run takes.")
 @click.option("--allow-embedded-code", is_flag=True, help="Run the code that an engine embeds.")
+@trust_links_option
+@trust_option
 @quiet_option
 @common_options
 @isolated

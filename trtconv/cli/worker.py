@@ -1,11 +1,14 @@
-"""The process that does a command's work; `trtconv.isolation` starts it."""
+"""The process that does a command's work; `trtconv.workers` starts it."""
 
 from __future__ import annotations
 
+import socket
 import sys
 
-from trtconv import cli, isolation
+from trtconv import cli
 from trtconv.cli.console import open_standard_streams
+from trtconv.errors import Interrupted
+from trtconv.workers import worker
 
 
 def main() -> None:
@@ -14,10 +17,10 @@ def main() -> None:
     sys.argv[:] = [cli.PROGRAM, *args]
     try:
         open_standard_streams()
-        isolation.enter_worker(int(channel), int(native))
+        worker.enter_worker(socket.socket(fileno=int(channel)), int(native))
         cli.main(args)
     except SystemExit as end:
-        isolation.tell_end(end.code if isinstance(end.code, int) else 0)
+        worker.tell_end(end.code if isinstance(end.code, int) else 0)
         raise
     except KeyboardInterrupt:  # before the command line could begin: the parent says so
-        sys.exit(130)
+        sys.exit(Interrupted.exit_code)

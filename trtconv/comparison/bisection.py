@@ -8,6 +8,7 @@ cannot be given more outputs: one is built anew for each batch, from the same mo
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -60,25 +61,38 @@ class _Tensor:
 
 
 def bisect_models(
-    reference: Path, candidate: Path, inputs: InputSet, tolerance: Tolerance, progress: Progress | None = None
+    reference: Path,
+    candidate: Path,
+    inputs: InputSet,
+    tolerance: Tolerance,
+    progress: Progress | None = None,
+    trust_links: bool = False,
+    trust: bool = False,
 ) -> Bisection:
-    """Compare the insides of two ONNX models in ONNX Runtime."""
-    first, second = (_onnx_side(model_io.load(path).proto, path) for path in (reference, candidate))
+    """Compare the insides of two ONNX models in ONNX Runtime; `trust` concerns engines alone."""
+    protos = [model_io.load(path, trust_links=trust_links).proto for path in (reference, candidate)]
+    first, second = map(_onnx_side, protos, (reference, candidate))
     return find(first, second, inputs, tolerance, "in ONNX Runtime, without its optimisations", progress)
 
 
 def bisect_engine(
-    reference: Path, candidate: Path, inputs: InputSet, tolerance: Tolerance, progress: Progress | None = None
+    reference: Path,
+    candidate: Path,
+    inputs: InputSet,
+    tolerance: Tolerance,
+    progress: Progress | None = None,
+    trust_links: bool = False,
+    trust: bool = False,
 ) -> Bisection:
     """Compare the inside of an ONNX model with that of an engine, which is built anew with more outputs.
 
     Raises ConfigError where the manifest, or the model that the engine was built from, is not there.
     """
-    manifest = require_manifest(candidate, "how the engine was built")
+    manifest = require_manifest(candidate, "how the engine was built", trust=trust)
     model_path = _find_model(manifest.model, candidate, reference)
     config = manifest.config()
     backend, notes = backends.select_backend(config)
-    proto, kept = preparation.prepare_as_built(model_path, manifest, [inputs.feed])
+    proto, kept = preparation.prepare_as_built(model_path, manifest, [inputs.feed], trust_links)
 
     def build(tapped: onnx.ModelProto) -> Any:
         plan = building.build(tapped, model_path, config, backend, progress or NoProgress(), notes)
@@ -88,7 +102,7 @@ def bisect_engine(
     num_kept = len(kept) - len(manifest.kept_fp32)
     if num_kept:
         how += f"; {abs(num_kept)} nodes {'more' if num_kept > 0 else 'fewer'} stay fp32 than in the engine"
-    original = model_io.load(reference).proto
+    original = model_io.load(reference, trust_links=trust_links).proto
     side = Side(original, reference.parent, lambda tapped: exact_reference(tapped, reference))
     return find(side, Side(proto, model_path.parent, build), inputs, tolerance, how, progress)
 
@@ -127,9 +141,9 @@ def _find_model(wanted: ModelIdentity | None, engine_path: Path, reference: Path
     """Return the file of the model that an engine was built from: the reference itself, or one beside either."""
     if wanted is None:
         raise ConfigError("its manifest does not name the model that it was built from", where=str(engine_path))
-    name = wanted.file
+    name = Path(wanted.file).name  # a manifest names a file, not a place
     for path in dict.fromkeys((reference, engine_path.parent / name, reference.parent / name)):
-        if path.is_file() and files.sha256(path) == wanted.sha256:
+        if os.path.isfile(path) and files.sha256(path) == wanted.sha256:
             return path
     sha256 = f"{wanted.sha256[:12]}..."
     what = f"the engine was built from {name}, which is not here: no file of that name has the sha256 {sha256}"

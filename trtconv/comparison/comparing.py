@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trtconv import files
+from trtconv import files, reading
 from trtconv.comparison import bisection
 from trtconv.comparison import plot as plotting
 from trtconv.comparison.default_precision import engine_precision, model_precision
@@ -41,7 +41,8 @@ class CompareConfig:
     sets of each kind of `generator` are made from `seed`. `profiles` gives shapes of dynamic inputs, by default those
     of the engine, of which `all_shapes` takes the smallest and largest too. `tolerance` (as a part of max|y|), `atol`
     and `rtol` go from an output's name, or "*", to a value. `bisect` looks for the first tensor that differs, `plot`
-    names a PNG. Raises ConfigError when a value is out of range.
+    names a PNG. `trust_links` lets external data be links out of the model's folder, `trust` takes an engine whose
+    manifest belongs to another one. Raises ConfigError when a value is out of range.
     """
 
     inputs: Sequence[Path] = ()
@@ -57,6 +58,8 @@ class CompareConfig:
     bisect: bool = False
     plot: Path | None = None
     allow_embedded_code: bool = False
+    trust_links: bool = False
+    trust: bool = False
 
     def __post_init__(self) -> None:
         if self.generator not in GENERATORS:
@@ -84,15 +87,18 @@ def compare(
     """
     reference, candidate, config = Path(reference), Path(candidate), config or CompareConfig()
     _require_all(reference, candidate, config)
-    model = model_io.load(reference)
-    loaded = load(candidate, config.allow_embedded_code) if is_engine_file(candidate) else None
-    precision, why, notes = _about(candidate, reference, model, is_engine=loaded is not None)
+    model = model_io.load(reference, trust_links=config.trust_links)
+    loaded = load(candidate, config.allow_embedded_code, config.trust) if is_engine_file(candidate) else None
+    other = model_io.load(candidate, trust_links=config.trust_links) if loaded is None else None
+    precision, why, notes = _about(candidate, reference, model, other, config.trust)
+    runnable = loaded if other is None else _for_runtime(other)
+    is_engine, other = other is None, None  # a large model leaves room
     tolerances = Tolerances(Tolerance(of_max=TOLERANCE[precision]), config.tolerance, config.atol, config.rtol)
     profiles = config.profiles or (shapes_taken(loaded.engine) if loaded is not None else ())
     sets = _input_sets(model, config, [each for each in profiles if each], precision)
     report = run_both(
-        _for_runtime(model) if loaded is None else exact_reference(model.proto, reference),
-        _for_runtime(model_io.load(candidate)) if loaded is None else loaded,
+        exact_reference(model.proto, reference) if is_engine else _for_runtime(model),
+        runnable,
         [each.feed for each in sets],
         tolerances,
         labels=[each.label for each in sets],
@@ -105,7 +111,8 @@ def compare(
     if config.bisect and not report.passed:
         inputs = next(each for each in sets if each.label == report.worst.input_set)
         bisect = bisection.bisect_models if loaded is None else bisection.bisect_engine
-        found = bisect(reference, candidate, inputs, tolerances.of(report.worst.name), progress)
+        tolerance = tolerances.of(report.worst.name)
+        found = bisect(reference, candidate, inputs, tolerance, progress, config.trust_links, config.trust)
         report = replace(report, bisection=found)
     if config.plot is not None:
         plotting.write_plot(report, config.plot)
@@ -114,14 +121,17 @@ def compare(
 
 
 def _for_runtime(model: Model) -> Path | Callable[[], Any]:
-    """Return what runs a model: its file, but for one that declares stale shapes, which ONNX Runtime would believe."""
+    """Return what runs a model: its file, but for one that ONNX Runtime would misread.
+
+    It would believe stale shapes, and refuse links that are trusted here.
+    """
     return partial(open_session, model.proto, model.path.parent) if model.warnings else model.path
 
 
 def _require_all(reference: Path, candidate: Path, config: CompareConfig) -> None:
     """Raise before any work where something is missing, or nothing could be written."""
     for path in (reference, candidate):
-        files.require_readable(path)
+        reading.require_readable(path)
     if is_engine_file(reference):
         hint = "the original comes first: trtconv compare model.onnx model.engine"
         raise ConfigError("is an engine, expected the ONNX model to compare with", where=str(reference), hint=hint)
@@ -146,11 +156,16 @@ def _input_sets(model: Model, config: CompareConfig, profiles: Sequence[Profile]
     )
 
 
-def _about(candidate: Path, reference: Path, model: Model, is_engine: bool) -> tuple[str, str, list[str]]:
-    """Return the precision that the candidate is held to, why it is that one, and notes on where an engine is from."""
-    if not is_engine:
-        return *model_precision(model_io.load(candidate).proto), []
-    manifest = read_manifest(candidate)
+def _about(
+    candidate: Path, reference: Path, model: Model, other: Model | None, trust: bool
+) -> tuple[str, str, list[str]]:
+    """Return the precision that the candidate is held to, why it is that one, and notes on where an engine is from.
+
+    `other` is the candidate where that is a model.
+    """
+    if other is not None:
+        return *model_precision(other.proto), []
+    manifest = read_manifest(candidate, trust=trust)
     notes = []
     if manifest is None:
         notes.append("there is no manifest beside the engine: trtconv did not build it, or it was moved alone")

@@ -16,9 +16,9 @@ from trtconv import files
 from trtconv.comparison.measuring import OutputComparison
 from trtconv.comparison.report import ComparisonReport
 from trtconv.errors import BackendError, ConfigError
+from trtconv.installed import install_hint
 from trtconv.reports.text import printable
 
-INSTALL_HINT = "run: pip install 'trtconv[plot]'"
 SUFFIXES = (".png",)
 _MAX_OUTPUTS = 8
 _PICTURE_CHANNELS = (1, 3, 4)
@@ -34,7 +34,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise BackendError("plots need matplotlib, which is not installed", hint=INSTALL_HINT) from None
+        raise BackendError("plots need matplotlib, which is not installed", hint=install_hint("plot")) from None
 
 
 def require_plot(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:

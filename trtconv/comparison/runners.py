@@ -16,11 +16,11 @@ from trtconv.engine import loading
 from trtconv.engine.live_engine import choose_profile, is_of_rtx
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError, first_line
 from trtconv.inputs.made_inputs import Arrays
+from trtconv.installed import install_hint
 from trtconv.model.onnx_session import cause_of, hint_of, open_file
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.progress import announce
 
-INSTALL_HINT = "run: pip install 'trtconv[compare]'"
 _TYPE_HINT = "compare one with fp32 inputs and outputs: trtconv build --io-types fp32"
 _FUNCTIONS_HINT = "it holds custom ops without their functions: rewrite the model without --no-functions"
 _ERROR_MARKS = ("error: ", "internal_error: ")  # how load_engine's log begins what TensorRT calls an error
@@ -31,7 +31,8 @@ def require_polygraphy() -> None:
     try:
         from polygraphy.logger import G_LOGGER
     except ImportError:
-        raise BackendError("comparisons need polygraphy, which is not installed", hint=INSTALL_HINT) from None
+        what = "comparisons need polygraphy, which is not installed"
+        raise BackendError(what, hint=install_hint("compare")) from None
     G_LOGGER.module_severity = G_LOGGER.CRITICAL + 1  # it logs to standard output, and raises what is critical
 
 
@@ -44,10 +45,10 @@ class LoadedEngine:
     messages: Sequence[str] = ()
 
 
-def load(path: Path, allow_embedded_code: bool = False) -> LoadedEngine:
+def load(path: Path, allow_embedded_code: bool = False, trust: bool = False) -> LoadedEngine:
     """Load an engine, and keep what TensorRT says."""
     messages: list[str] = []
-    loaded = loading.load_engine(path, allow_embedded_code=allow_embedded_code, log=messages.append)
+    loaded = loading.load_engine(path, allow_embedded_code=allow_embedded_code, trust=trust, log=messages.append)
     return LoadedEngine(loaded, str(path), messages)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from trtconv.config import BuildConfig
-from trtconv.doctor.diagnosis import BackendState, Diagnosis, Finding, LibraryState
+from trtconv.doctor.diagnosis import BackendState, Diagnosis, ExtraState, Finding, LibraryState
 from trtconv.doctor.findings import find_problems
 from trtconv.doctor.library_binary import LibraryBinary, read_binary
 from trtconv.doctor.probing import ProbeResult, run_probes
 from trtconv.engine import backends
 from trtconv.errors import BackendError, TrtconvError
 from trtconv.gpu.driver import Gpu, find_gpu
-from trtconv.installed import installed_versions
+from trtconv.installed import EXTRAS, install_hint, installed_versions, missing_of
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, VERSION
 from trtconv.plugins import library as plugin_library
@@ -29,7 +29,8 @@ def examine() -> Diagnosis:
     auto, reason = _choose(states, probes)
     packages = installed_versions()
     findings = find_problems(packages, gpu, states, auto, library_state)
-    return Diagnosis(packages, gpu, states, auto, reason, library_state, findings)
+    extras = [_extra_state(name) for name in EXTRAS]
+    return Diagnosis(packages, extras, gpu, states, auto, reason, library_state, findings)
 
 
 def _find_library() -> tuple[PluginLibrary | None, str | None]:
@@ -37,6 +38,11 @@ def _find_library() -> tuple[PluginLibrary | None, str | None]:
         return plugin_library.find(), None
     except BackendError as error:
         return None, error.what
+
+
+def _extra_state(name: str) -> ExtraState:
+    missing = missing_of(name)
+    return ExtraState(name, EXTRAS[name], missing, install_hint(name) if missing else None)
 
 
 def _probe_arguments(library: PluginLibrary | None) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from trtconv.doctor.library_binary import LibraryBinary
 from trtconv.errors import BackendError
 from trtconv.gpu.driver import Gpu
+from trtconv.ops import list_titles
 from trtconv.reports.tables import DEFAULT_WIDTH, Block, Column, Facts, Table, render
 
 
@@ -38,6 +39,16 @@ class LibraryState:
 
 
 @dataclass(frozen=True)
+class ExtraState:
+    """An optional part of trtconv: what it is for, and the packages that it still needs."""
+
+    name: str
+    purpose: str
+    missing: Sequence[str]
+    hint: str | None
+
+
+@dataclass(frozen=True)
 class Finding:
     """Something to know or to mend; `hint` is the line to type."""
 
@@ -51,6 +62,7 @@ class Diagnosis:
     """The result of `examine`."""
 
     packages: Mapping[str, str | None]
+    extras: Sequence[ExtraState]
     gpu: Gpu | None
     backends: Sequence[BackendState]
     auto: str | None
@@ -68,11 +80,25 @@ class Diagnosis:
         """0, or 4 where nothing can build."""
         return 0 if self.can_build else BackendError.exit_code
 
+    @property
+    def verdict(self) -> tuple[str, str]:
+        """The answer in a line, and whether it is good: "ready", "limited" or "not ready"."""
+        errors = [finding for finding in self.findings if finding.level == "error"]
+        if not self.can_build or errors:
+            return "not ready", errors[0].what if errors else "no backend can build an engine here"
+        if self.auto is None:
+            return "limited", "choose a backend: --backend auto finds none"
+        kind = "with plugins" if self.auto == "tensorrt" else f"for RTX GPUs, with {list_titles()} native"
+        if self.findings:
+            return "limited", f"trtconv build makes engines {kind}; see the findings"
+        return "ready", f"trtconv build makes engines {kind}"
+
     def to_json(self) -> dict[str, Any]:
         """Return the diagnosis in the types of JSON, as docs/inspect.md describes it."""
         return {
             "kind": "doctor",
             "can_build": self.can_build,
+            "verdict": ": ".join(self.verdict),
             "python": platform.python_version(),
             "platform": _platform(),
             **asdict(self),
@@ -80,7 +106,8 @@ class Diagnosis:
 
     def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
         """Return the diagnosis as text for a terminal of this width."""
-        return render([self._system(), *self._tables()], width, color)
+        blocks = [self._system(), *self._tables()]
+        return render(blocks, width, color) + "\n\n" + render([Facts([self.verdict])], width, color)
 
     def _system(self) -> Facts:
         gpu = self.gpu
@@ -97,6 +124,7 @@ class Diagnosis:
 
     def _tables(self) -> list[Block]:
         packages = [(name, version or "not installed") for name, version in self.packages.items()]
+        extras = [(each.name, each.purpose, _yes(not each.missing), each.hint or "") for each in self.extras]
         backends = [
             (each.name, each.version or "-", _yes(each.can_build), _yes(each.takes_plugins), each.detail)
             for each in self.backends
@@ -104,6 +132,11 @@ class Diagnosis:
         findings = [(finding.level, finding.what, finding.hint or "") for finding in self.findings]
         return [
             Table("Packages", [Column("package"), Column("version")], packages),
+            Table(
+                "Optional parts",
+                [Column("part"), Column("for", "text"), Column("installed"), Column("what to do", "text")],
+                extras,
+            ),
             Table(
                 "Backends",
                 [Column("backend"), Column("version"), Column("builds"), Column("plugins"), Column("detail", "text")],

@@ -8,14 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from trtconv.doctor.diagnosis import BackendState, Finding, LibraryState
 from trtconv.engine.backends import unproven
 from trtconv.gpu.driver import Gpu
-from trtconv.installed import install_hint
+from trtconv.installed import install_hint, reinstall_hint
 from trtconv.ops import list_titles
 from trtconv.plugins.library import ENVIRONMENT_VARIABLE
 
 REQUIRED_PACKAGES = ("onnx", "onnx-graphsurgeon", "onnxruntime")
 REQUIRED_SYMBOLS = ("getCreators", "setLoggerFinder")
-
-_REINSTALL = "run: pip install --force-reinstall trtconv"
 
 
 def find_problems(
@@ -38,10 +36,6 @@ def _about_packages(packages: Mapping[str, str | None]) -> Iterator[Finding]:
     for name in REQUIRED_PACKAGES:
         if packages.get(name) is None:
             yield Finding("error", f"{name} is not installed", f"run: pip install {name}")
-    if packages.get("polygraphy") is None:
-        yield Finding(
-            "warning", "polygraphy is not installed: no trtconv compare", "run: pip install 'trtconv[compare]'"
-        )
 
 
 def _about_backends(gpu: Gpu | None, backends: Sequence[BackendState], auto: str | None) -> Iterator[Finding]:
@@ -57,13 +51,13 @@ def _about_backends(gpu: Gpu | None, backends: Sequence[BackendState], auto: str
         yield Finding("warning", note, "build with --verify, or run: pip install 'tensorrt<11'")
     if usable == ["tensorrt-rtx"] and gpu is not None:
         what = f"only TensorRT-RTX builds here: {list_titles()} stay native"
-        yield Finding("warning", what, "run: pip install 'trtconv[tensorrt]'")
+        yield Finding("warning", what, install_hint("tensorrt"))
 
 
 def _about_library(
     packages: Mapping[str, str | None], gpu: Gpu | None, backends: Sequence[BackendState], library: LibraryState
 ) -> Iterator[Finding]:
-    reinstall = f"unset {ENVIRONMENT_VARIABLE}" if os.environ.get(ENVIRONMENT_VARIABLE) else _REINSTALL
+    reinstall = f"unset {ENVIRONMENT_VARIABLE}" if os.environ.get(ENVIRONMENT_VARIABLE) else reinstall_hint()
     if library.problem is not None:
         what = f"the plugin library is not usable: {library.problem}"
         yield Finding("warning", what, f"{reinstall}, or build with --ops native")
@@ -90,7 +84,7 @@ def _about_gpu_code(gpu: Gpu, library: LibraryState) -> Iterator[Finding]:
     code = binary.code_for(gpu.arch)
     if code is None:
         what = f"the plugin library has no code for {gpu.arch} ({gpu.name})"
-        yield Finding("warning", what, f"{_REINSTALL}, which compiles for every architecture")
+        yield Finding("warning", what, f"{reinstall_hint()}, which compiles for every architecture")
     elif code == "PTX" and binary.nvcc is not None and _release(gpu.driver) < _release(binary.nvcc):
         what = (
             f"the plugin library has PTX of nvcc {binary.nvcc} for this GPU; the driver runs CUDA {gpu.driver} at most"

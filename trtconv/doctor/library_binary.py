@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trtconv.errors import BackendError
+from trtconv import reading
+from trtconv.errors import BackendError, ConfigError
 
 _ELF_MARK = b"\x7fELF\x02\x01"  # 64 bits, little endian
 _SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
@@ -47,11 +48,11 @@ class LibraryBinary:
 def read_binary(path: Path) -> LibraryBinary:
     """Describe a shared library; raise BackendError for a file that is none, or is damaged."""
     try:
-        data = path.read_bytes()
+        data = reading.read_bytes(path, reading.LIBRARY)
         sections = _sections(data)
         entries = [entry for name in (".nv_fatbin", "__nv_relfatbin") for entry in _entries(sections.get(name, b""))]
         symbols = tuple(sorted(_symbols(sections.get(".dynsym", b""), sections.get(".dynstr", b""))))
-    except (OSError, ValueError, struct.error) as error:
+    except (ConfigError, ValueError, struct.error) as error:
         raise BackendError(f"is no shared library, or is damaged: {error}", where=str(path)) from None
     compiler = _NVCC.search(sections.get(".rodata", b""))
     return LibraryBinary(

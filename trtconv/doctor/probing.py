@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from trtconv import child_processes
 from trtconv.doctor import probe
 
 _TIMEOUT_SECONDS = 60.0
@@ -42,7 +42,8 @@ def run_probes(arguments: Mapping[str, Sequence[str]]) -> dict[str, ProbeResult]
     """Run one probe for each name, all at the same time."""
     processes = {
         name: subprocess.Popen(
-            [sys.executable, probe.__file__, *given],
+            child_processes.script_command(probe.__file__, *given),
+            env=child_processes.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -27,6 +27,7 @@ TITLES: dict[BackendKey, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "Tensor
 
 
 ENGINE_MARKS: dict[bytes, BackendKey] = {b"ftrt": "tensorrt", b"vtrt": "tensorrt-rtx"}
+MARK_BYTES = 4
 
 
 _CUDA_MAJORS = (12, 13)  # that TensorRT 10.6 to 11.x exist for

@@ -16,6 +16,7 @@ from trtconv.engine.builder_options import add_profiles, apply_options
 from trtconv.engine.logger import Log, create, make_logger
 from trtconv.engine.monitored_build import build_serialized
 from trtconv.engine.network_parsing import parse_network, set_io_format
+from trtconv.engine.rtx_turns import turn_of
 from trtconv.engine.timing_cache import save_timing_cache, use_timing_cache
 from trtconv.errors import ModelError
 from trtconv.manifest import IoTensor
@@ -58,14 +59,13 @@ def build(
     """
     trt = backend.trt
     logger = make_logger(trt, log)
-    announce(f"parsing {model_path.name} in {backend.title}")
+    announce(f"parsing {model_path.name} in {backend.title}", is_of_model=True)
     library = _load_needed_plugins(proto, model_path, backend, logger)
     builder = create(lambda: trt.Builder(logger.native), "a builder", backend, logger)
     network, parser = parse_network(trt, builder, logger, backend.title, proto, model_path)
     if io_format is not None:
         set_io_format(trt, network, io_format)
     builder_config = builder.create_builder_config()
-    _choose_architecture(builder_config, backend)
     apply_options(builder_config, config, trt)
     add_profiles(builder, builder_config, network, config.profiles)
     if config.embed_plugins and library is not None:
@@ -73,7 +73,9 @@ def build(
     if config.timing_cache is not None:
         use_timing_cache(builder_config, config.timing_cache, notes)
     announce(f"building the engine of {model_path.name} in {backend.title}")
-    data = build_serialized(trt, builder, network, builder_config, parser, progress)
+    with turn_of(backend):
+        _choose_architecture(builder_config, backend)
+        data = build_serialized(trt, builder, network, builder_config, parser, progress)
     if data is None:
         raise build_error(backend.title, logger.last_error(), proto, model_path, config, trt.__version__)
     if config.timing_cache is not None:

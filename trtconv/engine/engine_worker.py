@@ -1,29 +1,40 @@
-"""Build engines in a process of its own: reads a list of orders as JSON, writes a line for each that is done."""
+"""Build engines in a process of its own: reads a line of orders as JSON, writes a line for each that is done.
+
+It ends when its standard input does: a process that is killed takes its workers along.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from trtconv import files
+from trtconv import files, reading
 from trtconv.config import BuildConfig
 from trtconv.engine import backends, building
-from trtconv.errors import TrtconvError
+from trtconv.errors import Interrupted, TrtconvError
 from trtconv.progress import NoProgress
 
 
 def main() -> None:
-    """Build what standard input asks for."""
+    """Build what the first line of standard input asks for."""
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)  # what native libraries print is no answer
-        for order in json.load(sys.stdin):
+        orders = json.loads(sys.stdin.readline())
+        threading.Thread(target=_end_with_parent, name="trtconv-parent", daemon=True).start()
+        for order in orders:
             print(json.dumps({"engine": order["engine"], "problem": _build(order)}), file=answers, flush=True)
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)  # nothing more is ever written: the other end is closed
+    os._exit(Interrupted.exit_code)
 
 
 def _build(order: Mapping[str, Any]) -> str | None:
@@ -31,7 +42,7 @@ def _build(order: Mapping[str, Any]) -> str | None:
     model, config = Path(order["model"]), BuildConfig(backend=order["backend"])
     try:
         backend, notes = backends.select_backend(config)
-        proto = onnx.load(model)
+        proto = onnx.ModelProto.FromString(reading.read_bytes(model, reading.MODEL))
         plan = building.build(proto, model, config, backend, NoProgress(), notes, io_format=order["io_format"])
         files.write_atomically({Path(order["engine"]): plan.data})
     except TrtconvError as error:

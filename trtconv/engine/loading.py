@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnx
 
+from trtconv import reading
 from trtconv.engine import backends
-from trtconv.engine.backends import ENGINE_MARKS, NO_GPU_HINT, TITLES, Backend, BackendKey, require_driver
+from trtconv.engine.backends import ENGINE_MARKS, MARK_BYTES, NO_GPU_HINT, TITLES, Backend, BackendKey, require_driver
 from trtconv.engine.building import Plan
 from trtconv.engine.logger import create, make_logger
 from trtconv.engine.refit import refit
-from trtconv.errors import BackendError, ConfigError, ModelError
+from trtconv.errors import BackendError, ModelError
 from trtconv.gpu import driver
 from trtconv.installed import install_hint
 from trtconv.manifest import Manifest, read_manifest
@@ -32,14 +34,19 @@ def load_plan(plan: Plan, backend: Backend) -> Any:
 
 
 def load_engine(
-    path: str | Path, *, allow_embedded_code: bool = False, log: Callable[[str], None] | None = None
+    path: str | Path,
+    *,
+    allow_embedded_code: bool = False,
+    trust: bool = False,
+    log: Callable[[str], None] | None = None,
 ) -> Any:
     """Load an engine, and the plugin library first where it is needed; return TensorRT's ICudaEngine.
 
     An engine that embeds its plugins runs code of the file itself: `allow_embedded_code` says that you trust it. One
     built with `exclude_lean_runtime` loads in the TensorRT that built it; elsewhere the error names what it needs.
-    Raises ConfigError when there is no such file or its manifest is damaged, ModelError when it is no engine,
-    BackendError when the package, the GPU or the plugin library that it needs is missing.
+    `trust` also takes an engine whose manifest belongs to another one.
+    Raises ConfigError when there is no such file or its manifest is damaged, ModelError when it is not an engine or the
+    manifest is another engine's, BackendError when the package, the GPU or the plugin library that it needs is missing.
     """
     path = Path(path)
     announce(f"loading {path.name}")
@@ -47,8 +54,7 @@ def load_engine(
     trt = backends.import_backend(key)
     if trt is None:
         raise BackendError(f"needs {TITLES[key]}, which is not installed", where=str(path), hint=install_hint(key))
-    manifest = read_manifest(path)
-    _require_whole(path, len(data), manifest)
+    data, manifest = _with_manifest(path, data, trust)
     logger = make_logger(trt, log)
     no_plugins = None
     if key == "tensorrt":
@@ -71,16 +77,12 @@ def load_engine(
 
 def is_engine_file(path: Path) -> bool:
     """Say whether a file begins as an engine does."""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in ENGINE_MARKS
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    return reading.read_head(path, MARK_BYTES) in ENGINE_MARKS
 
 
-def load_refitted(path: Path, proto: onnx.ModelProto, model_path: Path) -> Any:
+def load_refitted(path: Path, proto: onnx.ModelProto, model_path: Path, *, trust: bool = False) -> Any:
     """Load an engine and give it the weights of `proto`, the model as it was prepared for the build."""
-    engine = load_engine(path)
+    engine = load_engine(path, trust=trust)
     trt = backends.import_backend("tensorrt")
     refit(engine, proto, model_path, trt, make_logger(trt, None))
     return engine
@@ -88,16 +90,22 @@ def load_refitted(path: Path, proto: onnx.ModelProto, model_path: Path) -> Any:
 
 def _read_plan(path: Path) -> tuple[bytes, BackendKey]:
     """Return the content of an engine's file, and which backend it is for."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise ConfigError("no such file", where=str(path)) from None
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    key = ENGINE_MARKS.get(data[:4])
+    key = ENGINE_MARKS.get(reading.read_head(path, MARK_BYTES))
     if key is None:
         raise ModelError("is not a TensorRT engine", where=str(path))
-    return data, key
+    return reading.read_bytes(path, reading.ENGINE), key
+
+
+def _with_manifest(path: Path, data: bytes, trust: bool) -> tuple[bytes, Manifest | None]:
+    """Return an engine's content with the manifest that fits it; a build may just have replaced both."""
+    try:
+        manifest = read_manifest(path, sha256=hashlib.sha256(data).hexdigest(), trust=trust)
+    except ModelError:
+        data, _ = _read_plan(path)
+        manifest = read_manifest(path, sha256=hashlib.sha256(data).hexdigest(), trust=trust)
+    if not trust:
+        _require_whole(path, len(data), manifest)
+    return data, manifest
 
 
 def _require_whole(path: Path, num_bytes: int, manifest: Manifest | None) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trtconv import files
+from trtconv import files, reading
 from trtconv.errors import TrtconvError
 
 
@@ -45,12 +46,12 @@ def save_timing_cache(builder_config: Any, path: Path, notes: list[str]) -> None
 
 def _read(builder_config: Any, path: Path) -> tuple[Any | None, str | None]:
     """Return the cache in a file, or None and why it is of no use, or twice None where there is no file."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    if not os.path.exists(path):
         return None, None
-    except OSError as error:
-        return None, f"cannot be read ({error.strerror})"
+    try:
+        data = reading.read_bytes(path, reading.TIMING_CACHE)
+    except TrtconvError as error:
+        return None, error.what
     cache = builder_config.create_timing_cache(data)
     # What TensorRT cannot read, because of its version or of damage, becomes None or an empty cache.
     empty_size = memoryview(builder_config.create_timing_cache(b"").serialize()).nbytes
@@ -62,7 +63,11 @@ def _read(builder_config: Any, path: Path) -> tuple[Any | None, str | None]:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the lock of a cache file. The lock is a file of its own, since the cache's is replaced by every build."""
-    lock = path.with_name(path.name + ".lock")
-    with open(lock, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    lock = Path(f"{path}.lock")
+    with reading.described(str(lock), "written"):
+        descriptor = reading.open_regular(lock, os.O_RDWR | os.O_CREAT, reading.FILE, str(lock))
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)

@@ -16,10 +16,9 @@ import numpy.typing as npt
 
 from trtconv.errors import BackendError
 from trtconv.gpu.driver import Gpu, find_gpu
+from trtconv.installed import install_hint
 
 Array = npt.NDArray[Any]
-
-INSTALL_HINT = "run: pip install 'trtconv[bench]'"
 
 
 class OutOfMemoryError(BackendError):
@@ -119,7 +118,7 @@ def _import_driver() -> Any:
     try:
         from cuda.bindings import driver
     except ImportError as error:
-        raise BackendError(f"cuda-bindings cannot be imported: {error}", hint=INSTALL_HINT) from None
+        raise BackendError(f"cuda-bindings cannot be imported: {error}", hint=install_hint("run")) from None
     return driver
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,12 +14,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from trtconv.errors import BackendError, ConfigError
+from trtconv import reading
+from trtconv.errors import BackendError, ConfigError, TrtconvError
 from trtconv.inputs.made_inputs import InputSet, InputSpec, Shapes
+from trtconv.installed import install_hint
 from trtconv.shapes import format_dims
 
-IMAGE_INSTALL_HINT = "run: pip install 'trtconv[images]'"
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # others run programs, or read other files
 Order = Literal["nchw", "nhwc"]
 _MODES = {1: "L", 3: "RGB"}
 _WIDE_MODES = ("I", "F")  # Pillow would cut these off at 255
@@ -51,12 +54,12 @@ def require_pillow() -> None:
     try:
         import PIL.Image  # noqa: F401
     except ImportError:
-        raise BackendError("images need Pillow, which is not installed", hint=IMAGE_INSTALL_HINT) from None
+        raise BackendError("images need Pillow, which is not installed", hint=install_hint("images")) from None
 
 
 def is_image_source(path: Path) -> bool:
     """Say whether a path names an image or a folder, which is one of images."""
-    return path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES
+    return os.path.isdir(path) or path.suffix.lower() in IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def read_images(
     Raises ConfigError where the model does not take images or a file is not one, BackendError without Pillow.
     """
     require_pillow()
-    paths = _images_in(place) if place.is_dir() else [place]
+    paths = _images_in(place) if os.path.isdir(place) else [place]
     if not paths:
         raise ConfigError(f"holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})", where=where)
     if len(specs) != 1:
@@ -92,7 +95,9 @@ def read_images(
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    with reading.described(str(folder), "read"):
+        paths = [folder / name for name in os.listdir(folder)]
+    return sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(path))
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ def _read_image(
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
+        with reading.opened(path, reading.IMAGE) as file, Image.open(file, formats=_FORMATS) as image:
             if image.mode.startswith(_WIDE_MODES):
                 what = f"its pixels ({image.mode}) have more than the 8 bits of a byte"
                 raise ConfigError(what, where=str(path), hint="write an .npz file with numpy.savez")
@@ -151,7 +156,9 @@ def _read_image(
             resized = upright.convert(_MODES[layout.channels]).resize(
                 (layout.width, layout.height), Image.Resampling.BILINEAR
             )
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except TrtconvError:
+        raise
+    except Exception as error:  # each format has its own
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot be read as an image: {reason}", where=str(path)) from None
     pixels = np.asarray(resized).reshape(layout.height, layout.width, layout.channels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from trtconv.errors import ConfigError
+from trtconv.errors import ConfigError, TrtconvError
+from trtconv.inputs.array_files import Check, read_npy, read_npz
 from trtconv.inputs.images import ImageOptions, ImageRange, is_image_source, read_images
 from trtconv.inputs.made_inputs import InputSet, InputSpec, Shapes, as_values, input_specs, type_name
 from trtconv.shapes import Profile, format_dims
@@ -20,6 +20,7 @@ from trtconv.shapes import Profile, format_dims
 _CASTABLE = {"f": "fiu", "V": "fiu", "i": "iu", "u": "iu", "b": "b"}  # kinds of values that an input of each kind takes
 OPTION = "--inputs"
 _HINT = "write it with: numpy.savez(file, NAME=array, ...)"
+_SHOWN_NAMES, _SHOWN_CHARS = 5, 80
 _PIXEL_RANGES = (ImageRange(0, 1), ImageRange(0, 255))
 
 
@@ -43,11 +44,12 @@ def read_inputs(
         if is_image_source(path):
             sets += read_images(path, specs, shapes or {}, images or ImageOptions(), where)
             continue
-        feed = _read_npy(path, specs, where) if path.suffix == ".npy" else _read_npz(path, where)
+        read = _read_npy if path.suffix == ".npy" else _read_npz
+        feed, held = read(path, specs, where)
         for spec in specs:
             if spec.name not in feed and spec.name in (values or {}):
                 feed[spec.name] = as_values(spec, (values or {})[spec.name])
-        _require_all(feed, specs, where)
+        _require_all(feed, held, specs, where)
         sets.append(InputSet(str(path), {spec.name: fitted(spec, feed[spec.name], where) for spec in specs}))
     return sets
 
@@ -85,27 +87,53 @@ def _require_finite(inputs: InputSet, where: str) -> None:
                 raise ConfigError(what, where=where, hint=hint)
 
 
-def _require_all(feed: Mapping[str, npt.NDArray[Any]], specs: Sequence[InputSpec], where: str) -> None:
+def _require_all(
+    feed: Mapping[str, npt.NDArray[Any]], held: Sequence[str], specs: Sequence[InputSpec], where: str
+) -> None:
     missing = [spec.name for spec in specs if spec.name not in feed]
     if missing:
-        what = f"has no array for {', '.join(missing)}; it holds {', '.join(feed) or 'nothing'}"
+        what = f"has no array for {_first_of(missing)}; it holds {_first_of(held) or 'nothing'}"
         raise ConfigError(what, where=where, hint=_HINT)
 
 
-def _read_npz(path: Path, where: str) -> dict[str, npt.NDArray[Any]]:
+def _first_of(names: Sequence[str]) -> str:
+    """Return a few names, each cut, and how many more there are."""
+    shown = [name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}..." for name in names[:_SHOWN_NAMES]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
+
+
+def _read_npz(path: Path, specs: Sequence[InputSpec], where: str) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
     with _described(where, "is no .npz file of arrays", _HINT):
-        with zipfile.ZipFile(path):  # numpy reads other kinds of files too
-            pass
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        return read_npz(path, [spec.name for spec in specs], _fitting(specs, where), where)
 
 
-def _read_npy(path: Path, specs: Sequence[InputSpec], where: str) -> dict[str, npt.NDArray[Any]]:
+def _read_npy(path: Path, specs: Sequence[InputSpec], where: str) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
     if len(specs) != 1:
-        what = f"an .npy file holds one array, the model has {len(specs)} inputs: {', '.join(s.name for s in specs)}"
+        inputs = _first_of([spec.name for spec in specs])
+        what = f"an .npy file holds one array, the model has {len(specs)} inputs: {inputs}"
         raise ConfigError(what, where=where, hint="write an .npz file with numpy.savez")
-    with _described(where, "is no .npy file of an array"), path.open("rb") as file:
-        return {specs[0].name: np.lib.format.read_array(file, allow_pickle=False)}
+    name = specs[0].name
+    with _described(where, "is no .npy file of an array"):
+        return {name: read_npy(path, name, _fitting(specs, where), where)}, [name]
+
+
+def _fitting(specs: Sequence[InputSpec], where: str) -> Check:
+    """Return what refuses an array whose shape is not that of its input."""
+    by_name = {spec.name: spec for spec in specs}
+
+    def check(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+        _require_shape(by_name[name], shape, where)
+        return int(by_name[name].dtype.itemsize)
+
+    return check
+
+
+def _require_shape(spec: InputSpec, shape: tuple[int, ...], where: str) -> None:
+    fits = len(spec.dims) == len(shape)
+    if not fits or any(isinstance(dim, int) and dim != size for dim, size in zip(spec.dims, shape, strict=True)):
+        what = f"{spec.name} is {format_dims(shape)}, expected {format_dims(spec.dims)}"
+        raise ConfigError(what, where=where)
 
 
 def fitted(spec: InputSpec, values: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
@@ -113,10 +141,7 @@ def fitted(spec: InputSpec, values: npt.NDArray[Any], where: str) -> npt.NDArray
 
     Raises ConfigError for another shape or type.
     """
-    fits = len(spec.dims) == values.ndim
-    if not fits or any(isinstance(dim, int) and dim != size for dim, size in zip(spec.dims, values.shape, strict=True)):
-        what = f"{spec.name} is {format_dims(values.shape)}, expected {format_dims(spec.dims)}"
-        raise ConfigError(what, where=where)
+    _require_shape(spec, values.shape, where)
     if spec.dtype.kind == "O" and values.dtype.kind in "SU":
         return values.astype(str).astype(object)
     with np.errstate(over="ignore"):
@@ -132,7 +157,7 @@ def _described(where: str, what: str, hint: str | None = None) -> Iterator[None]
     """Turn what numpy, zipfile and zlib raise for a damaged file, a dozen kinds of exceptions, into ConfigError."""
     try:
         yield
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror or error}", where=where) from None
+    except TrtconvError:
+        raise
     except Exception as error:
         raise ConfigError(f"{what}: {str(error) or type(error).__name__}", where=where, hint=hint) from None

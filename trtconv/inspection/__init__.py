@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from trtconv import files
+from trtconv import reading
 from trtconv.config import BackendName, Ops
 from trtconv.errors import ConfigError
 from trtconv.inspection.differences import Change, Difference, Inspection, diff
@@ -36,25 +37,35 @@ def inspect_files(
     ops: Ops = "plugin",
     keep_native: Sequence[str] = (),
     backend: BackendName = "auto",
+    trust_links: bool = False,
+    trust: bool = False,
 ) -> Inspection | Difference:
     """Inspect the one file of `paths`, or with `compare` hold the two files against each other."""
     wanted = 2 if compare else 1
     if len(paths) != wanted:
         hint = "add --diff to hold two files against each other" if len(paths) == 2 else None
         raise ConfigError(f"got {len(paths)} files, expected {wanted}", hint=hint)
-    inspections = [inspect(path, ops=ops, keep_native=keep_native, backend=backend) for path in paths]
+    options: dict[str, Any] = {"ops": ops, "keep_native": keep_native, "backend": backend}
+    options |= {"trust_links": trust_links, "trust": trust}
+    inspections = [inspect(path, **options) for path in paths]
     return diff(*inspections) if compare else inspections[0]
 
 
 def inspect(
-    path: str | Path, *, ops: Ops = "plugin", keep_native: Sequence[str] = (), backend: BackendName = "auto"
+    path: str | Path,
+    *,
+    ops: Ops = "plugin",
+    keep_native: Sequence[str] = (),
+    backend: BackendName = "auto",
+    trust_links: bool = False,
+    trust: bool = False,
 ) -> Inspection:
-    """Inspect a model or an engine, whichever the file is; the options concern models.
+    """Inspect a model or an engine, whichever the file is; `trust` concerns engines, the other options models.
 
     Raises ConfigError when there is no such file, ModelError when it is neither.
     """
     path = Path(path)
-    files.require_readable(path)
+    reading.require_readable(path)
     if read_header(path) is not None:
-        return inspect_engine(path)
-    return inspect_model(path, ops=ops, keep_native=keep_native, backend=backend)
+        return inspect_engine(path, trust=trust)
+    return inspect_model(path, ops=ops, keep_native=keep_native, backend=backend, trust_links=trust_links)

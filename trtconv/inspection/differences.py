@@ -68,7 +68,7 @@ def diff(a: Inspection, b: Inspection) -> Difference:
         kind, first, second = "engines", _engine_items(a), _engine_items(b)
     else:
         what = "a model and an engine have nothing in common to compare"
-        hint = "trtconv compare compares what they compute, see docs/compare.md"
+        hint = "to compare what they compute: trtconv compare MODEL ENGINE"
         raise ConfigError(what, where="--diff", hint=hint)
     keys = list(dict.fromkeys([*first, *second]))
     changes = [Change(*key, first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)]

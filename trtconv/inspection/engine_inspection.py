@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trtconv import files
+from trtconv import reading
 from trtconv.engine import backends, loading
 from trtconv.engine.inspector_json import dtype_name
 from trtconv.engine.live_engine import EngineTensor, LiveEngine, read_engine
@@ -17,20 +17,21 @@ from trtconv.manifest import Manifest, read_manifest
 from trtconv.plugins import library as plugin_library
 
 
-def inspect_engine(path: str | Path) -> EngineInspection:
+def inspect_engine(path: str | Path, *, trust: bool = False) -> EngineInspection:
     """Describe an engine by its file and manifest, and by TensorRT itself where a GPU is here.
 
-    Raises ConfigError when there is no such file, ModelError when it is no engine. An engine that does not load is no
-    error here: `not_loaded_because` says why.
+    Raises ConfigError when there is no such file, ModelError when it is not an engine or its manifest is another
+    engine's, which `trust` takes with a warning. An engine that does not load is not an error here:
+    `not_loaded_because` says why.
     """
     path = Path(path)
-    files.require_readable(path)
+    reading.require_readable(path)
     header = read_header(path)
     if header is None:
         raise ModelError("is not a TensorRT engine", where=str(path))
     file = identify(path)
-    manifest, manifest_warnings = _read_manifest(path)
-    live, why_not = _load(path)
+    manifest, manifest_warnings = _read_manifest(path, file.sha256, trust)
+    live, why_not = _load(path, trust)
     return EngineInspection(
         file=file,
         backend=header.backend,
@@ -48,20 +49,20 @@ def inspect_engine(path: str | Path) -> EngineInspection:
     )
 
 
-def _load(path: Path) -> tuple[LiveEngine | None, str | None]:
+def _load(path: Path, trust: bool) -> tuple[LiveEngine | None, str | None]:
     """Return what TensorRT tells of the engine, or why it cannot be asked."""
     if find_gpu() is None:
         return None, "no CUDA device answers"
     try:
-        return read_engine(loading.load_engine(path)), None
+        return read_engine(loading.load_engine(path, trust=trust)), None
     except TrtconvError as error:
         return None, error.what
 
 
-def _read_manifest(path: Path) -> tuple[Manifest | None, list[str]]:
+def _read_manifest(path: Path, sha256: str, trust: bool) -> tuple[Manifest | None, list[str]]:
     """Return the manifest, or a warning where it is not to be had."""
     try:
-        manifest = read_manifest(path)
+        manifest = read_manifest(path, sha256=sha256, trust=trust)
     except ConfigError as error:
         return None, [f"the manifest beside it {error.what}"]
     if manifest is None:

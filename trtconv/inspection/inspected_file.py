@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from trtconv import reading
 from trtconv.engine.backends import ENGINE_MARKS, BackendKey
-from trtconv.errors import ConfigError
 from trtconv.files import sha256
 
 HEADER_BYTES = 28
@@ -35,17 +35,12 @@ class EngineHeader:
 
 def identify(path: Path) -> FileIdentity:
     """Read a file for its size and sha256; raise ConfigError when it cannot be read."""
-    digest = sha256(path)
-    return FileIdentity(str(path), path.stat().st_size, digest)
+    return FileIdentity(str(path), reading.size_of(path), sha256(path))
 
 
 def read_header(path: Path) -> EngineHeader | None:
     """Return the header of the engine at `path`, or None for a file that is no engine."""
-    try:
-        with path.open("rb") as file:
-            return parse_header(file.read(HEADER_BYTES))
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    return parse_header(reading.read_head(path, HEADER_BYTES))
 
 
 def parse_header(data: bytes) -> EngineHeader | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 import onnx_graphsurgeon as gs
 
-from trtconv import files
+from trtconv import reading
 from trtconv.config import BackendName, Ops
 from trtconv.element_types import BY_ONNX
 from trtconv.errors import ModelError
@@ -33,24 +33,30 @@ from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
 
 
 def inspect_model(
-    path: str | Path, *, ops: Ops = "plugin", keep_native: Sequence[str] = (), backend: BackendName = "auto"
+    path: str | Path,
+    *,
+    ops: Ops = "plugin",
+    keep_native: Sequence[str] = (),
+    backend: BackendName = "auto",
+    trust_links: bool = False,
 ) -> ModelInspection:
     """Read a model, run the passes of `ops` on it in memory, and let the parser of `backend` check its ops.
 
+    `trust_links` follows links of external data out of the model's folder.
     Raises ConfigError when there is no such file or a `keep_native` pattern matches nothing, ModelError when it is no
     ONNX model. What stands in the way of a build is no error here: it is in `problems`.
     """
     path = Path(path)
-    files.require_readable(path)
+    reading.require_readable(path)
+    model = model_io.load(path, trust_links=trust_links)
     file = identify(path)
-    model = model_io.load(path)
     complete_shapes(model.graph, PassContext(model.opset, path.parent))
     sites = list(walk(model.graph))
     opsets = {entry.domain or "ai.onnx": int(entry.version) for entry in model.proto.opset_import}
     outputs = _outputs(model)
     problems = onnx_problems(sites, opsets)
     nodes, pass_problem, roots = _decide(model, sites, keep_native, ops)
-    check = check_backend(backend, _as_native(path))
+    check = check_backend(backend, _as_native(path, trust_links))
     return ModelInspection(
         file=file,
         producer=f"{model.proto.producer_name} {model.proto.producer_version}".strip(),
@@ -61,7 +67,7 @@ def inspect_model(
         num_weights=sum(1 for _ in _weights(model.proto.graph)),
         weight_bytes=sum(map(_num_bytes, _weights(model.proto.graph))),
         external_files=external_files(model),
-        functions=_functions(path),
+        functions=dict(model.functions),
         ops=dict(Counter(_op_name(node) for node in walking.walk_nodes(model.proto.graph)).most_common()),
         nodes=nodes,
         native_norms=[
@@ -104,9 +110,9 @@ def _decide(
     return nodes, problems, context.roots
 
 
-def _as_native(path: Path) -> Model:
+def _as_native(path: Path, trust_links: bool) -> Model:
     """Return the model as a backend without plugins gets it."""
-    model = model_io.load(path, inline_plugins=True)
+    model = model_io.load(path, inline_plugins=True, trust_links=trust_links)
     context = PassContext(model.opset, path.parent, Choices(native_reason="for a backend without plugins"))
     with contextlib.suppress(ModelError):  # the model's fault, which is told already
         if run_passes(model.graph, context):
@@ -195,9 +201,3 @@ def _weights(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 def _num_bytes(tensor: onnx.TensorProto) -> int:
     found = BY_ONNX.get(tensor.data_type)
     return 0 if found is None else found.num_bytes(math.prod(tensor.dims))
-
-
-def _functions(path: Path) -> dict[str, int]:
-    """Return the model's own functions, which are inlined when a model is read."""
-    raw = onnx.load_model(path, load_external_data=False)
-    return {f"{function.domain}::{function.name}": len(function.node) for function in raw.functions}

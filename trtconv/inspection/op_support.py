@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import onnx
 import onnx.defs
 
+from trtconv import reading
 from trtconv.config import BackendName, BuildConfig
 from trtconv.engine import backends
 from trtconv.engine.backends import Backend
@@ -73,7 +74,7 @@ def check_backend(wanted: BackendName, model: Model) -> BackendCheck:
 def external_files(model: Model) -> dict[str, int]:
     """Return the data files beside a model, with their sizes."""
     folder = model.path.parent
-    return {name: (folder / name).stat().st_size for name in external_data.data_locations(model.proto, folder)}
+    return {name: reading.size_of(folder / name) for name in external_data.data_locations(model.proto, folder)}
 
 
 def _unknown_to_onnx(op: str, domain: str, opsets: Mapping[str, int]) -> str | None:

@@ -15,6 +15,7 @@ from trtconv.model.external_data import all_tensors, with_small_tensors
 from trtconv.model.light_copy import lacks_data, light_copy
 from trtconv.model.walking import walk_graphs, walk_nodes
 from trtconv.native_output import kept_off_the_streams
+from trtconv.progress import bounded
 
 # Beyond this the types are not checked a second time: shape inference of a model takes a second for 10,000 nodes.
 _MAX_TYPED_NODES = 5000
@@ -54,7 +55,7 @@ def type_warning(proto: onnx.ModelProto, folder: Path) -> str | None:
     for graph in walk_graphs(checkable.graph):
         del graph.value_info[:]  # what follows from the inputs counts; a stale shape is no fault of the nodes
     try:
-        with kept_off_the_streams():
+        with bounded("checking types", checkable.ByteSize()), kept_off_the_streams():
             onnx.shape_inference.infer_shapes(checkable, check_type=True, strict_mode=True)
     except onnx.shape_inference.InferenceError as error:
         broken = _in_words(str(error))

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import filecmp
 import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import onnx
 
+from trtconv import files, parts, reading
+from trtconv.element_types import BY_ONNX, ElementType
 from trtconv.errors import ConfigError, ModelError
-from trtconv.files import copy_atomically
-from trtconv.model.walking import branches, walk_graphs
+from trtconv.model import data_places
+from trtconv.model.data_places import DataFile, find_data_file, shown
 
-# Two or more elements to a byte: their size in a file is for the runtime to check.
-_PACKED_DTYPES = tuple(
-    value
-    for name, value in onnx.TensorProto.DataType.items()
-    if name.lower() in ("int4", "uint4", "float4e2m1", "int2", "uint2")
-)
 _MAX_SHAPE_ELEMENTS = 64  # shapes, axes and pads, whose values shape inference reads
+_MAX_DIGITS = 19  # of an offset or a length; 2^63 has as many
+_TRUNCATED = "copy the data file again: it is truncated"
 
 
 @dataclass(frozen=True)
@@ -34,34 +31,45 @@ class _Place:
 
 
 def external_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor of a model, branches, attributes and functions included, whose data is in another file."""
+    """Yield every tensor of a model, wherever it is held, whose data is in another file."""
     return (tensor for tensor in all_tensors(proto) if tensor.data_location == onnx.TensorProto.EXTERNAL)
 
 
 def all_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yield every initializer and constant of a model, branches, attributes and functions included."""
-    graphs = [proto.graph]
-    graphs += (branch for function in proto.functions for node in function.node for branch in branches(node))
-    for graph in (inner for each in graphs for inner in walk_graphs(each)):
-        yield from graph.initializer
-        yield from _dense(graph.sparse_initializer)
-        yield from _node_tensors(graph.node)
+    """Yield every tensor that a model holds: initializers, attributes, branches, functions, sparse ones and training.
+
+    What an attribute holds beside the kind that it claims to be is yielded too.
+    """
+    yield from _graph_tensors(proto.graph)
+    for training in proto.training_info:
+        yield from _graph_tensors(training.initialization)
+        yield from _graph_tensors(training.algorithm)
     for function in proto.functions:
+        yield from _attribute_tensors(function.attribute_proto)
         yield from _node_tensors(function.node)
 
 
-def require_external_files(proto: onnx.ModelProto, model_path: Path) -> None:
-    """Raise ModelError for an external tensor whose file is missing, too short, or outside the model's folder."""
-    sizes: dict[str, int] = {}
+def require_external_files(proto: onnx.ModelProto, model_path: Path, trust_links: bool = False) -> tuple[str, ...]:
+    """Raise ModelError for an external tensor whose file is missing, too short, or not the model's own.
+
+    Return warnings of the links out of the model's folder that were followed, which `trust_links` allows.
+    """
+    found: dict[str, DataFile] = {}
     for tensor in external_tensors(proto):
         place = _place_of(tensor, model_path)
-        if place.location not in sizes:
-            sizes[place.location] = _file_size(place.location, model_path, tensor.name)
-        end = place.offset + max(place.length or 0, _num_bytes(tensor))
-        if end > sizes[place.location]:
-            size = sizes[place.location]
-            what = f"external data file {place.location} has {size} bytes, tensor {tensor.name} ends at {end}"
-            raise ModelError(what, where=str(model_path), hint="copy the data file again: it is truncated")
+        num_bytes = _require_length(tensor, place, model_path)
+        location = place.location
+        if location not in found:
+            found[location] = find_data_file(location, tensor.name, model_path, trust_links)
+        end = place.offset + max(place.length or 0, num_bytes)
+        if end > (size := found[location].size):
+            what = f"external data file {shown(location)} has {size} bytes, tensor {tensor.name} ends at {end}"
+            raise ModelError(what, where=str(model_path), hint=_TRUNCATED)
+    return tuple(
+        f"external data file {shown(location)} is a link to {file.trusted_target}, which was trusted (--trust-links)"
+        for location, file in found.items()
+        if file.trusted_target is not None
+    )
 
 
 def with_small_tensors(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
@@ -78,23 +86,27 @@ def with_small_tensors(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
 
 def leads_away(tensor: onnx.TensorProto, folder: Path) -> bool:
     """Say whether an external tensor's file is a link out of `folder`, the model's, which ONNX Runtime refuses."""
-    location = _place_of(tensor, folder).location
-    return not (folder / location).resolve().is_relative_to(folder.resolve())
+    return data_places.leads_away(_place_of(tensor, folder).location, folder)
 
 
 def read_external_tensor(tensor: onnx.TensorProto, folder: Path) -> onnx.TensorProto:
-    """Return a copy of an external tensor with its data. `folder` is the model's; symbolic links are followed.
+    """Return a copy of an external tensor with its data, out of a model in `folder` that was read: links are followed.
 
-    Download caches keep model and data as links into a common store, which onnx's own reader refuses.
+    Download caches keep model and data as links into a common store, which onnx's own reader refuses. Raises ModelError
+    where the file has become shorter since.
     """
     place = _place_of(tensor, folder)
     loaded = onnx.TensorProto()
     loaded.CopyFrom(tensor)
     loaded.ClearField("external_data")
     loaded.data_location = onnx.TensorProto.DEFAULT
-    with (folder / place.location).open("rb") as file:
+    num_bytes = _num_bytes(tensor) if place.length is None else place.length
+    with reading.opened(folder / place.location, reading.DATA_FILE) as file:
         file.seek(place.offset)
-        loaded.raw_data = file.read(_num_bytes(tensor) if place.length is None else place.length)
+        loaded.raw_data = file.read(num_bytes)
+    if len(loaded.raw_data) < num_bytes:
+        what = f"external data file {shown(place.location)} ends within tensor {tensor.name}"
+        raise ModelError(what, where=str(folder), hint=_TRUNCATED)
     return loaded
 
 
@@ -104,7 +116,7 @@ def data_locations(proto: onnx.ModelProto, folder: Path) -> list[str]:
 
 
 def carry_external_files(proto: onnx.ModelProto, source_folder: Path, target_folder: Path) -> list[Path]:
-    """Copy the data files that `proto` names into `target_folder`; return the new ones.
+    """Copy the data files that `proto` names, with their permissions, into `target_folder`; return the new ones.
 
     No links: onnx refuses data files that have more than one, of the copy as of the original. Raises ConfigError
     instead of overwriting a different file; when it raises, no new file is left.
@@ -122,7 +134,8 @@ def carry_external_files(proto: onnx.ModelProto, source_folder: Path, target_fol
 def _carry(proto: onnx.ModelProto, source_folder: Path, target_folder: Path, carried: list[Path]) -> None:
     for location in data_locations(proto, source_folder):
         source, target = source_folder / location, target_folder / location
-        if target.exists():
+        parts.remove_abandoned(target.parent, target.name)
+        if os.path.lexists(target):
             if not _is_same_file(source, target):
                 raise ConfigError(
                     "is needed for the model's external data, but another file of this name is there",
@@ -135,19 +148,27 @@ def _carry(proto: onnx.ModelProto, source_folder: Path, target_folder: Path, car
         except OSError as error:
             raise ConfigError(f"cannot be made: {error.strerror}", where=str(target.parent)) from None
         carried.append(target)
-        copy_atomically(source, target)
+        files.copy_atomically(source, target)
 
 
 def _is_same_file(source: Path, target: Path) -> bool:
-    return target.is_file() and (os.path.samefile(source, target) or filecmp.cmp(source, target, shallow=False))
+    if not os.path.isfile(target):
+        return False
+    is_one = os.path.samefile(source, target)
+    return is_one or (
+        reading.size_of(source) == reading.size_of(target) and files.sha256(source) == files.sha256(target)
+    )
 
 
 def _place_of(tensor: onnx.TensorProto, model_path: Path) -> _Place:
     entries = {entry.key: entry.value for entry in tensor.external_data}
+    if len(entries) < len(tensor.external_data):  # which of the two another reader takes is not known
+        what = f"external data of tensor {tensor.name} names one thing twice"
+        raise ModelError(what, where=str(model_path))
     numbers: dict[str, int | None] = {}
     for key in ("offset", "length"):
         text = entries.get(key)
-        if text is not None and not (isinstance(text, str) and text.isdecimal() and len(text) < 20):
+        if text is not None and not _is_number(text):
             raise ModelError(f"external data of tensor {tensor.name} has the {key} {text!r}", where=str(model_path))
         numbers[key] = None if text is None else int(text)
     location = entries.get("location", "")  # UTF-8, whatever Python takes the names of files for
@@ -155,41 +176,56 @@ def _place_of(tensor: onnx.TensorProto, model_path: Path) -> _Place:
     return _Place(os.fsdecode(encoded), numbers["offset"] or 0, numbers["length"])
 
 
+def _is_number(text: object) -> bool:
+    """Say whether this is a whole number in ASCII; protobuf hands out text that is not UTF-8 as bytes."""
+    return isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
+
+
+def _require_length(tensor: onnx.TensorProto, place: _Place, model_path: Path) -> int:
+    """Return how many bytes a tensor takes; raise ModelError where its dimensions and its length disagree."""
+    if any(dim < 0 for dim in tensor.dims):
+        raise ModelError(f"tensor {tensor.name} has a negative dimension", where=str(model_path))
+    num_bytes = _num_bytes(tensor)
+    if place.length is not None and _has_size(tensor) and place.length != num_bytes:
+        what = f"external data of tensor {tensor.name} has the length {place.length}, its dimensions take {num_bytes}"
+        raise ModelError(what, where=str(model_path), hint="export the model again")
+    return num_bytes
+
+
 def _num_bytes(tensor: onnx.TensorProto) -> int:
-    """Return how many bytes the dimensions of a tensor ask for; 0 for a type that is smaller than a byte or unknown."""
-    try:
-        item_size = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    except (KeyError, TypeError):
-        return 0
-    return 0 if tensor.data_type in _PACKED_DTYPES else math.prod(tensor.dims) * item_size
+    """Return how many bytes the dimensions of a tensor ask for; 0 where its type does not tell."""
+    return BY_ONNX[tensor.data_type].num_bytes(math.prod(tensor.dims)) if _has_size(tensor) else 0
 
 
-def _file_size(location: str, model_path: Path, tensor_name: str) -> int:
-    relative = PurePosixPath(location)
-    if "\\" in location and not (model_path.parent / relative).is_file():
-        what = f"external data location {location} of tensor {tensor_name} was written on Windows, with backslashes"
-        hint = (
-            "save it there again, all data beside the model: onnx.save(onnx.load(old), new, save_as_external_data=True)"
-        )
-        raise ModelError(what, where=str(model_path), hint=hint)
-    if not location or relative.is_absolute() or ".." in relative.parts:
-        what = f"external data location {location!r} of tensor {tensor_name} leads out of the model's folder"
-        raise ModelError(what, where=str(model_path))
-    path = model_path.parent / relative
-    if not path.is_file():
-        what = f"external data file {location} is missing (it holds tensor {tensor_name})"
-        raise ModelError(what, where=str(model_path), hint=f"put the file at {path}")
-    return path.stat().st_size
+def _has_size(tensor: onnx.TensorProto) -> bool:
+    """Say whether the size of an element is known: not of text, nor of types whose elements straddle bytes."""
+    found: ElementType | None = BY_ONNX.get(tensor.data_type)
+    return found is not None and found.bits > 0 and (found.bits >= 8 or 8 % found.bits == 0)
+
+
+def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    yield from _dense(graph.sparse_initializer)
+    yield from _node_tensors(graph.node)
 
 
 def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
-    for attribute in (attribute for node in nodes for attribute in node.attribute):
+    for node in nodes:
+        yield from _attribute_tensors(node.attribute)
+
+
+def _attribute_tensors(attributes: Iterable[onnx.AttributeProto]) -> Iterator[onnx.TensorProto]:
+    for attribute in attributes:
         if attribute.HasField("t"):
             yield attribute.t
         yield from attribute.tensors
         if attribute.HasField("sparse_tensor"):
             yield from _dense([attribute.sparse_tensor])
         yield from _dense(attribute.sparse_tensors)
+        if attribute.HasField("g"):
+            yield from _graph_tensors(attribute.g)
+        for graph in attribute.graphs:
+            yield from _graph_tensors(graph)
 
 
 def _dense(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.TensorProto]:

@@ -9,7 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from trtconv import reading
+from trtconv.errors import TrtconvError
+from trtconv.reading import SmallReads
+
 HEAD_BYTES = 1 << 16
+_MAX_DIRECTORY_BYTES = 1 << 20  # of a zip file, some 10,000 names
 
 _EXPORT = "export it to ONNX: torch.onnx.export(model, example_inputs, 'model.onnx')"
 _FROM_TENSORFLOW = "convert it: pip install tf2onnx; python -m tf2onnx.convert"
@@ -119,7 +124,11 @@ _BY_SUFFIX = {
 def _zip(path: Path) -> Foreign:
     """Tell what a zip file holds: PyTorch and Keras use them as their formats."""
     names: list[str] = []
-    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+    with (
+        contextlib.suppress(TrtconvError, zipfile.BadZipFile, NotImplementedError),
+        reading.opened(path, reading.FILE) as file,
+        zipfile.ZipFile(SmallReads(file, _MAX_DIRECTORY_BYTES)) as archive,
+    ):
         names = archive.namelist()
     if any(name.endswith(("data.pkl", "constants.pkl")) for name in names):
         return _TORCH

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
 import onnx_graphsurgeon as gs
 from google.protobuf.message import DecodeError, EncodeError
 
-from trtconv.errors import ConfigError, ModelError
+from trtconv import reading
+from trtconv.errors import ModelError
 from trtconv.model import foreign_files
 from trtconv.model.as_read import AsRead, import_graph
 from trtconv.model.external_data import require_external_files
@@ -34,7 +35,8 @@ class Model:
 
     `proto` stays as it was, its own functions inlined; tensors in external files are not loaded. `graph` also holds the
     types and shapes that ONNX's shape inference found, and `as_read` what it was before any pass. `warnings` are what
-    was wrong with the model and could be put right.
+    was wrong with the model and could be put right. `functions` holds the number of nodes of its own functions, by
+    `domain::name`.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class Model:
     graph: gs.Graph
     as_read: AsRead
     warnings: tuple[str, ...] = ()
+    functions: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def opset(self) -> int:
@@ -49,16 +52,20 @@ class Model:
         return opset_of(self.proto)
 
 
-def load(path: Path, *, inline_plugins: bool = False, profiles: Sequence[Profile] = ()) -> Model:
+def load(
+    path: Path, *, inline_plugins: bool = False, profiles: Sequence[Profile] = (), trust_links: bool = False
+) -> Model:
     """Read a model without its external tensors, inline its functions and infer shapes.
 
     With `inline_plugins`, custom ops of an already rewritten model become ONNX ops again. Sizes of inputs
-    that all `profiles` agree on are fixed in `graph`, and in nothing else. Raises ConfigError when there is no such
-    file, ModelError when it is no valid ONNX model or an external data file is missing.
+    that all `profiles` agree on are fixed in `graph`, and in nothing else. With `trust_links` a data file may be a link
+    out of the model's folder. Raises ConfigError when there is no such file, ModelError when it is no valid ONNX model
+    or an external data file is missing.
     """
-    announce(f"reading {path.name}")
+    announce(f"reading {path.name}", is_of_model=True)
     proto = _parse(path)
-    require_external_files(proto, path)
+    warnings = require_external_files(proto, path, trust_links)
+    functions = {f"{function.domain}::{function.name}": len(function.node) for function in proto.functions}
     require_plugin_nodes(proto.graph, path)
     drop_repeated_initializers(proto, path)
     proto = inline_functions(proto, path, inline_plugins)
@@ -71,8 +78,8 @@ def load(path: Path, *, inline_plugins: bool = False, profiles: Sequence[Profile
     if at_any_size.stale:
         drop_stale_shapes(proto, at_any_size.model)
     require_plugin_operands(at_any_size.model.graph, path)
-    warnings = () if at_any_size.warning is None else (at_any_size.warning,)
-    return Model(path, proto, *_import(inferred.model, proto, path), warnings)
+    warnings += () if at_any_size.warning is None else (at_any_size.warning,)
+    return Model(path, proto, *_import(inferred.model, proto, path), warnings, functions)
 
 
 def graph_at(model: Model, sizes: Mapping[str, Dims]) -> gs.Graph:
@@ -115,13 +122,12 @@ def to_bytes(proto: onnx.ModelProto, path: Path) -> bytes:
 
 def _parse(path: Path) -> onnx.ModelProto:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise _too_large(path)
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise ConfigError("no such file", where=str(path), hint="check the path of the model") from None
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
+        data = reading.read_bytes(path, reading.MODEL)
+    except ModelError:  # it is too large
+        head = reading.read_head(path, foreign_files.HEAD_BYTES)
+        if foreign_files.describe(path, head) is not None:
+            raise _not_onnx(path, head) from None
+        raise
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(data)
@@ -147,15 +153,6 @@ def _has_text_names(graph: onnx.GraphProto) -> bool:
             names += (node.name, node.op_type, node.domain, node.overload, *node.input, *node.output)
             names += (attribute.name for attribute in node.attribute)
     return all(isinstance(name, str) for name in names)
-
-
-def _too_large(path: Path) -> ModelError:
-    with path.open("rb") as file:
-        head = file.read(foreign_files.HEAD_BYTES)
-    if foreign_files.describe(path, head) is not None:
-        return _not_onnx(path, head)
-    what = "is larger than 2 GiB, which no ONNX file can be"
-    return ModelError(what, where=str(path), hint="export the model again, with external data")
 
 
 def _not_onnx(path: Path, data: bytes) -> ModelError:

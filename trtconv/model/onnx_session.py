@@ -17,8 +17,10 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper
 
+from trtconv import reading
+from trtconv.child_processes import TELEMETRY_SWITCH
 from trtconv.errors import TrtconvError
-from trtconv.model.external_data import external_tensors, leads_away, read_external_tensor
+from trtconv.model.external_data import external_tensors, leads_away, read_external_tensor, require_external_files
 from trtconv.model.runtime_copy import RuntimeLimits, notes_on_copy, runtime_copy
 from trtconv.model.walking import fed_inputs
 
@@ -29,7 +31,6 @@ _NO_LOG = 4  # what matters it raises as well
 # It merges equal initializers, and a BatchNormalization in training mode then overwrites its scale and bias with its
 # running statistics before it reads them (microsoft/onnxruntime#29790).
 _DISABLED_OPTIMIZERS = ("ConstantSharing",)
-_TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
 # What every ONNX Runtime that trtconv takes knows: nothing is tried out below.
 _KNOWN_IR_VERSION, _KNOWN_OPSETS = 10, {"": 20, "ai.onnx.ml": 4}
 _MAX_TRIALS = 64
@@ -40,12 +41,14 @@ _INVALID = ("Type Error", "This is an invalid model", "ShapeInferenceError", "Ty
 _UNKNOWN_OPS = ("is not a registered function/op", "No Op registered for", "No opset import for domain")
 
 
-def open_file(path: Path) -> Any:
+def open_file(path: Path, trust_links: bool = False) -> Any:
     """Return an ONNX Runtime session of a model's file, with all optimisations.
 
     ONNX Runtime opens the file itself, so that it maps external data; only a file that it refuses for its form is read
-    and copied. What ONNX Runtime raises comes through as it is, and so does a ModelError of the copy.
+    and copied. `trust_links` is that of model_io.load. What ONNX Runtime raises comes through as it is, and so does a
+    ModelError of the copy. Raises a TrtconvError for a file, or a file of external data, that may not be read.
     """
+    _require_files(path, trust_links)
     options = _options()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))  # by itself it counts cores that it may not use
     try:
@@ -141,11 +144,18 @@ def _open_in_memory(proto: onnx.ModelProto, folder: Path, options: Any) -> Any:
     return _make_session(proto.SerializeToString(), options)
 
 
+def _require_files(path: Path, trust_links: bool) -> None:
+    """Look at the files that ONNX Runtime is going to open by itself."""
+    proto = _read(path)
+    if proto is not None:
+        require_external_files(proto, path, trust_links)
+
+
 def _read(path: Path) -> onnx.ModelProto | None:
     proto = onnx.ModelProto()
     try:
-        proto.ParseFromString(path.read_bytes())
-    except (OSError, DecodeError):
+        proto.ParseFromString(reading.read_bytes(path, reading.MODEL))
+    except DecodeError:
         return None
     return proto
 
@@ -161,7 +171,7 @@ def _is_text(path: Path) -> bool:
 
 def _import_runtime() -> Any:
     """Import ONNX Runtime; its telemetry, which writes into the home folder, can be switched off only before."""
-    os.environ.setdefault(_TELEMETRY_SWITCH, "1")
+    os.environ.setdefault(TELEMETRY_SWITCH, "1")
     import onnxruntime
 
     return onnxruntime

@@ -17,6 +17,7 @@ import onnx.shape_inference
 from trtconv.model.external_data import with_small_tensors
 from trtconv.model.light_copy import light_copy
 from trtconv.model.walking import fed_inputs, walk_graphs
+from trtconv.progress import bounded
 from trtconv.shapes import Dims
 
 _MAX_NAMED_TENSORS = 3
@@ -99,7 +100,8 @@ def drop_stale_shapes(proto: onnx.ModelProto, inferred: onnx.ModelProto) -> None
 
 def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
     try:
-        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        with bounded("inferring shapes", proto.ByteSize()):
+            return onnx.shape_inference.infer_shapes(proto, data_prop=True)
     except Exception:
         return proto
 

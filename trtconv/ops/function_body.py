@@ -63,7 +63,11 @@ class FunctionBody:
 
     def head(self, x: str, count: int) -> str:
         """Return the first elements along the first axis."""
-        return self._slice(x, [0], [count])
+        return self.part(x, 0, count)
+
+    def part(self, x: str, start: int, stop: int) -> str:
+        """Return the elements from `start` to before `stop` along the first axis."""
+        return self._slice(x, [start], [stop])
 
     def upsample(self, x: str, factors: Sequence[int]) -> str:
         """Return `x` with each element repeated along its axes."""

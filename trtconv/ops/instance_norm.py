@@ -2,7 +2,8 @@
 
 Y = place(activate(scale * (X - mean) / sqrt(var + epsilon) + bias + residual)); mean and var of each channel or, with
 `groups`, of C / groups neighbouring channels. scale and bias are [C] or, for each image its own, [N, C]; residual has
-the shape of X, or is larger by `residual_pads`, which are left out; slope [C] is there for activation prelu alone.
+the shape of X, or is larger by `residual_pads`, which are left out; slope [C] is there for activation prelu alone. With
+`phases` all of this speaks of X with its phases in place (input_map.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from trtconv import element_types
-from trtconv.ops import activations, output_map
+from trtconv.ops import activations, input_map, output_map
 from trtconv.ops.custom_op import MAX_RANK, Attribute, Call, CustomOp, Dim, OnnxForm, Operand
 from trtconv.ops.instance_norm_function import RESIDUAL, SLOPE, name_overload, write_body
 from trtconv.ops.output_map import padded_dims, spread
@@ -44,12 +45,14 @@ def instance_norm_reference(
     pad_mode: str = "reflect",
     residual_pads: Sequence[int] = (0,),
     to: int = 0,
+    phases: Sequence[int] = (1,),
+    crop: Sequence[int] = (0,),
 ) -> npt.NDArray[np.float64]:
     """Return Y in float64, before it is rounded to its type, which `to` says.
 
     var is the population variance; without the rest, the formula is that of ONNX InstanceNormalization.
     """
-    num_axes = x.ndim - 2
+    x, num_axes = input_map.put_in_place(x, phases, crop), x.ndim - 2
     y = _normalised(x.astype(np.float64), epsilon, groups)
     y = _of_channels(scale, num_axes) * y + _of_channels(bias, num_axes)
     if residual is not None:
@@ -100,14 +103,18 @@ def _optional_roles(count: int, values: Mapping[str, Any]) -> tuple[str, ...] | 
 
 def _misfit(call: Call) -> str | None:
     """Parameters hold one value a channel, tensors fit each other, and all have the type of X."""
-    values, x = call.attributes, call.operands[0]
+    values, given = call.attributes, call.operands[0]
+    phases, crop = values["phases"], values["crop"]
+    if problem := input_map.misfit(given.dims, phases, crop):
+        return problem
+    x = Operand(given.dtype, None if given.dims is None else input_map.dims_in_place(given.dims, phases, crop))
     checks = (
         activations.misfit(values),
         *(_parameter_misfit(role, call.operand(role), x) for role in ("scale", "bias", SLOPE)),
         _ranks_misfit(call.operand("scale"), call.operand("bias")),
         *(_dtype_misfit(role, call.operand(role), x) for role in call.roles[1:]),
         _groups_misfit(values["groups"], x),
-        _residual_misfit(call),
+        _residual_misfit(call, x),
         _map_misfit(values, x),
         _type_misfit(values["to"], x),
     )
@@ -146,8 +153,8 @@ def _groups_misfit(groups: int, x: Operand) -> str | None:
     return f"groups {groups} do not divide the {channels} channels"
 
 
-def _residual_misfit(call: Call) -> str | None:
-    pads, x, residual = call.attributes["residual_pads"], call.operands[0], call.operand(RESIDUAL)
+def _residual_misfit(call: Call, x: Operand) -> str | None:
+    pads, residual = call.attributes["residual_pads"], call.operand(RESIDUAL)
     if RESIDUAL not in call.roles and any(pads):
         return f"residual_pads are {list(pads)}, and there is no residual"
     if x.dims is None:
@@ -184,12 +191,15 @@ def _may_be_equal(dims: Sequence[Dim], expected: Sequence[Dim]) -> bool:
 
 def _output_dims(dims: Sequence[Dim], values: Mapping[str, Any]) -> list[Dim]:
     values = INSTANCE_NORM.complete(values)
+    dims = input_map.dims_in_place(dims, values["phases"], values["crop"])
     return [*dims[:2], *output_map.placed_dims(dims[2:], values["upsample"], values["pads"])]
 
 
 def _bytes_moved(dims: Sequence[int], element_bytes: int, values: Mapping[str, Any], roles: Sequence[str]) -> int:
     """X and the residual are read once and Y written once; scale, bias and slope are next to nothing."""
-    num_read = math.prod(dims) * (1 + (RESIDUAL in roles))
+    complete = INSTANCE_NORM.complete(values)
+    added = input_map.dims_in_place(dims, complete["phases"], complete["crop"]) if RESIDUAL in roles else [0]
+    num_read = math.prod(dims) + math.prod(size for size in added if isinstance(size, int))
     num_written = math.prod(size for size in _output_dims(dims, values) if isinstance(size, int))
     return num_read * element_bytes + num_written * output_map.element_bytes(values.get("to", 0), element_bytes)
 
@@ -217,6 +227,7 @@ INSTANCE_NORM = CustomOp(
         "pad_mode": output_map.PAD_MODE,
         "residual_pads": output_map.PADS,
         "to": output_map.TO,
+        **input_map.ATTRIBUTES,
     },
     dtypes=frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}),
     no_dtype="the plugin has no kernel for",

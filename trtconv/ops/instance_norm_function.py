@@ -10,7 +10,7 @@ import onnx
 from onnx import helper
 
 from trtconv import element_types
-from trtconv.ops import activations, output_map
+from trtconv.ops import activations, input_map, output_map
 from trtconv.ops.custom_op import Call, reference_to
 from trtconv.ops.function_body import FunctionBody
 from trtconv.ops.output_map import spread
@@ -21,8 +21,10 @@ RESIDUAL, SLOPE = "residual", "slope"
 def name_overload(call: Call) -> str:
     """Return which variant a call is; the one that ONNX InstanceNormalization is has no name."""
     values = call.attributes
-    upsample, pads, residual_pads = _spatial(call)
+    spatial = _spatial(call)
+    upsample, pads, residual_pads = (spatial[name] for name in ("upsample", "pads", "residual_pads"))
     parts = [
+        input_map.name_of(spatial["phases"], spatial["crop"]),
         f"groups{values['groups']}" if values["groups"] else "",
         "by_image" if _is_by_image(call) else "",
         RESIDUAL if RESIDUAL in call.roles else "",
@@ -42,8 +44,10 @@ def write_body(opset: int, call: Call) -> list[onnx.NodeProto]:
         node = helper.make_node("InstanceNormalization", ["X", "scale", "bias"], ["Y"])
         node.attribute.append(reference_to("epsilon", onnx.AttributeProto.FLOAT))
         return [node]
-    upsample, pads, residual_pads = _spatial(call)
-    y = _write_norm(body, call)
+    spatial = _spatial(call)
+    upsample, pads, residual_pads = (spatial[name] for name in ("upsample", "pads", "residual_pads"))
+    x = input_map.write(body, "X", spatial["phases"], spatial["crop"])
+    y = _write_norm(body, call, x)
     if RESIDUAL in call.roles:
         residual, half = RESIDUAL, len(residual_pads) // 2
         if any(residual_pads):
@@ -65,29 +69,29 @@ def _is_by_image(call: Call) -> bool:
     return any(len(call.operand(role).dims or ()) == 2 for role in ("scale", "bias"))
 
 
-def _spatial(call: Call) -> tuple[list[int], list[int], list[int]]:
-    """Return upsample, pads and residual_pads of each spatial axis, as of one axis where the rank is unknown."""
+def _spatial(call: Call) -> dict[str, list[int]]:
+    """Return the attributes that are lists with entries of each spatial axis, of one axis where the rank is unknown."""
     values, x = call.attributes, call.operands[0]
-    lengths = (len(values["upsample"]), *(len(values[name]) // 2 for name in ("pads", "residual_pads")))
+    entries = {"upsample": 1, "phases": 1, "crop": 1, "pads": 2, "residual_pads": 2}  # an axis
+    lengths = (len(values[name]) // number for name, number in entries.items())
     count = max(lengths) if x.dims is None else len(x.dims) - 2
-    pads, residual_pads = (spread(values[name], 2 * count) for name in ("pads", "residual_pads"))
-    return spread(values["upsample"], count), pads, residual_pads
+    return {name: spread(values[name], number * count) for name, number in entries.items()}
 
 
-def _write_norm(body: FunctionBody, call: Call) -> str:
+def _write_norm(body: FunctionBody, call: Call, x: str) -> str:
     """Write what comes before the residual; InstanceNormalization itself takes no groups and no parameters by image."""
     groups = call.attributes["groups"]
     if groups:
-        return _write_groups(body, groups, _is_by_image(call))
+        return _write_groups(body, x, groups, _is_by_image(call))
     if _is_by_image(call):  # all channels of all images are those of one image
-        planes = body.insert_first_axis(body.add("Flatten", ["X"], axis=2))
+        planes = body.insert_first_axis(body.add("Flatten", [x], axis=2))
         parameters = [body.reshape(role, [-1]) for role in ("scale", "bias")]
-        return body.like(body.add_with("InstanceNormalization", [planes, *parameters], "epsilon"), "X")
-    return body.add_with("InstanceNormalization", ["X", "scale", "bias"], "epsilon")
+        return body.like(body.add_with("InstanceNormalization", [planes, *parameters], "epsilon"), x)
+    return body.add_with("InstanceNormalization", [x, "scale", "bias"], "epsilon")
 
 
-def _write_groups(body: FunctionBody, groups: int, is_by_image: bool) -> str:
-    planes = body.reshape("X", [0, 0, -1])
+def _write_groups(body: FunctionBody, x: str, groups: int, is_by_image: bool) -> str:
+    planes = body.reshape(x, [0, 0, -1])
     some = body.head(body.reshape("scale", [-1]), groups)
     zeros = body.add("Sub", [some, some])  # of the type of X, which the body does not know
     ones = body.add("Exp", [zeros])
@@ -95,4 +99,4 @@ def _write_groups(body: FunctionBody, groups: int, is_by_image: bool) -> str:
     y = body.like(body.add_with("InstanceNormalization", [grouped, ones, zeros], "epsilon"), planes)
     shape = [0, 0, 1] if is_by_image else [1, -1, 1]
     y = body.add("Mul", [y, body.reshape("scale", shape)])
-    return body.like(body.add("Add", [y, body.reshape("bias", shape)]), "X")
+    return body.like(body.add("Add", [y, body.reshape("bias", shape)]), x)

@@ -25,6 +25,7 @@ from trtconv.model.walking import is_onnx
 from trtconv.ops.custom_op import Dim
 from trtconv.passes.base import NoMatch
 from trtconv.passes.graph_edit import given_inputs, shape_of
+from trtconv.progress import bounded
 
 
 class AtRunTime(NoMatch):
@@ -267,8 +268,9 @@ class _Reader:
             opset_imports=[onnx.helper.make_opsetid("", self._opset)],
             ir_version=8,
         )
-        session = open_session(proto, self._folder, num_threads=1)
-        values = dict(zip(outputs, session.run(list(outputs), {}), strict=True))
+        with bounded("computing constants", proto.ByteSize()):
+            session = open_session(proto, self._folder, num_threads=1)
+            values = dict(zip(outputs, session.run(list(outputs), {}), strict=True))
         if self._remembers:
             self._known.arrays |= {id(outputs[name]): (outputs[name], value) for name, value in values.items()}
         return {tensor.name: values[tensor.name] for tensor in tensors}

@@ -15,6 +15,7 @@ import onnx_graphsurgeon as gs
 from trtconv.model.shape_inference import is_made_up
 from trtconv.model.walking import is_onnx
 from trtconv.ops.custom_op import Dim
+from trtconv.ops.input_map import has_phases
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.output_map import padded_dims, spread
 from trtconv.ops.reflect_pad import REFLECT_PAD
@@ -93,7 +94,9 @@ def _added_by_plugin(plugin: PluginNode, axis: int) -> int | None:
     first = 2 if plugin.op is INSTANCE_NORM else 0
     if axis < first or not rank:
         return 0 if rank else None
-    if "pads" not in plugin.attributes or spread(plugin.attributes["upsample"], rank - first)[axis - first] != 1:
+    if "pads" not in plugin.attributes or has_phases(plugin.attributes):
+        return None
+    if spread(plugin.attributes["upsample"], rank - first)[axis - first] != 1:
         return None
     pads = spread(plugin.attributes["pads"], 2 * (rank - first))
     return _added_by(pads, axis - first)

@@ -46,8 +46,8 @@ class KernelError(BackendError):
 class OutputMap:
     """What a pad does beside moving and reflecting: the fields of trtconv_output_map.
 
-    `upsample` holds a factor for each axis; without one no axis is upsampled. Where neither type is given, elements are
-    moved bit for bit. `y_layout` is that of x where it is None.
+    `upsample`, `phases` and `crop` hold a number for each axis; without one no axis is upsampled, has phases or is
+    cropped. Where neither type is given, elements are moved bit for bit. `y_layout` is that of x where it is None.
     """
 
     upsample: Sequence[int] = ()
@@ -57,6 +57,8 @@ class OutputMap:
     y_layout: int | None = None
     activation: str = "none"
     alpha: float = 0.0
+    phases: Sequence[int] = ()
+    crop: Sequence[int] = ()
 
 
 class _OutputMapStruct(ctypes.Structure):
@@ -68,6 +70,8 @@ class _OutputMapStruct(ctypes.Structure):
         ("output_dtype", ctypes.c_int32),
         ("activation", ctypes.c_int32),
         ("alpha", ctypes.c_float),
+        ("phases", ctypes.c_int64 * _MAX_RANK),
+        ("crop", ctypes.c_int64 * _MAX_RANK),
     ]
 
 
@@ -79,6 +83,8 @@ class NormPlace(NamedTuple):
     pad_mode: str = "reflect"
     residual_pads: Sequence[int] = ()
     y_type: ElementType | None = None  # that of X
+    phases: Sequence[int] = ()  # 1 for each
+    crop: Sequence[int] = ()  # none
 
 
 class NormOptions(NamedTuple):
@@ -102,6 +108,8 @@ class _CNormPlace(ctypes.Structure):
         ("residual_pads", ctypes.c_int64 * (2 * _MAX_RANK - 4)),
         ("pad_mode", ctypes.c_int32),
         ("output_dtype", ctypes.c_int32),
+        ("phases", ctypes.c_int64 * (_MAX_RANK - 2)),
+        ("crop", ctypes.c_int64 * (_MAX_RANK - 2)),
     )
 
 
@@ -118,7 +126,7 @@ class _CNormOptions(ctypes.Structure):
 
 
 def c_place(place: NormPlace, shape: Sequence[int], element_type: ElementType) -> _CNormPlace:
-    """Return the place of the results of X [N, C, D1..Dk] as the launcher takes it."""
+    """Return the place of the results of X as the launcher takes it; `shape` is that of X with its phases."""
     most = _MAX_RANK - 2
     sizes = shape[2:]
     residual_pads = place.residual_pads or (0,) * (2 * len(sizes))
@@ -130,6 +138,8 @@ def c_place(place: NormPlace, shape: Sequence[int], element_type: ElementType) -
         (ctypes.c_int64 * (2 * most))(*residual_pads),
         PAD_MODES[place.pad_mode],
         _kernel_number(place.y_type or element_type),
+        (ctypes.c_int64 * most)(*(place.phases or (1,) * len(sizes))),
+        (ctypes.c_int64 * most)(*place.crop),
     )
 
 
@@ -150,7 +160,8 @@ class KernelLibrary:
     """The launchers of libtrtconv_plugins.so.
 
     `bind_*` return launch(stream), its arguments converted once so that little but the launch itself takes time; it
-    raises KernelError. Tensors are device addresses; shapes are [N, C, D1..Dk], however the tensors lie in memory.
+    raises KernelError. Tensors are device addresses; shapes are [N, C, D1..Dk], however the tensors lie in memory, and
+    those of x where it has phases.
     """
 
     def __init__(self, library: Any) -> None:
@@ -261,6 +272,8 @@ def _struct_of(output_map: OutputMap, layout: int) -> _OutputMapStruct:
         _kernel_number(output_map.y_type),
         ACTIVATIONS[output_map.activation],
         output_map.alpha,
+        (ctypes.c_int64 * _MAX_RANK)(*(*output_map.phases, *[1] * _MAX_RANK)[:_MAX_RANK]),
+        (ctypes.c_int64 * _MAX_RANK)(*output_map.crop),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from trtconv.errors import BackendError
 from trtconv.files import sha256
+from trtconv.installed import reinstall_hint
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, VERSION
 
@@ -44,11 +45,11 @@ def searched_paths() -> list[Path]:
 def find() -> PluginLibrary:
     """Return the plugin library, or raise BackendError with every path that was tried."""
     for path in searched_paths():
-        if path.is_file():
+        if os.path.isfile(path):
             names = tuple(f"{DOMAIN}::{name} version {VERSION}" for name in CUSTOM_OPS)
-            return PluginLibrary(path.resolve(), sha256(path), names)
+            return PluginLibrary(Path(os.path.realpath(path)), sha256(path), names)
     tried = ", ".join(map(str, searched_paths()))
     raise BackendError(
         f"the plugin library was not found; searched: {tried}",
-        hint=f"run: pip install --force-reinstall trtconv, or set {ENVIRONMENT_VARIABLE} to the file",
+        hint=f"{reinstall_hint()}, or set {ENVIRONMENT_VARIABLE} to the file",
     )

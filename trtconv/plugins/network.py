@@ -56,6 +56,8 @@ def add_instance_norm(
     pad_mode: str = "reflect",
     residual_pads: Sequence[int] = (0,),
     to: Any = None,
+    phases: Sequence[int] = (1,),
+    crop: Sequence[int] = (0,),
     name: str | None = None,
 ) -> Any:
     """Add InstanceNorm: y = place(activate(scale * (x - mean) / sqrt(variance + epsilon) + bias + residual)).
@@ -66,13 +68,16 @@ def add_instance_norm(
     larger by `residual_pads`. `activation` is none, relu, leaky_relu or elu (with `alpha`), prelu (with `slope`, given
     as scale is), silu or tanh. `upsample` holds whole factors, `pads` what is then added, by `pad_mode` reflect, edge
     or zero: one value for all spatial axes, or a factor for each, begins and then ends for each. `to` is the output's
-    DataType, that of `x` by default. Raises ConfigError for what does not fit, BackendError where the plugin cannot be
-    had, as with TensorRT-RTX.
+    DataType, that of `x` by default. With `phases`, one factor for all spatial axes or one for each, `x` is
+    [N, B * C, D1..Dk], B their product: each phase of a position is a block of channels, in the order of DepthToSpace
+    DCR. `crop` elements are then left out at the end of each axis, fewer than its phases; all else speaks of `x` after
+    that. Raises ConfigError for what does not fit, BackendError where the plugin cannot be had, as with TensorRT-RTX.
     """
     where = name or INSTANCE_NORM.name
     trt = _module_of(network, where)
     known = {"x": _require_tensor(trt, INSTANCE_NORM, x, where)}
-    result = {"activation": activation, "alpha": alpha, "groups": groups, "residual_pads": residual_pads}
+    phased = {"phases": phases, "crop": crop}
+    result = {"activation": activation, "alpha": alpha, "groups": groups, "residual_pads": residual_pads, **phased}
     place = {"upsample": upsample, "pads": pads, "pad_mode": pad_mode, "to": to}
     attributes = _attributes(INSTANCE_NORM, {"epsilon": epsilon, **result, **place}, where)
     _require_optional(trt, residual, activation, slope, where)
@@ -100,6 +105,8 @@ def add_reflect_pad(
     upsample: Sequence[int] = (1,),
     pad_mode: str = "reflect",
     to: Any = None,
+    phases: Sequence[int] = (1,),
+    crop: Sequence[int] = (0,),
     name: str | None = None,
 ) -> Any:
     """Add ReflectPad to a network: each axis is extended by its own reflection, the border not repeated.
@@ -108,14 +115,15 @@ def add_reflect_pad(
     begins of all axes and then the ends, none negative, each below the size of its axis; a size that is known only at
     run time is checked there. `pad_mode` is reflect, edge or zero. `activation` (none, relu, leaky_relu or elu with
     `alpha`, silu, tanh) and `upsample` (a whole factor for each axis, or one for all) come before the pads, `to`, the
-    output's DataType, after them; an activation and `to` want fp32, fp16 or bf16. Raises ConfigError for what does not
+    output's DataType, after them; an activation and `to` want fp32, fp16 or bf16. `phases` and `crop`, a value for each
+    axis, are those of `add_instance_norm`; the batch and the channels have none. Raises ConfigError for what does not
     fit, BackendError where the plugin cannot be had, as with TensorRT-RTX.
     """
     where = name or REFLECT_PAD.name
     trt = _module_of(network, where)
     known = _require_tensor(trt, REFLECT_PAD, x, where)
     result = {"activation": activation, "alpha": alpha, "upsample": upsample, "pad_mode": pad_mode, "to": to}
-    attributes = _attributes(REFLECT_PAD, {"pads": pads, **result}, where)
+    attributes = _attributes(REFLECT_PAD, {"pads": pads, **result, "phases": phases, "crop": crop}, where)
     _require_allowed(REFLECT_PAD, [known], attributes, where)
     return _add_plugin(network, trt, REFLECT_PAD, [x], attributes, name)
 

@@ -22,6 +22,7 @@ from trtconv.gpu.device import Device
 from trtconv.gpu.timing import Enqueue, Timing, time_side_by_side
 from trtconv.inputs.made_inputs import Arrays, input_specs, make_inputs, shape_choices
 from trtconv.model import model_io
+from trtconv.model.model_io import Model
 from trtconv.passes.choose_by_cost import ChosenGroup, CostChoices
 from trtconv.preparation import graph_digest, native_reason_of, prepare
 from trtconv.progress import Progress
@@ -68,7 +69,7 @@ class EngineBench:
         """Run the passes of a candidate on the model, which is read anew."""
         config = self.config_of(candidate)
         native_reason = native_reason_of(config, supports_plugins=True)
-        model = model_io.load(self.model_path, inline_plugins=native_reason is not None, profiles=config.profiles)
+        model = self._load(inline_plugins=native_reason is not None)
         native = kept_native(self.groups, candidate.choices, _REASON) if candidate.ops == "auto" else {}
         proto, report = prepare(model, config, native_reason, replace(self.costs, native=native))
         return PreparedModel(candidate, proto, report, graph_digest(proto))
@@ -104,9 +105,17 @@ class EngineBench:
         return acceptance.problem_of(report, None if native is None else self._compare(native))
 
     def _compare(self, engine: BuiltEngine) -> ComparisonReport:
-        model = model_io.load(self.model_path, profiles=self.config.profiles)
+        model = self._load()
         loaded = loading.load_plan(engine.plan, self.backend)
         return verification.compare_with_model(model, loaded, self.config, self.progress)
+
+    def _load(self, inline_plugins: bool = False) -> Model:
+        return model_io.load(
+            self.model_path,
+            inline_plugins=inline_plugins,
+            profiles=self.config.profiles,
+            trust_links=self.config.trust_links,
+        )
 
     def config_of(self, candidate: Candidate) -> BuildConfig:
         """Return the configuration of a build that makes what a candidate is."""
@@ -116,7 +125,7 @@ class EngineBench:
         return replace(own, ops="native", keep_native=(), embed_plugins=False)
 
     def _feeds(self) -> list[Arrays]:
-        proto = model_io.load(self.model_path).proto
+        proto = self._load().proto
         choices = shape_choices(proto, self.config.profiles)
         return [make_inputs(input_specs(proto), [choice])[0].feed for choice in choices]
 

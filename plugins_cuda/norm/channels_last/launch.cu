@@ -121,6 +121,15 @@ Tensors<T, ResultKind::kPlaced> placedTensors(NormArguments const& arguments)
         fused.pixels, fused.vectorsPerPixel, fused.inversePixels, fused.epsilon};
 }
 
+template <typename T>
+Tensors<T, ResultKind::kPhased> phasedTensors(NormArguments const& arguments)
+{
+    auto const placed = placedTensors<T>(arguments);
+    return {{1, arguments.isAffinePerImage}, placed.input, placed.scale, placed.bias,
+        {placed.result, *arguments.phaseOrder}, placed.channels, placed.pixels, placed.vectorsPerPixel,
+        placed.inversePixels, placed.epsilon};
+}
+
 } // namespace
 
 void prepare(DeviceLimits const& device)
@@ -137,6 +146,7 @@ void prepare(DeviceLimits const& device)
                 if constexpr (sizeof(T) == 2)
                 {
                     allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kPlaced>, numBytes);
+                    allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kPhased>, numBytes);
                 }
             });
     }
@@ -158,6 +168,10 @@ void launch(NormArguments const& arguments, DeviceLimits const& device, cudaStre
             { Launcher<T, decltype(kind)::value>(tensors, config, device, arguments.workspace, stream).launch(); };
             if constexpr (sizeof(T) == 2)
             {
+                if (arguments.phaseOrder != nullptr)
+                {
+                    return run(phasedTensors<T>(arguments), std::integral_constant<ResultKind, ResultKind::kPhased>{});
+                }
                 if (arguments.places != nullptr)
                 {
                     return run(placedTensors<T>(arguments), std::integral_constant<ResultKind, ResultKind::kPlaced>{});

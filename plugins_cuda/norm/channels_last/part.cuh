@@ -29,7 +29,7 @@ struct NoGroups
 {
 };
 
-// The tensors of one launch, typed; `Kind` is kPlain, kFused or kPlaced.
+// The tensors of one launch, typed; `Kind` is kPlain, kFused, kPlaced or kPhased.
 template <typename T, ResultKind Kind>
 struct Tensors : std::conditional_t<Kind == ResultKind::kPlain, NoGroups, ChannelGroups>
 {
@@ -285,9 +285,11 @@ public:
     }
 
     // All are finished before one is scattered, which takes more code than the forms of an epilogue have room for.
-    __device__ void store(PixelResiduals<T, ResultKind::kPlaced>& residuals, ChannelFinish<T> const& finish,
-        ColumnPart const& part, ChannelResult<T, ResultKind::kPlaced> const& result) const
+    template <ResultKind Kind>
+    __device__ void store(PixelResiduals<T, Kind>& residuals, ChannelFinish<T> const& finish, ColumnPart const& part,
+        ChannelResult<T, Kind> const& result) const
     {
+        static_assert(kIsPlaced<Kind>);
         uint4 results[kTilePixels];
         withForm(result.epilogue,
             [&](auto form)

@@ -8,7 +8,7 @@
 namespace trtconv::channels_last
 {
 
-// `Kind` is kPlain, kFused or kPlaced.
+// `Kind` is kPlain, kFused, kPlaced or kPhased.
 template <typename T, Method Method, ResultKind Kind>
 __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
     __grid_constant__ Tensors<T, Kind> const tensors, __grid_constant__ Config const config, int64_t firstColumn,
@@ -30,7 +30,7 @@ __global__ __launch_bounds__(kColumnThreads, 1) void normaliseResidentColumns(
         clusterExchange.begin(config.splits, columnChannels);
     }
     waitForEarlierWork();
-    if constexpr (Kind == ResultKind::kPlaced)
+    if constexpr (kIsPlaced<Kind>)
     {
         letNextKernelBegin(); // which fills the pads
     }

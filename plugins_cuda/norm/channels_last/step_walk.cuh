@@ -145,7 +145,7 @@ private:
 
 // What a walk over results moves: a result moves on as a pointer does, unless it is placed.
 template <typename T, ResultKind Kind>
-using ResultPlace = std::conditional_t<Kind == ResultKind::kPlaced, VectorNumber, ChannelResult<T, Kind>>;
+using ResultPlace = std::conditional_t<kIsPlaced<Kind>, VectorNumber, ChannelResult<T, Kind>>;
 
 // The residual of a step.
 template <typename T, ResultKind Kind>

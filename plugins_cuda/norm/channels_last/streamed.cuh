@@ -151,7 +151,7 @@ private:
     {
         waitForCopies(mToStore.numTakenAfter(mLoader.slots()));
         uint4 const* const slot = mToStore.next();
-        if constexpr (Kind == ResultKind::kPlaced)
+        if constexpr (kIsPlaced<Kind>)
         {
             return scatterStepWith<HasResidual>(slot, finish);
         }
@@ -214,7 +214,7 @@ __global__ __launch_bounds__(kStreamedThreads, 1) void normaliseStreamedColumns(
     GridExchange<T, Kind> const exchange(tensors, columnChannels, config.splits, place, memory);
     ColumnStream<T, Kind> stream(tensors, config, place, slots + threadIdx.x);
     waitForEarlierWork();
-    if constexpr (Kind == ResultKind::kPlaced)
+    if constexpr (kIsPlaced<Kind>)
     {
         letNextKernelBegin(); // which fills the pads
     }

@@ -11,7 +11,7 @@
 
 using cudaStream_t = void*;
 
-struct uint2
+struct alignas(8) uint2
 {
     uint32_t x, y;
 };
@@ -23,15 +23,19 @@ struct alignas(16) uint4
 
 struct HostIndex
 {
-    uint32_t x, y;
+    uint32_t x, y, z;
 };
 
 inline HostIndex threadIdx, blockIdx, gridDim;
 
 using std::min;
 
+// Reads at addresses that a GPU would refuse.
+inline int32_t numMisalignedReads = 0;
+
 template <typename T>
 T __ldg(T const* address)
 {
+    numMisalignedReads += reinterpret_cast<uintptr_t>(address) % alignof(T) != 0 ? 1 : 0;
     return *address;
 }

@@ -20,18 +20,22 @@ public:
     }
 
     void useBlockRows(int64_t rows) { mRows = rows; }
+    void useBlockLayers(int64_t layers) { mLayers = layers; }
 
     template <typename... Parameters, typename... Arguments>
     void run(char const* /*what*/, void (*kernel)(Parameters...), Arguments const&... arguments) const
     {
-        gridDim = {static_cast<uint32_t>(mBlocks), static_cast<uint32_t>(mRows)};
-        for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y)
+        gridDim = {static_cast<uint32_t>(mBlocks), static_cast<uint32_t>(mRows), static_cast<uint32_t>(mLayers)};
+        for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z)
         {
-            for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x)
+            for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y)
             {
-                for (threadIdx.x = 0; threadIdx.x < static_cast<uint32_t>(mThreads); ++threadIdx.x)
+                for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x)
                 {
-                    kernel(Parameters(arguments)...);
+                    for (threadIdx.x = 0; threadIdx.x < static_cast<uint32_t>(mThreads); ++threadIdx.x)
+                    {
+                        kernel(Parameters(arguments)...);
+                    }
                 }
             }
         }
@@ -40,6 +44,7 @@ public:
 private:
     int64_t mBlocks;
     int64_t mRows = 1;
+    int64_t mLayers = 1;
     int32_t mThreads;
 };
 

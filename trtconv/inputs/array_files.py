@@ -1,0 +1,87 @@
+"""Read .npy and .npz files: what an array is, and how large, is looked at before any of it is unpacked.
+
+A compressed file of a few megabytes may hold arrays of many gigabytes.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trtconv import reading
+from trtconv.errors import ConfigError
+from trtconv.reading import SmallReads
+
+MAX_SET_BYTES = 2 << 30  # of all arrays of one input set
+_MAX_DIRECTORY_BYTES = 4 << 20  # of an .npz file, some 40,000 names
+_SUFFIX = ".npy"
+
+Array = npt.NDArray[Any]
+# Raises for an array of this name, shape and type that is not wanted; returns how many bytes an element of it takes.
+Check = Callable[[str, tuple[int, ...], np.dtype[Any]], int]
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def read_npy(path: Path, name: str, check: Check, where: str) -> Array:
+    """Return the array of an .npy file; `name` is what the array is for, `where` what errors call the file.
+
+    Raises ConfigError for what is too large or cut off; what `check` and numpy raise comes through as it is.
+    """
+    with reading.opened(path, reading.ARRAYS, where) as file:
+        _look(file, name, reading.size_of(path), check, where, MAX_SET_BYTES)
+        file.seek(0)
+        return _read(file)
+
+
+def read_npz(path: Path, names: Iterable[str], check: Check, where: str) -> tuple[dict[str, Array], list[str]]:
+    """Return those arrays of an .npz file that are called so, and the names of all that it holds; errors as read_npy.
+
+    So does what zipfile raises.
+    """
+    with (
+        reading.opened(path, reading.ARRAYS, where) as file,
+        zipfile.ZipFile(SmallReads(file, _MAX_DIRECTORY_BYTES)) as archive,
+    ):
+        entries = {entry.filename.removesuffix(_SUFFIX): entry for entry in archive.infolist()}
+        wanted = {name: entries[name] for name in names if name in entries}
+        left = MAX_SET_BYTES
+        for name, entry in wanted.items():
+            with archive.open(entry) as packed:
+                left -= _look(packed, name, entry.file_size, check, where, left)
+        arrays = {}
+        for name, entry in wanted.items():
+            with archive.open(entry) as packed:
+                arrays[name] = _read(packed)
+        return arrays, list(entries)
+
+
+def _look(file: Any, name: str, file_bytes: int, check: Check, where: str, limit: int) -> int:
+    """Read the header of an array in a file of that many bytes, and return how many bytes the array takes."""
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"{name} is in version {version[0]}.{version[1]} of the format, expected 1.0 or 2.0")
+    shape, _, dtype = _HEADERS[version](file)
+    if dtype.hasobject:
+        raise ConfigError(f"{name} holds Python objects, expected numbers or text", where=where)
+    element_bytes = max(check(name, shape, dtype), dtype.itemsize)
+    num_elements = math.prod(shape)
+    if num_elements * element_bytes > limit:
+        what = f"{name} takes {num_elements * element_bytes} bytes, more than the {MAX_SET_BYTES >> 30} GiB"
+        raise ConfigError(f"{what} that the arrays of an input set may take", where=where, hint="give smaller inputs")
+    data_bytes = file_bytes - file.tell()
+    if num_elements * dtype.itemsize > data_bytes:
+        what = f"{name} has {data_bytes} bytes of data, its header asks for {num_elements * dtype.itemsize}"
+        raise ConfigError(what, where=where, hint="write the file again")
+    return num_elements * element_bytes
+
+
+def _read(file: Any) -> Array:
+    array: Array = np.lib.format.read_array(file, allow_pickle=False)
+    return array
