@@ -67,9 +67,7 @@ def build(
     native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
     model = _load(model_path, config, native_reason)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
-    _require_writable(
-        model, output, manifest_path(output), config.timing_cache, config.decisions if config.tune else None
-    )
+    _require_writable(model, output, manifest_path(output), config.timing_cache, _tuned_decisions(config))
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     if config.tune:
         made = _tune(model, config, backend, progress, log)
@@ -132,6 +130,11 @@ def _tune(
     engine, prepared = tuned.engine, tuned.engine.prepared
     report = replace(prepared.report, decisions=tuned.decisions)
     return _Made(tuned.config, prepared.proto, report, engine.plan, engine.seconds, engine.notes, tuned.report)
+
+
+def _tuned_decisions(config: BuildConfig) -> Path | None:
+    """Return the decision file that --tune writes at its end; of another build, prepare asks for it."""
+    return config.decisions if config.tune else None
 
 
 def _require_no_decisions(config: BuildConfig) -> None:
