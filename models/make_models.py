@@ -15,12 +15,20 @@ from pathlib import Path
 
 import onnx
 
-from models import cyclegan, fast_neural_style, melgan, unet3d
+from models import cyclegan, fast_neural_style, gan_decoder, melgan, unet3d, vae_decoder
 from models.fetch import DEFAULT_OUTPUT_DIR, write_atomically
 from models.network_builder import DTYPES, PADS_STYLES, NetworkBuilder, NetworkOptions, NetworkSpec, OpCounts, Tensor
 
 NETWORKS: dict[str, NetworkSpec] = {
-    spec.title: spec for spec in (fast_neural_style.SPEC, cyclegan.SPEC, unet3d.SPEC, melgan.SPEC)
+    spec.title: spec
+    for spec in (
+        fast_neural_style.SPEC,
+        cyclegan.SPEC,
+        unet3d.SPEC,
+        melgan.SPEC,
+        gan_decoder.SPEC,
+        vae_decoder.SPEC,
+    )
 }
 AXES = ("depth", "height", "width", "frames")
 

@@ -170,6 +170,22 @@ class NetworkBuilder:
         output = self._add_node("InstanceNormalization", [x.name, scale, bias], name, epsilon=1e-5)
         return Tensor(output, x.channels)
 
+    def group_norm(self, x: Tensor, groups: int) -> Tensor:
+        """Add a group norm as PyTorch exports it: InstanceNormalization of groups between two Reshapes, Mul and Add."""
+        rank = len(self.options.size)
+        name = self._unique_name("InstanceNormalization")
+        ones = self._add_initializer(f"ones_{groups}", np.ones(groups), as_dtype=True)
+        zeros = self._add_initializer(f"zeros_{groups}", np.zeros(groups), as_dtype=True)
+        shape = self._add_initializer(f"groups_{groups}", np.array([0, groups, -1], dtype=np.int64))
+        grouped = self._add_node("Reshape", [x.name, shape])
+        y = self._add_node("InstanceNormalization", [grouped, ones, zeros], name, epsilon=1e-6)
+        y = self._add_node("Reshape", [y, self._add_node("Shape", [x.name])])
+        scale, bias = (
+            self._add_normal(f"{name}.{role}", x.channels, mean=mean, std=0.2, num_axes=rank)
+            for role, mean in (("scale", 1.0), ("bias", 0.0))
+        )
+        return Tensor(self._add_node("Add", [self._add_node("Mul", [y, scale]), bias]), x.channels)
+
     def reflect_pad(self, x: Tensor, width: int) -> Tensor:
         """Add a Pad(mode=reflect) of that width on both sides of every spatial axis."""
         rank = len(self.options.size)
@@ -207,6 +223,10 @@ class NetworkBuilder:
     def tanh(self, x: Tensor) -> Tensor:
         """Add a Tanh."""
         return Tensor(self._add_node("Tanh", [x.name]), x.channels)
+
+    def silu(self, x: Tensor) -> Tensor:
+        """Add x * Sigmoid(x)."""
+        return Tensor(self._add_node("Mul", [x.name, self._add_node("Sigmoid", [x.name])]), x.channels)
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
         """Add the sum of two tensors of one shape."""
@@ -263,8 +283,9 @@ class NetworkBuilder:
         std = gain / math.sqrt(fan_in_channels * math.prod(shape[2:]))
         return self._add_initializer(name, self._draw(shape) * np.float32(std), as_dtype=True)
 
-    def _add_normal(self, name: str, length: int, *, mean: float, std: float) -> str:
-        values = np.float32(mean) + np.float32(std) * self._draw((length,))
+    def _add_normal(self, name: str, length: int, *, mean: float, std: float, num_axes: int = 0) -> str:
+        """Add one value a channel, with as many axes of size 1 after it."""
+        values = np.float32(mean) + np.float32(std) * self._draw((length,) + (1,) * num_axes)
         return self._add_initializer(name, values, as_dtype=True)
 
     def _draw(self, shape: Sequence[int]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from trtconv import BuildConfig, dry_run
+from trtconv import BuildConfig, dry_run, preparation
 from trtconv import decisions as decision_file
 from trtconv.decisions import KEPT_FP32, Decision, group_decisions
 from trtconv.errors import ConfigError
@@ -47,6 +47,15 @@ def test_a_missing_file_is_written(model: Path, tmp_path: Path) -> None:
     document = json.loads(file.read_text())
     assert document["format"] == 1
     assert {entry["node"]: entry["became"] for entry in document["decisions"]} == made
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_work(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "run_and_check", lambda *_: pytest.fail("the passes were run"))
+    for file, what in ((tmp_path / "none" / "d.json", "the folder does not exist"), (model / "d.json", "folder does")):
+        with pytest.raises(ConfigError, match=what):
+            decide(model, file)
 
 
 def test_an_edited_file_is_obeyed_and_left_alone(model: Path, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ DOORS = {
     "matplotlib": {"comparison.plot", "benchmark.roofline", "benchmark.network_plot"},
     "PIL": {"inputs.images"},
     "onnxruntime": {"model.onnx_session"},
+    "jinja2": {"reports.html.rendering"},
+    "markupsafe": {"reports.html.rendering"},
 }
 # Names that only TensorRT's modules and objects have: whoever uses one depends on TensorRT, imported or not.
 TENSORRT_NAMES = frozenset({"trt", "tensorrt", "tensorrt_rtx"})
@@ -55,6 +57,7 @@ LAYERS = (
     {"workers"},
     {"benchmark", "inspection", "doctor", "run"},
     {"convert"},
+    {"pages"},
     {"tuning"},
     {"comparison", "runner", "output_files"},
     {"preparation"},
@@ -68,6 +71,7 @@ LAYERS = (
     {"parts"},
     {"units", "interrupts", "reading"},
     {"element_types", "errors", "progress", "installed", "native_output", "child_processes"},
+    {"display"},
 )
 # What makes up a graph and its nodes, and how lists and dictionaries change: passes leave both to graph_edit.
 GRAPH_PARTS = {"nodes", "inputs", "outputs", "op", "domain", "attrs"}

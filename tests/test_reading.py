@@ -174,8 +174,10 @@ OPENERS = frozenset(
 ALLOWED = {
     ("reading", "os.open"),  # the gate
     ("reading", "os.fdopen"),
-    ("files", "open"),  # a new file, to write it
-    ("files", "os.open"),
+    ("parts", "open"),  # a new file, to write it
+    ("parts", "os.open"),  # the same, and what is left of dead processes, to lock it
+    ("parts", "os.listdir"),  # their names
+    ("manifest", "os.listdir"),  # the names of manifests, which the gate opens
     ("model.foreign_files", "zipfile.ZipFile"),  # what the gate has opened, as all below
     ("inputs.array_files", "zipfile.ZipFile"),
     ("inputs.array_files", "archive.open"),
@@ -183,10 +185,14 @@ ALLOWED = {
     ("inputs.images", "os.listdir"),  # the names of images, each of which the gate opens
     ("cli.console", "open"),  # the null device in place of a closed stream
     ("cli.console", "os.fdopen"),  # streams and pipes of this process, as all below
-    ("isolation", "os.fdopen"),
+    ("workers.worker", "os.fdopen"),
     ("engine.engine_worker", "os.fdopen"),
-    ("engine.engine_worker", "json.load"),
-}
+    ("installed", "importlib.metadata.distribution('trtconv').read_text"),  # the metadata of the package itself
+    *(("workers.family", called) for called in (  # what the kernel tells of processes and their limits
+        "(folder / file).read_text", "(task / 'children').read_text", "Path('/proc/self/cgroup').read_text",
+        "Path(f'/proc/{pid}/status').read_text", "Path(f'/proc/{pid}/task').iterdir",
+    )),
+}  # fmt: skip
 # Functions of the package that are called so and read nothing, or read through the gate.
 OWN = {"reading.read_bytes", "model_io.load", "loading.load", "load"}
 
@@ -219,6 +225,8 @@ def test_only_documents_and_answers_of_our_own_processes_are_read_as_json() -> N
     users = {module for module, path in MODULES.items() if "json.load" in path.read_text()}
     assert users == {
         "records",  # what the gate has read
-        "isolation", "doctor.probing", "benchmark.one_op_engines", "engine.engine_worker",  # lines of other processes
+        # lines of other processes
+        "workers.parent", "doctor.probing", "benchmark.one_op_engines", "engine.engine_worker",
         "engine.inspector_json",  # what TensorRT says of an engine
+        "installed",  # the metadata of the package itself
     }  # fmt: skip

@@ -16,7 +16,8 @@ import onnx
 
 from trtconv import decisions, files, pairs, reading, shapes, tuning
 from trtconv.comparison import verification
-from trtconv.config import BuildConfig, Ops
+from trtconv.comparison.report import ComparisonReport
+from trtconv.config import FUSING_OPS, BuildConfig, Ops
 from trtconv.engine import backends, building, loading
 from trtconv.engine.backends import Backend
 from trtconv.engine.builder_options import require_options
@@ -29,17 +30,20 @@ from trtconv.manifest import (
     LibraryIdentity,
     Manifest,
     ModelIdentity,
-    Verified,
     manifest_path,
     require_manifest,
 )
 from trtconv.model import external_data, model_io, walking
 from trtconv.model.functions import without_functions
 from trtconv.model.model_io import Model
+from trtconv.pages.build_page import Rewrite, build_page, dry_run_page
+from trtconv.pages.engine_parts import read_layers
+from trtconv.pages.graph_reading import tensor_types
 from trtconv.passes.base import Choices
 from trtconv.preparation import native_reason_of, prepare, prepare_as_built, run_and_check, with_decided_ops
-from trtconv.progress import NoProgress, Progress, announce
+from trtconv.progress import NoProgress, Progress, StepTimes, announce
 from trtconv.reports.build_report import BuildReport, RewriteReport
+from trtconv.reports.html.rendering import render_page
 from trtconv.reports.tuning_report import TuningReport
 
 
@@ -53,12 +57,18 @@ def build(
     """Convert an ONNX model into a TensorRT engine and write it, with its manifest beside it.
 
     `config.output` defaults to the model with `.engine` for `.onnx`. `progress` follows the build, `log` receives
-    TensorRT's messages. Raises a TrtconvError; then neither file was written, but where Ctrl-C ended `tune` after the
-    first engine: the best so far is written, and Interrupted is raised.
+    TensorRT's messages. Raises a TrtconvError; then no file was written, but where Ctrl-C ended `tune` after the first
+    engine: the best so far is written, and Interrupted is raised.
     """
-    model_path, config = Path(model_path), config or BuildConfig()
+    with StepTimes() as times:
+        return _build(Path(model_path), config or BuildConfig(), progress or NoProgress(), log, times)
+
+
+def _build(
+    model_path: Path, config: BuildConfig, progress: Progress, log: Callable[[str], None] | None, times: StepTimes
+) -> BuildReport:
     reading.require_readable(model_path)
-    output, progress = config.output or default_engine_path(model_path), progress or NoProgress()
+    output = config.output or default_engine_path(model_path)
     backend, notes = backends.select_backend(config)
     if config.verify:
         verification.require_verifiable(backend)
@@ -67,21 +77,33 @@ def build(
     native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
     model = _load(model_path, config, native_reason)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
-    _require_writable(model, output, manifest_path(output), config.timing_cache, _tuned_decisions(config))
+    _require_writable(
+        model, output, manifest_path(output), config.timing_cache, config.report, _tuned_decisions(config)
+    )
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
+    types = {} if config.report is None else tensor_types(model.graph)
     if config.tune:
         made = _tune(model, config, backend, progress, log)
     else:
-        made = _build(model, config, native_reason, backend, progress, log)
-    verified = None if made.is_interrupted else _check_engine(made, backend, model, progress)
-    announce(f"writing {output.name}")
-    _write_decisions(made, backend)
-    manifest = _manifest(model_sha256, made, backend, verified)
-    pairs.write_pair(output, made.plan.data, manifest)
-    made.require_finished(output)
+        made = _make(model, config, native_reason, backend, progress, log)
+    comparison = None if made.is_interrupted else _check_engine(made, backend, model, progress)
+    manifest = _manifest(model_sha256, made, backend, comparison)
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
     notes += made.notes
-    return BuildReport(made.report, output, manifest_path(output), manifest, title, notes, made.seconds, made.tuning)
+    pages: dict[Path, bytes | memoryview] = {}
+    if config.report is not None and not made.is_interrupted:
+        page = build_page(
+            Rewrite(model, types, made.proto, made.report), manifest, engine=output, backend=title, notes=notes,
+            steps=times.steps(), comparison=comparison, layers=read_layers(made.plan, backend),
+        )  # fmt: skip
+        pages[config.report] = render_page(page)
+    announce(f"writing {output.name}")
+    _write_decisions(made, backend)
+    pairs.write_pair(output, made.plan.data, manifest)
+    files.write_atomically(pages)
+    made.require_finished(output)
+    report = replace(made.report, page=config.report)
+    return BuildReport(report, output, manifest_path(output), manifest, title, notes, made.seconds, made.tuning)
 
 
 @dataclass(frozen=True)
@@ -108,7 +130,7 @@ class _Made:
             raise Interrupted(what, where="--tune")
 
 
-def _build(
+def _make(
     model: Model,
     config: BuildConfig,
     native_reason: str | None,
@@ -174,9 +196,15 @@ def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> Rewrit
     config = with_decided_ops(config)
     native_reason = native_reason_of(config, supports_plugins=config.backend != "tensorrt-rtx")
     model = _load(model_path, config, native_reason)
+    _require_writable(model, config.report)
     if config.profiles:
         shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
-    return prepare(model, config, native_reason)[1]
+    types = {} if config.report is None else tensor_types(model.graph)
+    rewritten, report = prepare(model, config, native_reason)
+    if config.report is None:
+        return report
+    files.write_atomically({config.report: render_page(dry_run_page(Rewrite(model, types, rewritten, report)))})
+    return replace(report, page=config.report)
 
 
 def refit_engine(
@@ -205,10 +233,10 @@ def rewrite(
 ) -> RewriteReport:
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
-    `ops` is "plugin" or "fused", as BuildConfig has it; "native" leaves every operator as it is. Without `functions`
-    only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a function
-    to a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. Raises a TrtconvError;
-    then no file was written.
+    `ops` is "plugin", "fused" or "rewritten", as BuildConfig has it; "native" leaves every operator as it is. Without
+    `functions` only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a
+    function to a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. Raises a
+    TrtconvError; then no file was written.
     """
     model_path, output = Path(model_path), Path(output)
     reading.require_readable(model_path)
@@ -248,9 +276,13 @@ def _require_writable(model: Model, *outputs: Path | None) -> None:
     for path in outputs:
         if path is not None:
             files.require_writable(path, inputs=inputs)
+    written = [os.path.realpath(path) for path in outputs if path is not None]
+    twice = next((path for path in written if written.count(path) > 1), None)
+    if twice is not None:
+        raise ConfigError("two outputs would be written to this file", where=twice, hint="name another file for one")
 
 
-def _check_engine(made: _Made, backend: Backend, model: Model, progress: Progress) -> Verified | None:
+def _check_engine(made: _Made, backend: Backend, model: Model, progress: Progress) -> ComparisonReport | None:
     """Raise where an engine is not what was asked for; return how it compares with its model, if that was asked for."""
     config, plan = made.config, made.plan
     if config.precision is not None:
@@ -258,17 +290,17 @@ def _check_engine(made: _Made, backend: Backend, model: Model, progress: Progres
         require_precision(config.precision, plan.types, live, made.proto)
     if not config.verify:
         return None
-    return verification.verify(model, loading.load_plan(plan, backend), config, progress).summary()
+    return verification.verify(model, loading.load_plan(plan, backend), config, progress)
 
 
 def _ops_of(config: BuildConfig, backend: Backend, plan: Plan) -> Ops:
-    """Return what became of the operators; "fused" and "auto" also where no plugin came of it: their passes ran."""
-    if config.ops in ("fused", "auto") and backend.supports_plugins:
+    """Return what became of the operators; those whose passes fuse also where no plugin came of it: the passes ran."""
+    if config.ops in FUSING_OPS and backend.supports_plugins:
         return config.ops
     return "plugin" if plan.library else "native"
 
 
-def _manifest(model_sha256: str, made: _Made, backend: Backend, verified: Verified | None) -> Manifest:
+def _manifest(model_sha256: str, made: _Made, backend: Backend, comparison: ComparisonReport | None) -> Manifest:
     config, plan, report = made.config, made.plan, made.report
     library = plan.library
     return Manifest(
@@ -288,5 +320,5 @@ def _manifest(model_sha256: str, made: _Made, backend: Backend, verified: Verifi
         outputs=plan.outputs,
         decisions=report.decisions,
         kept_fp32=report.kept_fp32,
-        verified=verified,
+        verified=None if comparison is None else comparison.summary(),
     )

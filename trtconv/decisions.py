@@ -22,10 +22,12 @@ from trtconv.errors import ConfigError
 
 FORMAT: Final = 1
 KEPT_FP32 = "fp32"
+REWRITTEN = "rewritten"  # a convolution that computes the same in another form, and what went into it
 CONSTANT = "constant"  # a node that computes from constants alone was computed
 CONSTANT_INPUT = "constant input"  # the same of what computes an input of a node
 NOT_FUSED = "not fused: "  # how the reason begins of a node that does not become part of the custom op beside it
-_NO_PLUGIN = (None, KEPT_FP32, CONSTANT, CONSTANT_INPUT)
+_FUSED = (", fused into ", ", part of ")  # in the reason of a node that became part of a custom op
+_NO_PLUGIN = (None, KEPT_FP32, REWRITTEN, CONSTANT, CONSTANT_INPUT)
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,9 @@ class Decision:
 
     `node` is its address: the name, else `Op(first output)`, inside branches with the path before it. `became` is what
     differs from the rest of the network: the custom op that stands for the node now, KEPT_FP32 where a change of
-    precision left it alone, CONSTANT or CONSTANT_INPUT where it or an input was computed for TensorRT, or None for a
-    node that stays as it is. `figures` are the numbers behind the reason.
+    precision left it alone, REWRITTEN where a convolution has another form now, CONSTANT or CONSTANT_INPUT where it or
+    an input was computed for TensorRT, or None for a node that stays as it is. `figures` are the numbers behind the
+    reason.
     """
 
     node: str
@@ -48,6 +51,11 @@ class Decision:
     def is_plugin(self) -> bool:
         """Whether the node is a custom op now."""
         return self.became not in _NO_PLUGIN
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether the node is part of the custom op that another node became."""
+        return self.is_plugin and any(words in self.reason for words in _FUSED)
 
     @property
     def is_computed(self) -> bool:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx
 
 from trtconv import decisions, files, shapes
-from trtconv.config import BuildConfig, Ops
+from trtconv.config import FUSING_OPS, BuildConfig, Ops
 from trtconv.costs.tables import table_for
 from trtconv.decisions import KEPT_FP32, Decision
 from trtconv.gpu import driver
@@ -35,7 +35,6 @@ from trtconv.reports.build_report import RewriteReport
 from trtconv.shapes import Profile
 
 _BEFORE = "the model was rewritten before"
-_JOINING_CASTS = ("fused", "auto")  # what also puts changes of type into the plugins
 
 
 def prepare_as_built(
@@ -55,7 +54,7 @@ def prepare_as_built(
         return proto, []
     kept = [decision.node for decision in manifest.kept_fp32]
     wanted = PrecisionOptions(options.precision, kept, options.io_types)  # type: ignore[arg-type]
-    conversion = convert_precision(proto, model_path, wanted, feeds, joins_casts=options.ops in _JOINING_CASTS)
+    conversion = convert_precision(proto, model_path, wanted, feeds, joins_casts=options.ops in FUSING_OPS)
     return conversion.proto, conversion.kept
 
 
@@ -104,7 +103,7 @@ def prepare(
     options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
     announce(f"calibrating {model.path.name} for {config.precision}")
     feeds = _calibration_feeds(proto, config)
-    joins_casts = config.ops in _JOINING_CASTS
+    joins_casts = config.ops in FUSING_OPS
     proto, kept, warnings = convert_precision(
         proto, model.path, options, feeds, are_made=not config.calibration, joins_casts=joins_casts
     )

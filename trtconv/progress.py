@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from trtconv.display import printable
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -61,6 +63,39 @@ def bounded(name: str, num_bytes: int) -> Iterator[None]:
 def listen(hear: Callable[[Step], None]) -> None:
     """Call `hear` with every step of this process from now on."""
     _listeners.append(hear)
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """A step of the process that is over, and how long it took."""
+
+    name: str
+    seconds: float
+
+
+class StepTimes:
+    """Measures the steps that are announced while it is open, as a context manager; a bounded part is its step's."""
+
+    def __init__(self) -> None:
+        self._begun: list[tuple[str, float]] = []
+
+    def __enter__(self) -> StepTimes:
+        _listeners.append(self._hear)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _listeners.remove(self._hear)
+
+    def steps(self) -> list[StepTime]:
+        """Return the steps so far, those of one name that follow each other as one; the last ends now."""
+        ends = [*(begin for _, begin in self._begun[1:]), time.monotonic()]
+        return [StepTime(name, end - begin) for (name, begin), end in zip(self._begun, ends, strict=True)]
+
+    def _hear(self, step: Step) -> None:
+        if step.max_seconds is None and (not self._begun or self._begun[-1][0] != step.name):
+            self._begun.append((step.name, time.monotonic()))
 
 
 def _enter(step: Step) -> None:
@@ -141,7 +176,9 @@ class PlainProgress:
             name, (done, total) = next(reversed(self._phases.items()), ("Starting", (0, 0)))
         steps = f" {done}/{total}" if total else ""
         with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop a build
-            print(f"{self._label:<10} {now - self._start:.0f} s: {name}{steps}", file=self._stream, flush=True)
+            print(
+                f"{self._label:<10} {now - self._start:.0f} s: {printable(name)}{steps}", file=self._stream, flush=True
+            )
 
 
 class BarProgress:
@@ -153,7 +190,12 @@ class BarProgress:
         from rich.progress import Progress as RichProgress
 
         # A fixed width: phases come and go many times a second, and the bars must stay where they are.
-        columns = (TextColumn("{task.description:<44}"), BarColumn(24), TimeElapsedColumn(), MofNCompleteColumn())
+        columns = (
+            TextColumn("{task.description:<44}", markup=False),
+            BarColumn(24),
+            TimeElapsedColumn(),
+            MofNCompleteColumn(),
+        )
         self._bars = RichProgress(*columns, console=Console(file=stream), transient=True)
         self._tasks: dict[str, list[TaskID]] = {}
         self._depths: dict[str, int] = {}
@@ -172,7 +214,7 @@ class BarProgress:
         """Add a bar, indented below the phase that it is part of."""
         with self._lock:
             self._depths[name] = depth = self._depths[parent] + 1 if parent in self._depths else 0
-            task = self._bars.add_task("  " * depth + name, total=max(num_steps, 1))
+            task = self._bars.add_task("  " * depth + printable(name), total=max(num_steps, 1))
             self._tasks.setdefault(name, []).append(task)
 
     def step_complete(self, name: str, step: int) -> None:

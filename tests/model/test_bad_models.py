@@ -155,21 +155,21 @@ def test_name_that_is_no_text(name: str, tmp_path: Path) -> None:
 def test_pads_whose_data_does_not_fit_their_dimensions(tmp_path: Path) -> None:
     model = read_case(FOLDER / "rewrite_reflect_pad/initializer_op17.onnxtxt").model
     del model.graph.initializer[0].int64_data[4:]
-    rewritten = rewrite(model, tmp_path)
-    assert rewritten.num_edits == 0
-    assert "pads cannot be read: " in rewritten.reasons[0]
+    with pytest.raises(ModelError, match=r"initializer pads has the dimensions \[8\] and 4 values in int64_data"):
+        rewrite(model, tmp_path)
 
 
 def test_pads_that_claim_to_be_huge(tmp_path: Path) -> None:
     model = read_case(FOLDER / "rewrite_reflect_pad/initializer_op17.onnxtxt").model
     model.graph.initializer[0].dims[0] = 1 << 60
-    assert "pads cannot be read: " in rewrite(model, tmp_path).reasons[0]
+    with pytest.raises(ModelError, match="initializer pads has the dimensions"):
+        rewrite(model, tmp_path)
 
 
 def test_chain_through_a_huge_tensor(tmp_path: Path) -> None:
     model = onnx.parser.parse_model("""
         <ir_version: 8, opset_import: ["" : 17]>
-        g (float[9] x) => (float[W] y) <int64[1] many = {1000000000000}, int64[2] shape = {2, -1}, int64 axis = {1}> {
+        g (float[9] x) => (float[W] y) <int64[1] many = {1000000}, int64[2] shape = {2, -1}, int64 axis = {1}> {
           ones = ConstantOfShape <value = int64[1] {1}> (many)
           rows = Reshape (ones, shape)
           pads = ReduceProd <axes = [1], keepdims = 0> (rows)
@@ -177,7 +177,7 @@ def test_chain_through_a_huge_tensor(tmp_path: Path) -> None:
         }""")
     rewritten = rewrite(model, tmp_path)
     assert rewritten.num_edits == 0
-    assert "has 1000000000000 elements" in rewritten.reasons[0]
+    assert "has 1000000 elements" in rewritten.reasons[0]
 
 
 def test_deeply_nested_branches(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     model = onnx.ModelProto()
     model.CopyFrom(MODEL)
     model.graph.initializer[0].data_type = TensorProto.UNDEFINED
-    with pytest.raises(ModelError, match="cannot be read as a graph: Unsupported type: 0"):
+    with pytest.raises(ModelError, match="initializer s is of element type 0, which ONNX does not have"):
         rewrite(model, tmp_path)
     assert capfd.readouterr() == ("", "")
 
@@ -252,6 +252,7 @@ def test_mode_that_is_a_graph(tmp_path: Path) -> None:
     mode = model.graph.node[-1].attribute[0]
     mode.Clear()
     mode.name, mode.type = "mode", onnx.AttributeProto.GRAPH
+    mode.g.name = "reflect"
     assert rewrite(model, tmp_path).num_edits == 1
 
 

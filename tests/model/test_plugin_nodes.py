@@ -96,7 +96,7 @@ EDITS: dict[str, tuple[str, Callable[[NodeProto], object], str]] = {
         "takes the inputs X, scale, bias [, residual] [, slope], got",
     ),
     "op": ("InstanceNorm", lambda node: setattr(node, "op_type", "GroupNorm"), "there is no plugin GroupNorm, only"),
-    "no output": ("InstanceNorm", lambda node: node.ClearField("output"), "InstanceNorm has one output, got []"),
+    "no output": ("InstanceNorm", lambda node: node.ClearField("output"), "InstanceNorm has no outputs"),
     "outputs": ("ReflectPad", lambda node: node.output.append("more"), "ReflectPad has one output, got ["),
     "twice": (
         "InstanceNorm",
@@ -246,7 +246,7 @@ def test_a_node_without_name_and_outputs_is_refused(rewritten: onnx.ModelProto, 
     node.name = ""
     del node.output[:]
     onnx.save(edited, tmp_path / "model.onnx")
-    with pytest.raises(ModelError, match=rf"node {node.op_type}\(\): {node.op_type} has one output"):
+    with pytest.raises(ModelError, match=rf"node {node.op_type}\(\): {node.op_type} has no outputs"):
         model_io.load(tmp_path / "model.onnx")
 
 

@@ -22,18 +22,24 @@ SMALL: dict[str, dict[str, int]] = {
     "cyclegan": {"channels": 4, "height": 24, "width": 32},
     "unet3d": {"channels": 4, "stages": 4, "depth": 8, "height": 16, "width": 24},
     "melgan": {"channels": 2, "frames": 12},
+    "gan_decoder": {"channels": 4, "height": 2, "width": 3},
+    "vae_decoder": {"channels": 8, "height": 4, "width": 3},
 }
 SMALL_OUTPUT_SHAPE = {
     "fast_neural_style": (1, 3, 24, 32),
     "cyclegan": (1, 3, 24, 32),
     "unet3d": (1, 2, 8, 16, 24),
     "melgan": (1, 1, 3072),
+    "gan_decoder": (1, 3, 64, 96),
+    "vae_decoder": (1, 3, 32, 24),
 }
 FULL_COUNTS = {
     "fast_neural_style": OpCounts(instance_norms=15, reflect_pads=16),
     "cyclegan": OpCounts(instance_norms=23, reflect_pads=20),
     "unet3d": OpCounts(instance_norms=22, reflect_pads=0),
     "melgan": OpCounts(instance_norms=0, reflect_pads=14),
+    "gan_decoder": OpCounts(instance_norms=0, reflect_pads=0),
+    "vae_decoder": OpCounts(instance_norms=25, reflect_pads=0),
 }
 # fast_neural_style: the widely used PyTorch port; cyclegan: 11.378 M as its authors print it, and scale and bias of
 # its 23 norms, which theirs do without; melgan: 4.26 M as the paper says.

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 
 from tests.passes.test_fuse_neighbours import chains
 from tests.support.equivalence import rewrite, run_onnxruntime, seeded_inputs
+from trtconv.config import Ops
 from trtconv.model import plugin_nodes
 from trtconv.precision import Conversion, PrecisionOptions, convert_precision
 
@@ -23,9 +24,9 @@ RELATIVE_ERROR = 2.0**-7
 
 
 def convert(
-    model: onnx.ModelProto, folder: Path, precision: str = "fp16", *, joins_casts: bool = False
+    model: onnx.ModelProto, folder: Path, precision: str = "fp16", *, ops: Ops = "fused", joins_casts: bool = False
 ) -> tuple[onnx.ModelProto, Conversion]:
-    fused = rewrite(model, folder, ops="fused").proto
+    fused = rewrite(model, folder, ops=ops).proto
     feeds = [seeded_inputs(model, seed=seed) for seed in (0, 1)]
     options = PrecisionOptions(precision)  # type: ignore[arg-type]
     return fused, convert_precision(fused, folder / "model.onnx", options, feeds, joins_casts=joins_casts)
@@ -152,3 +153,40 @@ def test_any_chain_in_half(chain: tuple[onnx.ModelProto, int], joins_casts: bool
         assert got.dtype == expected.dtype
         error = np.abs(got.astype(np.float64) - expected.astype(np.float64)).max()
         assert error <= RELATIVE_ERROR * np.abs(expected.astype(np.float64)).max()
+
+
+UPSAMPLED = """
+<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,4,6,5] x) => (float[1,3,12,10] y)
+  <float[4] s = {1, 2, 3, 1}, float[4] f = {1, 1, 2, 2}, int64[8] p = {0,0,1,1,0,0,1,1}> {
+  u = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"> (x, , f)
+  q = Pad <mode = "reflect"> (u, p)
+  c = Conv (q, w)
+  n = InstanceNormalization (c, s, s)
+  a = Relu (n)
+  d = Conv <pads = [1, 1, 1, 1]> (a, t)
+  y = Tanh (d)
+}
+"""
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_phases_and_their_weights_are_converted(precision: str, tmp_path: Path) -> None:
+    """The last map writes the fp32 output; the norm that reads phases computes in fp32 itself."""
+    model = onnx.parser.parse_model(UPSAMPLED)
+    random = np.random.default_rng(3)
+    for name, shape in (("w", (4, 4, 3, 3)), ("t", (3, 4, 3, 3))):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name))
+    rewritten, conversion = convert(model, tmp_path, precision, ops="rewritten", joins_casts=True)
+    assert conversion.kept == []
+    nodes = conversion.proto.graph.node
+    assert [node.op_type for node in nodes] == ["ReflectPad", "Conv", "InstanceNorm", "Conv", "ReflectPad"]
+    assert [attribute(nodes[at], "phases") for at in (2, 4)] == [[2, 2], [1, 1, 4, 4]]
+    low = TensorProto.FLOAT16 if precision == "fp16" else TensorProto.BFLOAT16
+    assert (attribute(nodes[0], "to"), attribute(nodes[4], "to")) == (low, TensorProto.FLOAT)
+    weights = [each for each in conversion.proto.graph.initializer if each.name.endswith("weights_of_phases")]
+    assert [each.data_type for each in weights] == [low, low]
+    if precision == "fp16":  # ONNX Runtime has no convolution in bf16
+        feeds = seeded_inputs(model)
+        (expected,), (got,) = run_onnxruntime(rewritten, feeds), run_onnxruntime(conversion.proto, feeds)
+        assert np.abs(got - expected).max() <= RELATIVE_ERROR * np.abs(expected).max()

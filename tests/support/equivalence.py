@@ -34,7 +34,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 RELATIVE_ERROR = {"float64": 1e-12, "float32": 1e-5, "float16": 2.0**-9, "bfloat16": 2.0**-6}
 DEFAULT_SYMBOL = 5
 # Ops whose results differ between one implementation and the next.
-_ROUNDED = {"BatchNormalization", "Exp", "Tanh", "Sigmoid", "Elu"}
+_ROUNDED = {"BatchNormalization", "Exp", "Tanh", "Sigmoid", "Elu", "Conv", "ConvTranspose"}
 
 onnxruntime.set_default_logger_severity(4)
 

@@ -1,11 +1,11 @@
 """What `--ops fused` makes of every model of the test folders, and whether the numbers stay the same in ONNX Runtime.
 
-    python -m tests.support.fusion_table [--ops fused] [--seconds 60] [--jobs 2] [PATTERN ...]
+    python -m tests.support.fusion_table [--ops fused|rewritten] [--seconds 60] [--jobs 2] [PATTERN or FILE ...]
 
-Writes a table in Markdown: of each model whose file name matches a glob (all by default), the custom ops with what went
-into them, what stays native, and the largest difference of an output before and after, as a part of its largest value.
-Each model is looked at in a process of its own, which ONNX Runtime may end. Models come from TRTCONV_TEST_MODELS, and
-from zoo/ and reports/ of TRTCONV_TEST_CASES.
+Writes a table in Markdown: of each model whose file name matches a glob (all by default), and of each file, the custom
+ops with what went into them, the convolutions that have another form, what stays native, and the largest difference of
+an output before and after, as a part of its largest value. Each model is looked at in a process of its own, which ONNX
+Runtime may end. Models come from TRTCONV_TEST_MODELS, and from zoo/ and reports/ of TRTCONV_TEST_CASES.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from trtconv import rewrite
 from trtconv.model.walking import walk_nodes
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, attributes_of
+from trtconv.ops.input_map import has_phases
 
 FOLDERS = {
     "TRTCONV_TEST_MODELS": ("*.onnx", "fixtures/*.onnx"),
@@ -51,6 +52,9 @@ def look_at(path: Path, ops: Any) -> Entry:
         left = [each for each in (*report.decisions, *report.others) if each.became is None]
         entry: Entry = {
             "made": Counter(describe(node) for node in custom).most_common(),
+            "rewritten": Counter(
+                f"{each.op}: {each.reason}" for each in report.decisions if "weight_bytes_after" in each.figures
+            ).most_common(),
             "native": Counter(f"{each.op}: {each.reason}" for each in left).most_common(),
             "nodes": [sum(1 for _ in walk_nodes(graph)) for graph in (original.graph, proto.graph)],
         }
@@ -66,6 +70,7 @@ def describe(node: onnx.NodeProto) -> str:
     values = attributes_of(op, node)
     roles = op.roles(len(node.input), values) or ()
     parts = [node.op_type]
+    parts += [f"{'x'.join(map(str, values['phases']))} phases"] if has_phases(values) else []
     parts += [f"{values['groups']} groups"] if values.get("groups") else []
     parts += ["residual"] if "residual" in roles else []
     parts += [values["activation"]] if values.get("activation", "none") != "none" else []
@@ -136,7 +141,8 @@ def apart(got: Any, wanted: Any) -> float:
 
 
 def models(patterns: Sequence[str]) -> Iterator[Path]:
-    """Yield the models of the test folders whose file name matches a pattern."""
+    """Yield the files that are named, and the models of the test folders whose file name matches a pattern."""
+    yield from (Path(pattern) for pattern in patterns if Path(pattern).is_file())
     for variable, globs in FOLDERS.items():
         folder = Path(os.environ[variable]) if os.environ.get(variable) else None
         for path in sorted({path for glob in globs for path in folder.glob(glob)} if folder else ()):
@@ -160,8 +166,8 @@ def look_apart(path: Path, ops: str, seconds: float) -> Entry:
 
 def table(entries: Iterable[tuple[str, Entry]]) -> Iterator[str]:
     """Yield the lines of the table as the entries come, and at last the sums of all models."""
-    yield "| model | nodes | custom ops | native | largest difference |"
-    yield "|---|---|---|---|---|"
+    yield "| model | nodes | custom ops | convolutions | native | largest difference |"
+    yield "|---|---|---|---|---|---|"
     made: Counter[str] = Counter()
     seen = []
     for name, entry in entries:
@@ -170,8 +176,9 @@ def table(entries: Iterable[tuple[str, Entry]]) -> Iterator[str]:
         nodes = " to ".join(map(str, dict.fromkeys(entry.get("nodes", ()))))
         found = entry.get("difference", entry.get("problem", ""))
         shown = found if isinstance(found, str) else f"{found:.1e}"
-        yield f"| {name} | {nodes} | {_listed(entry.get('made', ()))} | {_listed(entry.get('native', ()))} | {shown} |"
-    yield f"| all {len(seen)} | | {_listed(made.most_common())} | | {_worst(seen)} |"
+        cells = [_listed(entry.get(key, ())) for key in ("made", "rewritten", "native")]
+        yield f"| {name} | {nodes} | {' | '.join(cells)} | {shown} |"
+    yield f"| all {len(seen)} | | {_listed(made.most_common())} | | | {_worst(seen)} |"
 
 
 def _listed(counts: Sequence[tuple[str, int]]) -> str:
@@ -187,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the table of the models that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.fusion_table", description=__doc__)
     parser.add_argument("patterns", nargs="*", metavar="PATTERN")
-    parser.add_argument("--ops", choices=["plugin", "fused"], default="fused")
+    parser.add_argument("--ops", choices=["plugin", "fused", "rewritten"], default="fused")
     parser.add_argument("--seconds", type=float, default=60, help="for one model; default: 60")
     parser.add_argument("--jobs", type=int, default=2, help="default: 2")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)

@@ -98,14 +98,14 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 def _fail(error: TrtconvError, args: list[str], cause: Exception | None = None) -> NoReturn:
     """Print an error in the documented form and end the process."""
-    from trtconv.reports.text import printable
+    from trtconv.display import printable, printable_lines
 
     if interrupts.was_interrupted() and not isinstance(error, Interrupted):  # an import makes an ImportError of it
         error = Interrupted("interrupted")
     interrupts.ignore()
     lines = [f"error: {printable(str(error))}"]
     if "--debug" in args:
-        lines[:0] = ["".join(traceback.format_exception(cause or error)).rstrip()]
+        lines[:0] = [printable_lines("".join(traceback.format_exception(cause or error)).rstrip())]
     if error.hint:
         lines.append(f"hint: {printable(error.hint)}")
     document = {"error": {"what": error.what, "where": error.where, "hint": error.hint, "exit_code": error.exit_code}}

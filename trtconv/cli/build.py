@@ -26,8 +26,9 @@ NEXT_PROFILE = "--profile"
 @click.option("--workspace", metavar="SIZE", help="Limit of TensorRT's scratch memory, such as 512MiB or 2GiB.")
 @click.option("--opt-level", type=int, metavar="0..5", help="TensorRT's optimisation level.")
 @click.option("--tf32/--no-tf32", default=None, help="Allow or forbid TF32 in fp32 layers. [default: TensorRT's]")
-@click.option("--ops", type=click.Choice(["plugin", "fused", "auto", "native"]), help="What the two operators become; "
-              "fused: written-out norms and neighbours go in, too; auto: what is predicted to be fastest. "
+@click.option("--ops", type=click.Choice(["plugin", "fused", "rewritten", "auto", "native"]), help="What the two "
+              "operators become; fused: written-out norms and neighbours go in, too; rewritten: convolutions are "
+              "written for speed, too; auto: what is predicted to be fastest. "
               "[default: plugin, native on TensorRT-RTX]")  # fmt: skip
 @click.option("--tune", is_flag=True, help="Measure what becomes of each node, and keep the fastest engine.")
 @click.option("--tune-budget", metavar="TIME", help="How long --tune may take, such as 90s or 10m. [default: 10m]")
@@ -49,6 +50,8 @@ NEXT_PROFILE = "--profile"
               "of the engine.")  # fmt: skip
 @trust_links_option
 @click.option("--verify", is_flag=True, help="Compare the engine with the model; keep none that is wrong.")
+@click.option("--report", type=FILE, metavar="FILE", help="Write an HTML page: the graph before and after, decisions "
+              "and figures.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would become of each node, and build nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every node, and show TensorRT's messages.")
 @quiet_option

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from trtconv.display import printable, printable_lines
 from trtconv.errors import BackendError, Interrupted, TrtconvError
-from trtconv.reports.text import printable
 from trtconv.workers import parent, worker
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def print_report(report: Any, as_json: bool, quiet: bool = False, **options: Any
     if quiet and not as_json:
         return
     text = json.dumps(report.to_json(), indent=2) if as_json else report.render(**options)
+    text = printable_lines(text, color=bool(options.get("color")))
     try:
         click.echo(text)
     except BrokenPipeError:
@@ -68,13 +69,14 @@ def run_isolated(args: Sequence[str], limits: Limits) -> int:
         raise
     if end.exit_code in _FINISHED or "--debug" in args:  # an error says itself what went wrong
         for line in end.printed.splitlines():
-            print_log(printable(line))
+            print_log(line)
     return end.exit_code
 
 
 def print_log(message: str) -> None:
+    """Print a message of a library on one line of standard error."""
     with contextlib.suppress(OSError):  # nobody reads it: no reason to stop a build
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
 
 
 @contextlib.contextmanager

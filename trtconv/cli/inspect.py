@@ -25,6 +25,7 @@ from trtconv.cli.options import (
 @click.option("--diff", is_flag=True, help="Hold two models, or two engines, against each other.")
 @click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
               help="Whose parser checks a model's ops.")  # fmt: skip
+@click.option("--html", type=FILE, metavar="FILE", help="Write the report as an HTML page, too, with the graph.")
 @rewritten_ops_option
 @keep_native_option
 @trust_links_option
@@ -35,6 +36,7 @@ def inspect(
     files: tuple[Path, ...],
     diff: bool,
     backend: Any,
+    html: Path | None,
     ops: Any,
     keep_native: tuple[str, ...],
     trust_links: bool,
@@ -45,7 +47,7 @@ def inspect(
     """Show what is in a model or an engine.
 
     Of a model: what would become of each node that plugins are there for, and why. Of an engine: what it needs, and its
-    layers where a GPU is at hand. It writes nothing.
+    layers where a GPU is at hand. It writes nothing but the page that --html names.
 
     \b
     Example:
@@ -62,5 +64,6 @@ def inspect(
         backend=backend,
         trust_links=trust_links,
         trust=trust,
+        html=html,
     )
     print_report(report, as_json, **tables.style_for(sys.stdout))

@@ -69,12 +69,15 @@ _ISOLATION_OPTIONS = (
     click.option("--limit-time", metavar="TIME", help="End the work where it takes longer: 90s, 30m, 2h."),
     click.option("--no-isolate", is_flag=True, help="Work without a worker process, for debugging."),
 )  # fmt: skip
-_OPS_HELP = "plugin: a plugin for each of the two operators; fused: written-out norms and neighbours go in, too."
+_OPS_HELP = (
+    "plugin: a plugin for each of the two operators; fused: written-out norms and neighbours go in, too; "
+    "rewritten: convolutions are written for speed, too."
+)
 keep_native_option = click.option(
     "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
 )
 rewritten_ops_option = click.option(
-    "--ops", type=click.Choice(["plugin", "fused"]), default="plugin", show_default=True, help=_OPS_HELP
+    "--ops", type=click.Choice(["plugin", "fused", "rewritten"]), default="plugin", show_default=True, help=_OPS_HELP
 )
 trust_option = click.option("--trust", is_flag=True, help="Take an engine whose manifest belongs to another one.")
 trust_links_option = click.option(

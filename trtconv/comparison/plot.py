@@ -15,9 +15,9 @@ import numpy.typing as npt
 from trtconv import files
 from trtconv.comparison.measuring import OutputComparison
 from trtconv.comparison.report import ComparisonReport
+from trtconv.display import printable
 from trtconv.errors import BackendError, ConfigError
 from trtconv.installed import install_hint
-from trtconv.reports.text import printable
 
 SUFFIXES = (".png",)
 _MAX_OUTPUTS = 8

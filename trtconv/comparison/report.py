@@ -118,17 +118,20 @@ class ComparisonReport:
             *(("note", note) for note in self.notes),
             *(("warning", warning) for warning in self.warnings),
         ]
+        blocks: list[Block] = [Facts(facts), *self.tables()]
+        return render(blocks, width, color) + "\n\n" + render([Facts(self._conclusion())], width, color)
+
+    def tables(self) -> list[Table]:
+        """Return the errors of each output, the worst elements, and what is special about the comparison."""
         differing = [output for output in self.outputs if output.worst is not None]
         tolerances = [(output.name, str(output.tolerance)) for output in self.outputs]
         problems = [(output.name, output.problem, output.input_set) for output in self.outputs if output.problem]
-        blocks: list[Block] = [
-            Facts(facts),
+        return [
             Table("Outputs", _ERRORS, [_errors(output) for output in self.outputs]),
             Table("Elements", _ELEMENTS, [_elements(output) for output in differing]),
             Table("Tolerances", _TOLERANCES, [] if self._is_default else tolerances),
             Table("Not comparable", _PROBLEMS, problems),
         ]
-        return render(blocks, width, color) + "\n\n" + render([Facts(self._conclusion())], width, color)
 
     @property
     def _is_default(self) -> bool:

@@ -20,7 +20,7 @@ def require_options(config: BuildConfig, key: str) -> None:
     # "auto" is no error there: it chooses, and finds nothing to choose between.
     no_plugins = "TensorRT-RTX supports no plugins: every node stays native"
     foreign_to_rtx = {
-        f"--ops {config.ops}": (config.ops in ("plugin", "fused"), no_plugins),
+        f"--ops {config.ops}": (config.ops not in (None, "auto", "native"), no_plugins),
         "--keep-native": (bool(config.keep_native), no_plugins),
         "--tune": (config.tune, no_plugins),
         "--decisions": (config.decisions is not None, no_plugins),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from trtconv.errors import ConfigError
+from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.inputs import noise
 from trtconv.model import model_io, walking
 from trtconv.shapes import Dims, Profile, format_dims, require_shapes
@@ -24,6 +24,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 DEFAULT_SETS = 2
 _NUMBERS, _WIDE = "fiub", "fiubVO"  # kinds of numpy's types; bfloat16 and its like are V, text is O
+_MAX_ELEMENTS = 1 << 31  # of one input
 _SPIKES = 1000  # elements for each that is not zero
 
 
@@ -57,6 +58,9 @@ def input_specs(proto: onnx.ModelProto) -> list[InputSpec]:
     """Return the inputs of a model. Raises ModelError for one of unknown rank."""
     described = walking.describe_inputs(proto)
     types = {value.name: value.type.tensor_type.elem_type for value in proto.graph.input}
+    for name in described:
+        if not types[name]:
+            raise ModelError(f"input {name} has no element type", hint="export the model with the types of its inputs")
     dtypes = {name: np.dtype(helper.tensor_dtype_to_np_dtype(types[name])) for name in described}
     return [InputSpec(name, dtypes[name], () if dims is None else dims) for name, dims in described.items()]
 
@@ -99,12 +103,33 @@ def make_inputs(
     sets = []
     for choice in choices:
         fixed = [InputSpec(spec.name, spec.dtype, choice.shapes.get(spec.name, spec.dims)) for spec in specs]
-        for label, feed in _GENERATORS[generator](fixed, seed, num_sets, narrow):
+        for spec in fixed:
+            _require_makeable(spec)
+        for label, feed in _made(generator, fixed, seed, num_sets, narrow):
             given = {
                 spec.name: as_values(spec, choice.values[spec.name]) for spec in fixed if spec.name in choice.values
             }
             sets.append(InputSet(f"{label}, {choice.label}" if choice.label else label, {**feed, **given}))
     return sets
+
+
+def _require_makeable(spec: InputSpec) -> None:
+    """Raise ConfigError for an input that has more elements than can be made up in memory."""
+    num_elements = math.prod(dim for dim in spec.dims if isinstance(dim, int))
+    if num_elements > _MAX_ELEMENTS:
+        what = f"input {spec.name} ({format_dims(spec.dims)}) has {num_elements} elements, of at most {_MAX_ELEMENTS}"
+        raise ConfigError(what, hint="give a smaller shape, or files of inputs")
+
+
+def _made(
+    generator: Generator, specs: Sequence[InputSpec], seed: int, num_sets: int, narrow: bool
+) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
+    try:
+        yield from _GENERATORS[generator](specs, seed, num_sets, narrow)
+    except MemoryError:
+        names = ", ".join(f"{spec.name} ({format_dims(spec.dims)})" for spec in specs)
+        hint = "use smaller shapes, or a machine with more memory"
+        raise BackendError(f"out of memory for made-up inputs: {names}", hint=hint) from None
 
 
 def make_feeds(

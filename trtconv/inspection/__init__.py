@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trtconv import reading
+from trtconv import files, reading
 from trtconv.config import BackendName, Ops
 from trtconv.errors import ConfigError
 from trtconv.inspection.differences import Change, Difference, Inspection, diff
 from trtconv.inspection.engine_inspection import inspect_engine
 from trtconv.inspection.engine_report import EngineInspection
 from trtconv.inspection.inspected_file import read_header
-from trtconv.inspection.model_inspection import inspect_model
+from trtconv.inspection.model_inspection import examine_model, inspect_model
 from trtconv.inspection.model_report import ModelInspection
+from trtconv.inspection.page import engine_page, model_page
+from trtconv.manifest import manifest_path
+from trtconv.reports.html.page import Page
+from trtconv.reports.html.rendering import render_page
 
 __all__ = [
     "Change",
@@ -39,14 +43,17 @@ def inspect_files(
     backend: BackendName = "auto",
     trust_links: bool = False,
     trust: bool = False,
+    html: Path | None = None,
 ) -> Inspection | Difference:
-    """Inspect the one file of `paths`, or with `compare` hold the two files against each other."""
+    """Inspect the one file of `paths`, or with `compare` compare the two files; `html` is the page to write of one."""
+    if compare and html is not None:
+        raise ConfigError("a page shows one file, not the difference of two", where="--html", hint="leave out --diff")
     wanted = 2 if compare else 1
     if len(paths) != wanted:
         hint = "add --diff to hold two files against each other" if len(paths) == 2 else None
         raise ConfigError(f"got {len(paths)} files, expected {wanted}", hint=hint)
     options: dict[str, Any] = {"ops": ops, "keep_native": keep_native, "backend": backend}
-    options |= {"trust_links": trust_links, "trust": trust}
+    options |= {"trust_links": trust_links, "trust": trust, "html": html}
     inspections = [inspect(path, **options) for path in paths]
     return diff(*inspections) if compare else inspections[0]
 
@@ -59,13 +66,30 @@ def inspect(
     backend: BackendName = "auto",
     trust_links: bool = False,
     trust: bool = False,
+    html: str | Path | None = None,
 ) -> Inspection:
     """Inspect a model or an engine, whichever the file is; `trust` concerns engines, the other options models.
 
-    Raises ConfigError when there is no such file, ModelError when it is neither.
+    `html` is the page to write of either. Raises ConfigError when there is no such file or the page cannot be written,
+    ModelError when the file is neither.
     """
-    path = Path(path)
+    path, page_path = Path(path), None if html is None else Path(html)
     reading.require_readable(path)
+    if page_path is not None:
+        files.require_writable(page_path, inputs=(path, manifest_path(path)))
     if read_header(path) is not None:
-        return inspect_engine(path, trust=trust)
-    return inspect_model(path, ops=ops, keep_native=keep_native, backend=backend, trust_links=trust_links)
+        engine = inspect_engine(path, trust=trust)
+        _write_page(page_path, lambda: engine_page(engine))
+        return engine
+    examined = examine_model(path, ops=ops, keep_native=keep_native, backend=backend, trust_links=trust_links)
+    _write_page(page_path, lambda: model_page(examined), path.parent, examined.inspection.external_files)
+    return examined.inspection
+
+
+def _write_page(
+    path: Path | None, gather: Callable[[], Page], folder: Path = Path(), data_files: Iterable[str] = ()
+) -> None:
+    """Write a page, but not in the place of a data file of its model."""
+    if path is not None:
+        files.require_writable(path, inputs=tuple(folder / name for name in data_files))
+        files.write_atomically({path: render_page(gather())})

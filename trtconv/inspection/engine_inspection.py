@@ -6,14 +6,14 @@ from pathlib import Path
 
 from trtconv import reading
 from trtconv.engine import backends, loading
-from trtconv.engine.inspector_json import dtype_name
-from trtconv.engine.live_engine import EngineTensor, LiveEngine, read_engine
+from trtconv.engine.live_engine import LiveEngine, read_engine
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.gpu.driver import find_gpu
 from trtconv.inspection.engine_report import EngineInspection, Match, PluginNeed
 from trtconv.inspection.inspected_file import EngineHeader, FileIdentity, identify, read_header
 from trtconv.installed import backend_version
 from trtconv.manifest import Manifest, read_manifest
+from trtconv.pages.engine_parts import tensors_of
 from trtconv.plugins import library as plugin_library
 
 
@@ -37,7 +37,7 @@ def inspect_engine(path: str | Path, *, trust: bool = False) -> EngineInspection
         backend=header.backend,
         version=header.version,
         manifest=manifest,
-        tensors=live.tensors if live else _tensors_of(manifest),
+        tensors=live.tensors if live else tensors_of(manifest),
         num_profiles=live.num_profiles if live else _num_profiles(manifest),
         layers=live.information.layers if live else None,
         device_memory_bytes=live.device_memory_bytes if live else None,
@@ -68,18 +68,6 @@ def _read_manifest(path: Path, sha256: str, trust: bool) -> tuple[Manifest | Non
     if manifest is None:
         return None, ["no manifest beside it: what it was built from and for, and its plugins, are unknown"]
     return manifest, []
-
-
-def _tensors_of(manifest: Manifest | None) -> list[EngineTensor]:
-    """Return the inputs and outputs that the manifest names."""
-    if manifest is None:
-        return []
-    tensors = []
-    for direction, named in (("input", manifest.inputs), ("output", manifest.outputs)):
-        for each in named:
-            given = [profile[each.name] for profile in manifest.profiles if each.name in profile]
-            tensors.append(EngineTensor(each.name, direction, dtype_name(each.dtype), each.shape, None, given))
-    return tensors
 
 
 def _num_profiles(manifest: Manifest | None) -> int | None:

@@ -82,10 +82,11 @@ _SHA_DIGITS = 12
 
 def render_engine(inspection: EngineInspection, width: int, color: bool) -> str:
     """Return the inspection as text."""
-    return render([_facts(inspection), *_tables(inspection)], width, color)
+    return render([engine_facts(inspection), *_tables(inspection)], width, color)
 
 
-def _facts(inspection: EngineInspection) -> Facts:
+def engine_facts(inspection: EngineInspection) -> Facts:
+    """Return labelled lines: the file, what it was built from, with and for, and what it needs."""
     file, manifest = inspection.file, inspection.manifest
     items = [("engine", f"{file.path} ({format_size(file.bytes)}, sha256 {file.sha256[:_SHA_DIGITS]})")]
     if manifest is not None:

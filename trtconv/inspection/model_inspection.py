@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -26,10 +26,24 @@ from trtconv.model.native_norms import native_norms
 from trtconv.model.shape_inference import is_made_up
 from trtconv.ops import BY_ONNX_OP, other_form
 from trtconv.ops.custom_op import DOMAIN, Dim
+from trtconv.pages.graph_reading import tensor_types
 from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext, Site, walk
 from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A model that was inspected, as the passes left it, and the `types` of its tensors before them.
+
+    It `is_rewritten` unless the passes stopped at an error.
+    """
+
+    inspection: ModelInspection
+    model: Model
+    types: Mapping[str, str]
+    is_rewritten: bool
 
 
 def inspect_model(
@@ -46,7 +60,15 @@ def inspect_model(
     Raises ConfigError when there is no such file or a `keep_native` pattern matches nothing, ModelError when it is no
     ONNX model. What stands in the way of a build is no error here: it is in `problems`.
     """
-    path = Path(path)
+    return examine_model(
+        Path(path), ops=ops, keep_native=keep_native, backend=backend, trust_links=trust_links
+    ).inspection
+
+
+def examine_model(
+    path: Path, *, ops: Ops, keep_native: Sequence[str], backend: BackendName, trust_links: bool
+) -> Examined:
+    """Inspect a model as `inspect_model` does, and return what a page needs besides."""
     reading.require_readable(path)
     model = model_io.load(path, trust_links=trust_links)
     file = identify(path)
@@ -55,11 +77,12 @@ def inspect_model(
     opsets = {entry.domain or "ai.onnx": int(entry.version) for entry in model.proto.opset_import}
     outputs = _outputs(model)
     problems = onnx_problems(sites, opsets)
+    types = tensor_types(model.graph)
     nodes, pass_problem, roots = _decide(model, sites, keep_native, ops)
     check = check_backend(backend, _as_native(path, trust_links))
-    return ModelInspection(
+    inspection = ModelInspection(
         file=file,
-        producer=f"{model.proto.producer_name} {model.proto.producer_version}".strip(),
+        producer=" ".join(map(_text, (model.proto.producer_name, model.proto.producer_version))).strip(),
         ir_version=model.proto.ir_version,
         opsets=opsets,
         inputs=_inputs(model.proto.graph),
@@ -76,6 +99,7 @@ def inspect_model(
         problems=[*problems, *pass_problem, *check.problems],
         backend=check,
     )
+    return Examined(inspection, model, types, is_rewritten=not pass_problem)
 
 
 def _decide(
@@ -186,6 +210,11 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
     if dim.HasField("dim_value"):
         return int(dim.dim_value) if dim.dim_value >= 0 else None
     return dim.dim_param or None
+
+
+def _text(field: str | bytes) -> str:
+    """Return a field that protobuf gives as bytes where it is not UTF-8."""
+    return field.decode(errors="backslashreplace") if isinstance(field, bytes) else field
 
 
 def _op_name(node: onnx.NodeProto) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trtconv import records
-from trtconv.decisions import CONSTANT, CONSTANT_INPUT, NOT_FUSED
+from trtconv.decisions import CONSTANT, CONSTANT_INPUT, NOT_FUSED, REWRITTEN
 from trtconv.inspection.inspected_file import FileIdentity
 from trtconv.inspection.op_support import BackendCheck, Problem
 from trtconv.inspection.parameter_sources import SOURCE_TEXTS, Parameter
@@ -88,6 +88,7 @@ class ModelInspection:
 
 
 _MAX_NAMED_NODES = 4
+_CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 _SHA_DIGITS = 12
@@ -95,10 +96,11 @@ _SHA_DIGITS = 12
 
 def render_model(model: ModelInspection, width: int, color: bool) -> str:
     """Return the inspection as text."""
-    return render([_facts(model), *_tables(model)], width, color)
+    return render([model_facts(model), *_tables(model)], width, color)
 
 
-def _facts(model: ModelInspection) -> Facts:
+def model_facts(model: ModelInspection) -> Facts:
+    """Return labelled lines: the file, its weights and its ops, and what would become of it."""
     opsets = ", ".join(f"{domain} {version}" for domain, version in model.opsets.items())
     items = [
         ("model", f"{model.file.path} ({format_size(model.file.bytes)}, sha256 {model.file.sha256[:_SHA_DIGITS]})"),
@@ -119,6 +121,13 @@ def _facts(model: ModelInspection) -> Facts:
     return Facts(items)
 
 
+def problem_table(model: ModelInspection) -> Table:
+    """Return a row for each thing that stands in the way of a build."""
+    rows = [(problem.found_by, problem.what, _node_list(problem)) for problem in model.problems]
+    columns = [Column("found by"), Column("what", "text"), Column("nodes", "text")]
+    return Table("What stands in the way of a build", columns, rows)
+
+
 def _tables(model: ModelInspection) -> list[Table]:
     directions = [("input", tensor) for tensor in model.inputs] + [("output", tensor) for tensor in model.outputs]
     tensors = [(direction, tensor.name, tensor.dtype or "?", _shape(tensor)) for direction, tensor in directions]
@@ -134,9 +143,10 @@ def _tables(model: ModelInspection) -> list[Table]:
         for node in model.nodes
         if _is_candidate(node)
     ]
-    prepared = [_outcome_row(node) for node in model.nodes if _is_prepared(node) and not _is_neighbour(node)]
+    undecided = [node for node in model.nodes if _is_prepared(node) and not _is_neighbour(node)]
+    prepared = [_outcome_row(node) for node in undecided if not _is_convolution(node)]
+    convolutions = [_outcome_row(node) for node in model.nodes if _is_convolution(node)]
     neighbours = [_outcome_row(node) for node in model.nodes if _is_neighbour(node)]
-    problems = [(problem.found_by, problem.what, _node_list(problem)) for problem in model.problems]
     return [
         Table(
             "Inputs and outputs",
@@ -156,14 +166,13 @@ def _tables(model: ModelInspection) -> list[Table]:
             decided,
         ),
         Table("What lies around a plugin, and whether it becomes part of it", _outcome_columns(), neighbours),
+        Table(
+            "Convolutions that could be written for speed, and what goes into them", _outcome_columns(), convolutions
+        ),
         Table("Other nodes that TensorRT does not take as they are", _outcome_columns(), prepared),
         _native_norms(model.native_norms),
         *(_other_nodes(op.form, model.nodes) for op in BY_ONNX_OP.values() if op.form.others),
-        Table(
-            "What stands in the way of a build",
-            [Column("found by"), Column("what", "text"), Column("nodes", "text")],
-            problems,
-        ),
+        problem_table(model),
     ]
 
 
@@ -191,7 +200,7 @@ def _other_nodes(form: OnnxForm, nodes: Sequence[NodeInspection]) -> Table:
     others = [
         (node.node, node.op, _x(node), _parameters(node))
         for node in nodes
-        if other_form(node.op) is form and not _is_neighbour(node)
+        if other_form(node.op) is form and not _is_neighbour(node) and not _is_convolution(node)
     ]
     columns = [Column("node", "name"), Column("op"), Column("input X"), Column("parameters", "text")]
     return Table(f"{form.others} stay native: {form.why_not_others}", columns, others)
@@ -206,6 +215,11 @@ def _is_neighbour(node: NodeInspection) -> bool:
     """Say whether it was decided if a node becomes part of the custom op beside it; a pad may be one of its own."""
     is_fused = node.became is not None and node.became.startswith(f"{DOMAIN}::")
     return not _is_candidate(node) and (is_fused or node.reason.startswith(NOT_FUSED))
+
+
+def _is_convolution(node: NodeInspection) -> bool:
+    """Say whether it was decided if a convolution computes its phases, or takes what comes before it."""
+    return node.op in _CONVOLUTIONS or node.became == REWRITTEN
 
 
 def _is_prepared(node: NodeInspection) -> bool:
@@ -248,7 +262,7 @@ def _parameters(node: NodeInspection) -> str:
 
 def outcome(became: str | None) -> str:
     """Say what became of a node."""
-    if became in (CONSTANT, CONSTANT_INPUT):
+    if became in (CONSTANT, CONSTANT_INPUT, REWRITTEN):
         return became
     return "native" if became is None else f"plugin {became.rpartition('::')[2]}"
 

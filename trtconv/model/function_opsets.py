@@ -13,10 +13,10 @@ import onnx.inliner
 
 from trtconv.errors import ModelError
 from trtconv.model.fresh_names import FreshNames
+from trtconv.model.function_calls import FunctionId, id_of, id_of_call, require_inlinable
 from trtconv.model.shape_inference import with_shapes
 from trtconv.model.walking import branches, captured_names, is_onnx, opset_of, walk_all, walk_graphs, walk_nodes
 
-FunctionId = tuple[str, str, str]  # domain, name, overload
 _Known = onnx.ValueInfoProto | onnx.TensorProto  # what is known of a tensor that a call reads
 _MAX_VALUES = 64  # axes, scales, pads
 
@@ -25,9 +25,10 @@ def inline_all(proto: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     """Return the model with every call replaced by the body of its function; `proto` itself is changed on the way.
 
     onnx's converter runs only for a function whose ops differ between its opset and the model's: it needs the types of
-    all tensors that a call reads. Raises ModelError, naming the function, where it fails.
+    all tensors that a call reads. Raises ModelError, naming the function, where it fails, and where the model would get
+    too many nodes.
     """
-    _require_no_circle(proto, path)
+    require_inlinable(proto, path)
     _align(proto)
     inlined = onnx.inliner.inline_local_functions(proto, convert_version=False)  # keeps those of other opsets
     is_stuck = False
@@ -45,7 +46,7 @@ def _align(proto: onnx.ModelProto) -> None:
     A model that means the same in the newest opset of its functions is brought to that one first: onnx can hardly
     convert to an older opset.
     """
-    own = {_id_of(function) for function in proto.functions}
+    own = {id_of(function) for function in proto.functions}
     target = opset_of(proto)
     newest = max([target, *(opset for each in proto.functions if (opset := _opset_of(each)) is not None)])
     if newest > target and not _changed_ops(walk_nodes(proto.graph), own, target, newest):
@@ -65,7 +66,7 @@ def _align(proto: onnx.ModelProto) -> None:
 
 def _changed_ops(nodes: Iterable[onnx.NodeProto], own: set[FunctionId], old: int, new: int) -> list[str]:
     """Return which ONNX ops of `nodes` do not mean the same in the opset `new`; `own` are functions, not ops."""
-    ops = {node.op_type for node in nodes if is_onnx(node.domain) and _id_of_call(node) not in own}
+    ops = {node.op_type for node in nodes if is_onnx(node.domain) and id_of_call(node) not in own}
     return sorted(op for op in ops if not _means_the_same(op, old, new))
 
 
@@ -94,8 +95,8 @@ def _signature(schema: Any) -> tuple[Any, ...]:
 
 
 def _called(proto: onnx.ModelProto) -> dict[FunctionId, onnx.FunctionProto]:
-    own = {_id_of(function): function for function in proto.functions}
-    return {each: own[each] for each in map(_id_of_call, walk_nodes(proto.graph)) if each in own}
+    own = {id_of(function): function for function in proto.functions}
+    return {each: own[each] for each in map(id_of_call, walk_nodes(proto.graph)) if each in own}
 
 
 class _Converter:
@@ -117,7 +118,7 @@ class _Converter:
         for node in graph.node:
             for branch in branches(node):
                 self.convert(branch, known)
-            function = self._functions.get(_id_of_call(node))
+            function = self._functions.get(id_of_call(node))
             if function is None or (self._needs_types and not all(name in known for name in node.input if name)):
                 nodes.append(node)
             else:
@@ -154,7 +155,7 @@ class _Converter:
             inlined = onnx.inliner.inline_local_functions(small, convert_version=True).graph
         except Exception as error:
             raise self._failure(function) from error
-        if any(_id_of_call(node) == _id_of(function) for node in inlined.node):
+        if any(id_of_call(node) == id_of(function) for node in inlined.node):
             raise self._failure(function)
         outside = {*call.input, *call.output, ""}
         prefix = call.name or call.output[0]
@@ -168,7 +169,7 @@ class _Converter:
 
     def _failure(self, function: onnx.FunctionProto) -> ModelError:
         target, opset = opset_of(self._proto), _opset_of(function)
-        own = {_id_of(each) for each in self._proto.functions}
+        own = {id_of(each) for each in self._proto.functions}
         ops = _changed_ops(walk_all(function.node), own, opset or target, target)
         what = f"local function {function.domain}::{function.name} is written in opset {opset}, the model in {target}"
         what += f", and onnx cannot convert it (between the two differ: {', '.join(ops)})" if ops else ""
@@ -201,29 +202,6 @@ def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
         for node in each.node:
             node.input[:] = [names.get(name, name) for name in node.input]
             node.output[:] = [names.get(name, name) for name in node.output]
-
-
-def _require_no_circle(proto: onnx.ModelProto, path: Path) -> None:
-    """Raise ModelError where a function calls itself, directly or through others: onnx's inliner would never end."""
-    own = {_id_of(function): function for function in proto.functions}
-    calls = {key: {_id_of_call(node) for node in walk_all(each.node)} & own.keys() for key, each in own.items()}
-    open_ones = dict(calls)
-    while open_ones:
-        done = [key for key, called in open_ones.items() if not called & open_ones.keys()]
-        if not done:
-            names = ", ".join(sorted(f"{domain}::{name}" for domain, name, _ in open_ones))
-            what = f"local functions that call themselves: {names}, which ONNX forbids"
-            raise ModelError(what, where=str(path), hint="export the model again")
-        for key in done:
-            del open_ones[key]
-
-
-def _id_of(function: onnx.FunctionProto) -> FunctionId:
-    return function.domain, function.name, function.overload
-
-
-def _id_of_call(node: onnx.NodeProto) -> FunctionId:
-    return node.domain, node.op_type, node.overload
 
 
 def _opset_of(function: onnx.FunctionProto) -> int | None:

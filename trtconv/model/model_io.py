@@ -14,13 +14,16 @@ from trtconv import reading
 from trtconv.errors import ModelError
 from trtconv.model import foreign_files
 from trtconv.model.as_read import AsRead, import_graph
+from trtconv.model.division_check import require_divisible
 from trtconv.model.external_data import require_external_files
 from trtconv.model.functions import attach_functions, inline_functions
 from trtconv.model.graph_bridge import write_edits
 from trtconv.model.plugin_nodes import require_plugin_nodes, require_plugin_operands
 from trtconv.model.redefinitions import drop_repeated_initializers
 from trtconv.model.shape_inference import drop_stale_shapes, infer
+from trtconv.model.size_growth import require_possible_sizes
 from trtconv.model.walking import describe_inputs, is_onnx, opset_of, walk_graphs, walk_nodes
+from trtconv.model.well_formed import require_well_formed
 from trtconv.ops.custom_op import MIN_IR_VERSION
 from trtconv.progress import announce
 from trtconv.shapes import Dims, Profile, fixed_sizes
@@ -64,17 +67,18 @@ def load(
     """
     announce(f"reading {path.name}", is_of_model=True)
     proto = _parse(path)
+    require_well_formed(proto, path)
     warnings = require_external_files(proto, path, trust_links)
     functions = {f"{function.domain}::{function.name}": len(function.node) for function in proto.functions}
     require_plugin_nodes(proto.graph, path)
     drop_repeated_initializers(proto, path)
+    require_divisible(proto.graph, path)
     proto = inline_functions(proto, path, inline_plugins)
-    if not _has_text_names(proto.graph):
-        raise ModelError("a name is not UTF-8 text: the file is damaged", where=str(path))
     sizes = fixed_sizes(describe_inputs(proto), profiles)
     inferred = at_any_size = infer(proto, path.parent)
     if any(size is not None for dims in sizes.values() for size in dims):
         inferred = infer(proto, path.parent, sizes)
+    require_possible_sizes(inferred.model.graph, path)
     if at_any_size.stale:
         drop_stale_shapes(proto, at_any_size.model)
     require_plugin_operands(at_any_size.model.graph, path)
@@ -140,19 +144,6 @@ def _parse(path: Path) -> onnx.ModelProto:
     if proto.ir_version >= _FIRST_IR_WITH_OPSETS and not proto.opset_import:
         raise ModelError("the model names no opset: the file is damaged or truncated", where=str(path))
     return proto
-
-
-def _has_text_names(graph: onnx.GraphProto) -> bool:
-    """Say whether every name is text: protobuf hands out one that is not UTF-8 as bytes."""
-    names: list[object] = []
-    for each in walk_graphs(graph):
-        values = (*each.input, *each.output, *each.value_info)
-        names += (entry.name for entry in (*values, *each.initializer))
-        names += (dim.dim_param for value in values for dim in value.type.tensor_type.shape.dim)
-        for node in each.node:
-            names += (node.name, node.op_type, node.domain, node.overload, *node.input, *node.output)
-            names += (attribute.name for attribute in node.attribute)
-    return all(isinstance(name, str) for name in names)
 
 
 def _not_onnx(path: Path, data: bytes) -> ModelError:

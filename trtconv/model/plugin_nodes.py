@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, MutableMapping
 from pathlib import Path
 
 import onnx
@@ -23,12 +24,14 @@ def require_plugin_nodes(graph: onnx.GraphProto, path: Path) -> None:
             _require(node, problem_of(node), path)
 
 
-def require_plugin_operands(graph: onnx.GraphProto, path: Path, outer: Mapping[str, Operand] | None = None) -> None:
+def require_plugin_operands(
+    graph: onnx.GraphProto, path: Path, outer: MutableMapping[str, Operand] | None = None
+) -> None:
     """Raise ModelError for a custom op whose inputs do not fit together, as far as `graph` declares types and shapes.
 
     `outer` holds the tensors that a branch sees.
     """
-    known = {**(outer or {}), **_declared(graph)}
+    known = ChainMap(_declared(graph), *([outer] if outer else []))
     for node in graph.node:
         if node.domain == DOMAIN:
             _require(node, problem_of(node, [known.get(name, _UNKNOWN) for name in node.input]), path)
@@ -37,13 +40,13 @@ def require_plugin_operands(graph: onnx.GraphProto, path: Path, outer: Mapping[s
 
 
 def walk_calls(
-    graph: onnx.GraphProto, outer: Mapping[str, Operand] | None = None
+    graph: onnx.GraphProto, outer: MutableMapping[str, Operand] | None = None
 ) -> Iterator[tuple[onnx.NodeProto, Call]]:
     """Yield each node of a custom op, branches included, and what it calls, as far as `graph` declares it.
 
     A node that no plugin could be made of is left out. `outer` holds the tensors that a branch sees.
     """
-    known = {**(outer or {}), **_declared(graph)}
+    known = ChainMap(_declared(graph), *([outer] if outer else []))
     for node in graph.node:
         if node.domain == DOMAIN and problem_of(node) is None:
             op = CUSTOM_OPS[node.op_type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class Redefinition:
 
 def redefinitions(graph: onnx.GraphProto) -> list[Redefinition]:
     """Return the initializers of branches that hide, or are hidden by, a tensor of a graph around them."""
-    return list(_redefinitions(graph, "", set()))
+    return list(_redefinitions(graph, "", ChainMap()))
 
 
 def reasons_against(graph: onnx.GraphProto) -> dict[str, str]:
@@ -69,9 +70,9 @@ def drop_repeated_initializers(proto: onnx.ModelProto, path: Path) -> None:
             del graph.initializer[index]
 
 
-def _redefinitions(graph: onnx.GraphProto, prefix: str, outer: set[str]) -> Iterator[Redefinition]:
-    names = outer | {value.name for value in (*graph.input, *graph.initializer)}
-    names.update(name for node in graph.node for name in node.output if name)
+def _redefinitions(graph: onnx.GraphProto, prefix: str, outer: ChainMap[str, None]) -> Iterator[Redefinition]:
+    names = outer.new_child(dict.fromkeys(value.name for value in (*graph.input, *graph.initializer)))
+    names.update(dict.fromkeys(name for node in graph.node for name in node.output if name))
     for node in graph.node:
         address = address_of(node, prefix)
         inner = {each.name: each.g for each in node.attribute if each.type == onnx.AttributeProto.GRAPH}

@@ -14,10 +14,12 @@ from pathlib import Path
 import onnx
 import onnx.shape_inference
 
+from trtconv.errors import ModelError
+from trtconv.model.bounded import OutOfLimitsError, run_bounded
 from trtconv.model.external_data import with_small_tensors
 from trtconv.model.light_copy import light_copy
+from trtconv.model.size_growth import filling_nodes, stays_small
 from trtconv.model.walking import fed_inputs, walk_graphs
-from trtconv.progress import bounded
 from trtconv.shapes import Dims
 
 _MAX_NAMED_TENSORS = 3
@@ -25,6 +27,10 @@ _MAX_NAMED_TENSORS = 3
 _TRIED_PRIMES = (11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61)
 _TRIED_FACTOR = 1 << 7
 _LEADING_SIZES = (3, 5, 7, 11, 13)  # of the first axis: a batch
+
+# What honest models take at most, several times over: 0.1 ms and 10 KiB for a node, which has 50 bytes or more.
+_MAX_BYTES, _MAX_BYTES_PER_BYTE = 256 << 20, 256
+_MAX_SECONDS, _SECONDS_PER_MEGABYTE = 10, 50
 
 _MADE_UP_DIM = re.compile(r"unk__\d+")
 
@@ -62,12 +68,46 @@ def with_shapes(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
 
 
 def infer(proto: onnx.ModelProto, folder: Path, sizes: Mapping[str, Dims] | None = None) -> Inferred:
-    """Infer the types and shapes of a model whose inputs have the dimensions `sizes`, as far as these are numbers."""
+    """Infer the types and shapes of a model whose inputs have the dimensions `sizes`, as far as these are numbers.
+
+    Raises ModelError when that takes far more memory or time than the size of the model accounts for.
+    """
     declared = with_small_tensors(light_copy(proto), folder)
     _make_dynamic(declared)
     _set_sizes(declared.graph, sizes or {})
+    if stays_small(declared):
+        return _infer_from_inputs(declared)
+    try:
+        return _infer_bounded(declared, propagates=True)
+    except OutOfLimitsError:  # onnx keeps a value for each element of a tensor that a node may read sizes from
+        pass
+    try:
+        return _infer_bounded(declared, propagates=False)
+    except OutOfLimitsError as error:
+        named = ", ".join(filling_nodes(declared.graph))
+        what = "the shapes of its tensors cannot be inferred" + (f" (those after {named})" if named else "")
+        hint = "a size in the model is far too large: correct it where the model is exported"
+        raise ModelError(f"{what}: {error}", hint=hint) from None
+
+
+def _infer_bounded(declared: onnx.ModelProto, propagates: bool) -> Inferred:
+    """Infer in a child; without `propagates` no shape follows from values that nodes compute from shapes."""
+    num_bytes = declared.ByteSize()
+    data, stale = run_bounded(
+        lambda: _as_bytes(_infer_from_inputs(declared, propagates)),
+        _MAX_BYTES + _MAX_BYTES_PER_BYTE * num_bytes,
+        _MAX_SECONDS + _SECONDS_PER_MEGABYTE * (num_bytes >> 20),
+    )
+    return Inferred(onnx.ModelProto.FromString(data), stale)
+
+
+def _as_bytes(inferred: Inferred) -> tuple[bytes, tuple[str, ...]]:
+    return inferred.model.SerializeToString(), inferred.stale
+
+
+def _infer_from_inputs(declared: onnx.ModelProto, propagates: bool = True) -> Inferred:
     if not any(dim.HasField("dim_value") for value in _declared_values(declared.graph) for dim in _dims(value)):
-        return Inferred(_infer(declared))
+        return Inferred(_infer(declared, propagates))
     bare = onnx.ModelProto()
     bare.CopyFrom(declared)
     for value in _declared_values(bare.graph):
@@ -75,11 +115,11 @@ def infer(proto: onnx.ModelProto, folder: Path, sizes: Mapping[str, Dims] | None
     tried = onnx.ModelProto()
     tried.CopyFrom(bare)
     is_fixed = not _try_sizes(tried.graph, _declared_numbers(declared.graph))
-    found = _infer(tried)
+    found = _infer(tried, propagates)
     stale, is_complete = _compare(declared, found)
     if is_fixed and (stale or is_complete):
         return Inferred(found, stale)
-    return Inferred(_infer(bare if stale else declared), stale)
+    return Inferred(_infer(bare if stale else declared, propagates), stale)
 
 
 def drop_stale_shapes(proto: onnx.ModelProto, inferred: onnx.ModelProto) -> None:
@@ -98,10 +138,11 @@ def drop_stale_shapes(proto: onnx.ModelProto, inferred: onnx.ModelProto) -> None
                 dim.Clear()
 
 
-def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
+def _infer(proto: onnx.ModelProto, propagates: bool) -> onnx.ModelProto:
     try:
-        with bounded("inferring shapes", proto.ByteSize()):
-            return onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        return onnx.shape_inference.infer_shapes(proto, data_prop=propagates)
+    except MemoryError:
+        raise
     except Exception:
         return proto
 

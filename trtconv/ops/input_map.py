@@ -35,7 +35,7 @@ ATTRIBUTES: Mapping[str, Attribute] = {
 
 def has_phases(values: Mapping[str, Any]) -> bool:
     """Say whether an op with these attributes puts phases in place."""
-    return any(factor != 1 for factor in values["phases"])
+    return any(factor != 1 for factor in values.get("phases", ()))
 
 
 def misfit(dims: Sequence[Dim] | None, phases: Sequence[int], crop: Sequence[int]) -> str | None:

@@ -19,6 +19,9 @@ from trtconv.passes.recognise_group_norm import recognise_group_norm
 from trtconv.passes.recognise_instance_norm import recognise_instance_norm
 from trtconv.passes.rewrite_instance_norm import rewrite_instance_norm
 from trtconv.passes.rewrite_reflect_pad import rewrite_reflect_pad
+from trtconv.passes.rewrite_thin_convolution import rewrite_thin_convolution
+from trtconv.passes.rewrite_transposed_convolution import rewrite_transposed_convolution
+from trtconv.passes.rewrite_upsampled_convolution import rewrite_upsampled_convolution
 
 Pass = Callable[[gs.Graph, PassContext], int]
 
@@ -32,15 +35,23 @@ _REPAIRS: Sequence[Pass] = (
     fix_constant_inputs,  # last: a node that another pass replaced needs none of it
 )
 DEFAULT_PASSES: Sequence[Pass] = (*_REWRITES, *_REPAIRS)
-FUSED_PASSES: Sequence[Pass] = (
+_RECOGNISED: Sequence[Pass] = (
     recognise_instance_norm,  # what recognises comes first: it makes nodes that the next take
     recognise_group_norm,  # before the rewrite of the norms, which takes what it leaves
     *_REWRITES,
+)
+_CONVOLUTIONS: Sequence[Pass] = (
+    rewrite_upsampled_convolution,  # before the upsampling and the pads go into the norm before them
+    rewrite_transposed_convolution,  # after the rewrites: it asks for a custom op that follows
+    rewrite_thin_convolution,  # last: it leaves alone what has phases already
+)
+_FUSIONS: Sequence[Pass] = (
     fuse_affine,  # before the neighbours, which come after the affine part of a norm
     fuse_neighbours,  # after the rewrites: it takes what lies around the custom ops that they made
     fuse_padded_residual,  # after the sums have become residuals
-    *_REPAIRS,
 )
+FUSED_PASSES: Sequence[Pass] = (*_RECOGNISED, *_FUSIONS, *_REPAIRS)
+REWRITTEN_PASSES: Sequence[Pass] = (*_RECOGNISED, *_CONVOLUTIONS, *_FUSIONS, *_REPAIRS)
 
 
 # What choose_by_cost compares with TensorRT's own layers; the last makes the most of a graph.
@@ -52,6 +63,8 @@ def passes_for(ops: Ops | None) -> Sequence[Pass]:
 
     "auto" has those of the last trial, which keep native what was chosen so.
     """
+    if ops == "rewritten":
+        return REWRITTEN_PASSES
     return FUSED_PASSES if ops in ("fused", "auto") else DEFAULT_PASSES
 
 

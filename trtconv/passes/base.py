@@ -112,10 +112,15 @@ class Decisions:
             self.record(node, decision)
         return not was_plugin
 
+    def last(self, node: gs.Node) -> Decision | None:
+        """Return the last decision about a node, None where there is none."""
+        numbers = self._numbers.get(id(node))
+        return self._made[numbers[-1]][1] if numbers else None
+
     def address_of(self, node: gs.Node) -> str | None:
         """Return the address by which a node was decided on, None where it was not."""
-        numbers = self._numbers.get(id(node))
-        return self._made[numbers[-1]][1].node if numbers else None
+        decision = self.last(node)
+        return None if decision is None else decision.node
 
     def by_node(self) -> dict[int, Decision]:
         """Return the last decision about each node, by the node's id."""

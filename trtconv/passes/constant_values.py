@@ -19,11 +19,13 @@ import onnx_graphsurgeon as gs
 
 from trtconv.errors import first_line
 from trtconv.model.addresses import address_of
+from trtconv.model.division_check import DivisionError
 from trtconv.model.external_data import read_external_tensor
 from trtconv.model.onnx_session import cause_of, open_session
 from trtconv.model.walking import is_onnx
 from trtconv.ops.custom_op import Dim
 from trtconv.passes.base import NoMatch
+from trtconv.passes.evaluation_hazards import require_harmless
 from trtconv.passes.graph_edit import given_inputs, shape_of
 from trtconv.progress import bounded
 
@@ -244,6 +246,8 @@ class _Reader:
             return {}
         try:
             return self._run(tensors)
+        except DivisionError:
+            raise
         except Exception as error:
             if len(tensors) == 1:
                 name = tensors[0].name
@@ -251,11 +255,12 @@ class _Reader:
         half = len(tensors) // 2
         return self._compute(tensors[:half]) | self._compute(tensors[half:])
 
-    def _run(self, tensors: Sequence[gs.Tensor]) -> dict[str, Value]:
-        """Run what computes `tensors` as one model without inputs."""
+    def _run(self, tensors: Sequence[gs.Tensor], remember: bool = False) -> dict[str, Value]:
+        """Run what computes `tensors` as one model without inputs; `remember` all that is computed on the way."""
+        self._require_harmless(list(self._producers_first(tensors)))
         nodes = list(self._producers_first(tensors))
         outputs = {tensor.name: tensor for tensor in tensors}
-        if self._remembers:  # what comes next may start from there
+        if self._remembers or remember:  # what comes next may start from there
             outputs |= {tensor.name: tensor for node in nodes for tensor in node.outputs if tensor.name}
         proto = onnx.helper.make_model(
             onnx.helper.make_graph(
@@ -271,9 +276,23 @@ class _Reader:
         with bounded("computing constants", proto.ByteSize()):
             session = open_session(proto, self._folder, num_threads=1)
             values = dict(zip(outputs, session.run(list(outputs), {}), strict=True))
-        if self._remembers:
+        if self._remembers or remember:
             self._known.arrays |= {id(outputs[name]): (outputs[name], value) for name, value in values.items()}
         return {tensor.name: values[tensor.name] for tensor in tensors}
+
+    def _require_harmless(self, nodes: Sequence[gs.Node]) -> None:
+        """Raise where a node would crash ONNX Runtime or take all memory; what tells that is computed before."""
+        for node in nodes:
+            if self._static_result(node) is None:
+                require_harmless(node, self._computed, self._limit)
+
+    def _computed(self, tensor: gs.Tensor) -> npt.NDArray[Any]:
+        value = self._value_of(tensor)
+        if value is None:
+            found = self._run([tensor], remember=True)[tensor.name]
+            assert not isinstance(found, NoMatch)
+            return found
+        return value
 
     def _node_proto(self, node: gs.Node) -> onnx.NodeProto:
         static = self._static_result(node)

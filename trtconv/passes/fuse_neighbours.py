@@ -2,7 +2,7 @@
 
 Each rule of fuse_*.py is about one kind of neighbour. A neighbour goes into a custom op where nobody else reads what
 lies between them, and where the op does its work after all that it does already. The
-node of both is that which writes the result.
+node of both is that which writes the result. A ReflectPad that puts phases in place takes what follows as a norm does.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import onnx_graphsurgeon as gs
 
 from trtconv.decisions import Decision
 from trtconv.model.walking import is_onnx
+from trtconv.ops.input_map import has_phases
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.fuse_activation import ACTIVATION_RULE, source_of_silu
 from trtconv.passes.fuse_cast import CAST_RULE
 from trtconv.passes.fuse_pad import PAD_RULE
+from trtconv.passes.fuse_phases import fuse_phases
 from trtconv.passes.fuse_residual import RESIDUAL_RULE
 from trtconv.passes.fuse_upsample import UPSAMPLE_RULE
 from trtconv.passes.fusion import (
@@ -40,12 +42,14 @@ _AFTER: Mapping[str, Sequence[Rule]] = {
     INSTANCE_NORM.name: (RESIDUAL_RULE, ACTIVATION_RULE, UPSAMPLE_RULE, PAD_RULE, CAST_RULE),
     REFLECT_PAD.name: (CAST_RULE,),
 }
+_AFTER_PHASES: Sequence[Rule] = (ACTIVATION_RULE, UPSAMPLE_RULE, PAD_RULE, CAST_RULE)
 _BEFORE: Mapping[str, Sequence[Rule]] = {REFLECT_PAD.name: (UPSAMPLE_RULE, ACTIVATION_RULE)}
 _STAGES = ("the sum with the residual", "the activation", "upsampling", "padding", "the change of type")
 
 
 def fuse_neighbours(graph: gs.Graph, context: PassContext) -> int:
     """Return how many ONNX nodes became part of a custom op."""
+    fuse_phases(graph, context)
     fuser = _Fuser(context, context.sites(graph), given_out(graph))
     for op in (INSTANCE_NORM, REFLECT_PAD):  # a norm takes pads and what lies before them, so that it comes first
         for site in context.sites(graph).values():
@@ -72,7 +76,7 @@ class _Fuser:
         """Take all that follows a custom op, one neighbour after the other."""
         while (base := read_plugin_node(site.node)) and (found := _follower(base)):
             rule, reader = found
-            match = rule.match(base.y, reader, self.context)
+            match = _without_slope(base, rule.match(base.y, reader, self.context))
             taken = self._fuse(site, base, rule, match, reader, between=[base.y])
             self.finished.add(id(site.node))
             if taken is None:
@@ -81,16 +85,14 @@ class _Fuser:
 
     def fuse_before(self, site: Site) -> None:
         """Take what comes before a pad."""
-        while base := read_plugin_node(site.node):
+        while (base := read_plugin_node(site.node)) and not has_phases(base.attributes):
             x = base.inputs["X"]
             writer = x.inputs[0] if x.inputs else None
             rule = next((rule for rule in _BEFORE[base.op.name] if writer is not None and rule.accepts(writer)), None)
             if rule is None or writer is None or id(writer) not in self.sites:
                 return
             source = source_of_silu(writer) or writer.inputs[0]
-            match = rule.match(source, writer, self.context)
-            if isinstance(match, Fusion) and set(match.inputs):
-                match = NoMatch("the plugin takes no slope a channel")
+            match = _without_slope(base, rule.match(source, writer, self.context))
             if self._fuse(site, base, rule, match, writer, between=[x], source=source) is None:
                 return
 
@@ -178,9 +180,17 @@ class _Fuser:
             tell_why_not(site, reason, self.context)
 
 
+def _without_slope(base: PluginNode, match: Fusion | NoMatch) -> Fusion | NoMatch:
+    if isinstance(match, Fusion) and match.inputs and base.op is REFLECT_PAD:
+        return NoMatch("the plugin takes no slope a channel")
+    return match
+
+
 def _follower(base: PluginNode) -> tuple[Rule, gs.Node] | None:
     """Return a node that reads what an op gives and that a rule takes, and that rule."""
+    is_placing = base.op is REFLECT_PAD and has_phases(base.attributes)
+    rules = _AFTER_PHASES if is_placing else _AFTER.get(base.op.name, ())
     candidates: Iterator[tuple[Rule, gs.Node]] = (
-        (rule, reader) for rule in _AFTER.get(base.op.name, ()) for reader in base.y.outputs if rule.accepts(reader)
+        (rule, reader) for rule in rules for reader in base.y.outputs if rule.accepts(reader)
     )
     return next(candidates, None)

@@ -29,6 +29,7 @@ class NewNode:
     """A node to be. Its outputs are tensors of the nodes that it replaces, or new ones.
 
     A new one is a gs.Variable(name, dtype, shape); where its name is taken, the written model finds it another one.
+    `heir_of` is the old node that it stands for although it writes no output of that.
     """
 
     op: str
@@ -36,6 +37,7 @@ class NewNode:
     outputs: Sequence[gs.Tensor]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     domain: str = ""
+    heir_of: gs.Node | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", tuple(self.inputs))  # a replaced node's own list is emptied
@@ -48,9 +50,10 @@ def plugin_node(
     outputs: Sequence[gs.Tensor],
     attributes: Mapping[str, AttributeValue],
     opset: int,
+    heir_of: gs.Node | None = None,
 ) -> NewNode:
     """Return a node of the custom `op` for a model of ai.onnx `opset`."""
-    return NewNode(op.name, inputs, outputs, attributes_for(op, attributes, opset), DOMAIN)
+    return NewNode(op.name, inputs, outputs, attributes_for(op, attributes, opset), DOMAIN, heir_of)
 
 
 def replace(
@@ -61,9 +64,10 @@ def replace(
 ) -> None:
     """Put the nodes `by` in the place of `nodes`, which stand in `graph` itself, not in a branch of it.
 
-    A new node that writes an output of an old one takes over its name, its position and its doc string; any other
-    stands right before the next of these. Of each pair in `instead`, all readers of the first tensor, inside branches
-    too, read the second from now on; a graph that gave out the first gives out the second, under the promised name.
+    A new node that writes an output of an old one, or is its heir, takes over its name, its position and its doc
+    string; any other stands right before the next of these, or after the last. Of each pair in `instead`, all readers
+    of the first tensor, inside branches too, read the second from now on; a graph that gave out the first gives out the
+    second, under the promised name.
 
     Raises GraphEditError, with nothing changed, where others still read an output that nothing writes any more.
     """
@@ -72,8 +76,9 @@ def replace(
     _require_outputs(graph, nodes, news, instead)
     is_in_place = len(news) == len(nodes) and all(heir is not None for heir in heirs)
     positions = [] if is_in_place else sorted(_positions(graph, nodes), reverse=True)
+    kept = {id(heir): _num_kept(new, heir) for new, heir in zip(news, heirs, strict=True) if heir is not None}
     for node in nodes:
-        _detach(node)
+        _detach(node, kept.get(id(node), 0))
     for old, new in instead:
         _read_instead(graph, old, new)
     made = [_make(new, heir) for new, heir in zip(news, heirs, strict=True)]
@@ -82,11 +87,12 @@ def replace(
 
 
 def _heirs(nodes: Sequence[gs.Node], news: Sequence[NewNode]) -> list[gs.Node | None]:
-    """Return, for each new node, the old one whose output it writes; each old one has one heir at most."""
+    """Return, for each new node, the old one that it stands for; each old one has one heir at most."""
     heirs: list[gs.Node | None] = []
     for new in news:
         writers = (node for output in new.outputs for node in nodes if _holds(node.outputs, output))
-        heirs.append(next((node for node in writers if not _holds(heirs, node)), None))
+        heir = next((node for node in writers if not _holds(heirs, node)), None)
+        heirs.append(heir if new.heir_of is None else new.heir_of)
     return heirs
 
 
@@ -119,13 +125,26 @@ def _positions(graph: gs.Graph, nodes: Sequence[gs.Node]) -> list[int]:
     return found
 
 
-def _detach(node: gs.Node) -> None:
-    """Take a node from its tensors, as clear() of its lists does, which compares it with every reader of each."""
-    for tensors, field_name in ((node.inputs, "outputs"), (node.outputs, "inputs")):
-        for tensor in tensors:
+def _num_kept(new: NewNode, heir: gs.Node) -> int:
+    """Return how many inputs, from the first on, a new node reads as the old one did.
+
+    These stay: to find a node among thousands of readers of one tensor, for each of them, takes their square.
+    """
+    pairs = enumerate(zip(heir.inputs, new.inputs, strict=False))
+    most = min(len(heir.inputs), len(new.inputs))
+    return next((index for index, (old, tensor) in pairs if old is not tensor), most)
+
+
+def _detach(node: gs.Node, num_kept: int) -> None:
+    """Take a node from its tensors, but for the first inputs, as clear() of its lists does.
+
+    That compares it with every reader of each tensor.
+    """
+    for tensors, field_name, first in ((node.inputs, "outputs", num_kept), (node.outputs, "inputs", 0)):
+        for tensor in tensors[first:]:
             others = getattr(tensor, field_name)
             list.pop(others, operator.indexOf(map(id, others), id(node)))
-        list.clear(tensors)
+        list.__delitem__(tensors, slice(first, None))
 
 
 def _read_instead(graph: gs.Graph, old: gs.Tensor, new: gs.Tensor) -> None:
@@ -141,7 +160,8 @@ def _read_instead(graph: gs.Graph, old: gs.Tensor, new: gs.Tensor) -> None:
 def _make(new: NewNode, heir: gs.Node | None) -> gs.Node:
     node = gs.Node(new.op) if heir is None else heir
     node.op, node.domain, node.attrs = new.op, new.domain, dict(new.attributes)
-    node.inputs, node.outputs = list(new.inputs), list(new.outputs)
+    node.inputs.extend(new.inputs[len(node.inputs) :])
+    node.outputs = list(new.outputs)
     return node
 
 

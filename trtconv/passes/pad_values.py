@@ -91,6 +91,8 @@ def find_axes(site: Site, values: dict[str, Value], rank: int | None) -> list[in
         return value
     if rank is None:
         return NoMatch("the rank of X is unknown, and pads are given for some axes only")
+    if not np.issubdtype(value.dtype, np.integer):
+        raise ModelError(f"axes are of {value.dtype}, expected int64", where=site.address)
     axes = [int(axis) + rank if axis < 0 else int(axis) for axis in value.reshape(-1)]
     if len(set(axes)) != len(axes) or not all(0 <= axis < rank for axis in axes):
         raise ModelError(f"axes {value.reshape(-1).tolist()} do not fit X of rank {rank}", where=site.address)

@@ -21,6 +21,7 @@ from trtconv.model import checking
 from trtconv.model.addresses import is_meant, list_addresses
 from trtconv.model.functions import attach_functions
 from trtconv.model.walking import walk_addresses
+from trtconv.model.well_formed import require_inputs
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.precision import calibration
 from trtconv.precision.calibration import Arrays
@@ -118,6 +119,7 @@ def convert_precision(
     precision already stays as it is. Raises ConfigError for options that do not fit the model, ModelError when nothing
     of it can be converted or the calibration cannot run.
     """
+    require_inputs(proto.graph, model_path)
     graph = FloatGraph(proto, model_path.parent)
     low_type = _ELEM_TYPES[options.precision]
     io_types = _io_types(graph, options.io_types)

@@ -174,7 +174,8 @@ class Typing:
     def _convert(self, values: npt.NDArray[Any], name: str, source: TensorProto) -> TensorProto:
         data = _narrowed(values, self._low_type).tobytes()
         converted = helper.make_tensor(name, self._low_type, source.dims, data, raw=True)
-        converted.doc_string = source.doc_string
+        if isinstance(source.doc_string, str):  # protobuf gives bytes where it is not UTF-8, and takes none
+            converted.doc_string = source.doc_string
         return converted
 
     def _connect_leaving(self, wanted_low: Mapping[str, bool]) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from trtconv import records
-from trtconv.decisions import Decision, group_decisions
+from trtconv.decisions import REWRITTEN, Decision, group_decisions
+from trtconv.display import printable
 from trtconv.manifest import Manifest, Verified
 from trtconv.ops import describe_replaced
 from trtconv.reports.grouping import by_kind, reason_of
-from trtconv.reports.text import format_size, printable
+from trtconv.reports.text import format_size
 from trtconv.reports.tuning_report import TuningReport
 
 
@@ -20,8 +21,9 @@ from trtconv.reports.tuning_report import TuningReport
 class RewriteReport:
     """The result of the graph passes. `output` is None when nothing was written to disk.
 
-    `kept_fp32` are the nodes that a change to `precision` left alone, and why. `others` are those that no pass looks at
-    and that a user may look for: norms in another form, and plugins of a model that was rewritten before.
+    `page` is the HTML page, where one was written. `kept_fp32` are the nodes that a change to `precision` left alone,
+    and why. `others` are those that no pass looks at and that a user may look for: norms in another form, and plugins
+    of a model that was rewritten before.
     """
 
     model: Path
@@ -33,6 +35,7 @@ class RewriteReport:
     precision: str | None = None
     kept_fp32: Sequence[Decision] = ()
     others: Sequence[Decision] = ()
+    page: Path | None = None
 
     @property
     def num_rewritten(self) -> int:
@@ -47,12 +50,15 @@ class RewriteReport:
         """Return the report as lines for a terminal; `verbose` names every node."""
         lines = [_line("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes)")]
         lines += decision_lines(self.decisions, verbose, self.others)
+        lines += _growth_lines(self.decisions)
         if self.precision:
             lines.append(_line("precision", describe_precision(self.precision, len(self.kept_fp32))))
             lines += _kept_lines(self.kept_fp32, verbose)
         lines += [_line("warning", warning) for warning in self.warnings]
         if self.output:
             lines.append(_line("output", f"{self.output} ({format_size(self.output.stat().st_size)})"))
+        if self.page:
+            lines.append(_line("page", str(self.page)))
         return "\n".join(lines)
 
 
@@ -118,8 +124,18 @@ def _label(decision: Decision) -> str:
 
 def _group_line(label: str, group: Sequence[Decision], verbose: bool) -> str:
     first, nodes = group[0], [decision.node for decision in group]
-    into = f" -> {first.became}" if first.became and first.became != first.op else ""
+    into = f" -> {first.became}" if first.became not in (None, first.op, REWRITTEN) else ""
     return _line(label, f"{len(nodes)} {first.op}{into}: {reason_of(group)} [{_shorten(nodes, verbose)}]")
+
+
+def _growth_lines(decisions: Iterable[Decision]) -> list[str]:
+    """Say how much larger the weights of rewritten convolutions are, in the type of the model."""
+    figures = [each.figures for each in decisions if each.became == REWRITTEN and "weight_bytes_after" in each.figures]
+    if not figures:
+        return []
+    before, after = (sum(each[f"weight_bytes_{when}"] for each in figures) for when in ("before", "after"))
+    plural = "convolutions" if len(figures) > 1 else "convolution"
+    return [_line("weights", f"{format_size(before)} -> {format_size(after)} in {len(figures)} rewritten {plural}")]
 
 
 def describe_precision(precision: str, num_kept: int) -> str:

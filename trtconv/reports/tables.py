@@ -19,7 +19,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from trtconv.reports.text import printable
+from trtconv.display import printable
 
 DEFAULT_WIDTH = 120
 NO_BREAK = "\N{BRAILLE PATTERN BLANK}"  # printed as a space where no line breaks; rich breaks at no-break spaces, too
@@ -93,7 +93,7 @@ def render(blocks: Sequence[Block], width: int = DEFAULT_WIDTH, color: bool = Fa
             block = _without_empty_columns(_printable(block))
             if not is_first:
                 console.print()
-            console.print(Text(block.heading, style="bold"))
+            console.print(Text(printable(block.heading), style="bold"))
             _print_table(console, block, width)
         is_first = False
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
@@ -132,8 +132,12 @@ def _without_empty_columns(table: Table) -> Table:
 
 
 def _first_cells(text: str, width: int) -> str:
-    while cell_len(text) > width:
-        text = text[: max(width, len(text) - 1) if len(text) > width else len(text) - 1]
+    """Return the longest beginning of `text` that takes at most `width` cells."""
+    taken = 0
+    for index, char in enumerate(text):
+        taken += cell_len(char)
+        if taken > width:
+            return text[:index]
     return text
 
 

@@ -1,9 +1,6 @@
-"""Sizes and names as every report writes them."""
+"""Sizes as every report writes them."""
 
 from __future__ import annotations
-
-import os
-import unicodedata
 
 
 def format_size(num_bytes: int) -> str:
@@ -14,19 +11,3 @@ def format_size(num_bytes: int) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} GiB"
-
-
-def _decoded(text: str) -> str:
-    """Return text with the bytes of file names that Python could not decode as UTF-8, where they are that."""
-    try:
-        return os.fsencode(text).decode(errors="replace")
-    except UnicodeEncodeError:
-        return text
-
-
-def printable(text: str) -> str:
-    """Return `text` with its control characters written out: a node's name must neither break a line nor a terminal."""
-    if text.isprintable():
-        return text
-    text = _decoded(text)
-    return "".join(repr(char)[1:-1] if unicodedata.category(char) == "Cc" else char for char in text)

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from trtconv.display import printable
 from trtconv.errors import BackendError, Interrupted, ModelError, TrtconvError
 from trtconv.interrupts import EXIT_CODE, SIGNALS
 from trtconv.progress import Step
-from trtconv.reports.text import printable
 from trtconv.workers.worker import END, STEP
 
 if TYPE_CHECKING:

@@ -1,0 +1,365 @@
+"""Models that no exporter writes: refused with their place, in little memory, and never by the end of the process."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from onnx import AttributeProto, NodeProto, TensorProto, helper, numpy_helper
+
+from tests.support.equivalence import rewrite
+from trtconv import convert
+from trtconv.config import BuildConfig
+from trtconv.errors import ConfigError, ModelError
+from trtconv.model import function_calls, model_io
+from trtconv.model.bounded import OutOfLimitsError, run_bounded
+from trtconv.model.shape_inference import infer
+from trtconv.model.size_growth import stays_small
+from trtconv.passes.base import NoMatch
+from trtconv.passes.constant_values import read_constants
+
+MODEL = onnx.parser.parse_model("""
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[1,2,6,6] x) => (float[1,2,8,8] y) <float[2] s = {1, 2}, int64[8] pads = {0, 0, 1, 1, 0, 0, 1, 1}> {
+      a = InstanceNormalization (x, s, s)
+      y = Pad <mode = "reflect"> (a, pads)
+    }""")
+TINY_LIMIT = 64 << 20
+
+
+def parse(graph: str) -> onnx.ModelProto:
+    return onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {graph}')
+
+
+def load(model: onnx.ModelProto, folder: Path) -> model_io.Model:
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return model_io.load(path)
+
+
+def add_node(model: onnx.ModelProto, *args: object, **attributes: object) -> NodeProto:
+    model.graph.node.append(helper.make_node(*args, **attributes))
+    return model.graph.node[-1]
+
+
+def set_initializer(model: onnx.ModelProto, **fields: object) -> None:
+    model.graph.initializer[0].CopyFrom(TensorProto(name="s", **fields))
+
+
+def add_circle(model: onnx.ModelProto) -> None:
+    add_node(model, "Add", ["x", "q"], ["p"], name="first")
+    add_node(model, "Relu", ["p"], ["q"], name="second")
+
+
+def add_scan(model: onnx.ModelProto, number: int) -> None:
+    body = parse("b (float[2] q) => (float[2] w) { w = Relu (q) }").graph
+    add_node(model, "Scan", ["x"], ["z"], body=body, num_scan_inputs=number)
+
+
+REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
+    "no op": (lambda model: model.graph.node.append(NodeProto(output=["z"])), r"node \(z\) has no op"),
+    "no outputs": (lambda model: add_node(model, "Relu", ["x"], [], name="r"), "r: Relu has no outputs"),
+    "only nameless outputs": (
+        lambda model: add_node(model, "Relu", ["x"], [""]),
+        r"node Relu\(\): Relu has no outputs",
+    ),
+    "no inputs": (
+        lambda model: add_node(model, "Cast", [], ["z"], to=1),
+        r"Cast\(z\): Cast has no inputs, at least 1",
+    ),
+    "circle": (add_circle, "read each other's results in a circle: .*second -> first|first -> second"),
+    "no branch": (lambda model: add_node(model, "If", ["x"], ["z"]), r"node If\(z\): If has no then_branch"),
+    "scan": (lambda model: add_scan(model, 1 << 62), "num_scan_inputs 4611686018427387904 and 1 inputs"),
+    "negative dimension": (
+        lambda model: set_initializer(model, data_type=1, dims=[-2]),
+        r"dimensions \[-2\], of which",
+    ),
+    "short raw data": (
+        lambda model: set_initializer(model, data_type=1, dims=[2], raw_data=b"123"),
+        "3 bytes of data, exp",
+    ),
+    "long raw data": (lambda model: set_initializer(model, data_type=16, dims=[2], raw_data=b"12345"), "expected 4"),
+    "few values": (
+        lambda model: set_initializer(model, data_type=1, dims=[2], float_data=[1]),
+        "1 values in float_data",
+    ),
+    "wrong field": (
+        lambda model: set_initializer(model, data_type=7, dims=[1], float_data=[1]),
+        "0 values in int64_data",
+    ),
+    "huge product": (lambda model: set_initializer(model, data_type=1, dims=[1 << 40, 1 << 40]), "beyond 64 bits"),
+    "segment": (
+        lambda model: set_initializer(model, data_type=1, dims=[0], segment=TensorProto.Segment(begin=1)),
+        "holds a segment",
+    ),
+    "element type": (lambda model: set_initializer(model, data_type=999, dims=[0]), "element type 999"),
+    "input type": (
+        lambda model: setattr(model.graph.input[0].type.tensor_type, "elem_type", 1 << 30),
+        "tensor x is of element type 1073741824",
+    ),
+    "opset": (lambda model: setattr(model.opset_import[0], "version", 1 << 31), "opset 2147483648 of ai.onnx"),
+    "opset 0": (lambda model: setattr(model.opset_import[0], "version", 0), "opset 0 of ai.onnx"),
+    "kind": (
+        lambda model: model.graph.node[0].attribute.append(AttributeProto(name="odd")),
+        r"attribute odd of InstanceNormalization\(a\) is of a kind",
+    ),
+    "empty tensor": (
+        lambda model: model.graph.node[0].attribute.append(AttributeProto(name="odd", type=AttributeProto.TENSOR)),
+        "attribute odd of .* should hold a tensor",
+    ),
+    "rank": (
+        lambda model: model.graph.input.append(helper.make_tensor_value_info("r", 1, [1] * 1000)),
+        "tensor r has 1000 dimensions",
+    ),
+    "huge input": (
+        lambda model: model.graph.input.append(helper.make_tensor_value_info("h", 1, [1 << 31, 1 << 31])),
+        "tensor h has 4611686018427387904 elements",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_at_reading(name: str, tmp_path: Path) -> None:
+    edit, message = REFUSED[name]
+    model = onnx.ModelProto()
+    model.CopyFrom(MODEL)
+    edit(model)
+    with pytest.raises(ModelError, match=message) as raised:
+        load(model, tmp_path)
+    assert "model.onnx" in str(raised.value)
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize("name", ["circle", "no outputs", "short raw data"])
+def test_refused_in_a_branch_too(name: str, tmp_path: Path) -> None:
+    edit, message = REFUSED[name]
+    inner = onnx.ModelProto()
+    inner.CopyFrom(MODEL)
+    edit(inner)
+    del inner.graph.input[:]
+    model = parse("g (float[1,2,6,6] x, bool c) => (float[1,2,8,8] z) { }")
+    other = parse("e () => (float[1,2,8,8] w) { w = Identity (x) }").graph
+    add_node(model, "If", ["c"], ["z"], then_branch=inner.graph, else_branch=other)
+    with pytest.raises(ModelError, match=message):
+        load(model, tmp_path)
+
+
+def test_nodes_in_any_order_are_no_circle(tmp_path: Path) -> None:
+    model = parse("g (float[2] x) => (float[2] y) { y = Relu (b)  b = Abs (a)  a = Neg (x) }")
+    assert len(load(model, tmp_path).graph.nodes) == 3
+
+
+def test_a_circle_is_named_in_its_order(tmp_path: Path) -> None:
+    model = parse("g (float[2] x) => (float[2] y) { y = Relu (c)  a = Add (x, c)  b = Abs (a)  c = Neg (b) }")
+    with pytest.raises(ModelError) as raised:
+        load(model, tmp_path)
+    named = str(raised.value).rpartition(": ")[2].split(" -> ")
+    order = ["Add(a)", "Abs(b)", "Neg(c)"]
+    assert named[0] == named[-1]
+    assert [order.index(each) for each in named[1:]] == [(order.index(each) + 1) % 3 for each in named[:-1]]
+
+
+@pytest.mark.parametrize("dtype", [TensorProto.INT4, TensorProto.BOOL, TensorProto.FLOAT16, TensorProto.COMPLEX64])
+@pytest.mark.parametrize("raw", [True, False])
+def test_data_of_every_width_fit(dtype: int, raw: bool, tmp_path: Path) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(MODEL)
+    values = np.array([1, 0, 1], helper.tensor_dtype_to_np_dtype(dtype))
+    tensor = numpy_helper.from_array(values, "more") if raw else helper.make_tensor("more", dtype, [3], values)
+    model.graph.initializer.append(tensor)
+    load(model, tmp_path)
+
+
+def test_doc_string_that_is_not_text(tmp_path: Path) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(MODEL)
+    for place in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.initializer):
+        place.doc_string = "XXXX"
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString().replace(b"XXXX", b"\xff\xfe\x80\x81"))
+    report = convert.rewrite(path, tmp_path / "out.onnx")
+    assert [decision.became is not None for decision in report.decisions] == [True, True]
+    for precision in ("fp16", "bf16"):
+        convert.dry_run(path, BuildConfig(precision=precision))
+
+
+HUGE = {
+    "Slice of ConstantOfShape": """g (float[2] x) => (int64[N] y)
+        <int64[1] n = {4611686018427387904}, int64[1] st = {0}, int64[1] en = {8}>
+        { z = ConstantOfShape (n)  y = Slice (z, st, en) }""",
+    "Slice of Range": """g (float[2] x) => (int64[N] y)
+        <int64 a = {0}, int64 n = {1000000000}, int64 d = {1}, int64[1] st = {0}, int64[1] en = {8}>
+        { z = Range (a, n, d)  y = Slice (z, st, en) }""",
+    "Range alone": """g (float[2] x) => (int64[N] y) <int64 a = {0}, int64 n = {4611686018427387904}, int64 d = {1}>
+        { y = Range (a, n, d) }""",
+    "Expand": """g (float[1] x) => (float[N] y) <int64[1] n = {4611686018427387904}> { y = Expand (x, n) }""",
+    "Tile": """g (float[2] x) => (float[N] y) <int64[1] n = {1152921504606846976}> { y = Tile (x, n) }""",
+    "computed size": """g (float[2] x) => (int64[N] y) <int64[1] n = {2147483648}, int64[1] st = {0}, int64[1] en = {8}>
+        { m = Mul (n, n)  z = ConstantOfShape (m)  y = Slice (z, st, en) }""",
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_huge_sizes_are_refused_within_little_memory(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"elements, at most|cannot be inferred"):
+        load(parse(HUGE[name]), tmp_path)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2 << 20  # KiB
+
+
+def test_an_honest_long_tensor_keeps_its_shapes(tmp_path: Path) -> None:
+    """A minute of sound: its values are no shape, but onnx takes them for one."""
+    model = parse("""g (float[30000000] x) => (float[N] y) <int64[1] st = {0}, int64[1] en = {20000000}>
+        { a = Slice (x, st, en)  b = Mul (a, a)  y = Relu (b) }""")
+    assert load(model, tmp_path).graph.outputs[0].shape == [20000000]
+
+
+def test_what_stays_small_needs_no_child() -> None:
+    assert stays_small(parse("g (float[2,3,4] x) => (float[2,3,4] y) { a = Relu (x)  y = Add (a, a) }"))
+    assert not any(stays_small(parse(graph)) for graph in HUGE.values())
+
+
+def test_inference_is_the_same_in_a_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = parse("g (float[N,6] x) => (float[A,B] y) { s = Shape (x)  z = Reshape (x, s)  y = Relu (z) }")
+    here = infer(model, tmp_path)
+    monkeypatch.setattr("trtconv.model.shape_inference.stays_small", lambda proto: False)
+    assert infer(model, tmp_path) == here
+
+
+def test_bounded_work_gives_its_result_or_its_error() -> None:
+    assert run_bounded(lambda: ("done", os.getpid()), TINY_LIMIT, 10) != ("done", os.getpid())
+
+    def fail() -> None:
+        raise ConfigError("wrong", hint="right")
+
+    with pytest.raises(ConfigError, match="wrong"):
+        run_bounded(fail, TINY_LIMIT, 10)
+
+
+def endless() -> None:
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("work", "reason"),
+    [
+        (lambda: bytearray(TINY_LIMIT * 2), "needs more than 64 MiB"),
+        (endless, "takes more than 1 seconds"),
+        (lambda: os.kill(os.getpid(), signal.SIGSEGV), r"crashes \(SIGSEGV\)"),
+    ],
+)
+def test_bounded_work_that_goes_beyond(work: Callable[[], object], reason: str) -> None:
+    with pytest.raises(OutOfLimitsError, match=reason):
+        run_bounded(work, TINY_LIMIT, 1)
+
+
+DIVISIONS = {
+    "smallest by -1": ("p = Div (least, minus)", "divides -9223372036854775808 by -1"),
+    "by zero": ("p = Div (least, zero)", "divides by zero"),
+    "modulo zero": ("p = Mod (least, zero)", "divides by zero"),
+    "by a computed zero": ("q = Add (minus, one)  p = Div (least, q)", "divides by zero"),
+    "computed by computed": (
+        "r = Neg (one)  q = Identity (least)  p = Mod (q, r)",
+        "divides -9223372036854775808 by -1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DIVISIONS)
+def test_divisions_that_end_a_process(name: str, tmp_path: Path) -> None:
+    nodes, message = DIVISIONS[name]
+    model = parse(f"""g (float[1,2,6,6] x) => (float y)
+        <int64[8] least = {{{", ".join(["-9223372036854775808"] * 8)}}}, int64[8] minus = {{{", ".join(["-1"] * 8)}}},
+         int64[8] zero = {{{", ".join("0" * 8)}}}, int64[8] one = {{{", ".join("1" * 8)}}}>
+        {{ {nodes}  y = Pad <mode = "reflect"> (x, p) }}""")
+    with pytest.raises(ModelError, match=message):
+        rewrite(model, tmp_path)
+
+
+def test_divisions_that_do_not(tmp_path: Path) -> None:
+    model = parse("""g (float[1,2,6,6] x) => (float y) <int64[8] two = {0, 0, 2, 2, 0, 0, 2, 2}, int64[1] minus = {-1},
+        float[1] none = {0}> { n = Div (two, minus)  p = Div (n, minus)  h = Div (x, none)
+        y = Pad <mode = "reflect"> (h, p) }""")
+    assert rewrite(model, tmp_path).num_edits == 1
+
+
+def test_a_chain_that_would_fill_the_memory_is_not_run(tmp_path: Path) -> None:
+    model = parse("""g (float[9] x) => (int64 p)
+        <int64 a = {0}, int64 n = {8000000000}, int64 d = {1}, int64[1] st = {0}, int64[1] en = {2}>
+        { m = Div (n, d)  r = Range (a, m, d)  p = Slice (r, st, en) }""")
+    loaded = load(model, tmp_path)
+    value = read_constants([loaded.graph.outputs[0]], 17, tmp_path)["p"]
+    assert isinstance(value, NoMatch)
+    assert "Range(r) gives 8000000001 elements" in value.reason
+
+
+def nested_functions(depth: int, width: int) -> onnx.ModelProto:
+    """Each function calls the next one `width` times in a row."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    functions = []
+    for level in range(depth):
+        op, domain = ("Relu", "") if level == depth - 1 else (f"f{level + 1}", "own")
+        names = ["x", *(f"t{index}" for index in range(1, width)), "y"]
+        nodes = [helper.make_node(op, [a], [b], domain=domain) for a, b in itertools.pairwise(names)]
+        functions.append(helper.make_function("own", f"f{level}", ["x"], ["y"], nodes, opsets))
+    x, y = (helper.make_tensor_value_info(name, 1, [2]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("f0", ["x"], ["y"], domain="own")], "g", [x], [y])
+    return helper.make_model(graph, functions=functions, opset_imports=opsets, ir_version=8)
+
+
+@pytest.mark.parametrize(("depth", "width", "shown"), [(6, 10, "1000000 nodes"), (400, 10, "more than 10000")])
+def test_functions_that_call_each_other_too_often(depth: int, width: int, shown: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=f"{shown}.*at most {function_calls.MAX_INLINED_NODES}"):
+        load(nested_functions(depth, width), tmp_path)
+
+
+def test_functions_within_the_limit(tmp_path: Path) -> None:
+    assert len(load(nested_functions(3, 5), tmp_path).graph.nodes) == 125
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_an_input_without_type_or_of_too_many_elements(precision: str, tmp_path: Path) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(MODEL)
+    model.graph.input.append(helper.make_tensor_value_info("h", TensorProto.FLOAT, [1 << 35]))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    if precision == "fp16":
+        with pytest.raises(ConfigError, match=r"input h .* has 34359738368 elements"):
+            convert.dry_run(path, BuildConfig(precision="fp16"))
+    model.graph.input[-1].type.tensor_type.elem_type = 0
+    path.write_bytes(model.SerializeToString())
+    if precision == "fp16":
+        with pytest.raises(ModelError, match="input h has no element type"):
+            convert.dry_run(path, BuildConfig(precision="fp16"))
+    else:
+        convert.dry_run(path, BuildConfig(precision="bf16"))
+
+
+@pytest.mark.parametrize("axes", [np.array([np.nan], np.float32), np.array(["z"], object)])
+def test_axes_of_another_type(axes: np.ndarray, tmp_path: Path) -> None:
+    model = parse("""g (float[1,2,6,6] x) => (float y) <int64[2] pads = {1, 1}>
+        { y = Pad <mode = "reflect"> (x, pads, , axes) }""")
+    model.opset_import[0].version = 18
+    model.graph.initializer.append(numpy_helper.from_array(axes, "axes"))
+    with pytest.raises(ModelError, match="expected int64"):
+        rewrite(model, tmp_path)
+
+
+@pytest.mark.parametrize("op", ["Pow", "Div", "Mul", "InstanceNormalization", "Conv"])
+def test_a_node_with_too_few_inputs_stays_but_has_no_precision(op: str, tmp_path: Path) -> None:
+    model = parse("g (float[2] x) => (float[2] y) { y = Relu (x) }")
+    add_node(model, op, ["x"], ["z"])
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    convert.dry_run(path)
+    with pytest.raises(ModelError, match=rf"node {op}\(z\): {op} has 1 inputs, at least [23] needed"):
+        convert.dry_run(path, BuildConfig(precision="bf16"))

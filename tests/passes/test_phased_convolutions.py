@@ -1,0 +1,353 @@
+"""Convolutions written as their phases: every size, stride and pad against ONNX Runtime, and what is told of them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.support import command_line
+from tests.support.equivalence import assert_close, rewrite, run_onnxruntime, seeded_inputs
+from trtconv import BuildConfig, dry_run
+from trtconv.decisions import REWRITTEN
+from trtconv.model import functions
+from trtconv.ops.custom_op import DOMAIN
+from trtconv.passes.convolutions import Convolution
+from trtconv.passes.rewrite_thin_convolution import choose_factors
+
+PLAIN = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+SHORT = settings(max_examples=60, deadline=None, derandomize=True)
+Ints = list[int]
+
+
+def make_model(
+    nodes: Sequence[onnx.NodeProto],
+    constants: Mapping[str, np.ndarray],
+    shape: Sequence[int | str],
+    opset: int = 17,
+) -> onnx.ModelProto:
+    """Return a model of x of this shape, whose last node writes y."""
+    rank = len(shape)
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * rank)
+    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(list(nodes), "g", [x], [y], initializers)
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", opset)])
+    return onnx.shape_inference.infer_shapes(model)
+
+
+def random_weights(*shape: int) -> np.ndarray:
+    return np.random.default_rng(7).standard_normal(shape).astype(np.float32)
+
+
+def finish(nodes: list[onnx.NodeProto], ending: str, channels: int, num_axes: int) -> dict[str, np.ndarray]:
+    """Let a norm, an activation, a pad or nothing read c; return the constants that it needs."""
+    if ending == "norm":
+        nodes.append(helper.make_node("InstanceNormalization", ["c", "s", "s"], ["y"]))
+        return {"s": np.arange(1, channels + 1, dtype=np.float32)}
+    if ending == "pad":
+        nodes.append(helper.make_node("Pad", ["c", "edges"], ["y"], mode="reflect"))
+        pads = [0, 0, *[1] * num_axes, 0, 0, *[0] * num_axes]
+        return {"edges": np.array(pads, np.int64)}
+    nodes.append(helper.make_node({"activation": "Relu", "none": "Neg"}[ending], ["c"], ["y"]))
+    return {}
+
+
+def check(model: onnx.ModelProto, feeds: Mapping[str, Any] | None = None, is_rewritten: bool | None = True) -> None:
+    """Hold the rewritten model against the original, and a second rewrite against the first."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = rewrite(model, Path(folder), ops="rewritten")
+        again = rewrite(made.proto, Path(folder), ops="rewritten")
+    onnx.checker.check_model(made.proto, full_check=True)
+    assert again.num_edits == 0
+    if is_rewritten is not None:
+        assert any(each.became == REWRITTEN for each in made.decisions) == is_rewritten, made.reasons
+    feeds = seeded_inputs(model) if feeds is None else feeds
+    assert_close(run_onnxruntime(made.proto, feeds), run_onnxruntime(model, feeds))
+
+
+ENDINGS = st.sampled_from(["norm", "pad", "activation", "none"])
+
+
+@st.composite
+def upsampled(draw: st.DrawFn) -> tuple[onnx.ModelProto, dict[str, Any], bool | None]:
+    """A nearest upsampling, a pad of any mode or none, and a convolution; whether it has to be rewritten.
+
+    Where sizes are known, what stays may be rewritten as a thin convolution.
+    """
+    num_axes = draw(st.integers(1, 3))
+
+    def each(low: int, high: int) -> Ints:
+        return draw(st.lists(st.integers(low, high), min_size=num_axes, max_size=num_axes))
+
+    sizes, factors, kernel, dilations = each(2, 4), each(1, 4), each(1, 4), each(1, 2)
+    reach = [(size - 1) * dilation for size, dilation in zip(kernel, dilations, strict=True)]
+    sizes = [max(size, taken + 1) for size, taken in zip(sizes, reach, strict=True)]
+    mode = draw(st.sampled_from(["none", "constant", "edge", "reflect"]))
+    begins, ends = (
+        [min(pad, size * factor - 1) for pad, size, factor in zip(each(0, 3), sizes, factors, strict=True)]
+        for _ in range(2)
+    )
+    own = [0] * (2 * num_axes) if mode in ("edge", "reflect") else [*each(0, 2), *each(0, 2)]
+    channels, nodes = 2, [helper.make_node("Resize", ["x", "", "f"], ["u"], mode="nearest", **PLAIN)]
+    constants = {"f": np.array([1, 1, *factors], np.float32), "w": random_weights(channels, 3, *kernel)}
+    last = "u"
+    if mode != "none":
+        nodes.append(helper.make_node("Pad", ["u", "p"], ["q"], mode=mode))
+        constants["p"] = np.array([0, 0, *begins, 0, 0, *ends], np.int64)
+        last = "q"
+    inputs = [last, "w"]
+    if draw(st.booleans()):
+        inputs, constants["b"] = [*inputs, "b"], random_weights(channels)
+    nodes.append(helper.make_node("Conv", inputs, ["c"], pads=own, dilations=dilations))
+    constants |= finish(nodes, draw(ENDINGS), channels, num_axes)
+    widest = [max(pair) for pair in zip(begins, ends, strict=True)]
+    fits = mode != "reflect" or all(pad < factor or not pad for pad, factor in zip(widest, factors, strict=True))
+    moves = any(factor > 1 and size > 1 for factor, size in zip(factors, kernel, strict=True))
+    feeds = {"x": random_weights(2, 3, *sizes)}
+    is_open = draw(st.booleans())
+    shape = ["N", 3, *(f"d{axis}" for axis in range(num_axes))] if is_open else [2, 3, *sizes]
+    return make_model(nodes, constants, shape), feeds, fits and moves if is_open else None
+
+
+@SHORT
+@given(upsampled())
+def test_any_upsampled_convolution_keeps_its_numbers(case: tuple[onnx.ModelProto, dict[str, Any], bool | None]) -> None:
+    check(*case)
+
+
+@st.composite
+def transposed(draw: st.DrawFn) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """A transposed convolution of some stride, and a custom op after it."""
+    num_axes = draw(st.integers(1, 3))
+
+    def each(low: int, high: int) -> Ints:
+        return draw(st.lists(st.integers(low, high), min_size=num_axes, max_size=num_axes))
+
+    sizes, strides, kernel, dilations = each(2, 4), each(1, 4), each(1, 5), each(1, 2)
+    strides[0] = max(strides[0], 2)
+    output_padding = [draw(st.integers(0, stride - 1)) for stride in strides]
+    whole = [
+        stride * (size - 1) + (k - 1) * dilation + 1 + more
+        for stride, size, k, dilation, more in zip(strides, sizes, kernel, dilations, output_padding, strict=True)
+    ]
+    begins = [draw(st.integers(0, min(3, (size - 2) // 2))) for size in whole]
+    ends = [draw(st.integers(0, min(3, (size - 2) // 2))) for size in whole]
+    nodes = [
+        helper.make_node(
+            "ConvTranspose",
+            ["x", "w", "b"],
+            ["c"],
+            strides=strides,
+            dilations=dilations,
+            pads=[*begins, *ends],
+            output_padding=output_padding,
+        )
+    ]
+    constants = {"w": random_weights(3, 2, *kernel), "b": random_weights(2)}
+    constants |= finish(nodes, draw(st.sampled_from(["norm", "pad"])), 2, num_axes)
+    shape = ["N", 3, *(f"d{axis}" for axis in range(num_axes))] if draw(st.booleans()) else [2, 3, *sizes]
+    return make_model(nodes, constants, shape), {"x": random_weights(2, 3, *sizes)}
+
+
+@SHORT
+@given(transposed())
+def test_any_transposed_convolution_keeps_its_numbers(case: tuple[onnx.ModelProto, dict[str, Any]]) -> None:
+    check(*case)
+
+
+@st.composite
+def thin(draw: st.DrawFn) -> onnx.ModelProto:
+    """A convolution of few output channels, of any stride, that may or may not be rewritten."""
+    num_axes = draw(st.integers(1, 3))
+
+    def each(low: int, high: int) -> Ints:
+        return draw(st.lists(st.integers(low, high), min_size=num_axes, max_size=num_axes))
+
+    kernel, strides, begins, ends = each(1, 5), each(1, 3), each(0, 2), each(0, 2)
+    sizes = [draw(st.integers(max(size, 2), 9)) + 2 * stride for size, stride in zip(kernel, strides, strict=True)]
+    channels = draw(st.integers(1, 5))
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], strides=strides, pads=[*begins, *ends])]
+    constants = {"w": random_weights(channels, 2, *kernel)}
+    constants |= finish(nodes, draw(ENDINGS), channels, num_axes)
+    return make_model(nodes, constants, [2, 2, *sizes])
+
+
+@SHORT
+@given(thin())
+def test_any_thin_convolution_keeps_its_numbers(model: onnx.ModelProto) -> None:
+    check(model, is_rewritten=None)
+
+
+def convolution(out_channels: int, kernel: Sequence[int]) -> Convolution:
+    zeros, ones = [0] * len(kernel), [1] * len(kernel)
+    return Convolution(gs.Node("Conv"), 32, out_channels, kernel, ones, ones, zeros, zeros, zeros)
+
+
+@pytest.mark.parametrize(
+    ("out_channels", "kernel", "factors"),
+    [
+        (3, [9, 9], (4, 4)),  # each the fastest of the forms that were measured
+        (3, [7, 7], (4, 4)),
+        (32, [3, 3, 3], (1, 1, 2)),
+        (3, [1, 1], (1, 1)),
+        (64, [3, 3], (1, 1)),
+    ],
+    ids=str,
+)
+def test_factors_of_the_fastest_measured_form(out_channels: int, kernel: Ints, factors: tuple[int, ...]) -> None:
+    assert choose_factors(convolution(out_channels, kernel), [True] * len(kernel)) == factors
+
+
+def test_only_axes_of_known_sizes_get_a_factor() -> None:
+    assert choose_factors(convolution(3, [9, 9]), [False, True]) == (1, 4)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize("pad", [1, 2, 3, 4])
+def test_a_reflect_pad_is_an_edge_pad_before_the_upsampling_exactly_below_the_factor(factor: int, pad: int) -> None:
+    """Position -n of the upsampled tensor reflects element n // factor, position -ceil(n / factor) of the edge is 0."""
+    is_same = all((n // factor) == max(-(-n // factor) - 1, 0) == 0 for n in range(1, pad + 1))
+    assert is_same == (pad < factor)
+
+
+UPSAMPLED = [
+    helper.make_node("Resize", ["x", "", "f"], ["u"], name="up", mode="nearest", **PLAIN),
+    helper.make_node("Conv", ["u", "w"], ["c"], name="conv", pads=[1, 1, 1, 1]),
+    helper.make_node("InstanceNormalization", ["c", "s", "s"], ["y"], name="norm"),
+]
+
+
+def upsampled_model(weights: np.ndarray, dtype: int = TensorProto.FLOAT) -> onnx.ModelProto:
+    """Return x [1, C, 6, 5] of some type upsampled by 2, a 3x3 convolution and a norm."""
+    kind = weights.dtype
+    constants = {"f": np.array([1, 1, 2, 2], np.float32), "w": weights, "s": np.ones(len(weights)).astype(kind)}
+    model = make_model(UPSAMPLED, constants, [1, weights.shape[1], 6, 5])
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = dtype
+    del model.graph.value_info[:]
+    return model
+
+
+def saved(model: onnx.ModelProto, folder: Path) -> Path:
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def test_figures_and_the_growth_of_the_weights_are_told(tmp_path: Path) -> None:
+    path = saved(upsampled_model(random_weights(20, 3, 3, 3)), tmp_path)
+    done = command_line.run("rewrite", path, "-o", tmp_path / "made.onnx", "--ops", "rewritten", "--json")
+    (told,) = (each for each in json.loads(done.stdout)["decisions"] if each["node"] == "conv")
+    assert told["became"] == REWRITTEN
+    assert told["reason"] == "computed before the upsampling by 2x2"
+    weights = 20 * 3 * 3 * 3
+    assert told["figures"] == {
+        "phases": [2, 2],
+        "weight_bytes_before": 4 * weights,
+        "weight_bytes_after": 4 * 4 * weights,
+        "multiply_adds_before": weights * 12 * 10,
+        "multiply_adds_after": 4 * weights * 6 * 5,
+    }
+    shown = command_line.run("rewrite", path, "-o", tmp_path / "made.onnx", "--ops", "rewritten").stdout
+    assert "rewritten  1 Conv: computed before the upsampling by 2x2 [conv]" in shown
+    assert "weights    2.1 KiB -> 8.4 KiB in 1 rewritten convolution" in shown
+    inspected = command_line.run("inspect", path, "--ops", "rewritten").stdout
+    assert "Convolutions that could be written for speed" in inspected
+    fused = command_line.run("rewrite", path, "-o", tmp_path / "made.onnx", "--ops", "fused").stdout
+    assert "Conv" not in fused.replace("conv]", "")
+
+
+def test_a_decision_file_keeps_a_convolution_native(tmp_path: Path) -> None:
+    path, plan = saved(upsampled_model(random_weights(20, 3, 3, 3)), tmp_path), tmp_path / "plan.json"
+    config = BuildConfig(ops="rewritten", decisions=plan)
+    first = {each.node: each.became for each in dry_run(path, config).decisions}
+    assert first == {"conv": REWRITTEN, "up": REWRITTEN, "norm": "trtconv::InstanceNorm"}
+    document = json.loads(plan.read_text())
+    for each in document["decisions"]:
+        each["became"] = each["became"] if each["node"] == "norm" else None
+    plan.write_text(json.dumps(document))
+    assert {each.node: each.became for each in dry_run(path, config).decisions if each.node != "norm"} == {
+        "conv": None,
+        "up": None,
+    }
+
+
+@pytest.mark.parametrize(("value", "reason"), [(np.nan, "not all of its weights are finite"), (4e4, "sums of its")])
+def test_weights_that_cannot_be_summed_stay(value: float, reason: str, tmp_path: Path) -> None:
+    """Each phase of an upsampled convolution adds up neighbours, which fp16 may not hold."""
+    model = upsampled_model(np.full((20, 1, 3, 3), value, np.float16), TensorProto.FLOAT16)
+    (decision,) = (each for each in rewrite(model, tmp_path, ops="rewritten").decisions if each.node == "conv")
+    assert decision.became is None
+    assert reason in decision.reason
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16], ids=lambda dtype: dtype.__name__)
+def test_weights_are_summed_in_float64_and_rounded_once(dtype: Any, tmp_path: Path) -> None:
+    weights = (random_weights(20, 3, 3, 3) * 100).astype(dtype)
+    onnx_type = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    made = rewrite(upsampled_model(weights, onnx_type), tmp_path, ops="rewritten").proto
+    (new,) = (numpy_helper.to_array(each) for each in made.graph.initializer if each.name.endswith("weights_of_phases"))
+    assert new.dtype == dtype
+    exact = weights.astype(np.float64)
+    corner = exact[:, :, 0, 0]  # the first phase meets the first row alone, then the sum of the other two
+    edge = exact[:, :, 0, 1:].sum(axis=2)
+    inner = exact[:, :, 1:, 1:].sum(axis=(2, 3))
+    for at, wanted in (((0, 0), corner), ((0, 1), edge), ((1, 1), inner)):
+        assert np.array_equal(new[:20, :, at[0], at[1]], wanted.astype(dtype))
+    assert not new[:20, :, 2].any()
+
+
+def test_weights_of_an_external_file_are_read_and_written(tmp_path: Path) -> None:
+    model = upsampled_model(random_weights(20, 3, 3, 3))
+    feeds = seeded_inputs(model)
+    expected = run_onnxruntime(model, feeds)
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    output = tmp_path / "out" / "made.onnx"
+    output.parent.mkdir()
+    command_line.run("rewrite", path, "-o", output, "--ops", "rewritten")
+    assert_close(run_onnxruntime(onnx.load(output), feeds), expected)
+
+
+@pytest.mark.parametrize("spoil", ["phases", "crop", "weights", "pads"])
+def test_wrong_phases_are_found(spoil: str, tmp_path: Path) -> None:
+    nodes = [UPSAMPLED[0], helper.make_node("Conv", ["u", "w"], ["c"], pads=[1, 0, 0, 1]), UPSAMPLED[2]]
+    constants = {
+        "f": np.array([1, 1, 2, 3], np.float32),
+        "w": random_weights(20, 3, 3, 3),
+        "s": np.ones(20, np.float32),
+    }
+    model = make_model(nodes, constants, [1, 3, 6, 5])
+    made = rewrite(model, tmp_path, ops="rewritten").proto
+    feeds = seeded_inputs(model)
+    expected = run_onnxruntime(model, feeds)
+    assert_close(run_onnxruntime(made, feeds), expected)
+    (conv,) = (node for node in made.graph.node if node.op_type == "Conv")
+    (norm,) = (node for node in made.graph.node if node.domain == DOMAIN)
+    attributes = {each.name: each for each in (*conv.attribute, *norm.attribute)}
+    conv_pads = next(each for each in conv.attribute if each.name == "pads")
+    if spoil == "phases":
+        attributes["phases"].ints[:] = [3, 2]
+        attributes["crop"].ints[:] = [0, 0]
+    elif spoil == "crop":
+        attributes["crop"].ints[:] = [0, 0]
+    elif spoil == "pads":
+        conv_pads.ints[:] = conv_pads.ints[2:] + conv_pads.ints[:2]
+    else:
+        (weights,) = (each for each in made.graph.initializer if each.name.endswith("weights_of_phases"))
+        weights.CopyFrom(numpy_helper.from_array(np.roll(numpy_helper.to_array(weights), 20, axis=0), weights.name))
+    functions.attach_functions(made)
+    with pytest.raises(AssertionError):
+        assert_close(run_onnxruntime(made, feeds), expected)
