@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -12,9 +13,9 @@ from trtconv.errors import ConfigError
 from trtconv.shapes import Profile
 
 BackendName = Literal["auto", "tensorrt", "tensorrt-rtx"]
-Ops = Literal["plugin", "fused", "rewritten", "native"]
+Ops = Literal["plugin", "fused", "rewritten", "auto", "native"]
 # Those with which a plugin takes what lies around its operator.
-FUSING_OPS: tuple[Ops, ...] = ("fused", "rewritten")
+FUSING_OPS: tuple[Ops, ...] = ("fused", "rewritten", "auto")
 
 Precision = Literal["fp16", "bf16"]
 
@@ -49,18 +50,19 @@ class BuildConfig(EngineOptions):
 
     `profiles` maps input names to shapes, one mapping an optimisation profile. `workspace_bytes` limits TensorRT's
     scratch memory. `ops` says what the operators become that plugins stand for: "plugin" the plugin of each, "fused"
-    also norms that are written out, with what lies around an operator in its plugin, "rewritten" also convolutions
-    that write phases, which such a plugin reads in place, "native" nothing; `keep_native` holds glob patterns on node
-    addresses that stay native all the same. `gpu_arch` ("sm_89") is TensorRT-RTX's alone.
-    `decisions` names a decision file: read where it exists, else written. `precision` changes the types of the network,
-    but for nodes that would lose too much and those that `keep_fp32` names; `io_types` those of inputs and outputs, by
-    name or for all as "*". `calibration` names .npz files, an input set each, to judge by what fp16 can hold.
-    `timing_cache` names the file of the tactics measured so far. A `strip_weights` engine gets its weights from the
-    model when it is loaded; `embed_plugins` puts the plugin library into the engine, which is then version-compatible.
-    With `exclude_lean_runtime` such an engine comes without the lean runtime that other versions would load it with.
-    With `verify` an engine is kept only when it computes what the model does. With `trust_links` external data may be
-    links out of the model's folder; no manifest records it, since it is for you to say whom you trust. `report`
-    names the HTML page to write.
+    also norms that are written out, with what lies around an operator in its plugin, "rewritten" also convolutions that
+    write phases, which such a plugin reads in place, "auto" what is predicted to be fastest, node by node, "native"
+    nothing; a decision file says it where `ops` is None. `keep_native` holds glob patterns on node addresses that stay
+    native all the same. `gpu_arch` ("sm_89") is TensorRT-RTX's alone. `decisions` names a decision file: read where it
+    exists, else written. `precision` changes the types of the network, but for nodes that would lose too much and those
+    that `keep_fp32` names; `io_types` those of inputs and outputs, by name or for all as "*". `calibration` names .npz
+    files, an input set each, to judge by what fp16 can hold. `timing_cache` names the file of the tactics measured so
+    far. A `strip_weights` engine gets its weights from the model when it is loaded; `embed_plugins` puts the plugin
+    library into the engine, which is then version-compatible. With `exclude_lean_runtime` such an engine comes without
+    the lean runtime that other versions would load it with. With `verify` an engine is kept only when it computes what
+    the model does. With `tune` engines are measured for `tune_budget_s` seconds, 600 by default, and the fastest is
+    kept. With `trust_links` external data may be links out of the model's folder; no manifest records it, since it is
+    for you to say whom you trust. `report` names the HTML page to write.
     Raises ConfigError when a value is out of range.
     """
 
@@ -74,6 +76,8 @@ class BuildConfig(EngineOptions):
     calibration: Sequence[Path] = ()
     timing_cache: Path | None = None
     verify: bool = False
+    tune: bool = False
+    tune_budget_s: float | None = None
     trust_links: bool = False
     report: Path | None = None
 
@@ -146,6 +150,23 @@ def _rules(config: BuildConfig) -> tuple[_Rule, ...]:
             "an engine without weights computes nothing that could be compared",
             "--verify",
             "verify it without --strip-weights first",
+        ),
+        _Rule(
+            config.tune and config.ops is not None,
+            "measures what the operators become, and --ops says it",
+            "--tune",
+            "leave one of the two out",
+        ),
+        _Rule(config.tune and config.strip_weights, "an engine without weights computes nothing to be timed", "--tune"),
+        _Rule(
+            config.tune_budget_s is not None and not config.tune,
+            "says how long --tune may measure, and --tune is not given",
+            "--tune-budget",
+        ),
+        _Rule(
+            config.tune_budget_s is not None and not 0 < config.tune_budget_s < math.inf,
+            f"must be a time above 0, got {config.tune_budget_s} s",
+            "--tune-budget",
         ),
         _Rule(
             config.exclude_lean_runtime and not (config.version_compatible or config.embed_plugins),

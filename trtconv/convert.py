@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import onnx
 
-from trtconv import files, pairs, reading, shapes
+from trtconv import decisions, files, pairs, reading, shapes, tuning
 from trtconv.comparison import verification
 from trtconv.comparison.report import ComparisonReport
 from trtconv.config import FUSING_OPS, BuildConfig, Ops
@@ -24,7 +24,7 @@ from trtconv.engine.builder_options import require_options
 from trtconv.engine.building import Plan
 from trtconv.engine.live_engine import read_engine
 from trtconv.engine.precision_check import require_precision
-from trtconv.errors import ConfigError
+from trtconv.errors import ConfigError, Interrupted
 from trtconv.manifest import (
     EngineIdentity,
     LibraryIdentity,
@@ -39,11 +39,12 @@ from trtconv.model.model_io import Model
 from trtconv.pages.build_page import Rewrite, build_page, dry_run_page
 from trtconv.pages.engine_parts import read_layers
 from trtconv.pages.graph_reading import tensor_types
-from trtconv.passes.base import Choices, PassContext
-from trtconv.preparation import native_reason_of, prepare, prepare_as_built, run_and_check
+from trtconv.passes.base import Choices
+from trtconv.preparation import native_reason_of, prepare, prepare_as_built, run_and_check, with_decided_ops
 from trtconv.progress import NoProgress, Progress, StepTimes, announce
 from trtconv.reports.build_report import BuildReport, RewriteReport
 from trtconv.reports.html.rendering import render_page
+from trtconv.reports.tuning_report import TuningReport
 
 
 def build(
@@ -56,7 +57,8 @@ def build(
     """Convert an ONNX model into a TensorRT engine and write it, with its manifest beside it.
 
     `config.output` defaults to the model with `.engine` for `.onnx`. `progress` follows the build, `log` receives
-    TensorRT's messages. Raises a TrtconvError; then no file was written.
+    TensorRT's messages. Raises a TrtconvError; then no file was written, but where Ctrl-C ended `tune` after the first
+    engine: the best so far is written, and Interrupted is raised.
     """
     with StepTimes() as times:
         return _build(Path(model_path), config or BuildConfig(), progress or NoProgress(), log, times)
@@ -70,31 +72,107 @@ def _build(
     backend, notes = backends.select_backend(config)
     if config.verify:
         verification.require_verifiable(backend)
+    config = with_decided_ops(config)
+    _require_no_decisions(config)
     native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
     model = _load(model_path, config, native_reason)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
-    _require_writable(model, output, manifest_path(output), config.timing_cache, config.report)
+    _require_writable(
+        model, output, manifest_path(output), config.timing_cache, config.report, _tuned_decisions(config)
+    )
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     types = {} if config.report is None else tensor_types(model.graph)
-    rewritten, report = prepare(model, config, native_reason)
-    start = time.monotonic()
-    plan = building.build(rewritten, model_path, config, backend, progress, notes, log)
-    seconds = time.monotonic() - start
-    comparison = _check_engine(plan, backend, model, rewritten, config, progress)
-    manifest = _manifest(model_sha256, config, backend, plan, report, comparison)
+    if config.tune:
+        made = _tune(model, config, backend, progress, log)
+    else:
+        made = _make(model, config, native_reason, backend, progress, log)
+    comparison = None if made.is_interrupted else _check_engine(made, backend, model, progress)
+    manifest = _manifest(model_sha256, made, backend, comparison)
     title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
+    notes += made.notes
     pages: dict[Path, bytes | memoryview] = {}
-    if config.report is not None:
+    if config.report is not None and not made.is_interrupted:
         page = build_page(
-            Rewrite(model, types, rewritten, report), manifest, engine=output, backend=title, notes=notes,
-            steps=times.steps(), comparison=comparison, layers=read_layers(plan, backend),
+            Rewrite(model, types, made.proto, made.report), manifest, engine=output, backend=title, notes=notes,
+            steps=times.steps(), comparison=comparison, layers=read_layers(made.plan, backend),
         )  # fmt: skip
         pages[config.report] = render_page(page)
     announce(f"writing {output.name}")
-    pairs.write_pair(output, plan.data, manifest)
+    _write_decisions(made, backend)
+    pairs.write_pair(output, made.plan.data, manifest)
     files.write_atomically(pages)
-    report = replace(report, page=config.report)
-    return BuildReport(report, output, manifest_path(output), manifest, title, notes, seconds)
+    made.require_finished(output)
+    report = replace(made.report, page=config.report)
+    return BuildReport(report, output, manifest_path(output), manifest, title, notes, made.seconds, made.tuning)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """An engine, the configuration and the prepared model that it was built from, and how it was found, if tuned."""
+
+    config: BuildConfig
+    proto: onnx.ModelProto
+    report: RewriteReport
+    plan: Plan
+    seconds: float
+    notes: Sequence[str]
+    tuning: TuningReport | None = None
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether Ctrl-C ended the search."""
+        return self.tuning is not None and self.tuning.is_interrupted
+
+    def require_finished(self, output: Path) -> None:
+        """Raise Interrupted where Ctrl-C ended the search, now that the engine is written."""
+        if self.tuning is not None and self.tuning.is_interrupted:
+            what = f"interrupted: the best engine so far, {self.tuning.best}, was written to {output}"
+            raise Interrupted(what, where="--tune")
+
+
+def _make(
+    model: Model,
+    config: BuildConfig,
+    native_reason: str | None,
+    backend: Backend,
+    progress: Progress,
+    log: Callable[[str], None] | None,
+) -> _Made:
+    proto, report = prepare(model, config, native_reason)
+    notes: list[str] = []
+    start = time.monotonic()
+    plan = building.build(proto, model.path, config, backend, progress, notes, log)
+    return _Made(config, proto, report, plan, time.monotonic() - start, notes)
+
+
+def _tune(
+    model: Model, config: BuildConfig, backend: Backend, progress: Progress, log: Callable[[str], None] | None
+) -> _Made:
+    tuned = tuning.tune(model, config, backend, progress, log)
+    engine, prepared = tuned.engine, tuned.engine.prepared
+    report = replace(prepared.report, decisions=tuned.decisions)
+    return _Made(tuned.config, prepared.proto, report, engine.plan, engine.seconds, engine.notes, tuned.report)
+
+
+def _tuned_decisions(config: BuildConfig) -> Path | None:
+    """Return the decision file that --tune writes at its end; of another build, prepare asks for it."""
+    return config.decisions if config.tune else None
+
+
+def _require_no_decisions(config: BuildConfig) -> None:
+    if config.tune and config.decisions is not None and os.path.exists(config.decisions):
+        what = "exists: a build without --tune follows it, and --tune would write another"
+        raise ConfigError(what, where=str(config.decisions), hint="leave --tune out, or name another file")
+
+
+def _write_decisions(made: _Made, backend: Backend) -> None:
+    """Write the decision file of a tuned engine; that of any other was written before its build."""
+    path = made.config.decisions
+    if made.tuning is None or path is None:
+        return
+    times = {each.name: each.median_us for each in made.tuning.candidates if each.median_us is not None}
+    measured = {"gpu": backend.gpu.name if backend.gpu else None, "backend": backend.title, "network_us": times}
+    decisions.write(path, made.report.model, made.report.decisions, made.config.ops, measured)
 
 
 def default_engine_path(model_path: Path) -> Path:
@@ -111,8 +189,11 @@ def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> Rewrit
     """
     model_path, config = Path(model_path), config or BuildConfig()
     reading.require_readable(model_path)
+    if config.tune:
+        raise ConfigError("measures engines, and a dry run builds none", where="--tune", hint="use --ops auto")
     if config.backend != "auto":
         require_options(config, config.backend)
+    config = with_decided_ops(config)
     native_reason = native_reason_of(config, supports_plugins=config.backend != "tensorrt-rtx")
     model = _load(model_path, config, native_reason)
     _require_writable(model, config.report)
@@ -161,9 +242,10 @@ def rewrite(
     reading.require_readable(model_path)
     model = model_io.load(model_path, trust_links=trust_links)
     _require_writable(model, output)
+    if ops == "auto":
+        raise ConfigError("only a build chooses by time", where="--ops auto", hint="use --ops fused, or trtconv build")
     native_reason = native_reason_of(BuildConfig(ops=ops), supports_plugins=True)
-    context = PassContext(model.opset, model_path.parent, Choices(keep_native, native_reason))
-    rewritten, report = run_and_check(model, context, ops=ops)
+    rewritten, report = run_and_check(model, Choices(keep_native, native_reason), ops=ops)
     del model  # one of 2 GB leaves room for the bytes of the written one
     if not functions:
         rewritten = without_functions(rewritten)
@@ -200,33 +282,26 @@ def _require_writable(model: Model, *outputs: Path | None) -> None:
         raise ConfigError("two outputs would be written to this file", where=twice, hint="name another file for one")
 
 
-def _check_engine(
-    plan: Plan, backend: Backend, model: Model, rewritten: onnx.ModelProto, config: BuildConfig, progress: Progress
-) -> ComparisonReport | None:
+def _check_engine(made: _Made, backend: Backend, model: Model, progress: Progress) -> ComparisonReport | None:
     """Raise where an engine is not what was asked for; return how it compares with its model, if that was asked for."""
+    config, plan = made.config, made.plan
     if config.precision is not None:
         live = read_engine(loading.load_plan(plan, backend)) if backend.supports_plugins else None
-        require_precision(config.precision, plan.types, live, rewritten)
+        require_precision(config.precision, plan.types, live, made.proto)
     if not config.verify:
         return None
     return verification.verify(model, loading.load_plan(plan, backend), config, progress)
 
 
 def _ops_of(config: BuildConfig, backend: Backend, plan: Plan) -> Ops:
-    """Return what became of the operators; "fused" or "rewritten" also where no plugin came of it: the passes ran."""
+    """Return what became of the operators; those whose passes fuse also where no plugin came of it: the passes ran."""
     if config.ops in FUSING_OPS and backend.supports_plugins:
         return config.ops
     return "plugin" if plan.library else "native"
 
 
-def _manifest(
-    model_sha256: str,
-    config: BuildConfig,
-    backend: Backend,
-    plan: Plan,
-    report: RewriteReport,
-    comparison: ComparisonReport | None,
-) -> Manifest:
+def _manifest(model_sha256: str, made: _Made, backend: Backend, comparison: ComparisonReport | None) -> Manifest:
+    config, plan, report = made.config, made.plan, made.report
     library = plan.library
     return Manifest(
         trtconv=version("trtconv"),

@@ -1,10 +1,11 @@
 """What a conversion decides for each node; and the decision file: written by one run, edited, followed by the next.
 
-    {"format": 1, "model": "model.onnx", "decisions": [
+    {"format": 1, "model": "model.onnx", "ops": "plugin", "decisions": [
         {"node": "/up/Pad", "op": "Pad(reflect)", "became": "trtconv::ReflectPad", "reason": "..."},
         {"node": "/down/Pad", "op": "Pad(reflect)", "became": null, "reason": "slower as a plugin on this GPU"}]}
 
-`became` null keeps a node native, with the file's reason. A node that the file does not name is decided as usual.
+`became` null keeps a node native, with the file's reason. A node that the file does not name is decided as usual, as
+`ops` says, which a build follows that is not told otherwise.
 """
 
 from __future__ import annotations
@@ -71,15 +72,29 @@ class Decision:
 
 @dataclass(frozen=True)
 class DecisionFile:
-    """The content of a decision file."""
+    """The content of a decision file.
+
+    `ops` is what the build was asked for that wrote it, as BuildConfig has it. `measured` is what it measured: the GPU,
+    the backend, and the microseconds of the whole network for each candidate.
+    """
 
     format: Literal[1]
     decisions: Sequence[Decision]
     model: str = ""
+    ops: str | None = None
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def by_node(self) -> dict[str, Decision]:
+        """The decisions by node address."""
+        return {decision.node: decision for decision in self.decisions}
 
     def to_json(self) -> dict[str, Any]:
         """Return the content in the types of JSON, in the order in which people read it."""
-        return {"format": self.format, "model": self.model, "decisions": records.to_json(self.decisions)}
+        told: dict[str, Any] = {} if self.ops is None else {"ops": self.ops}
+        if self.measured:
+            told["measured"] = records.to_json(self.measured)
+        return {"format": self.format, "model": self.model, **told, "decisions": records.to_json(self.decisions)}
 
 
 def group_decisions(decisions: Iterable[Decision], *by: str) -> list[list[Decision]]:
@@ -91,20 +106,25 @@ def group_decisions(decisions: Iterable[Decision], *by: str) -> list[list[Decisi
     return list(groups.values())
 
 
-def read(path: Path) -> dict[str, Decision]:
-    """Return the decisions of a file by node address. Raises ConfigError when it is no decision file."""
+def read(path: Path) -> DecisionFile:
+    """Return the content of a decision file. Raises ConfigError when it is none."""
     hint = "correct it, or name a file that does not exist yet: trtconv then writes it"
     data = reading.read_bytes(path, reading.DOCUMENT)
     try:
-        content = records.from_json(DecisionFile, records.parse_json(data))
+        return records.from_json(DecisionFile, records.parse_json(data))
     except ConfigError as error:
         raise ConfigError(f"is not a decision file: {error.what}", where=str(path), hint=hint) from None
-    return {decision.node: decision for decision in content.decisions}
 
 
-def write(path: Path, model: Path, decisions: Sequence[Decision]) -> None:
-    """Write what was decided for each node of `model`."""
-    document = DecisionFile(FORMAT, decisions, model.name).to_json()
+def write(
+    path: Path,
+    model: Path,
+    decisions: Sequence[Decision],
+    ops: str | None = None,
+    measured: Mapping[str, Any] | None = None,
+) -> None:
+    """Write what was decided for each node of `model`, in a build that was asked for `ops`, and what it measured."""
+    document = DecisionFile(FORMAT, decisions, model.name, ops, measured or {}).to_json()
     files.write_atomically({path: (json.dumps(document, indent=2) + "\n").encode()})
 
 

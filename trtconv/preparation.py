@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,9 @@ import onnx
 
 from trtconv import decisions, files, shapes
 from trtconv.config import FUSING_OPS, BuildConfig, Ops
+from trtconv.costs.tables import table_for
 from trtconv.decisions import KEPT_FP32, Decision
+from trtconv.gpu import driver
 from trtconv.inputs.input_files import read_calibration
 from trtconv.inputs.made_inputs import make_feeds, shape_choices
 from trtconv.manifest import Manifest
@@ -21,8 +24,9 @@ from trtconv.model import checking, model_io, redefinitions, walking
 from trtconv.model.model_io import Model
 from trtconv.model.native_norms import native_norms
 from trtconv.ops.custom_op import DOMAIN
-from trtconv.passes import passes_for, run_passes
+from trtconv.passes import TRIALS, passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext
+from trtconv.passes.choose_by_cost import CostChoices, choose_by_cost
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
 from trtconv.precision.calibration import Arrays
 from trtconv.profile_checks import require_runnable
@@ -45,8 +49,7 @@ def prepare_as_built(
     is_native = options.ops == "native"
     model = model_io.load(model_path, inline_plugins=is_native, profiles=manifest.profiles, trust_links=trust_links)
     chosen = {decision.node: decision.reason for decision in manifest.decisions if decision.became is None}
-    context = PassContext(model.opset, model_path.parent, Choices(chosen_native=chosen))
-    proto, _ = run_and_check(model, context, ops=options.ops)
+    proto, _ = run_and_check(model, Choices(chosen_native=chosen), ops=options.ops)
     if options.precision is None:
         return proto, []
     kept = [decision.node for decision in manifest.kept_fp32]
@@ -62,21 +65,39 @@ def native_reason_of(config: BuildConfig, supports_plugins: bool) -> str | None:
     return "asked for by --ops native" if config.ops == "native" else None
 
 
-def prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tuple[onnx.ModelProto, RewriteReport]:
-    """Do to the model what `config` asks for, and write or obey the decision file."""
+def with_decided_ops(config: BuildConfig) -> BuildConfig:
+    """Return the configuration with the `ops` of its decision file, where it names none itself."""
+    path = config.decisions
+    if config.ops is not None or path is None or not os.path.exists(path):
+        return config
+    return replace(config, ops=decisions.read(path).ops)  # type: ignore[arg-type]
+
+
+def prepare(
+    model: Model, config: BuildConfig, native_reason: str | None, costs: CostChoices | None = None
+) -> tuple[onnx.ModelProto, RewriteReport]:
+    """Do to the model what `config` asks for, and write or obey the decision file.
+
+    `costs` are the choices of ops "auto"; without them they are predicted.
+    """
     require_runnable(model, config.profiles)
     path = config.decisions
     is_given = path is not None and os.path.exists(path)
     if path is not None and not is_given:
         files.require_writable(path, inputs=(model.path,))
-    wanted = decisions.read(path) if path is not None and is_given else {}
+    wanted = decisions.read(path).by_node if path is not None and is_given else {}
     chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
-    context = PassContext(model.opset, model.path.parent, Choices(config.keep_native, native_reason, chosen))
-    proto, report = run_and_check(model, context, config.profiles, config.ops)
+    choices = Choices(config.keep_native, native_reason, chosen)
+    if costs is None:
+        costs = predicted_choices(model, config, choices) if config.ops == "auto" else CostChoices()
+    decided_here = {node: reason for node, reason in costs.native.items() if node not in wanted}
+    choices = replace(choices, chosen_native=decided_here | chosen)
+    proto, report = run_and_check(model, choices, config.profiles, config.ops)
+    report = replace(report, decisions=costs.with_figures(report.decisions))
     if path is not None and is_given:
         decisions.require_obeyed(path, wanted, report.decisions)
     elif path is not None:
-        decisions.write(path, model.path, report.decisions)
+        decisions.write(path, model.path, report.decisions, config.ops or "plugin")
     if config.precision is None:
         return proto, report
     options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
@@ -91,6 +112,29 @@ def prepare(model: Model, config: BuildConfig, native_reason: str | None) -> tup
     return proto, RewriteReport(**(vars(report) | changed))
 
 
+def predicted_choices(model: Model, config: BuildConfig, choices: Choices) -> CostChoices:
+    """Return what is predicted to be fastest for each node that `choices` leave open, on the GPU here.
+
+    Dynamic inputs have the usual shapes of the first profile.
+    """
+    if choices.native_reason is not None:
+        return CostChoices()
+    announce(f"predicting the times of {model.path.name}")
+    profile = config.profiles[0] if config.profiles else {}
+    sizes = {name: list(shape.opt) for name, shape in profile.items() if shape.kind == "shape"}
+    return choose_by_cost(
+        lambda: model_io.graph_at(model, sizes),
+        _context(model, choices),
+        TRIALS,
+        table_for(driver.find_gpu()),
+        is_short=config.precision is not None,
+    )
+
+
+def _context(model: Model, choices: Choices) -> PassContext:
+    return PassContext(model.opset, model.path.parent, choices, doubts=redefinitions.reasons_against(model.proto.graph))
+
+
 def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict[str, npt.NDArray[Any]]]:
     """Return the input sets to judge fp16 by: the user's, or made ones of the first profile's usual shapes."""
     if config.precision != "fp16":
@@ -103,12 +147,12 @@ def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict
 
 
 def run_and_check(
-    model: Model, context: PassContext, profiles: Sequence[Profile] = (), ops: Ops | None = None
+    model: Model, choices: Choices, profiles: Sequence[Profile] = (), ops: Ops | None = None
 ) -> tuple[onnx.ModelProto, RewriteReport]:
     """Run the passes that `ops` asks for and check what they made."""
     announce(f"rewriting {model.path.name}", is_of_model=True)
     num_nodes = sum(1 for _ in walking.walk_nodes(model.proto.graph))
-    context.doubts = redefinitions.reasons_against(model.proto.graph)
+    context = _context(model, choices)
     run_passes(model.graph, context, passes_for(ops))
     proto = model_io.to_proto(model)
     found = (checking.check(proto, model.proto), checking.type_warning(model.proto, model.path.parent))
@@ -118,6 +162,14 @@ def run_and_check(
     report = RewriteReport(model.path, model.opset, num_nodes, tuple(context.decisions), warnings)
     decided = {decision.node for decision in report.decisions}
     return proto, replace(report, others=[each for each in others(model.proto, context) if each.node not in decided])
+
+
+def graph_digest(proto: onnx.ModelProto) -> str:
+    """Return what tells a graph from others: its nodes, outputs and constants."""
+    digest = hashlib.sha256()
+    for part in (*proto.graph.node, *proto.graph.output, *proto.graph.initializer):
+        digest.update(part.SerializeToString(deterministic=True))
+    return digest.hexdigest()
 
 
 def others(proto: onnx.ModelProto, context: PassContext) -> Sequence[Decision]:

@@ -27,7 +27,9 @@ WRONG_USAGE = {
     "types of kernels": ("--ops --no-tf32", "--tf32: belongs to a MODEL", ""),
     "shapes of kernels": ("--ops --shape x=1", "--shape: belongs to a MODEL", ""),
     "cases of a model": ("model.onnx --filter *", "--filter: belongs to --ops", ""),
-    "plot of a model": ("model.onnx --plot x.svg", "--plot: belongs to --ops", ""),
+    "plot of a model of another kind": ("model.onnx --plot x.pdf", "x.pdf: got .pdf, expected .png or .svg", ""),
+    "decisions of kernels": ("--ops --decisions plan.json", "--decisions: belongs to a MODEL", ""),
+    "force of kernels": ("--ops --force", "--force: belongs to a MODEL", ""),
     "unknown case": ("--ops --filter Layer*", "--filter: no case matches 'Layer*'", "names look like InstanceNorm/"),
     "no processes": ("--ops --jobs 0", "--jobs: need at least one process", ""),
     "plot of another kind": ("--ops --plot x.pdf", "x.pdf: got .pdf, expected .png or .svg", ""),
@@ -116,7 +118,7 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(tmp_path: Path, monkeypat
 def test_a_model_is_timed_with_the_options_of_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rig = ModelRig(monkeypatch, tmp_path)
     shape = str(CONFIG.profiles[0]["x"])
-    arguments = ["--shape", f"x={shape}", "--opt-level", "2", "--no-tf32", "--layers", "--out", "out.json"]
+    arguments = ["--shape", f"x={shape}", "--opt-level", "2", "--no-tf32", "--plot", "x.svg", "--out", "out.json"]
     result = run_here("bench", "model.onnx", *arguments, cwd=tmp_path)
     assert result.exit_code == 0
     assert "1.50x" in result.stdout
@@ -125,8 +127,13 @@ def test_a_model_is_timed_with_the_options_of_build(tmp_path: Path, monkeypatch:
     ] * 3
     written = json.loads((tmp_path / "out.json").read_text())
     assert written["speedups"] == pytest.approx({"plugin": 1.5, "fused": 2})
+    assert written["engines"]["native"]["kinds"], "a plot shows what layers do"
+    assert (tmp_path / "x.svg").read_bytes().startswith(b"<?xml")
     rig.spoil["fused"] = 1.0
     assert run_here("bench", "model.onnx", *arguments, cwd=tmp_path).exit_code == 1
+    forced = run_here("bench", "model.onnx", *arguments, "--force", cwd=tmp_path)
+    assert forced.exit_code == 1
+    assert "timed all the same" in forced.stdout
 
 
 @pytest.mark.parametrize("suffix", roofline.SUFFIXES)

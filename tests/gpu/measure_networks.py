@@ -1,4 +1,4 @@
-"""Native, plugin and fused engines of whole networks, in one run: accuracy, times as CUDA graphs, layers by kind.
+"""Native, plugin, fused and auto engines of whole networks, in one run: accuracy, times as CUDA graphs, layers by kind.
 
     python -m tests.gpu.measure_networks OUT.json [--seconds 570] [--timing-cache FILE] [--opt-level 0..5] [NETWORK ...]
 

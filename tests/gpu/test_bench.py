@@ -120,7 +120,7 @@ def test_engines_of_a_model_agree_and_are_timed(tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
     report = bench_model(path, BuildConfig(opt_level=1, tf32=False), layers=True)
     assert report.exit_code == 0, report.render()
-    assert set(report.timings) == {"native", "plugin", "fused"}, report.render()
+    assert set(report.timings) | set(report.same) == {"native", "plugin", "fused", "auto"}, report.render()
     assert report.variants["plugin"].num_plugins == network.num_plugins
     assert report.variants["native"].num_plugins == 0
     assert 0 < report.variants["fused"].num_plugins <= network.num_plugins

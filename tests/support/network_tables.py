@@ -19,9 +19,10 @@ Entry = Mapping[str, Any]
 
 def tables(networks: Mapping[str, Entry]) -> Iterator[str]:
     """Yield the lines of two tables: times and errors, and the layers by kind, each a row a network and variant."""
+    shown = [ops for ops in VARIANTS if any(ops in entry.get("engines", {}) for entry in networks.values())]
     yield from _table(
-        ["network", *(f"{ops} ms" for ops in VARIANTS), *(f"{ops} speed" for ops in VARIANTS[1:]), "error by variant"],
-        [[name, *_times(entry), _errors(entry)] for name, entry in networks.items()],
+        ["network", *(f"{ops} ms" for ops in shown), *(f"{ops} speed" for ops in shown[1:]), "error by variant"],
+        [[name, *_times(entry, shown), _errors(entry)] for name, entry in networks.items()],
     )
     yield ""
     rows = [[name, ops, *_kinds(each["kinds"])] for name, entry in networks.items()
@@ -29,10 +30,10 @@ def tables(networks: Mapping[str, Entry]) -> Iterator[str]:
     yield from _table(["network", "us (layers)", *KINDS], rows)
 
 
-def _times(entry: Entry) -> list[str]:
-    medians = {ops: _median(entry, ops) for ops in VARIANTS}
+def _times(entry: Entry, shown: Sequence[str]) -> list[str]:
+    medians = {ops: _median(entry, ops) for ops in shown}
     native = medians[REFERENCE]
-    speeds = [f"{native / us:.2f}x" if native and (us := medians[ops]) else "" for ops in VARIANTS[1:]]
+    speeds = [f"{native / us:.2f}x" if native and (us := medians[ops]) else "" for ops in shown[1:]]
     return [*(_cell(entry, ops, us) for ops, us in medians.items()), *speeds]
 
 

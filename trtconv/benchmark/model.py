@@ -15,13 +15,15 @@ from trtconv.benchmark.layer_kinds import times_by_kind
 from trtconv.benchmark.model_report import LayerTimes, ModelReport
 from trtconv.benchmark.variants import (
     REFERENCE,
-    VARIANTS,
     BuiltVariant,
     build_variant,
     same_as_before,
+    variants_of,
     written_graph,
 )
+from trtconv.comparison import acceptance
 from trtconv.comparison.default_precision import built_precision
+from trtconv.comparison.remembered import remembered
 from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import require_polygraphy
 from trtconv.comparison.tolerance import TOLERANCE
@@ -33,10 +35,13 @@ from trtconv.gpu.device import Device
 from trtconv.gpu.timing import Enqueue, time_side_by_side
 from trtconv.inputs.made_inputs import InputSet, input_specs, make_inputs, shape_choices
 from trtconv.model import model_io
+from trtconv.model.exact_norms import exact_reference
+from trtconv.model.model_io import Model
 from trtconv.progress import NoProgress, Progress
 
 _NUM_INPUT_SETS = 2
 _PROFILED_RUNS = 10
+_NUM_REPLAYS = 100  # of which one is beyond the 99th percentile
 
 
 def bench_model(
@@ -44,13 +49,15 @@ def bench_model(
     config: BuildConfig | None = None,
     *,
     layers: bool = False,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> ModelReport:
-    """Build an engine a variant with the options of `config`, compare the outputs, and time the engines in turn.
+    """Build an engine a variant with the options of `config`, compare each with the model, and time them in turn.
 
     A variant whose graph is that of another is not built again. Dynamic inputs have the usual shapes of the first
-    profile. An engine whose outputs differ from those of TensorRT's own layers is not timed. Nothing is written beside
-    the model. Raises a TrtconvError.
+    profile. The model runs in ONNX Runtime. An engine that is outside of the tolerance, and further from the model than
+    that of TensorRT's own layers, is timed with `force` only. Nothing is written beside the model. Raises a
+    TrtconvError.
     """
     model_path, progress = Path(model_path), progress or NoProgress()
     reading.require_readable(model_path)
@@ -60,14 +67,10 @@ def bench_model(
     require_polygraphy()
     inputs, tolerance = _inputs_and_tolerance(model_path, config)
     with tempfile.TemporaryDirectory(prefix="trtconv-bench-") as folder, ExitStack() as until:
-        written = {str(ops): written_graph(model_path, config, ops) for ops in VARIANTS}
-        same = {ops: other for ops in written if (other := same_as_before(written, ops)) is not None}
-        built = {
-            str(ops): build_variant(model_path, config, ops, written[ops], Path(folder), progress)
-            for ops in VARIANTS
-            if ops not in same
-        }
+        built, same = _build_all(model_path, config, Path(folder), progress)
         bench = _Bench(device, built, inputs, until)
+        compared = bench.compare(model_io.load(model_path, trust_links=config.trust_links), tolerance, progress)
+        problems = {ops: acceptance.problem_of(each, compared[REFERENCE]) for ops, each in compared.items()}
         report = ModelReport(
             model=model_path,
             machine=_machine(device, built["plugin"]),
@@ -75,9 +78,25 @@ def bench_model(
             options=records.to_json(built["plugin"].manifest.options),
             variants=built,
             same=same,
-            comparisons=bench.compare(tolerance, progress),
+            comparisons=compared,
+            problems={ops: problem for ops, problem in problems.items() if problem is not None},
+            is_forced=force,
         )
         return bench.time(report, layers)
+
+
+def _build_all(
+    model_path: Path, config: BuildConfig, folder: Path, progress: Progress
+) -> tuple[dict[str, BuiltVariant], dict[str, str]]:
+    """Return the engines by variant, and for each variant that is not built the one whose graph is the same."""
+    written = {ops: written_graph(model_path, config, ops) for ops in variants_of(config)}
+    same = {ops: other for ops in written if (other := same_as_before(written, ops)) is not None}
+    built = {
+        ops: build_variant(model_path, config, ops, graph, folder, progress)
+        for ops, graph in written.items()
+        if ops not in same
+    }
+    return built, same
 
 
 @dataclass(frozen=True)
@@ -89,23 +108,23 @@ class _Bench:
     inputs: Sequence[InputSet]
     until: ExitStack
 
-    def compare(self, tolerance: float, progress: Progress) -> dict[str, ComparisonReport]:
-        """Compare each engine with plugins with that of TensorRT's own layers."""
+    def compare(self, model: Model, tolerance: float, progress: Progress) -> dict[str, ComparisonReport]:
+        """Compare each engine with the model in ONNX Runtime."""
         feeds, labels = [each.feed for each in self.inputs], [each.label for each in self.inputs]
-        reference = self.built[REFERENCE].path
+        reference = remembered(exact_reference(model.proto, model.path))
         return {
             ops: comparison.compare(reference, each.path, feeds, tolerance, labels=labels, progress=progress)
             for ops, each in self.built.items()
-            if ops != REFERENCE
         }
 
     def time(self, report: ModelReport, layers: bool) -> ModelReport:
-        """Return the report with the times of the engines that agree, and with those of their layers where asked."""
-        agreeing = [ops for ops, compared in report.comparisons.items() if compared.passed]
-        if not agreeing:
+        """Return the report with the times of the engines that are right, and with those of their layers if asked."""
+        timed = [ops for ops in self.built if report.is_forced or ops not in report.problems]
+        if timed in ([], [REFERENCE]):
             return report
-        runners = {ops: self._runner(ops) for ops in (REFERENCE, *agreeing)}
-        timings = time_side_by_side(self.device, {ops: _enqueue(runner) for ops, runner in runners.items()})
+        runners = {ops: self._runner(ops) for ops in timed}
+        enqueues = {ops: _enqueue(runner) for ops, runner in runners.items()}
+        timings = time_side_by_side(self.device, enqueues, num_replays=_NUM_REPLAYS)
         layer_times = {ops: self._layer_times(ops, runner) for ops, runner in runners.items()} if layers else {}
         return replace(report, timings=timings, layer_times=layer_times)
 

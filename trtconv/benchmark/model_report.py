@@ -30,8 +30,8 @@ class LayerTimes:
 class ModelReport:
     """The result of `trtconv bench MODEL`, by variant.
 
-    `same` names for a variant that was not built the one whose graph is the same. `comparisons` hold each variant with
-    plugins against TensorRT's own layers; those that differ have no `timings`.
+    `same` names for a variant that was not built the one whose graph is the same. `comparisons` compare each engine
+    with the model in ONNX Runtime; one that has one of the `problems` has `timings` only where that `is_forced`.
     """
 
     model: Path
@@ -41,13 +41,15 @@ class ModelReport:
     variants: Mapping[str, BuiltVariant]
     same: Mapping[str, str]
     comparisons: Mapping[str, ComparisonReport]
+    problems: Mapping[str, str] = field(default_factory=dict)
+    is_forced: bool = False
     timings: Mapping[str, Timing] = field(default_factory=dict)
     layer_times: Mapping[str, LayerTimes] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
-        """1 when an engine differs."""
-        return 0 if all(each.passed for each in self.comparisons.values()) else TrtconvError.exit_code
+        """1 when an engine is wrong."""
+        return TrtconvError.exit_code if self.problems else 0
 
     @property
     def speedups(self) -> dict[str, float]:
@@ -55,7 +57,7 @@ class ModelReport:
         return {
             ops: self.timings[REFERENCE].median_us / timing.median_us
             for ops, timing in self.timings.items()
-            if ops != REFERENCE
+            if ops != REFERENCE and REFERENCE in self.timings
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -68,13 +70,14 @@ class ModelReport:
             "engines": {ops: self._engine_json(ops) for ops in self.variants},
             "same": dict(self.same),
             "comparisons": {ops: compared.to_json() for ops, compared in self.comparisons.items()},
+            "problems": dict(self.problems),
             "speedups": self.speedups,
         }
 
     def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
         """Return the report as facts and tables."""
         blocks: list[Facts | Table] = [Facts(list(self._facts()))]
-        titles = ("", "plugins", "engine", "built in", "median ms", "10 % below", "10 % above", "speed")
+        titles = ("", "plugins", "engine", "built in", "error", "p50 ms", "p90 ms", "p99 ms", "per second", "speed")
         columns = [Column(title, "number" if title else "word") for title in titles]
         rows = [self._row(ops) for ops in self.variants]
         blocks.append(Table("engines, timed in turn as CUDA graphs", columns, rows))
@@ -93,6 +96,7 @@ class ModelReport:
             "build_seconds": round(built.build_seconds, 3),
             "notes": list(built.notes),
             "timing": None if timing is None else asdict(timing),
+            "per_second": None if timing is None else timing.per_second,
             "layers_us": {} if times is None else dict(times.by_name),
             "kinds": {} if times is None else {kind: asdict(each) for kind, each in times.by_kind.items()},
         }
@@ -112,22 +116,26 @@ class ModelReport:
             yield "note", f"{ops}: the same graph as {other}, so it is not built again"
         for ops, compared in self.comparisons.items():
             for output in compared.outputs:
-                state = "same" if output.passed else "differs"
-                detail = output.problem or f"max|difference| is {output.relative_error:.2g} of max|y|"
+                state = "right" if output.passed else "outside of the tolerance"
+                detail = output.problem or f"max|error| is {output.relative_error:.2g} of max|y|"
                 yield "output", f"{output.name}, {ops}: {state}, {detail} (tolerance {output.tolerance})"
         for warning in dict.fromkeys(each for compared in self.comparisons.values() for each in compared.warnings):
             yield "warning", warning
-        for ops, compared in self.comparisons.items():
-            if not compared.passed:
-                yield "not timed", f"{ops}: the engine differs from that of TensorRT's own layers"
+        for ops, problem in self.problems.items():
+            if self.is_forced:
+                yield "warning", f"{ops} does not compute what the model does, and is timed all the same: {problem}"
+            else:
+                yield "not timed", f"{ops} does not compute what the model does: {problem}"
 
     def _row(self, ops: str) -> list[str]:
         built, timing = self.variants[ops], self.timings.get(ops)
-        cells = [ops, str(built.num_plugins), format_size(built.num_bytes), f"{built.build_seconds:.1f} s"]
+        size, seconds, worst = format_size(built.num_bytes), f"{built.build_seconds:.1f} s", self.comparisons[ops].worst
+        error = NOTHING if worst.problem else f"{worst.relative_error:.1e}"
+        cells = [ops, str(built.num_plugins), size, seconds, error]
         if timing is None:
-            return [*cells, "", "", "", ""]
-        times = [f"{each / 1000:.3f}" for each in (timing.median_us, timing.low_us, timing.high_us)]
-        return [*cells, *times, f"{self.speedups.get(ops, 1):.2f}x"]
+            return [*cells, "", "", "", "", ""]
+        times = [f"{each / 1000:.3f}" for each in (timing.median_us, timing.high_us, timing.p99_us)]
+        return [*cells, *times, f"{timing.per_second:.1f}", f"{self.speedups.get(ops, 1):.2f}x"]
 
     def _kind_rows(self) -> Iterator[list[str]]:
         """Yield the time and the number of layers of each kind, a column a variant, and at last of all kinds."""

@@ -1,4 +1,4 @@
-"""The files that `trtconv bench` writes: the JSON document, and the plot of a run with `--ops`."""
+"""The files that `trtconv bench` writes: the JSON document, and a plot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trtconv import files
-from trtconv.benchmark import roofline
+from trtconv.benchmark import network_plot, roofline
 from trtconv.benchmark.model_report import ModelReport
 from trtconv.benchmark.ops_report import OpsReport
 from trtconv.comparison.plot import require_plot
@@ -25,8 +25,6 @@ class ReportFiles:
     def require_writable(self, model: Path | None) -> None:
         """Raise a TrtconvError, before any long work, where a file could not be written or would be the model."""
         if self.plot is not None:
-            if model is not None:
-                raise ConfigError("draws kernels, not a model", where="--plot")
             require_plot(self.plot, roofline.SUFFIXES)
         for path in filter(None, (self.out, self.plot)):
             files.require_writable(path, inputs=() if model is None else (model,))
@@ -38,6 +36,10 @@ class ReportFiles:
         contents: dict[Path, bytes] = {}
         if self.out is not None:
             contents[self.out] = (json.dumps(report.to_json(), indent=1) + "\n").encode()
-        if self.plot is not None and isinstance(report, OpsReport):
-            contents[self.plot] = roofline.draw(report, self.plot.suffix)
+        if self.plot is not None:
+            suffix = self.plot.suffix
+            if isinstance(report, OpsReport):
+                contents[self.plot] = roofline.draw(report, suffix)
+            else:
+                contents[self.plot] = network_plot.draw(report, suffix)
         files.write_atomically(contents)

@@ -20,7 +20,6 @@ _COLORS = {  # by the kind of an op, and whether the format is the linear one
 
 def draw(report: OpsReport, suffix: str) -> bytes:
     """Return the plot as a PNG or SVG file."""
-    import matplotlib
     from matplotlib.figure import Figure
 
     timed = [result for result in report.results if result.status == "timed"]
@@ -43,9 +42,16 @@ def draw(report: OpsReport, suffix: str) -> bytes:
     axes.set(xscale="log", yscale="log", xlabel="bytes read and written", ylabel="GB/s", title=report.machine["gpu"])
     axes.grid(which="both", alpha=0.2)
     axes.legend(fontsize="small", ncols=2)
+    return as_file(figure, suffix)
+
+
+def as_file(figure: Any, suffix: str) -> bytes:
+    """Return a figure as a PNG or SVG file: the same file from the same figures."""
+    import matplotlib
+
     buffer = io.BytesIO()
     fixed = {"Date": None} if suffix == ".svg" else {}
-    with matplotlib.rc_context({"svg.hashsalt": "trtconv"}):  # the same file from the same figures
+    with matplotlib.rc_context({"svg.hashsalt": "trtconv"}):
         figure.savefig(buffer, format=suffix[1:], dpi=150, metadata=fixed)
     return buffer.getvalue()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,11 +13,13 @@ from trtconv.manifest import Manifest
 from trtconv.model import model_io
 from trtconv.model.walking import walk_nodes
 from trtconv.ops.custom_op import DOMAIN
-from trtconv.preparation import native_reason_of, prepare
+from trtconv.passes.base import Choices
+from trtconv.preparation import graph_digest, native_reason_of, predicted_choices, prepare, with_decided_ops
 from trtconv.progress import Progress
 
-REFERENCE: Ops = "native"  # each other variant is compared with it, in outputs and in speed
-VARIANTS: tuple[Ops, ...] = (REFERENCE, "plugin", "fused")
+REFERENCE = "native"  # the speed of each other variant is told against it
+VARIANTS: tuple[str, ...] = (REFERENCE, "plugin", "fused", "auto")
+TUNED = "tuned"  # the variant that a decision file asks for
 
 
 @dataclass(frozen=True)
@@ -40,39 +41,48 @@ class Written:
 
     ops_by_node: Mapping[str, str]
     num_plugins: int
-    digest: bytes
+    digest: str
 
 
-def written_graph(model_path: Path, config: BuildConfig, ops: Ops) -> Written:
-    """Run the passes of a variant, without the change of precision: that follows from the graph."""
-    own = _own_config(replace(config, precision=None, keep_fp32=(), io_types={}, calibration=()), ops)
+def variants_of(config: BuildConfig) -> list[str]:
+    """Return the variants: with a decision file also that which it asks for. Raises ConfigError without the file."""
+    if config.decisions is None:
+        return list(VARIANTS)
+    reading.require_readable(config.decisions, reading.DOCUMENT)
+    return [*VARIANTS, TUNED]
+
+
+def written_graph(model_path: Path, config: BuildConfig, variant: str) -> Written:
+    """Run the passes of a variant. The change of precision follows from the graph, so that it is left out."""
+    own = _own_config(config, variant)
     native_reason = native_reason_of(own, supports_plugins=True)
     model = model_io.load(
-        model_path,
-        inline_plugins=native_reason is not None,
-        profiles=own.profiles,
-        trust_links=own.trust_links,
+        model_path, inline_plugins=native_reason is not None, profiles=own.profiles, trust_links=own.trust_links
     )
-    proto, _ = prepare(model, own, native_reason)
-    digest = hashlib.sha256()
-    for part in (*proto.graph.node, *proto.graph.output, *proto.graph.initializer):
-        digest.update(part.SerializeToString(deterministic=True))
+    costs = predicted_choices(model, own, Choices(own.keep_native)) if own.ops == "auto" else None
+    plain = replace(own, precision=None, keep_fp32=(), io_types={}, calibration=())
+    proto, _ = prepare(model, plain, native_reason, costs)
     num_plugins = sum(node.domain == DOMAIN for node in walk_nodes(proto.graph))
-    return Written(ops_by_node(proto), num_plugins, digest.digest())
+    return Written(ops_by_node(proto), num_plugins, graph_digest(proto))
 
 
-def same_as_before(written: Mapping[str, Written], ops: str) -> str | None:
-    """Return the variant with plugins before `ops` whose graph is the same, None where there is none."""
-    earlier = list(written)[: list(written).index(ops)]
-    return next((each for each in earlier if each != REFERENCE and written[each].digest == written[ops].digest), None)
+def same_as_before(written: Mapping[str, Written], variant: str) -> str | None:
+    """Return the variant before this one whose graph is the same, None where there is none.
+
+    Native and plugin are built both, also where no node becomes a plugin.
+    """
+    earlier = list(written)[: list(written).index(variant)]
+    if variant == "plugin":
+        return None
+    return next((each for each in earlier if written[each].digest == written[variant].digest), None)
 
 
 def build_variant(
-    model_path: Path, config: BuildConfig, ops: Ops, written: Written, folder: Path, progress: Progress
+    model_path: Path, config: BuildConfig, variant: str, written: Written, folder: Path, progress: Progress
 ) -> BuiltVariant:
     """Build the engine of a variant in `folder`, with the options of `config`. Raises a TrtconvError."""
     cache = config.timing_cache or folder / "timing.cache"  # what one build measured serves the others
-    own = replace(_own_config(config, ops), output=folder / f"{ops}.engine", timing_cache=cache)
+    own = replace(_own_config(config, variant), output=folder / f"{variant}.engine", timing_cache=cache)
     report = convert.build(model_path, own, progress=progress)
     return BuiltVariant(
         path=report.engine,
@@ -85,5 +95,9 @@ def build_variant(
     )
 
 
-def _own_config(config: BuildConfig, ops: Ops) -> BuildConfig:
-    return replace(config, ops=ops, keep_native=() if ops == "native" else config.keep_native)
+def _own_config(config: BuildConfig, variant: str) -> BuildConfig:
+    if variant == TUNED:
+        return with_decided_ops(replace(config, ops=None))
+    ops: Ops = variant  # type: ignore[assignment]
+    keep_native = () if ops == REFERENCE else config.keep_native
+    return replace(config, ops=ops, decisions=None, keep_native=keep_native)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from trtconv.progress import Progress
 
 _OPS, _MODEL = "only with --ops", "only with a MODEL"
-_OPS_OPTIONS = ("patterns", "no_native", "engines", "jobs", "plot")
-_MODEL_OPTIONS = ("shapes", "precision", "opt_level", "tf32", "keep_native", "timing_cache", "trust_links", "layers")
+_OPS_OPTIONS = ("patterns", "no_native", "engines", "jobs")
+_TAKEN = ("precision", "opt_level", "tf32", "keep_native", "decisions", "timing_cache", "trust_links")
+_MODEL_OPTIONS = ("shapes", *_TAKEN, "layers", "force")
 
 
 @click.command()
@@ -28,14 +29,16 @@ _MODEL_OPTIONS = ("shapes", "precision", "opt_level", "tf32", "keep_native", "ti
 @click.option("--opt-level", type=int, metavar="0..5", help=f"As in build; {_MODEL}.")
 @click.option("--tf32/--no-tf32", default=None, help=f"As in build; {_MODEL}.")
 @keep_native_option
+@click.option("--decisions", type=FILE, metavar="FILE", help=f"An engine by this decision file, too; {_MODEL}.")
 @click.option("--timing-cache", type=FILE, metavar="FILE", help=f"As in build; {_MODEL}.")
 @trust_links_option
 @click.option("--layers", is_flag=True, help=f"The layers of each engine by kind, and the slowest; {_MODEL}.")
+@click.option("--force", is_flag=True, help=f"Time engines that compute something else, too; {_MODEL}.")
 @click.option("--filter", "patterns", multiple=True, metavar="GLOB", help=f"The cases whose name matches; {_OPS}.")
 @click.option("--no-native", is_flag=True, help=f"Leave TensorRT's own layers out; {_OPS}.")
 @click.option("--engines", is_flag=True, help=f"The plugins inside of engines too; {_OPS}.")
 @click.option("--jobs", type=int, metavar="N", help=f"Engines to build at once; {_OPS}. [default: one a processor]")
-@click.option("--plot", type=FILE, metavar="FILE", help=f"Bandwidth over size, as .png or .svg; {_OPS}.")
+@click.option("--plot", type=FILE, metavar="FILE", help="The times as .png or .svg; with --ops, bandwidth over size.")
 @click.option("--out", type=FILE, metavar="FILE", help="Write the JSON document there too.")
 @quiet_option
 @common_options
@@ -45,8 +48,8 @@ def bench(
 ) -> int:
     """Time TensorRT's own layers against the plugins.
 
-    With a MODEL: engines of TensorRT's own layers, of plugins, and of plugins that more is fused into are built in a
-    temporary folder, their outputs compared, and timed in turn. With --ops: the kernels, checked first, beside a device
+    With a MODEL: engines of TensorRT's own layers and of each --ops of build are built in a temporary folder, compared
+    with the model in ONNX Runtime, and timed in turn. With --ops: the kernels, checked first, beside a device
     copy of the same bytes. Exit code 1 means that a result is wrong.
 
     \b
@@ -58,6 +61,7 @@ def bench(
 
     _require_fitting(model, ops, options)
     written = ReportFiles(out, options.pop("plot"))
+    options["is_drawn"] = written.plot is not None
     written.require_writable(model)
     with shown_progress(quiet=as_json or quiet, plain=False, label="timing") as progress:
         report = _bench_ops(options, progress) if model is None else _bench_model(model, options, progress)
@@ -78,10 +82,9 @@ def _bench_model(model: Path, options: Mapping[str, Any], progress: Progress) ->
     from trtconv.config import BuildConfig
     from trtconv.shapes import parse_profiles
 
-    names = ("precision", "opt_level", "tf32", "keep_native", "timing_cache", "trust_links")
-    taken = {name: options[name] for name in names}
-    config = BuildConfig(profiles=parse_profiles(options["shapes"]), **taken)
-    return bench_model(model, config, layers=options["layers"], progress=progress)
+    config = BuildConfig(profiles=parse_profiles(options["shapes"]), **{name: options[name] for name in _TAKEN})
+    by_layer = options["layers"] or options["is_drawn"]
+    return bench_model(model, config, layers=by_layer, force=options["force"], progress=progress)
 
 
 def _require_fitting(model: Path | None, ops: bool, options: Mapping[str, Any]) -> None:

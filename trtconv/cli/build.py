@@ -26,9 +26,12 @@ NEXT_PROFILE = "--profile"
 @click.option("--workspace", metavar="SIZE", help="Limit of TensorRT's scratch memory, such as 512MiB or 2GiB.")
 @click.option("--opt-level", type=int, metavar="0..5", help="TensorRT's optimisation level.")
 @click.option("--tf32/--no-tf32", default=None, help="Allow or forbid TF32 in fp32 layers. [default: TensorRT's]")
-@click.option("--ops", type=click.Choice(["plugin", "fused", "rewritten", "native"]), help="What the two "
+@click.option("--ops", type=click.Choice(["plugin", "fused", "rewritten", "auto", "native"]), help="What the two "
               "operators become; fused: written-out norms and neighbours go in, too; rewritten: convolutions are "
-              "written for speed, too. [default: plugin, native on TensorRT-RTX]")  # fmt: skip
+              "written for speed, too; auto: what is predicted to be fastest. "
+              "[default: plugin, native on TensorRT-RTX]")  # fmt: skip
+@click.option("--tune", is_flag=True, help="Measure what becomes of each node, and keep the fastest engine.")
+@click.option("--tune-budget", metavar="TIME", help="How long --tune may take, such as 90s or 10m. [default: 10m]")
 @keep_native_option
 @click.option("--precision", type=click.Choice(["fp16", "bf16"]), help="The network's types, where they do no harm.")
 @click.option("--keep-fp32", multiple=True, metavar="PATTERN", help="Keep nodes in fp32 whose address matches this.")
@@ -64,6 +67,7 @@ def build(
     opt_level: int | None,
     tf32: bool | None,
     ops: Any,
+    tune_budget: str | None,
     keep_native: tuple[str, ...],
     io_types: tuple[str, ...],
     dry_run: bool,
@@ -85,7 +89,7 @@ def build(
     from trtconv.config import BuildConfig
     from trtconv.precision import parse_io_types
     from trtconv.shapes import parse_profiles
-    from trtconv.units import parse_size
+    from trtconv.units import parse_seconds, parse_size
 
     config = BuildConfig(
         output=output,
@@ -96,6 +100,7 @@ def build(
         opt_level=opt_level,
         tf32=tf32,
         ops=ops,
+        tune_budget_s=None if tune_budget is None else parse_seconds(tune_budget, "--tune-budget"),
         keep_native=keep_native,
         io_types=parse_io_types(io_types),
         **options,

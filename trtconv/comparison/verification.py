@@ -28,11 +28,8 @@ def require_verifiable(backend: Backend) -> None:
         raise BackendError(f"an engine for {backend.arch} cannot be run: {here}", where="--verify", hint=hint)
 
 
-def verify(model: Model, loaded: Any, config: BuildConfig, progress: Progress) -> ComparisonReport:
-    """Return how a loaded engine compares with its model, on the inputs of the calibration if there are any.
-
-    Raises AccuracyError when it is outside of the tolerance of its precision.
-    """
+def compare_with_model(model: Model, loaded: Any, config: BuildConfig, progress: Progress) -> ComparisonReport:
+    """Return how a loaded engine compares with its model, on the inputs of the calibration if there are any."""
     precision = built_precision(config, model.proto)
     if config.calibration:
         sets = read_calibration(config.calibration, model.proto, config.profiles)
@@ -41,9 +38,17 @@ def verify(model: Model, loaded: Any, config: BuildConfig, progress: Progress) -
         sets = make_inputs(input_specs(model.proto), choices, num_sets=DEFAULT_SETS)
     feeds, labels = [each.feed for each in sets], [each.label for each in sets]
     reference = exact_reference(model.proto, model.path)
-    report = run_both(
+    return run_both(
         reference, loaded, feeds, TOLERANCE[precision], labels=labels, progress=progress, option="--calibration"
     )
+
+
+def verify(model: Model, loaded: Any, config: BuildConfig, progress: Progress) -> ComparisonReport:
+    """Return the comparison of a loaded engine with its model.
+
+    Raises AccuracyError when it is outside of the tolerance of its precision.
+    """
+    report = compare_with_model(model, loaded, config, progress)
     if not report.passed:
         worst = report.worst
         error = worst.problem or f"max|error| is {worst.relative_error:.2g} of max|y|, allowed {worst.tolerance}"

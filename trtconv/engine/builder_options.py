@@ -17,10 +17,12 @@ def require_options(config: BuildConfig, key: str) -> None:
     if key == "tensorrt" and config.gpu_arch is not None:
         what = "only TensorRT-RTX builds for another GPU than the one at hand"
         raise ConfigError(what, where="--gpu-arch", hint="add --backend tensorrt-rtx")
+    # "auto" is no error there: it chooses, and finds nothing to choose between.
     no_plugins = "TensorRT-RTX supports no plugins: every node stays native"
     foreign_to_rtx = {
-        f"--ops {config.ops}": (config.ops not in (None, "native"), no_plugins),
+        f"--ops {config.ops}": (config.ops not in (None, "auto", "native"), no_plugins),
         "--keep-native": (bool(config.keep_native), no_plugins),
+        "--tune": (config.tune, no_plugins),
         "--decisions": (config.decisions is not None, no_plugins),
         "--embed-plugins": (config.embed_plugins, no_plugins),
         # 1.7.1: seven networks, the same bytes at 0, 3 and 5

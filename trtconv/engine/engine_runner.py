@@ -57,8 +57,13 @@ class EngineRunner:
         if is_dynamic and not self._context.set_input_shape(name, tuple(shape)):
             raise BackendError(f"TensorRT refuses the shape {list(shape)} of {name}", where=self._title)
 
-    def bind_inputs(self, device: Device, feeds: Mapping[str, Array], until: ExitStack) -> None:
-        """Give every input its shape and its values, and every output its memory, until `until` closes."""
+    def bind_inputs(self, device: Device, feeds: Mapping[str, Array], until: ExitStack, profile: int = 0) -> None:
+        """Give every input its shape and its values, and every output its memory, until `until` closes.
+
+        `profile` is the number of the optimisation profile that the shapes belong to.
+        """
+        if profile and not self._context.set_optimization_profile_async(profile, device.stream):
+            raise BackendError(f"TensorRT could not take profile {profile + 1}", where=self._title)
         for name in self.names("INPUT"):
             values = np.ascontiguousarray(feeds[name], dtype=self.dtype(name))
             self.set_shape(name, values.shape)

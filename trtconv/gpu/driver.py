@@ -5,16 +5,24 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 
-_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76  # CUdevice_attribute
+# CUdevice_attribute
+_MEMORY_CLOCK_KHZ, _MEMORY_BUS_BITS = 36, 37
+_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
+_BITS_PER_KHZ = 2 * 1e3 / 8 / 1e9  # two transfers a clock, in GB/s
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A CUDA device. `arch` is its compute capability as sm_90, `driver` the newest CUDA version it runs, as 13.0."""
+    """A CUDA device.
+
+    `arch` is its compute capability as sm_90, `driver` the newest CUDA version it runs, as 13.0. `memory_gb_per_s` is
+    the bandwidth of its memory, 0 where the driver does not tell.
+    """
 
     name: str
     arch: str
     driver: str
+    memory_gb_per_s: float = 0.0
 
 
 def find_gpu() -> Gpu | None:
@@ -35,4 +43,11 @@ def find_gpu() -> Gpu | None:
     ):
         return None
     driver = f"{version.value // 1000}.{version.value % 1000 // 10}"
-    return Gpu(name.value.decode(), f"sm_{major.value}{minor.value}", driver)
+    clock, bits = (_attribute(cuda, device, number) for number in (_MEMORY_CLOCK_KHZ, _MEMORY_BUS_BITS))
+    return Gpu(name.value.decode(), f"sm_{major.value}{minor.value}", driver, clock * bits * _BITS_PER_KHZ)
+
+
+def _attribute(cuda: ctypes.CDLL, device: ctypes.c_int, number: int) -> int:
+    """Return an attribute of a device, 0 where the driver does not tell."""
+    value = ctypes.c_int()
+    return 0 if cuda.cuDeviceGetAttribute(ctypes.byref(value), number, device) else value.value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import onnx_graphsurgeon as gs
 
@@ -54,11 +54,18 @@ FUSED_PASSES: Sequence[Pass] = (*_RECOGNISED, *_FUSIONS, *_REPAIRS)
 REWRITTEN_PASSES: Sequence[Pass] = (*_RECOGNISED, *_CONVOLUTIONS, *_FUSIONS, *_REPAIRS)
 
 
+# What choose_by_cost compares with TensorRT's own layers; the last makes the most of a graph.
+TRIALS: Mapping[str, Sequence[Pass]] = {"plugin": DEFAULT_PASSES, "fused": FUSED_PASSES}
+
+
 def passes_for(ops: Ops | None) -> Sequence[Pass]:
-    """Return the passes of a conversion: "native" has those of "plugin", which then keep every node as it is."""
+    """Return the passes of a conversion: "native" has those of "plugin", which then keep every node as it is.
+
+    "auto" has those of the last trial, which keep native what was chosen so.
+    """
     if ops == "rewritten":
         return REWRITTEN_PASSES
-    return FUSED_PASSES if ops == "fused" else DEFAULT_PASSES
+    return FUSED_PASSES if ops in ("fused", "auto") else DEFAULT_PASSES
 
 
 def run_passes(graph: gs.Graph, context: PassContext, passes: Sequence[Pass] = DEFAULT_PASSES) -> int:

@@ -14,6 +14,7 @@ from trtconv.manifest import Manifest, Verified
 from trtconv.ops import describe_replaced
 from trtconv.reports.grouping import by_kind, reason_of
 from trtconv.reports.text import format_size
+from trtconv.reports.tuning_report import TuningReport
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class BuildReport:
     backend: str
     notes: Sequence[str]
     seconds: float
+    tuning: TuningReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in the types of JSON."""
@@ -82,12 +84,14 @@ class BuildReport:
             "notes": list(self.notes),
             "rewrite": self.rewrite.to_json(),
             "build": self.manifest.to_json(),
+            "tuning": None if self.tuning is None else self.tuning.to_json(),
         }
 
     def render(self, verbose: bool = False) -> str:
         """Return the report as lines for a terminal; `verbose` names every node."""
         lines = [self.rewrite.render(verbose), _line("backend", self.backend)]
         lines += [_line("note", note) for note in self.notes]
+        lines += [_line("tuned", line) for line in (self.tuning.lines() if self.tuning else ())]
         size = format_size(self.engine.stat().st_size)
         lines.append(_line("engine", f"{self.engine} ({size}, built in {self.seconds:.1f} s)"))
         lines.append(_line("manifest", str(self.manifest_path)))

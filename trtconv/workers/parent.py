@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.1
 # The worker cancels a build within 1.5 s. One that hangs is ended by force: Ctrl-C must work within 2 s.
 _INTERRUPT_SECONDS = 1.8
+_SAVING, _SAVING_SECONDS = "writing ", 60.0  # Ctrl-C ended a search, whose best engine is being written
 _MAX_PRINTED_BYTES = 1 << 16
 _MAX_TAIL_LINES, _MAX_TAIL_CHARS = 3, 600
 _MODEL_HINT = "the model is damaged or crashes a library that reads it: export it again, or report the model"
@@ -214,7 +215,8 @@ def _hold_to_limits(process: subprocess.Popen[bytes], heard: _Heard) -> None:
     now = time.monotonic()
     if heard.exit_code is None and heard.excess is None:
         heard.excess = heard.meter.excess(family.held_bytes(process.pid), now)
-    is_deaf = heard.interrupted_at is not None and now - heard.interrupted_at > _INTERRUPT_SECONDS
+    patience = _SAVING_SECONDS if heard.meter.step.name.startswith(_SAVING) else _INTERRUPT_SECONDS
+    is_deaf = heard.interrupted_at is not None and now - heard.interrupted_at > patience
     if is_deaf or heard.excess is not None:
         family.kill(process.pid)
 

@@ -1,0 +1,219 @@
+"""Choose for each group of nodes between TensorRT's layers and what the passes make of them, by predicted time.
+
+A network falls into areas: what lies between two convolutions is chosen together, for a layer's layout and its region
+depend on its neighbours. In an area every group starts as native, as the least and as the most that the passes make of
+it, and changes as long as the predicted time falls. A change whose gain is no more than noise is taken back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from trtconv.costs import work
+from trtconv.costs.prediction import Layer, UnknownSizeError, predict
+from trtconv.costs.tables import CostTable
+from trtconv.costs.work import Data, Work
+
+NATIVE = "native"
+_MAX_ROUNDS = 8
+_HARD = frozenset({work.CONVOLUTION, work.OTHER})  # what no choice changes
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to run a group: the works that stand for the nodes `covers`; native has none.
+
+    `choice` is its name in the group, `plugins` are the nodes of which the passes say that they became plugins.
+    """
+
+    choice: str
+    made: Sequence[Work] = ()
+    covers: frozenset[str] = frozenset()
+    plugins: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes that are decided together: `options` begin with native, then come as the passes make more of them."""
+
+    options: Sequence[Option]
+
+    @property
+    def covers(self) -> frozenset[str]:
+        """The nodes that some option stands for."""
+        return frozenset().union(*(option.covers for option in self.options))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The option of a group, and the predicted microseconds of each choice: of the layers in which they differ.
+
+    `unknown` names the tensor whose size is not known, where nothing could be predicted.
+    """
+
+    group: Group
+    option: Option
+    microseconds: Mapping[str, float] = field(default_factory=dict)
+    unknown: str | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """The works of a network as it was read, in their order, with the sizes of all data, also of what passes make."""
+
+    works: Sequence[Work]
+    data: Mapping[str, Data]
+    given: Sequence[str]
+
+
+def choose(network: Network, groups: Sequence[Group], table: CostTable) -> list[Chosen]:
+    """Return the choice of each group, area by area."""
+    return [chosen for area in _areas(network, groups) for chosen in _Area(network, *area, table).choose()]
+
+
+def with_options(works: Sequence[Work], options: Iterable[Option]) -> list[Work]:
+    """Return the works of a network when groups have these options, in an order in which they can run."""
+    taken = [option for option in options if option.made]
+    covered = frozenset().union(*(option.covers for option in taken))
+    made = {each.outputs[0]: each for option in taken for each in option.made}
+    result = []
+    for each in works:
+        replacement = next((made[name] for name in each.outputs if name in made), None)
+        if replacement is not None:
+            result.append(replacement)
+        elif each.name not in covered:
+            result.append(each)
+    return result
+
+
+class _Area:
+    def __init__(self, network: Network, works: Sequence[Work], groups: Sequence[Group], table: CostTable) -> None:
+        self._network, self._works, self._groups, self._table = network, works, groups, table
+        read = {name for each in works for name in each.inputs}
+        self._given = [name for name in network.given if name in read]
+        self._known: dict[tuple[int, ...], tuple[float, list[Layer]]] = {}
+
+    def choose(self) -> Iterator[Chosen]:
+        try:
+            best = self._without_noise(min(self._starts(), key=self._time))
+        except UnknownSizeError as error:
+            for group in self._groups:
+                yield Chosen(group, group.options[0], unknown=str(error))
+            return
+        for index, group in enumerate(self._groups):
+            yield Chosen(group, group.options[best[index]], self._differences(best, index))
+
+    def _starts(self) -> list[tuple[int, ...]]:
+        """Return where each descent ends, from native, from the least and from the most that the passes make."""
+        native = tuple(0 for _ in self._groups)
+        least = tuple(min(1, len(group.options) - 1) for group in self._groups)
+        most = tuple(len(group.options) - 1 for group in self._groups)
+        return [native, *(self._descend(start) for start in (native, least, most))]
+
+    def _descend(self, start: tuple[int, ...]) -> tuple[int, ...]:
+        best = start
+        for _ in range(_MAX_ROUNDS):
+            before = best
+            for index in range(len(self._groups)):
+                best = min((best, *self._others(best, index)), key=self._time)
+            if best == before:
+                break
+        return best
+
+    def _others(self, assignment: tuple[int, ...], index: int) -> list[tuple[int, ...]]:
+        options = range(len(self._groups[index].options))
+        return [(*assignment[:index], number, *assignment[index + 1 :]) for number in options]
+
+    def _without_noise(self, best: tuple[int, ...]) -> tuple[int, ...]:
+        """Take back each change whose gain over native is noise, the smallest first, then all if they are together."""
+        while True:
+            gains = []
+            for index in (index for index, number in enumerate(best) if number):
+                native = self._others(best, index)[0]
+                gain = self._time(native) - self._time(best)
+                if gain <= self._table.noise.of(self._differences(best, index)[NATIVE]):
+                    gains.append((gain, native))
+            if not gains:
+                break
+            best = min(gains)[1]
+        native = tuple(0 for _ in best)
+        gain = self._time(native) - self._time(best)
+        return best if gain > self._table.noise.us else native
+
+    def _differences(self, assignment: tuple[int, ...], index: int) -> dict[str, float]:
+        """Return the time of the layers that differ between the options of a group, by choice."""
+        counts = [Counter(map(_key, self._layers(each))) for each in self._others(assignment, index)]
+        common = counts[0]
+        for each in counts[1:]:
+            common = common & each
+        options = zip(self._groups[index].options, counts, strict=True)
+        return {
+            option.choice: sum(key[2] * number for key, number in (each - common).items()) for option, each in options
+        }
+
+    def _time(self, assignment: tuple[int, ...]) -> float:
+        return self._evaluated(assignment)[0]
+
+    def _layers(self, assignment: tuple[int, ...]) -> list[Layer]:
+        return self._evaluated(assignment)[1]
+
+    def _evaluated(self, assignment: tuple[int, ...]) -> tuple[float, list[Layer]]:
+        if assignment not in self._known:
+            options = (group.options[number] for group, number in zip(self._groups, assignment, strict=True))
+            layers = predict(with_options(self._works, options), self._network.data, self._table, self._given)
+            self._known[assignment] = sum(layer.microseconds for layer in layers), layers
+        return self._known[assignment]
+
+
+def _key(layer: Layer) -> tuple[tuple[str, ...], str, float]:
+    return tuple(layer.nodes), layer.kind, layer.microseconds
+
+
+def _areas(network: Network, groups: Sequence[Group]) -> Iterator[tuple[list[Work], list[Group]]]:
+    """Yield the works between convolutions that hold a group, with the convolutions around them, and their groups."""
+    depths: dict[str, int] = {}
+    roots: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while roots[name] != name:
+            roots[name] = name = roots[roots[name]]
+        return name
+
+    writers: dict[str, Work] = {}
+    for each in network.works:
+        is_hard = each.kind in _HARD
+        depth = max((depths.get(name, 0) for name in each.inputs), default=0) + is_hard
+        depths.update(dict.fromkeys(each.outputs, depth))
+        roots[each.name] = each.name
+        for name in () if is_hard else each.inputs:
+            writer = writers.get(name)
+            if writer is not None and writer.kind not in _HARD and depths[name] == depth:
+                roots[root(each.name)] = root(writer.name)
+        writers.update(dict.fromkeys(each.outputs, each))
+    for group in groups:
+        first, *others = group.covers
+        for other in others:
+            roots[root(other)] = root(first)
+    by_root: dict[str, list[Group]] = {}
+    for group in groups:
+        by_root.setdefault(root(next(iter(group.covers))), []).append(group)
+    members: dict[str, list[Work]] = {}
+    for each in network.works:
+        near = [each.name, *(writers[name].name for name in each.inputs if name in writers)]
+        for key in dict.fromkeys(map(root, near)):
+            if key in by_root and (key == root(each.name) or each.kind in _HARD):
+                members.setdefault(key, []).append(each)
+    for key, own in members.items():
+        yield _with_writers(own, network.works, writers), by_root[key]
+
+
+def _with_writers(own: Sequence[Work], works: Sequence[Work], writers: Mapping[str, Work]) -> list[Work]:
+    """Return works with the convolutions that write what they read, in the order of the network."""
+    soft = [each for each in own if each.kind not in _HARD]
+    read = {writers[name].name for each in soft for name in each.inputs if name in writers}
+    before = {each.name: each for each in own}
+    before |= {writer.name: writer for writer in writers.values() if writer.name in read and writer.kind in _HARD}
+    places = {each.name: place for place, each in enumerate(works)}
+    return sorted(before.values(), key=lambda each: places[each.name])

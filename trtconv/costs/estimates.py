@@ -1,0 +1,112 @@
+"""Microseconds of one layer, by the constants of a GPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from trtconv.costs.tables import CostTable
+from trtconv.costs.work import CHANNELS_LAST, LINEAR, NORM, PAD, Data, Layout, Work
+from trtconv.ops import activations
+
+_16_BITS = 2  # bytes: the smaller types are taken for these
+COPY, POINTWISE, RESIZE, REFORMAT = "copy", "pointwise", "resize", "reformat"
+
+
+# TensorRT 10.6 runs norms of slices of up to 65536 elements by one kernel and of longer ones by three (H100, fns and
+# CycleGAN). Slices of 64 elements take far longer for their bytes than slices of 1024.
+_LENGTHS = (("short", 256), ("held", 65536))
+
+
+def native_rate(kind: str, x: Data) -> str:
+    """Return the name of the rate of TensorRT's own pad of X, or of its norm, by the length of a slice."""
+    if kind != NORM:
+        return f"{kind} native {_bits(x.element_bytes)}"
+    length = math.prod(x.dims[2:])
+    name = next((name for name, most in _LENGTHS if length <= most), "long")
+    return f"{kind} native {name} {_bits(x.element_bytes)}"
+
+
+def plugin_rate(kind: str, layout: Layout, element_bytes: int) -> str:
+    """Return the name of the rate of a plugin."""
+    return f"{kind} plugin {layout} {_bits(element_bytes)}"
+
+
+def _bits(element_bytes: int) -> int:
+    return 16 if element_bytes <= _16_BITS else 32
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """The times of single layers, in microseconds, for data of the sizes in `data`."""
+
+    table: CostTable
+    data: Mapping[str, Data]
+
+    def moving(self, rate: str, num_bytes: float) -> float:
+        """Return the time of a layer that only moves bytes: a copy, a sum, a change of format."""
+        return self.table.rates[rate].time(num_bytes)
+
+    def adding(self, rate: str, num_bytes: float) -> float:
+        """Return what bytes add to a layer that moves others anyway."""
+        return self.table.rates[rate].adding(num_bytes)
+
+    def sizes(self, names: Sequence[str], layout: Layout = LINEAR) -> int:
+        """Return the bytes of some tensors together."""
+        return sum(self.data[name].num_bytes(layout) for name in names)
+
+    def reformat(self, name: str, before: Layout, after: Layout) -> float:
+        """Return the time of copying a tensor into another layout."""
+        return self.moving(REFORMAT, self.data[name].num_bytes(before) + self.data[name].num_bytes(after))
+
+    def native(self, kind: str, x: str, y: str) -> float:
+        """Return the time of TensorRT's own norm or pad on linear tensors."""
+        return self.moving(native_rate(kind, self.data[x]), self.sizes([x, y]))
+
+    def convolution(self, work: Work) -> float:
+        """Return the time of a convolution by the matrix work of its tiles and the bytes of its data."""
+        x, y = self.data[work.inputs[0]], self.data[work.outputs[0]]
+        rate = self.table.convolutions[str(_bits(x.element_bytes))]
+        taps = math.prod(work.weights[2:])
+        if work.is_transposed:  # every element of X meets every tap
+            places, reduced = x.dims[0] * math.prod(x.dims[2:]), work.weights[0]
+        else:
+            places, reduced = y.dims[0] * math.prod(y.dims[2:]), work.weights[1]
+        reduced = -(-reduced // x.lanes) * x.lanes
+        channels = -(-y.dims[1] // rate.tile) * rate.tile
+        operations = 2.0 * places * reduced * taps * channels
+        num_bytes = self.sizes([*work.inputs, *work.outputs], CHANNELS_LAST)
+        return rate.fixed_us + operations / rate.tflops * 1e-6 + num_bytes / rate.gb_per_s * 1e-3
+
+    def plugin(self, work: Work, layout: Layout) -> float:
+        """Return the time of a custom op whose tensors have one layout."""
+        assert work.op is not None
+        x, y = self.data[work.inputs[0]], self.data[work.outputs[0]]
+        filled = x.num_bytes(layout) / max(x.num_bytes(), 1)  # channels-last: vectors hold channels that are none
+        moved = work.op.bytes_moved(x.dims, x.element_bytes, work.attributes, work.roles) * filled
+        if work.kind != NORM:
+            return self.moving(plugin_rate(PAD, layout, x.element_bytes), moved)
+        alone = 2.0 * x.num_bytes(layout)
+        time = self.moving(plugin_rate(NORM, layout, x.element_bytes), alone) * self._factor(work, layout)
+        if layout == LINEAR and self._is_placed(work):  # normalised into the workspace, gathered from there
+            gathered = x.num_bytes() + y.num_bytes()
+            time += self.moving(plugin_rate(PAD, layout, x.element_bytes), gathered)
+            moved -= y.num_bytes() - x.num_bytes()
+        return time + self.adding(COPY, max(moved - alone, 0.0))
+
+    def _factor(self, work: Work, layout: Layout) -> float:
+        """Return what a norm's other duties make of its time."""
+        shares, attributes = self.table.shares, work.attributes
+        factor = 1.0
+        if attributes.get("activation", activations.NONE) != activations.NONE:
+            factor += shares.activation
+        if layout == CHANNELS_LAST and any(attributes.get("pads", ())):
+            factor += shares.pads
+        if attributes.get("groups"):
+            factor *= 1.0 + shares.groups[layout]
+        return factor
+
+    def _is_placed(self, work: Work) -> bool:
+        upsample = any(factor != 1 for factor in work.attributes.get("upsample", ()))
+        return upsample or any(work.attributes.get("pads", ()))
