@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from trtconv.workers import parent
-
 from tests.fuzz.replaying import complaint_of
 from tests.fuzz.running import PASSED, REFUSED, End
 from tests.fuzz.targets import Target
 from trtconv import cli
 from trtconv.cli import worker as worker_program
+from trtconv.workers import parent
 
 
 class ForkedProcess:
