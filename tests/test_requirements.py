@@ -52,7 +52,7 @@ def wanted() -> list[Requirement]:
         for text in metadata["optional-dependencies"][extras.pop()]:
             requirement = Requirement(text)
             if requirement.name == metadata["name"]:
-                extras += requirement.extras
+                extras += sorted(requirement.extras)
             else:
                 texts.append(text)
     texts += [*project()["build-system"]["requires"], *lines(BUILD)]

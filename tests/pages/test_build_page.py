@@ -9,7 +9,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from tests.support.command_line import write_model
+from tests.support.command_line import OPSET_17, write_model
 from tests.support.engine_files import MANIFEST
 from tests.support.html_page import ReadPage, read_page
 from tests.support.page_models import CHAIN
@@ -55,6 +55,31 @@ def test_the_graph_before_and_after_with_what_became_of_each_node(tmp_path: Path
     assert [node["block"] for node in after] == [0, 0, 1, 1]
     assert after[1]["attributes"] == "epsilon 1e-05, activation relu, pads [1,1,1,1]"
     assert page.data["before"]["constants"] == 3
+
+
+@pytest.mark.parametrize("name", ['["up"]', ""], ids=["named", "unnamed"])
+def test_a_rewritten_convolution_stands_beside_the_one_that_it_was(name: str, tmp_path: Path) -> None:
+    text = f"""g (float[1,2,8,8] x) => (float[1,8,16,16] y) <float[2,8,4,4] w, float[8] one> {{
+        {name} up = ConvTranspose<strides = [2,2], pads = [1,1,1,1]>(x, w)
+        ["norm"] y = InstanceNormalization(up, one, one)
+    }}"""
+    page = page_of_dry_run(write_weighted(tmp_path, text), ops="rewritten")
+    (before, _), (after, norm) = page.nodes("before"), page.nodes("after")
+    assert (before["outcome"], after["outcome"], norm["outcome"]) == ("rewritten", "rewritten", "plugin")
+    assert (before["op"], after["op"], after["match"], norm["match"]) == ("ConvTranspose", "Conv", 0, 1)
+
+
+def write_weighted(folder: Path, text: str) -> Path:
+    """Write a model whose declared tensors become initializers."""
+    model = onnx.parser.parse_model(OPSET_17 + text)
+    for declared in model.graph.value_info:
+        shape = [dim.dim_value for dim in declared.type.tensor_type.shape.dim]
+        values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, declared.name))
+    del model.graph.value_info[:]
+    path = folder / "weighted.onnx"
+    onnx.save(model, path)
+    return path
 
 
 def test_edges_types_and_roles_of_tensors(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from trtconv.reports.text import format_size
 _COUNTED: Mapping[Outcome, str] = {
     "plugin": "plugins",
     "fused": "fused into plugins",
+    "rewritten": "convolutions rewritten",
     "native": "kept native",
     "computed": "computed before the build",
     "fp32": "kept in fp32",

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
-from trtconv.decisions import KEPT_FP32, Decision
+from trtconv.decisions import KEPT_FP32, REWRITTEN, Decision
 from trtconv.pages.graph_reading import ReadGraph, ReadNode, read_graph
+from trtconv.passes.phased_convolution import phases_of
 from trtconv.reports.html.page import Graph, Graphs, Node, Outcome, outcome_of
 
 # What a network is made of to those who know it: each of these begins a block.
@@ -20,7 +21,8 @@ _BLOCK_OPS = frozenset(
 )
 _MAX_BLOCK = 40  # nodes
 _MAX_DECISIONS = 4  # of one address, which several nodes may have
-_STRENGTH: Sequence[Outcome] = ("plugin", "fused", "computed", "native")  # the first that a node has is its colour
+# The first that a node has is its colour.
+_STRENGTH: Sequence[Outcome] = ("plugin", "fused", "rewritten", "computed", "native")
 
 
 def put_together(
@@ -107,7 +109,7 @@ def _split(nodes: Sequence[ReadNode]) -> tuple[list[int], list[str]]:
 
 
 def _match(old: Sequence[ReadNode], new: Sequence[ReadNode]) -> list[int | None]:
-    """Return, for each new node, the old one of the same address, or else that of the same output; each once."""
+    """Return, for each new node, the old one of the same address, else of the same output or its phases; each once."""
     by_address = {node.address: number for number, node in reversed(list(enumerate(old)))}
     by_key = {node.key: number for number, node in reversed(list(enumerate(old)))}
     found = [by_address.get(node.address) for node in new]
@@ -117,6 +119,7 @@ def _match(old: Sequence[ReadNode], new: Sequence[ReadNode]) -> list[int | None]
             found[index] = None
         elif number is not None:
             taken.add(number)
+    by_key |= {phases_of(key): number for key, number in by_key.items()}
     for index, node in enumerate(new):
         number = by_key.get(node.key)
         if found[index] is None and number is not None and number not in taken:
@@ -150,6 +153,8 @@ def _outcome_after(
     became = {decisions[each].became for each in numbers.get(node.address, ())}
     if KEPT_FP32 in became:
         return "fp32"
+    if REWRITTEN in became or (old is not None and node.key == phases_of(old.key)):
+        return "rewritten"
     if old is None or old.op != node.op:
         return "new"
     return "native" if None in became else "same"

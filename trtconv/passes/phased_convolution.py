@@ -77,6 +77,11 @@ class PhasedForm:
         return {"pads": [0] * (2 * rank), "phases": [1, 1, *self.phases], "crop": [0, 0, *crop]}
 
 
+def phases_of(name: str) -> str:
+    """Return what the tensor of all phases is called whose positions the tensor `name` holds in place."""
+    return f"{name}_phases"
+
+
 def reads_phases(node: gs.Node) -> bool:
     """Say whether a node is a custom op that puts phases in place."""
     plugin = read_plugin_node(node)
@@ -184,7 +189,7 @@ def _replace(site: Site, form: PhasedForm, parameters: Parameters, context: Pass
     if form.edge_pad is not None:
         x, pads = _edge_padded(form), [0] * len(pads)
         news.append(_edge_pad(form, x, opset))
-    phased = gs.Variable(f"{y.name}_phases", y.dtype or form.x.dtype, form.dims)
+    phased = gs.Variable(phases_of(y.name), y.dtype or form.x.dtype, form.dims)
     constants = [gs.Constant(f"{y.name}_weights_of_phases", parameters.weights)]
     if parameters.bias is not None:
         constants.append(gs.Constant(f"{y.name}_bias_of_phases", parameters.bias))

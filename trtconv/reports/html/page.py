@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trtconv.decisions import KEPT_FP32, Decision
+from trtconv.decisions import KEPT_FP32, REWRITTEN, Decision
 from trtconv.progress import StepTime
 from trtconv.reports.tables import Table
 
 Role = Literal["", "input", "output", "weight"]
 # What became of a node: the name of its colour, and what the page says of it.
-Outcome = Literal["plugin", "fused", "computed", "native", "fp32", "replaced", "new", "same"]
+Outcome = Literal["plugin", "fused", "rewritten", "computed", "native", "fp32", "replaced", "new", "same"]
 OUTCOME_TEXTS: dict[Outcome, str] = {
     "plugin": "runs as a plugin",
     "fused": "became part of a plugin",
+    "rewritten": "computes the same in a form that runs faster",
     "computed": "computed before the build, it or an input of it",
     "native": "could have become a plugin or part of one, but stays native",
     "fp32": "stays in fp32",
@@ -122,6 +123,8 @@ def outcome_of(decision: Decision) -> Outcome:
     """Return the outcome that a decision gives its node."""
     if decision.became == KEPT_FP32:
         return "fp32"
+    if decision.became == REWRITTEN:
+        return "rewritten"
     if decision.is_computed:
         return "computed"
     if not decision.is_plugin:

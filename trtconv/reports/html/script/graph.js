@@ -33,7 +33,7 @@ function typeOf(type) {  // a type, a shape, or both
 }
 
 const badgeText = (node, name) => ({
-  plugin: node.side === "after" ? "plugin" : "becomes a plugin", fused: "fused", computed: "computed",
+  plugin: node.side === "after" ? "plugin" : "becomes a plugin", fused: "fused", rewritten: "rewritten", computed: "computed",
   native: "native", fp32: "stays fp32", replaced: "replaced", new: "new",
 })[name];
 
@@ -42,7 +42,7 @@ function rowsOf(block) {
   const rows = [];
   let next = 0;
   const place = new Map(block.before.map((node, index) => [node.index, index]));
-  const isChanged = (node) => node.outcome !== "same" && node.outcome !== "native";
+  const isChanged = (node) => !["same", "native", "rewritten"].includes(node.outcome);
   for (const node of block.after) {
     const at = node.match === null ? undefined : place.get(node.match);
     if (at === undefined || at < next) {
