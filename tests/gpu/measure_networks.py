@@ -1,4 +1,4 @@
-"""Native, plugin, fused and auto engines of whole networks, in one run: accuracy, times as CUDA graphs, layers by kind.
+"""Native, plugin, fused, rewritten and auto engines of networks, in one run: accuracy, CUDA-graph times, layers by kind.
 
     python -m tests.gpu.measure_networks OUT.json [--seconds 570] [--timing-cache FILE] [--opt-level 0..5] [NETWORK ...]
 
@@ -30,9 +30,10 @@ import numpy as np
 import onnx
 
 from tests.gpu.networks import NETWORKS, Feed, Network
+from tests.support.network_tables import ENGINES
 from trtconv import BuildConfig
 from trtconv.benchmark.layer_kinds import times_by_kind
-from trtconv.benchmark.variants import REFERENCE, VARIANTS, BuiltVariant, build_variant, same_as_before, written_graph
+from trtconv.benchmark.variants import REFERENCE, BuiltVariant, build_variant, same_as_before, written_graph
 from trtconv.comparison.runners import load, opened, require_polygraphy
 from trtconv.config import Ops
 from trtconv.engine import loading
@@ -178,12 +179,12 @@ def _config(precision: Any, options: argparse.Namespace) -> BuildConfig:
 
 def _build(path: Path, config: BuildConfig, entry: Entry, options: argparse.Namespace) -> dict[str, BuiltVariant]:
     with _step("graphs", entry, options.out):
-        written = {str(ops): written_graph(path, config, ops) for ops in VARIANTS}
+        written = {str(ops): written_graph(path, config, ops) for ops in ENGINES}
         for ops, graph in written.items():
             counts = Counter(graph.ops_by_node.values())
             entry["graphs"][ops] = {"plugins": graph.num_plugins, "nodes": dict(counts.most_common())}
     built = {}
-    for ops in VARIANTS:
+    for ops in ENGINES:
         if other := same_as_before(written, ops):
             entry["engines"][ops] = {"same_as": other}
             continue

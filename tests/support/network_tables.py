@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from trtconv.benchmark.layer_kinds import KINDS
-from trtconv.benchmark.variants import REFERENCE, VARIANTS
+from trtconv.benchmark.variants import REFERENCE
+
+# Those of `trtconv bench MODEL`, and convolutions that are written for speed.
+ENGINES = (REFERENCE, "plugin", "fused", "rewritten", "auto")
 
 Entry = Mapping[str, Any]
 
 
 def tables(networks: Mapping[str, Entry]) -> Iterator[str]:
     """Yield the lines of two tables: times and errors, and the layers by kind, each a row a network and variant."""
-    shown = [ops for ops in VARIANTS if any(ops in entry.get("engines", {}) for entry in networks.values())]
+    shown = [ops for ops in ENGINES if any(ops in entry.get("engines", {}) for entry in networks.values())]
     yield from _table(
         ["network", *(f"{ops} ms" for ops in shown), *(f"{ops} speed" for ops in shown[1:]), "error by variant"],
         [[name, *_times(entry, shown), _errors(entry)] for name, entry in networks.items()],
