@@ -187,6 +187,11 @@ ALLOWED = {
     ("cli.console", "os.fdopen"),  # streams and pipes of this process, as all below
     ("workers.worker", "os.fdopen"),
     ("engine.engine_worker", "os.fdopen"),
+    ("model.bounded", "os.fdopen"),
+    ("model.bounded", "pickle.load"),  # what a child of this process answers
+    ("model.bounded", "Path('/proc/self/statm').read_text"),
+    ("reports.html.rendering", "(_FOLDER / 'page.css').read_text"),  # the package's own files
+    ("reports.html.rendering", "(_FOLDER / 'script' / f'{name}.js').read_text"),
     ("installed", "importlib.metadata.distribution('trtconv').read_text"),  # the metadata of the package itself
     *(("workers.family", called) for called in (  # what the kernel tells of processes and their limits
         "(folder / file).read_text", "(task / 'children').read_text", "Path('/proc/self/cgroup').read_text",

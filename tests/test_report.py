@@ -152,7 +152,7 @@ def test_a_build_tells_all_it_knows_in_aligned_lines(build_report: BuildReport) 
 
 def test_a_build_is_json(build_report: BuildReport) -> None:
     document = json.loads(json.dumps(build_report.to_json()))
-    assert document.keys() == {"engine", "manifest", "seconds", "notes", "rewrite", "build"}
+    assert document.keys() == {"engine", "manifest", "seconds", "notes", "rewrite", "build", "tuning"}
     assert document["seconds"] == 1.235
     assert document["rewrite"]["warnings"] == ["it is odd"]
     assert document["rewrite"]["output"] is None

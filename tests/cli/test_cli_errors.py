@@ -55,7 +55,7 @@ WRONG_OPTIONS = {
     "plugins on RTX": ("static", "--ops plugin", 2, "--ops plugin: TensorRT-RTX supports no plugins", ""),
     "fused plugins on RTX": ("static", "--ops fused", 2, "--ops fused: TensorRT-RTX supports no plugins", ""),
     "kept nodes on RTX": ("static", "--keep-native *", 2, "--keep-native: TensorRT-RTX supports no plugins", ""),
-    "calibration that is not there": ("static", "--precision fp16 --calibration no.npz", 2, "No such file", ""),
+    "calibration that is not there": ("static", "--precision fp16 --calibration no.npz", 2, "no such file", ""),
     "calibration that is no file of arrays": (
         ("static", "--precision fp16 --calibration static.onnx", 2, "is no .npz file", "numpy.savez")
     ),

@@ -71,15 +71,15 @@ def test_a_module_run_by_python_m_imports_nothing_from_there_either(folder: Path
 def run_child(command: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> subprocess.CompletedProcess[str]:
     monkeypatch.setenv("PYTHONPATH", f":{Path(__file__).parents[2]}:")
     monkeypatch.setenv("LD_LIBRARY_PATH", ":")
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=child_processes.environment(),
-        input="[]\n",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    pipe, variables = subprocess.PIPE, child_processes.environment()
+    with subprocess.Popen(command, cwd=folder, env=variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
+        assert child.stdin is not None
+        child.stdin.write("[]\n")
+        child.stdin.flush()
+        child.wait(timeout=60)  # with its input open: a worker ends with its parent
+        assert child.stdout is not None
+        assert child.stderr is not None
+        return subprocess.CompletedProcess(command, child.returncode, child.stdout.read(), child.stderr.read())
 
 
 @pytest.mark.parametrize("has_flag", [True, False], ids=["with -P", "as before 3.11"])

@@ -29,6 +29,13 @@ time.sleep(60)
 PARENT = f"import subprocess; hog = lambda *_: subprocess.run([sys.executable, '-c', {CHILD!r}])"
 
 
+COMPUTED_PADS = """g (float[1,3,8,8] x) => (float[1,3,10,12] y) {
+    halves = Constant<value_ints=[0, 0, 1, 2]>()
+    pads = Concat<axis=0>(halves, halves)
+    y = Pad<mode="reflect">(x, pads)
+}"""
+
+
 @pytest.mark.parametrize("patch", [HOG, PARENT], ids=["itself", "its child"])
 def test_memory_is_limited(tmp_path: Path, patch: str) -> None:
     write_model(tmp_path, "static")
@@ -55,30 +62,33 @@ def test_time_is_limited(tmp_path: Path) -> None:
     assert result.error == "--limit-time: 8 s were over while reading static.onnx"
 
 
-@pytest.mark.parametrize("bound", ["_BASE_BYTES = 200 << 20", "_BASE_SECONDS = 1.0"])
-def test_shape_inference_has_bounds_of_its_own(tmp_path: Path, bound: str) -> None:
+def test_shape_inference_that_needs_too_much_is_the_models_fault(tmp_path: Path) -> None:
     write_model(tmp_path, "static")
-    patch = (
-        f"{HOG}\nimport onnx, trtconv.progress as progress\nprogress.{bound}\nonnx.shape_inference.infer_shapes = hog"
-    )
+    patch = "import onnx; onnx.shape_inference.infer_shapes = lambda *_, **__: bytes(1 << 30)"
     result = run_patched(patch, *COMMANDS["rewrite"], cwd=tmp_path)
     assert result.exit_code == 3
-    taken = r"200\.\d MiB of memory" if "BYTES" in bound else "1 s"
-    words = rf"took more than {taken}, the limit of this step, while reading static\.onnx \(inferring shapes\)"
+    assert result.error == "the shapes of its tensors cannot be inferred: it needs more than 256 MiB"
+    assert os.listdir(tmp_path) == ["static.onnx"]
+
+
+@pytest.mark.parametrize("bound", ["_BASE_BYTES = 200 << 20", "_BASE_SECONDS = 1.0"])
+def test_computing_constants_has_bounds_of_its_own(tmp_path: Path, bound: str) -> None:
+    write_model(tmp_path, "static", COMPUTED_PADS)
+    modules = "import trtconv.passes.constant_values as values, trtconv.progress as progress"
+    result = run_patched(
+        f"{HOG}\n{modules}\nprogress.{bound}\nvalues.open_session = hog", *COMMANDS["rewrite"], cwd=tmp_path
+    )
+    assert result.exit_code == 3
+    taken = r"2\d\d\.\d MiB of memory" if "BYTES" in bound else "1 s"
+    words = rf"took more than {taken}, the limit of this step, while .* \(computing constants\)"
     assert re.fullmatch(words, result.error)
     assert os.listdir(tmp_path) == ["static.onnx"]
 
 
 def test_a_crash_while_constants_are_computed_is_the_models_fault(tmp_path: Path) -> None:
     """A Div by zero of integers ends ONNX Runtime's process."""
-    write_model(tmp_path, "static")
     patch = "import trtconv.passes.constant_values as c; c.open_session = lambda *_, **__: os.kill(os.getpid(), 8)"
-    text = """g (float[1,3,8,8] x) => (float[1,3,10,12] y) {
-        halves = Constant<value_ints=[0, 0, 1, 2]>()
-        pads = Concat<axis=0>(halves, halves)
-        y = Pad<mode="reflect">(x, pads)
-    }"""
-    write_model(tmp_path, "static", text)
+    write_model(tmp_path, "static", COMPUTED_PADS)
     result = run_patched(patch, *COMMANDS["rewrite"], cwd=tmp_path)
     assert result.exit_code == 3
     assert "(computing constants): SIGFPE (Floating point exception)" in result.error

@@ -83,7 +83,7 @@ REFUSED = {
     ),
     "a circle": (
         "g (float[1,3] x) => (float[1,3] y) { a = Add(x, b)  b = Relu(a)  y = Neg(b) }",
-        ": the nodes cannot be put in an order: graph contains a cycle",
+        ": nodes read each other's results in a circle: Relu(b) -> Add(a) -> Relu(b)",
     ),
     "two nodes that give one tensor": (
         "g (float[1,3] x) => (float[1,3] y) { y = Relu(x)  y = Neg(x) }",

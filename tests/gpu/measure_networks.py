@@ -1,4 +1,4 @@
-"""Native, plugin, fused, rewritten and auto engines of networks, in one run: accuracy, CUDA-graph times, layers by kind.
+"""Engines of networks, native and with plugins, in one run: accuracy, times as CUDA graphs, layers by kind.
 
     python -m tests.gpu.measure_networks OUT.json [--seconds 570] [--timing-cache FILE] [--opt-level 0..5] [NETWORK ...]
 

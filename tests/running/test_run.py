@@ -116,7 +116,7 @@ def test_values_that_are_not_numbers_are_told(tmp_path: Path) -> None:
     report = run(write_negative(tmp_path), [tmp_path / "x.npy"])
     (output,) = report.runs[0].outputs
     assert (output.num_not_finite, output.min, output.max) == (2, 254, 254)
-    assert "2 values of y are NaN or infinite" in report.render()
+    assert "2 values of y are NaN or infinite" in report.render(width=400)
 
 
 @pytest.mark.parametrize(
