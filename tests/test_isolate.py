@@ -126,7 +126,7 @@ def test_an_interrupt_ends_the_worker(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         trtconv.build(model, BuildConfig(backend="tensorrt-rtx"), isolate=True)
     timer.join()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 8, "2 s, on a machine that does nothing else"
     assert signal.getsignal(signal.SIGINT) is before
     assert os.listdir(tmp_path) == ["static.onnx"]
 

@@ -3,11 +3,8 @@ second on most machines, and its time grows with the number of nodes, not its sq
 
 from __future__ import annotations
 
-import gc
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -16,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.support.equivalence import rewrite_file
+from tests.support.processor_time import least_time
 from trtconv.model import model_io
 from trtconv.model.walking import walk_nodes
 from trtconv.passes.graph_edit import NewNode, replace
@@ -23,7 +21,6 @@ from trtconv.passes.graph_edit import NewNode, replace
 MAX_TIMES = 20.0  # as long as graph-surgeon: 2 to 10
 MAX_RATIO = 12.0  # for four times the nodes: 4 to 7; a square would give 16
 NUM_NODES = 10_000
-T = TypeVar("T")
 
 
 def constant(name: str, values: list[int]) -> onnx.NodeProto:
@@ -188,25 +185,6 @@ def make_graph(nodes: list[onnx.NodeProto], output: str, initializers: list[Tens
 
 # How many edits --ops fused makes of a hundred nodes: a norm and the activation after it are two.
 NUM_EDITS = {written_norms: 20, norms_over_channels: 0}
-
-
-def least_time(work: Callable[[], T]) -> tuple[T, float]:
-    """Return the result of ``work`` and the processor seconds of the faster of two runs.
-
-    What earlier tests of this process left in memory is kept from the garbage collector, which would walk it again and
-    again: the more tests ran before, the longer it takes.
-    """
-    times = []
-    gc.collect()
-    gc.freeze()
-    try:
-        for _ in range(2):
-            start = time.process_time()
-            result = work()
-            times.append(time.process_time() - start)
-    finally:
-        gc.unfreeze()
-    return result, min(times)
 
 
 def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path) -> float:

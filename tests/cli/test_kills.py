@@ -82,7 +82,7 @@ def run_kills(folder: Path, commands: list[tuple[str, ...]], require_whole: Call
         began = time.monotonic()
         assert process.wait(60) in ENDS[number], (index, number, target)
         if number is not signal.SIGKILL:
-            assert time.monotonic() - began < 5, "2 s, on a machine that does nothing else"
+            assert time.monotonic() - began < 10, "2 s, on a machine that does nothing else"
         require_whole()
         wait_for(lambda: not any(map(is_alive, family_before)))  # noqa: B023
         require_whole()

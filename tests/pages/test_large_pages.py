@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import time
-
 from tests.support.page_models import long_page
+from tests.support.processor_time import least_time
 from trtconv.reports.html.rendering import render_page
 
 NUM_NODES = 10_000
@@ -14,14 +12,9 @@ MAX_BYTES = 3 << 20  # 2.2 MB
 
 
 def measure(num_nodes: int) -> tuple[float, int]:
-    """Return the processor time for gathering and rendering a page, the least of three, and its size."""
-    times, size = [], 0
-    for _ in range(3):
-        gc.collect()
-        start = time.process_time()
-        size = len(render_page(long_page(num_nodes)))
-        times.append(time.process_time() - start)
-    return min(times), size
+    """Return the processor time for gathering and rendering a page, and its size."""
+    size, seconds = least_time(lambda: len(render_page(long_page(num_nodes))))
+    return seconds, size
 
 
 def test_time_and_size_grow_with_the_number_of_nodes() -> None:
