@@ -363,3 +363,14 @@ def test_a_node_with_too_few_inputs_stays_but_has_no_precision(op: str, tmp_path
     convert.dry_run(path)
     with pytest.raises(ModelError, match=rf"node {op}\(z\): {op} has 1 inputs, at least [23] needed"):
         convert.dry_run(path, BuildConfig(precision="bf16"))
+
+
+def test_an_attribute_of_a_strange_kind_is_replaced(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> g (float[1,2,4] x, float[2] s) => (float[1,2,4] y) '
+        "{ y = InstanceNormalization(x, s, s) }"
+    )
+    model.graph.node[0].attribute.add(name="epsilon", type=onnx.AttributeProto.GRAPHS)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert convert.dry_run(path).num_rewritten == 1

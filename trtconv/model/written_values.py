@@ -100,7 +100,10 @@ def is_same_attribute(value: Any, source: onnx.AttributeProto, as_read: AsRead) 
     if source.type in _LISTS:
         items = [each.decode() if isinstance(each, bytes) else each for each in getattr(source, _LISTS[source.type])]
         return isinstance(value, list) and len(value) == len(items) and all(map(_is_same, value, items))
-    given = {kind.INT: source.i, kind.FLOAT: source.f, kind.STRING: source.s}[source.type]
+    plain = {kind.INT: source.i, kind.FLOAT: source.f, kind.STRING: source.s}
+    if source.type not in plain:  # graphs and the like, which no pass writes: what is plain now was put in their place
+        return not isinstance(value, (int, float, str))
+    given = plain[source.type]
     return _is_same(value, given.decode() if isinstance(given, bytes) else given)
 
 
