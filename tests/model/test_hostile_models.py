@@ -374,3 +374,17 @@ def test_an_attribute_of_a_strange_kind_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
     assert convert.dry_run(path).num_rewritten == 1
+
+
+@pytest.mark.parametrize("ops", ["fused", "rewritten"])
+def test_a_product_of_one_factor_is_refused_where_passes_ask_what_it_is(ops: str, tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> g (float[1,2,4] x) => (float[1,2,1] y) '
+        "{ q = Mul(x, x) y = ReduceMean<axes=[2]>(q) }"
+    )
+    del model.graph.node[0].input[1]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert convert.dry_run(path).num_rewritten == 0
+    with pytest.raises(ModelError, match=r"node Mul\(q\): Mul has 1 inputs, at least 2 needed"):
+        convert.dry_run(path, BuildConfig(ops=ops))  # type: ignore[arg-type]
