@@ -23,7 +23,6 @@ from trtconv.manifest import Manifest
 from trtconv.model import checking, model_io, redefinitions, walking
 from trtconv.model.model_io import Model
 from trtconv.model.native_norms import native_norms
-from trtconv.model.well_formed import require_inputs
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.passes import TRIALS, passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext
@@ -152,8 +151,6 @@ def run_and_check(
 ) -> tuple[onnx.ModelProto, RewriteReport]:
     """Run the passes that `ops` asks for and check what they made."""
     announce(f"rewriting {model.path.name}", is_of_model=True)
-    if ops in FUSING_OPS:  # whose passes ask what nodes compute
-        require_inputs(model.proto.graph, model.path)
     num_nodes = sum(1 for _ in walking.walk_nodes(model.proto.graph))
     context = _context(model, choices)
     run_passes(model.graph, context, passes_for(ops))

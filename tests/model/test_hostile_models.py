@@ -376,7 +376,7 @@ def test_an_attribute_of_a_strange_kind_is_replaced(tmp_path: Path) -> None:
     assert convert.dry_run(path).num_rewritten == 1
 
 
-@pytest.mark.parametrize("ops", ["fused", "rewritten"])
+@pytest.mark.parametrize("ops", ["fused", "rewritten", "auto"])
 def test_a_product_of_one_factor_is_refused_where_passes_ask_what_it_is(ops: str, tmp_path: Path) -> None:
     model = onnx.parser.parse_model(
         '<ir_version: 8, opset_import: ["": 17]> g (float[1,2,4] x) => (float[1,2,1] y) '

@@ -13,7 +13,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from trtconv import reading
-from trtconv.config import FUSING_OPS, BackendName, Ops
+from trtconv.config import BackendName, Ops
 from trtconv.element_types import BY_ONNX
 from trtconv.errors import ModelError
 from trtconv.inspection.inspected_file import identify
@@ -24,7 +24,6 @@ from trtconv.model import model_io, redefinitions, walking
 from trtconv.model.model_io import Model
 from trtconv.model.native_norms import native_norms
 from trtconv.model.shape_inference import is_made_up
-from trtconv.model.well_formed import require_inputs
 from trtconv.ops import BY_ONNX_OP, other_form
 from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.pages.graph_reading import tensor_types
@@ -116,8 +115,6 @@ def _decide(
     context = PassContext(model.opset, model.path.parent, Choices(keep_native), doubts=doubts)
     problems = []
     try:
-        if ops in FUSING_OPS:
-            require_inputs(model.proto.graph, model.path)
         run_passes(model.graph, context, passes_for(ops))
     except ModelError as error:  # the passes stop at the first node that breaks ONNX's rules
         problems = [Problem("trtconv", error.what, (error.where,) if error.where else ())]

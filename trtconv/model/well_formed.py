@@ -49,10 +49,16 @@ def require_inputs(graph: onnx.GraphProto, path: Path) -> None:
     Passes leave such a node as it is; whoever asks what it computes needs its inputs.
     """
     for address, node in walk_addresses(graph):
-        least = _least_inputs(node.op_type) if is_onnx(node.domain) else 0
-        if len(node.input) < least:
-            what = f"node {address}: {node.op_type} has {len(node.input)} inputs, at least {least} needed"
-            raise ModelError(what, where=str(path), hint=_HINT)
+        if is_onnx(node.domain):
+            require_enough(address, node.op_type, len(node.input), str(path))
+
+
+def require_enough(address: str, op_type: str, given: int, where: str | None = None) -> None:
+    """Raise ModelError where a node of ONNX has fewer inputs than its op needs in any opset."""
+    least = _least_inputs(op_type)
+    if given < least:
+        what = f"node {address}: {op_type} has {given} inputs, at least {least} needed"
+        raise ModelError(what, where=where, hint=_HINT)
 
 
 class _Checks:

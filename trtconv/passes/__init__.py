@@ -8,6 +8,7 @@ import onnx_graphsurgeon as gs
 
 from trtconv.config import Ops
 from trtconv.passes.base import PassContext
+from trtconv.passes.check_inputs import check_inputs
 from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.fix_constant_inputs import fix_constant_inputs
 from trtconv.passes.fold_batch_statistics import fold_batch_statistics
@@ -36,7 +37,8 @@ _REPAIRS: Sequence[Pass] = (
 )
 DEFAULT_PASSES: Sequence[Pass] = (*_REWRITES, *_REPAIRS)
 _RECOGNISED: Sequence[Pass] = (
-    recognise_instance_norm,  # what recognises comes first: it makes nodes that the next take
+    check_inputs,  # first: the next ask what nodes compute
+    recognise_instance_norm,  # what recognises comes before the rewrites: it makes nodes that the next take
     recognise_group_norm,  # before the rewrite of the norms, which takes what it leaves
     *_REWRITES,
 )
