@@ -295,7 +295,7 @@ def allocate(
     if groups:
         workspace_bytes = library.workspace_bytes(case.shape, LAYOUTS[case.format], groups)
     workspace = device.allocate(workspace_bytes, until) if workspace_bytes else 0
-    return Tensors(x, y, scale, bias, workspace)
+    return Tensors(x, y, scale, bias, workspace=workspace)
 
 
 def upload(device: gpu_device.Device, array: np.ndarray, until: ExitStack) -> int:  # type: ignore[type-arg]
