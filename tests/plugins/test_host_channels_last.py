@@ -163,6 +163,12 @@ def test_workspace_grows_with_the_pixels(maths: ctypes.CDLL) -> None:
         (1, 128, 128 * 128, GRID, 128, 256, 4),  # clusters would leave most multiprocessors idle
         (1, 64, 256 * 256, GRID, 128, 512, 4),
         (4, 64, 128 * 128, CLUSTER, 128, 512, 2),
+        (1, 256, 128 * 128, GRID, 128, 512, 4),  # clusters would take columns of a sixteenth of the channels
+        (1, 256, 96 * 96, GRID, 128, 512, 4),
+        (1, 512, 64 * 64, CLUSTER, 128, 256, 4),  # not half of the multiprocessors with a full block each
+        (2, 320, 64 * 64, CLUSTER, 160, 256, 4),
+        (1, 512, 32 * 32, CLUSTER, 128, 128, 4),
+        (8, 512, 64 * 64, CLUSTER, 512, 512, 8),  # enough blocks of the widest columns
         (16, 64, 128 * 128, STREAMED, 128, 256, 8),  # clusters would take narrow columns
         (1, 32, 1080 * 1920, STREAMED, 132, 256, 4),
     ],

@@ -122,7 +122,11 @@ constexpr int64_t alignedShare(int64_t pixels, int64_t maxSplits)
 
 // Returns the width of columns. They are narrow where wide ones would leave most multiprocessors idle, would not fit a
 // cluster, or would need a cluster where narrower ones fit a block. [1, 256, 64, 64]: 64 clustered blocks of 256
-// threads took 5.0 us, 128 of 128 5.3.
+// threads took 5.0 us, 128 of 128 5.3. The widest are also halved
+// - where that gives idle multiprocessors work. [1, 512, 32, 32]: 64 clustered blocks of 256 threads took 4.3 us,
+//   128 of 128 3.9;
+// - where a multiprocessor would have one full block. [2, 320, 64, 64]: 80 clustered blocks of 512 threads took 8.1 us,
+//   160 of 256 6.3; [1, 512, 64, 64]: 64 of 512 7.1, 128 of 256 6.0.
 constexpr int32_t chooseResidentLanes(Shape const& shape, DeviceLimits const& device, int64_t pixelLanes)
 {
     int64_t const maxBlocks = maxClusterBlocks(device);
@@ -132,9 +136,12 @@ constexpr int32_t chooseResidentLanes(Shape const& shape, DeviceLimits const& de
     {
         int64_t const threads = pixelLanes * lanes;
         int64_t const blocks = shape.numColumns(lanes) * std::min(ceilDivide(threads, kBusyThreads), maxBlocks);
-        bool const isIdle = threads > kBusyThreads && blocks * 5 < int64_t{device.numProcessors} * 2;
+        bool const isWidest = lanes > kBlockColumnLanes;
+        int64_t const busyTenths = isWidest ? 5 : 4;
+        bool const isIdle = threads > kBusyThreads && blocks * 10 < device.numProcessors * busyTenths;
+        bool const isFull = isWidest && threads > kColumnClusterThreads * maxBlocks && blocks <= device.numProcessors;
         bool const couldFitBlock = threads > kColumnThreads && pixelLanes * kBlockColumnLanes <= kColumnThreads;
-        isWide = threads > kColumnThreads * maxBlocks || isIdle || couldFitBlock;
+        isWide = threads > kColumnThreads * maxBlocks || isIdle || isFull || couldFitBlock;
         lanes = isWide ? lanes / 2 : lanes;
     }
     return lanes;
@@ -203,10 +210,10 @@ constexpr bool fitsRegisters(Config const& config)
 
 // Clusters hand over in less time than a grid, but they are not taken
 // - where they keep less than half of the multiprocessors busy, and a grid all of them. [1, 128, 128, 128]: 64
-// clustered
-//   blocks of 512 threads took 8.2 us, a grid of 128 of 256 7.5;
-// - where many columns are narrower than they could be, as each piece of 32 bytes is fetched alone. [16, 64, 128, 128]
-//   took 43.8 us, streamed 36.2; [16, 32, 96, 96] 15.1, streamed 13.5.
+//   clustered blocks of 512 threads took 8.2 us, a grid of 128 of 256 7.5;
+// - where many columns, or large ones of pixels of several cache lines, are narrower than they could be, as each
+//   piece of 32 bytes is fetched alone. [16, 64, 128, 128] took 43.8 us, streamed 36.2; [16, 32, 96, 96] 15.1,
+//   streamed 13.5; [1, 256, 128, 128] 15.6, a grid 9.9; [1, 256, 96, 96] 11.7, a grid 8.2.
 constexpr Config chooseConfig(Shape const& shape, DeviceLimits const& device)
 {
     Config const cluster = chooseClusterColumns(shape, device);
@@ -214,8 +221,10 @@ constexpr Config chooseConfig(Shape const& shape, DeviceLimits const& device)
     bool const fitsGrid = fitsRegisters(grid); // of more columns than blocks, each would fit one
     bool const isIdle = fitsGrid && shape.pixels > kMaxBlockPixels && cluster.threads == kColumnThreads
         && cluster.blocks() * 2 < device.numProcessors;
+    bool const isLarge = cluster.threads == kColumnThreads && shape.vectorsPerPixel > kMaxColumnLanes;
     bool const isNarrow = cluster.method == Method::kCluster && cluster.lanes == kMinColumnLanes
-        && widestLanes(shape, kMaxColumnLanes) > kMinColumnLanes && cluster.blocks() > device.numProcessors;
+        && widestLanes(shape, kMaxColumnLanes) > kMinColumnLanes
+        && (isLarge || cluster.blocks() > device.numProcessors);
     if (fitsRegisters(cluster) && !isIdle && !isNarrow)
     {
         return cluster;
