@@ -152,57 +152,86 @@ __global__ __launch_bounds__(kGatherThreads) void gatherCellsByTwo(typename Oper
     }
 }
 
-// The images of a linear tensor beside the same in a channels-last one.
+// The images of a linear tensor beside the same in a channels-last one. The lanes of a warp are pixels side by side,
+// and cells of these: what it writes of a channel, and what it reads of a pixel, should each be whole sectors of
+// memory.
 struct GatherImages
 {
     uint32_t numImages;
     uint32_t channels;
     int64_t inputPixels; // of an image
+    FastDivisor<uint32_t> warpsOfPixel;
+    uint32_t pixelBits; // a warp has 2^pixelBits pixels
 };
 
-// From linear to channels-last. A thread writes all channels of a pixel: neighbours read along rows.
-template <typename Operation>
+// What a thread gathers of each image; both numbers may be beyond the last one.
+struct PixelCell
+{
+    uint32_t pixel;
+    uint32_t firstChannel;
+};
+
+// Warps take all cells of their pixels before the next pixels, so that the cells of a pixel share its lines in the
+// caches.
+template <int Size>
+__device__ PixelCell pixelCellOf(uint32_t index, GatherImages const& images)
+{
+    uint32_t const lane = index % kWarpSize;
+    uint32_t const warp = index / kWarpSize;
+    uint32_t const pixels = images.warpsOfPixel.divide(warp);
+    uint32_t const cells = warp - pixels * images.warpsOfPixel.value();
+    uint32_t const cellOfWarp = lane >> images.pixelBits;
+    uint32_t const pixelOfWarp = lane - (cellOfWarp << images.pixelBits);
+    uint32_t const cell = cells * (kWarpSize >> images.pixelBits) + cellOfWarp;
+    return {(pixels << images.pixelBits) + pixelOfWarp, cell * Size};
+}
+
+// From linear to channels-last. A thread writes a cell of a pixel.
+template <typename Operation, typename Map>
 __global__ __launch_bounds__(kGatherThreads) void gatherToChannels(typename Operation::Input const* __restrict__ input,
-    typename Operation::Output* __restrict__ output, __grid_constant__ OutputMap<uint32_t, 2> const pixels,
-    GatherImages const images, Operation const operation)
+    typename Operation::Output* __restrict__ output, __grid_constant__ Map const pixels, GatherImages const images,
+    uint32_t numThreads, Operation const operation)
 {
     using In = typename Operation::Input;
     constexpr int kSize = kVectorChannels<typename Operation::Output>;
     uint32_t const numStored = (images.channels + kSize - 1) / kSize * kSize;
     uint32_t const step = gridDim.x * kGatherThreads;
     waitForEarlierWork();
-    for (uint32_t pixel = blockIdx.x * kGatherThreads + threadIdx.x; pixel < pixels.numOutputs; pixel += step)
+    for (uint32_t index = blockIdx.x * kGatherThreads + threadIdx.x; index < numThreads; index += step)
     {
-        MapSource<uint32_t> const source = sourceOf(pixels, pixel);
+        PixelCell const cell = pixelCellOf<kSize>(index, images);
+        if (cell.pixel >= pixels.numOutputs || cell.firstChannel >= images.channels)
+        {
+            continue;
+        }
+        auto const count = static_cast<int>(min(images.channels - cell.firstChannel, uint32_t{kSize}));
+        MapSource<uint32_t> const source = sourceOf(pixels, cell.pixel);
         for (uint32_t image = blockIdx.y; image < images.numImages; image += gridDim.y)
         {
-            In const* plane = input + image * images.channels * images.inputPixels + source.offset;
-            auto* target = output + (static_cast<int64_t>(image) * pixels.numOutputs + pixel) * numStored;
-            for (uint32_t first = 0; first < images.channels; first += kSize)
+            In const* plane = input
+                + (static_cast<int64_t>(image) * images.channels + cell.firstChannel) * images.inputPixels
+                + source.offset;
+            Vector<In, kSize> values{};
+            TRTCONV_UNROLL
+            for (int i = 0; i < kSize; ++i)
             {
-                auto const count = static_cast<int>(min(images.channels - first, uint32_t{kSize}));
-                Vector<In, kSize> values{};
-                TRTCONV_UNROLL
-                for (int i = 0; i < kSize; ++i)
+                if (i < count)
                 {
-                    if (i < count)
-                    {
-                        values.elements[i] = source.isInside ? __ldg(plane) : In{};
-                        plane += images.inputPixels;
-                    }
+                    values.elements[i] = source.isInside ? __ldg(plane) : In{};
+                    plane += images.inputPixels;
                 }
-                storeCell(target, operation(values, count));
-                target += kSize;
             }
+            int64_t const pixel = static_cast<int64_t>(image) * pixels.numOutputs + cell.pixel;
+            storeCell(output + pixel * numStored + cell.firstChannel, operation(values, count));
         }
     }
 }
 
-// From channels-last to linear. A thread reads all channels of a pixel: neighbours write along rows.
-template <typename Operation>
+// From channels-last to linear. A thread reads a cell of a pixel.
+template <typename Operation, typename Map>
 __global__ __launch_bounds__(kGatherThreads) void gatherFromChannels(
     typename Operation::Input const* __restrict__ input, typename Operation::Output* __restrict__ output,
-    __grid_constant__ OutputMap<uint32_t, 2> const pixels, GatherImages const images, Operation const operation)
+    __grid_constant__ Map const pixels, GatherImages const images, uint32_t numThreads, Operation const operation)
 {
     using In = typename Operation::Input;
     using Out = typename Operation::Output;
@@ -210,29 +239,32 @@ __global__ __launch_bounds__(kGatherThreads) void gatherFromChannels(
     uint32_t const numStored = (images.channels + kSize - 1) / kSize * kSize;
     uint32_t const step = gridDim.x * kGatherThreads;
     waitForEarlierWork();
-    for (uint32_t pixel = blockIdx.x * kGatherThreads + threadIdx.x; pixel < pixels.numOutputs; pixel += step)
+    for (uint32_t index = blockIdx.x * kGatherThreads + threadIdx.x; index < numThreads; index += step)
     {
-        MapSource<uint32_t> const source = sourceOf(pixels, pixel);
+        PixelCell const cell = pixelCellOf<kSize>(index, images);
+        if (cell.pixel >= pixels.numOutputs || cell.firstChannel >= images.channels)
+        {
+            continue;
+        }
+        auto const count = static_cast<int>(min(images.channels - cell.firstChannel, uint32_t{kSize}));
+        MapSource<uint32_t> const source = sourceOf(pixels, cell.pixel);
         for (uint32_t image = blockIdx.y; image < images.numImages; image += gridDim.y)
         {
-            In const* const origin = input + (image * images.inputPixels + source.offset) * numStored;
-            Out* target = output + static_cast<int64_t>(image) * images.channels * pixels.numOutputs + pixel;
-            for (uint32_t first = 0; first < images.channels; first += kSize)
+            Vector<Out, kSize> results{};
+            if (source.isInside)
             {
-                auto const count = static_cast<int>(min(images.channels - first, uint32_t{kSize}));
-                Vector<Out, kSize> results{};
-                if (source.isInside)
+                In const* const origin = input + (image * images.inputPixels + source.offset) * numStored;
+                results = operation(loadCell<In, kSize>(origin + cell.firstChannel), count);
+            }
+            int64_t const plane = static_cast<int64_t>(image) * images.channels + cell.firstChannel;
+            Out* target = output + plane * pixels.numOutputs + cell.pixel;
+            TRTCONV_UNROLL
+            for (int i = 0; i < kSize; ++i)
+            {
+                if (i < count)
                 {
-                    results = operation(loadCell<In, kSize>(origin + first), count);
-                }
-                TRTCONV_UNROLL
-                for (int i = 0; i < kSize; ++i)
-                {
-                    if (i < count)
-                    {
-                        *target = results.elements[i];
-                        target += pixels.numOutputs;
-                    }
+                    *target = results.elements[i];
+                    target += pixels.numOutputs;
                 }
             }
         }

@@ -23,11 +23,16 @@ constexpr int32_t chooseRun(MapShape const& plane, int32_t outputBytes, uint64_t
     return isAligned && plane.axes[plane.rank - 1].outputSize() % 2 == 0 ? 2 : 1;
 }
 
-// Whether all numbers of inputs and of outputs, `unitsOfOutput` each, fit the fast 32-bit arithmetic.
+// Whether all numbers up to this one fit the fast 32-bit arithmetic, and so does a step of the threads beyond them.
+constexpr bool fitsFastNumber(int64_t number)
+{
+    return number <= std::numeric_limits<int32_t>::max() - 2 * kVectorBytes;
+}
+
+// Whether all numbers of inputs and of outputs do, `unitsOfOutput` each.
 constexpr bool fitsFastMap(MapShape const& shape, int64_t unitsOfOutput = 1)
 {
-    return std::max(shape.largestOffset(), shape.numOutputs() * unitsOfOutput)
-        <= std::numeric_limits<int32_t>::max() - 2 * kVectorBytes;
+    return fitsFastNumber(std::max(shape.largestOffset(), shape.numOutputs() * unitsOfOutput));
 }
 
 // Whether the last two axes of a shape are both upsampled by 2: a thread then writes what one input becomes.
@@ -40,6 +45,26 @@ constexpr bool isUpsampledByTwo(MapShape const& shape)
 constexpr int64_t countPairs(MapAxisShape const& axis)
 {
     return ceilDivide(axis.outputSize() + axis.padBegin % 2, 2);
+}
+
+constexpr int32_t kThinChannels = 3; // of the images that have a kernel of their own
+
+// Returns how many neighbouring columns a thread writes of an image of channels whose phases lie together: all phases
+// of a pixel along its row, or one where these are not kept together.
+constexpr int32_t chooseThinColumns(MapShape const& pixels, int64_t channels, int32_t outputBytes, uint64_t alignment)
+{
+    MapAxisShape const& columns = pixels.axes[pixels.rank - 1];
+    bool const isWhole = columns.outputSize() == columns.inputSize * columns.phases && columns.upsample == 1;
+    bool const isKnown = channels == kThinChannels && (columns.phases == 2 || columns.phases == 4);
+    bool const isAligned = alignment % static_cast<uint64_t>(columns.phases * outputBytes) == 0;
+    return isWhole && isKnown && isAligned ? static_cast<int32_t>(columns.phases) : 1;
+}
+
+// Returns log2 of how many pixels of an image a warp takes, the other lanes being cells of these. Two cells of 16 bytes
+// are a sector of memory, as are 16 elements of a 16-bit channel.
+constexpr int32_t choosePixelBits(int64_t cellsOfPixel)
+{
+    return cellsOfPixel == 1 ? 5 : 4;
 }
 
 constexpr int64_t chooseGatherBlocks(int64_t numThreads)

@@ -101,28 +101,27 @@ struct GatherLauncher
             return phasedImages();
         }
         MapShape const pixels = makeImageShape(request);
-        if (request.isMapped(0) || pixels.rank != 2 || !fitsFastMap(pixels)
-            || request.sizes[1] > std::numeric_limits<int32_t>::max() - kVectorBytes)
+        if (request.isMapped(0))
         {
             return plain();
         }
-        GatherImages const images{
-            static_cast<uint32_t>(request.sizes[0]), static_cast<uint32_t>(request.sizes[1]), innerSize(request, 2)};
-        KernelLaunch launch = launchOf(pixels.numOutputs());
-        launch.useBlockRows(std::min<int64_t>(images.numImages, kMaxGatherBlockRows));
-        OutputMap<uint32_t, 2> const map = makeMap<OutputMap<uint32_t, 2>>(pixels);
-        if (arguments.request.inputLayout == Layout::kLinear)
+        if (pixels.rank == 2)
         {
-            return launch.run(
-                "launch of gatherToChannels", gatherToChannels<Operation>, input(), output(), map, images, operation);
+            return imagesBy<OutputMap<uint32_t, 2>>(pixels);
         }
-        launch.run(
-            "launch of gatherFromChannels", gatherFromChannels<Operation>, input(), output(), map, images, operation);
+        if constexpr (kIsOfNetworks)
+        {
+            if (pixels.rank == 3)
+            {
+                return imagesBy<OutputMap<uint32_t, 3>>(pixels);
+            }
+        }
+        plain();
     }
 
 private:
-    // Phases of 1 and of 8 bytes, which no network computes, are gathered by elements.
-    static constexpr bool kHasFastPhases = sizeof(In) == 2 || sizeof(In) == 4;
+    // Elements of 1 and of 8 bytes, which no network computes, are gathered one by one from phases and volumes.
+    static constexpr bool kIsOfNetworks = sizeof(In) == 2 || sizeof(In) == 4;
 
     int32_t runOf(MapPlanes const& planes) const
     {
@@ -131,7 +130,7 @@ private:
 
     void phasedPlanes(MapShape const& shape, MapPlanes const& planes) const
     {
-        if constexpr (kHasFastPhases)
+        if constexpr (kIsOfNetworks)
         {
             if (planes.plane.rank == 2)
             {
@@ -144,15 +143,16 @@ private:
     // Gathers runs of channels as if they were pixels: in X nothing lies between them, and they are whole cells.
     void phasedCells(MapShape const& runs, GatherChannels const& channels) const
     {
-        if constexpr (kHasFastPhases)
+        if constexpr (kIsOfNetworks)
         {
             int64_t const inputLanes = kVectorBytes / static_cast<int32_t>(sizeof(In));
             bool const areWhole =
                 arguments.request.sizes[1] % inputLanes == 0 && channels.count % kCellChannels<Operation> == 0;
-            if (areWhole && runs.rank == 3)
+            if (areWhole && runs.rank <= 4)
             {
                 GatherChannels const ofRun{channels.count, channels.count, channels.outputCells};
-                return cellsBy<PhasedMap<uint32_t, 3>>(runs, ofRun);
+                return runs.rank == 3 ? cellsBy<PhasedMap<uint32_t, 3>>(runs, ofRun)
+                                      : cellsBy<PhasedMap<uint32_t, 4>>(runs, ofRun);
             }
         }
         plain();
@@ -160,7 +160,7 @@ private:
 
     void phasedImages() const
     {
-        if constexpr (kHasFastPhases)
+        if constexpr (kIsOfNetworks)
         {
             MapRequest const& request = arguments.request;
             int64_t const lanes = kVectorBytes / static_cast<int32_t>(sizeof(In));
@@ -171,15 +171,80 @@ private:
             {
                 PhasedImages const images{static_cast<uint32_t>(request.sizes[0]),
                     static_cast<uint32_t>(request.channels()), innerSize(request, 2) * stored};
-                MapAxisShape const& rows = pixels.axes[0];
-                KernelLaunch launch =
-                    launchOf(ceilDivide(rows.outputSize(), rows.phases) * pixels.axes[1].outputSize());
-                launch.useBlockRows(std::min<int64_t>(images.numImages, kMaxGatherBlockRows));
-                return launch.run("launch of gatherFromPhases", gatherFromPhases<Operation>, input(), output(),
-                    makeMap<PhasedMap<uint32_t, 2>>(pixels), images, operation);
+                switch (thinColumnsOf(pixels))
+                {
+                case 2: return thinRowsBy<2>(pixels, images);
+                case 4: return thinRowsBy<4>(pixels, images);
+                default: return phasedColumns(pixels, images);
+                }
             }
         }
         plain();
+    }
+
+    int32_t thinColumnsOf(MapShape const& pixels) const
+    {
+        uint64_t const alignment = commonAlignment(arguments.output, arguments.output);
+        return chooseThinColumns(pixels, arguments.request.channels(), sizeof(Out), alignment);
+    }
+
+    void phasedColumns(MapShape const& pixels, PhasedImages const& images) const
+    {
+        MapAxisShape const& rows = pixels.axes[0];
+        KernelLaunch launch = launchOf(ceilDivide(rows.outputSize(), rows.phases) * pixels.axes[1].outputSize());
+        launch.useBlockRows(std::min<int64_t>(images.numImages, kMaxGatherBlockRows));
+        launch.run("launch of gatherFromPhases", gatherFromPhases<Operation>, input(), output(),
+            makeMap<PhasedMap<uint32_t, 2>>(pixels), images, operation);
+    }
+
+    template <int Columns>
+    void thinRowsBy(MapShape const& pixels, PhasedImages const& images) const
+    {
+        if constexpr (sizeof(In) == 2)
+        {
+            MapAxisShape const& rows = pixels.axes[0];
+            int64_t const pixelsOfRow = pixels.axes[1].inputSize;
+            int64_t const warpsOfRow = ceilDivide(pixelsOfRow, kWarpSize);
+            int64_t const numThreads =
+                ceilDivide(rows.outputSize(), rows.phases) * rows.phases * warpsOfRow * kWarpSize;
+            PhasedRows const rowsOfPixels{
+                images, static_cast<uint32_t>(pixelsOfRow), FastDivisor<uint32_t>(static_cast<uint32_t>(warpsOfRow))};
+            KernelLaunch launch = launchOf(numThreads);
+            launch.useBlockRows(std::min<int64_t>(images.numImages, kMaxGatherBlockRows));
+            return launch.run("launch of gatherThinRows", gatherThinRows<Operation, Columns>, input(), output(),
+                makeMap<PhasedMap<uint32_t, 2>>(pixels), rowsOfPixels, static_cast<uint32_t>(numThreads), operation);
+        }
+        phasedColumns(pixels, images);
+    }
+
+    template <typename Map>
+    void imagesBy(MapShape const& pixels) const
+    {
+        MapRequest const& request = arguments.request;
+        bool const isFromLinear = request.inputLayout == Layout::kLinear;
+        int64_t const lanes = kVectorBytes / static_cast<int64_t>(isFromLinear ? sizeof(Out) : sizeof(In));
+        int64_t const cellsOfPixel = ceilDivide(request.sizes[1], lanes);
+        int32_t const pixelBits = choosePixelBits(cellsOfPixel);
+        int64_t const warpsOfPixel = ceilDivide(cellsOfPixel, kWarpSize >> pixelBits);
+        int64_t const numThreads = ceilDivide(pixels.numOutputs(), int64_t{1} << pixelBits) * warpsOfPixel * kWarpSize;
+        if (!fitsFastMap(pixels) || !fitsFastNumber(numThreads)
+            || request.sizes[1] > std::numeric_limits<int32_t>::max() - kVectorBytes)
+        {
+            return plain();
+        }
+        GatherImages const images{static_cast<uint32_t>(request.sizes[0]), static_cast<uint32_t>(request.sizes[1]),
+            innerSize(request, 2), FastDivisor<uint32_t>(static_cast<uint32_t>(warpsOfPixel)),
+            static_cast<uint32_t>(pixelBits)};
+        KernelLaunch launch = launchOf(numThreads);
+        launch.useBlockRows(std::min<int64_t>(images.numImages, kMaxGatherBlockRows));
+        auto const count = static_cast<uint32_t>(numThreads);
+        if (isFromLinear)
+        {
+            return launch.run("launch of gatherToChannels", gatherToChannels<Operation, Map>, input(), output(),
+                makeMap<Map>(pixels), images, count, operation);
+        }
+        launch.run("launch of gatherFromChannels", gatherFromChannels<Operation, Map>, input(), output(),
+            makeMap<Map>(pixels), images, count, operation);
     }
 
     template <typename Map>

@@ -123,6 +123,25 @@ def test_activations_and_types(
     assert (np.abs(y - expected) <= spacing / 2 + 2e-6 * np.abs(expected) + 1e-7).all()
 
 
+@pytest.mark.parametrize("channels", [3, 8, 17, 64])
+@pytest.mark.parametrize(
+    ("layouts", "kernel"),
+    [((LINEAR, CHANNELS_LAST), "gatherToChannels"), ((CHANNELS_LAST, LINEAR), "gatherFromChannels")],
+)
+def test_channels_change_their_layout(
+    gathers: ctypes.CDLL, layouts: tuple[int, int], kernel: str, channels: int
+) -> None:
+    """Images and volumes of more pixels than a warp takes, in whole warps and not, by a kernel of their own."""
+    for sizes in ((70,), (5, 19), (3, 4, 5)):
+        for upsample, pad in itertools.product((1, 2), (0, 1)):
+            x = counting((2, channels, *sizes), np.int16)
+            pads = (0, 0, *(pad,) * len(sizes)) * 2
+            factors = (1, 1, *(upsample,) * len(sizes))
+            y = gather(gathers, x, pads, factors, "reflect", layouts=layouts)
+            assert (y == mapped(x, pads, factors, "reflect")).all()
+            assert gathers.host_last_launch().decode() == f"launch of {kernel}"
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_nan_stays(gathers: ctypes.CDLL, activation: str) -> None:
     x = np.array([np.nan, 1.0, -np.inf, np.inf], dtype=np.float32)
