@@ -13,27 +13,26 @@ template <typename Operation>
 constexpr int kCellChannels =
     kVectorBytes / static_cast<int>(std::max(sizeof(typename Operation::Input), sizeof(typename Operation::Output)));
 
+// What one instruction moves, by its bytes.
+template <size_t Bytes>
+using WordOf = std::conditional_t<Bytes == 16, uint4,
+    std::conditional_t<Bytes == 8, uint2, std::conditional_t<Bytes == 4, uint32_t, uint16_t>>>;
+
 template <typename T, int Size>
 __device__ Vector<T, Size> loadCell(T const* __restrict__ cell)
 {
-    if constexpr (sizeof(Vector<T, Size>) == kVectorBytes)
-    {
-        uint4 const words = __ldg(reinterpret_cast<uint4 const*>(cell));
-        return reinterpret_cast<Vector<T, Size> const&>(words);
-    }
-    else
-    {
-        static_assert(sizeof(Vector<T, Size>) == kVectorBytes / 2);
-        uint2 const words = __ldg(reinterpret_cast<uint2 const*>(cell));
-        return reinterpret_cast<Vector<T, Size> const&>(words);
-    }
+    using Word = WordOf<sizeof(Vector<T, Size>)>;
+    static_assert(sizeof(Word) == sizeof(Vector<T, Size>));
+    Word const word = __ldg(reinterpret_cast<Word const*>(cell));
+    return reinterpret_cast<Vector<T, Size> const&>(word);
 }
 
 template <typename T, int Size>
 __device__ void storeCell(T* __restrict__ cell, Vector<T, Size> const& vector)
 {
-    using Piece = std::conditional_t<sizeof(Vector<T, Size>) == kVectorBytes, uint4, uint2>;
-    *reinterpret_cast<Piece*>(cell) = reinterpret_cast<Piece const&>(vector);
+    using Word = WordOf<sizeof(Vector<T, Size>)>;
+    static_assert(sizeof(Word) == sizeof(Vector<T, Size>));
+    *reinterpret_cast<Word*>(cell) = reinterpret_cast<Word const&>(vector);
 }
 
 // Zeroes what is not a channel in the vector that begins with channel `first`.
@@ -227,8 +226,8 @@ __global__ __launch_bounds__(kGatherThreads) void gatherToChannels(typename Oper
     }
 }
 
-// From channels-last to linear. A thread reads a cell of a pixel.
-template <typename Operation, typename Map>
+// From channels-last to linear. A thread reads a cell of each pixel of a run, and writes that run of several planes.
+template <typename Operation, typename Map, int Run>
 __global__ __launch_bounds__(kGatherThreads) void gatherFromChannels(
     typename Operation::Input const* __restrict__ input, typename Operation::Output* __restrict__ output,
     __grid_constant__ Map const pixels, GatherImages const images, uint32_t numThreads, Operation const operation)
@@ -242,28 +241,50 @@ __global__ __launch_bounds__(kGatherThreads) void gatherFromChannels(
     for (uint32_t index = blockIdx.x * kGatherThreads + threadIdx.x; index < numThreads; index += step)
     {
         PixelCell const cell = pixelCellOf<kSize>(index, images);
-        if (cell.pixel >= pixels.numOutputs || cell.firstChannel >= images.channels)
+        uint32_t const pixel = cell.pixel * Run;
+        if (pixel >= pixels.numOutputs || cell.firstChannel >= images.channels)
         {
             continue;
         }
         auto const count = static_cast<int>(min(images.channels - cell.firstChannel, uint32_t{kSize}));
-        MapSource<uint32_t> const source = sourceOf(pixels, cell.pixel);
+        MapSource<uint32_t> sources[Run];
+        TRTCONV_UNROLL
+        for (int k = 0; k < Run; ++k)
+        {
+            sources[k] = sourceOf(pixels, pixel + k);
+        }
         for (uint32_t image = blockIdx.y; image < images.numImages; image += gridDim.y)
         {
-            Vector<Out, kSize> results{};
-            if (source.isInside)
+            Vector<In, kSize> values[Run]{};
+            TRTCONV_UNROLL
+            for (int k = 0; k < Run; ++k)
             {
-                In const* const origin = input + (image * images.inputPixels + source.offset) * numStored;
-                results = operation(loadCell<In, kSize>(origin + cell.firstChannel), count);
+                if (sources[k].isInside)
+                {
+                    int64_t const source = image * images.inputPixels + sources[k].offset;
+                    values[k] = loadCell<In, kSize>(input + source * numStored + cell.firstChannel);
+                }
+            }
+            Vector<Out, kSize> results[Run];
+            TRTCONV_UNROLL
+            for (int k = 0; k < Run; ++k)
+            {
+                results[k] = operation(values[k], count);
             }
             int64_t const plane = static_cast<int64_t>(image) * images.channels + cell.firstChannel;
-            Out* target = output + plane * pixels.numOutputs + cell.pixel;
+            Out* target = output + plane * pixels.numOutputs + pixel;
             TRTCONV_UNROLL
             for (int i = 0; i < kSize; ++i)
             {
                 if (i < count)
                 {
-                    *target = results.elements[i];
+                    Vector<Out, Run> neighbours;
+                    TRTCONV_UNROLL
+                    for (int k = 0; k < Run; ++k)
+                    {
+                        neighbours.elements[k] = results[k].elements[i];
+                    }
+                    *reinterpret_cast<Vector<Out, Run>*>(target) = neighbours;
                     target += pixels.numOutputs;
                 }
             }

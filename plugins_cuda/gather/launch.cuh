@@ -1,34 +1,27 @@
 // Launches the gather of one operation by the kernel that is fast for a request.
 #pragma once
 
-#include "gather/channels.cuh"
-#include "gather/gather.h"
-#include "gather/operations.cuh"
-#include "gather/phases.cuh"
+#include "gather/launch_images.cuh"
 #include "gather/planes.cuh"
 
 namespace trtconv
 {
 
-// Where a gather of one operation is launched.
+// Launches any gather of one operation.
 template <typename Operation>
-struct GatherLauncher
+struct GatherLauncher : OperationLaunch<Operation>
 {
-    using In = typename Operation::Input;
-    using Out = typename Operation::Output;
-
-    GatherArguments const& arguments;
-    Operation operation;
-    DeviceLimits const& device;
-    cudaStream_t stream;
-
-    In const* input() const { return static_cast<In const*>(arguments.input); }
-    Out* output() const { return static_cast<Out*>(arguments.output); }
-
-    KernelLaunch launchOf(int64_t numThreads) const
-    {
-        return {device, chooseGatherBlocks(numThreads), kGatherThreads, stream};
-    }
+    using Base = OperationLaunch<Operation>;
+    using Base::arguments;
+    using Base::device;
+    using Base::input;
+    using Base::kIsOfNetworks;
+    using Base::launchOf;
+    using Base::operation;
+    using Base::output;
+    using Base::stream;
+    using typename Base::In;
+    using typename Base::Out;
 
     // Gathers by elements, which every request can be.
     void plain() const { elements(makeElementShape(arguments.request, sizeof(In), sizeof(Out))); }
@@ -64,6 +57,13 @@ struct GatherLauncher
             }
             return elements(shape); // volumes, which networks compute in channels-last layouts
         }
+        if constexpr (sizeof(Out) == 2)
+        {
+            if (runOf(planes) == 4)
+            {
+                return planesBy<4, OutputMap<uint32_t, 2>>(planes);
+            }
+        }
         return runOf(planes) == 2 ? planesBy<2, OutputMap<uint32_t, 2>>(planes)
                                   : planesBy<1, OutputMap<uint32_t, 2>>(planes);
     }
@@ -95,34 +95,13 @@ struct GatherLauncher
     // Between a linear layout and a channels-last one.
     void images() const
     {
-        MapRequest const& request = arguments.request;
-        if (request.isPhased())
+        if (!ImageLauncher<Operation>{{*this}}.launch())
         {
-            return phasedImages();
+            plain();
         }
-        MapShape const pixels = makeImageShape(request);
-        if (request.isMapped(0))
-        {
-            return plain();
-        }
-        if (pixels.rank == 2)
-        {
-            return imagesBy<OutputMap<uint32_t, 2>>(pixels);
-        }
-        if constexpr (kIsOfNetworks)
-        {
-            if (pixels.rank == 3)
-            {
-                return imagesBy<OutputMap<uint32_t, 3>>(pixels);
-            }
-        }
-        plain();
     }
 
 private:
-    // Elements of 1 and of 8 bytes, which no network computes, are gathered one by one from phases and volumes.
-    static constexpr bool kIsOfNetworks = sizeof(In) == 2 || sizeof(In) == 4;
-
     int32_t runOf(MapPlanes const& planes) const
     {
         return chooseRun(planes.plane, sizeof(Out), commonAlignment(arguments.output, arguments.output));
@@ -158,95 +137,6 @@ private:
         plain();
     }
 
-    void phasedImages() const
-    {
-        if constexpr (kIsOfNetworks)
-        {
-            MapRequest const& request = arguments.request;
-            int64_t const lanes = kVectorBytes / static_cast<int32_t>(sizeof(In));
-            int64_t const stored = ceilDivide(request.sizes[1], lanes) * lanes;
-            MapShape const pixels = makePhasedImageShape(request, stored);
-            if (request.inputLayout == Layout::kChannelsLast && !request.isMapped(0) && pixels.rank == 2
-                && fitsFastMap(pixels))
-            {
-                PhasedImages const images{static_cast<uint32_t>(request.sizes[0]),
-                    static_cast<uint32_t>(request.channels()), innerSize(request, 2) * stored};
-                switch (thinColumnsOf(pixels))
-                {
-                case 2: return thinRowsBy<2>(pixels, images);
-                case 4: return thinRowsBy<4>(pixels, images);
-                default: return phasedColumns(pixels, images);
-                }
-            }
-        }
-        plain();
-    }
-
-    int32_t thinColumnsOf(MapShape const& pixels) const
-    {
-        uint64_t const alignment = commonAlignment(arguments.output, arguments.output);
-        return chooseThinColumns(pixels, arguments.request.channels(), sizeof(Out), alignment);
-    }
-
-    void phasedColumns(MapShape const& pixels, PhasedImages const& images) const
-    {
-        MapAxisShape const& rows = pixels.axes[0];
-        KernelLaunch launch = launchOf(ceilDivide(rows.outputSize(), rows.phases) * pixels.axes[1].outputSize());
-        launch.useBlockRows(std::min<int64_t>(images.numImages, kMaxGatherBlockRows));
-        launch.run("launch of gatherFromPhases", gatherFromPhases<Operation>, input(), output(),
-            makeMap<PhasedMap<uint32_t, 2>>(pixels), images, operation);
-    }
-
-    template <int Columns>
-    void thinRowsBy(MapShape const& pixels, PhasedImages const& images) const
-    {
-        if constexpr (sizeof(In) == 2)
-        {
-            MapAxisShape const& rows = pixels.axes[0];
-            int64_t const pixelsOfRow = pixels.axes[1].inputSize;
-            int64_t const warpsOfRow = ceilDivide(pixelsOfRow, kWarpSize);
-            int64_t const numThreads =
-                ceilDivide(rows.outputSize(), rows.phases) * rows.phases * warpsOfRow * kWarpSize;
-            PhasedRows const rowsOfPixels{
-                images, static_cast<uint32_t>(pixelsOfRow), FastDivisor<uint32_t>(static_cast<uint32_t>(warpsOfRow))};
-            KernelLaunch launch = launchOf(numThreads);
-            launch.useBlockRows(std::min<int64_t>(images.numImages, kMaxGatherBlockRows));
-            return launch.run("launch of gatherThinRows", gatherThinRows<Operation, Columns>, input(), output(),
-                makeMap<PhasedMap<uint32_t, 2>>(pixels), rowsOfPixels, static_cast<uint32_t>(numThreads), operation);
-        }
-        phasedColumns(pixels, images);
-    }
-
-    template <typename Map>
-    void imagesBy(MapShape const& pixels) const
-    {
-        MapRequest const& request = arguments.request;
-        bool const isFromLinear = request.inputLayout == Layout::kLinear;
-        int64_t const lanes = kVectorBytes / static_cast<int64_t>(isFromLinear ? sizeof(Out) : sizeof(In));
-        int64_t const cellsOfPixel = ceilDivide(request.sizes[1], lanes);
-        int32_t const pixelBits = choosePixelBits(cellsOfPixel);
-        int64_t const warpsOfPixel = ceilDivide(cellsOfPixel, kWarpSize >> pixelBits);
-        int64_t const numThreads = ceilDivide(pixels.numOutputs(), int64_t{1} << pixelBits) * warpsOfPixel * kWarpSize;
-        if (!fitsFastMap(pixels) || !fitsFastNumber(numThreads)
-            || request.sizes[1] > std::numeric_limits<int32_t>::max() - kVectorBytes)
-        {
-            return plain();
-        }
-        GatherImages const images{static_cast<uint32_t>(request.sizes[0]), static_cast<uint32_t>(request.sizes[1]),
-            innerSize(request, 2), FastDivisor<uint32_t>(static_cast<uint32_t>(warpsOfPixel)),
-            static_cast<uint32_t>(pixelBits)};
-        KernelLaunch launch = launchOf(numThreads);
-        launch.useBlockRows(std::min<int64_t>(images.numImages, kMaxGatherBlockRows));
-        auto const count = static_cast<uint32_t>(numThreads);
-        if (isFromLinear)
-        {
-            return launch.run("launch of gatherToChannels", gatherToChannels<Operation, Map>, input(), output(),
-                makeMap<Map>(pixels), images, count, operation);
-        }
-        launch.run("launch of gatherFromChannels", gatherFromChannels<Operation, Map>, input(), output(),
-            makeMap<Map>(pixels), images, count, operation);
-    }
-
     template <typename Map>
     void elementsBy(MapShape const& shape) const
     {
@@ -259,7 +149,8 @@ private:
     void planesBy(MapPlanes const& planes) const
     {
         KernelLaunch launch = launchOf(planes.plane.numOutputs() / Run);
-        launch.useBlockRows(std::min<int64_t>(ceilDivide(planes.numPlanes, kPlanesOf<Operation>), kMaxGatherBlockRows));
+        launch.useBlockRows(
+            std::min<int64_t>(ceilDivide(planes.numPlanes, kPlanesOf<Operation, Run>), kMaxGatherBlockRows));
         Map plane = makeMap<Map>(planes.plane);
         if constexpr (std::is_same_v<Map, PhasedPlane>)
         {
@@ -324,7 +215,7 @@ void dispatchConverted(GatherArguments const& arguments, DeviceLimits const& dev
             using Out = typename decltype(tag)::Type;
             using Operation = ConvertElements<In, Out>;
             GatherLauncher<Operation> const launcher{
-                arguments, makeConversion<In, Out>(arguments.activation, arguments.alpha), device, stream};
+                {arguments, makeConversion<In, Out>(arguments.activation, arguments.alpha), device, stream}};
             if constexpr (sizeof(In) == 2 && sizeof(Out) == 2 && !std::is_same_v<In, Out>)
             {
                 launcher.plain();

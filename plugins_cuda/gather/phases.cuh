@@ -16,27 +16,6 @@ struct PhasedImages
     int64_t imageStride; // elements of the input
 };
 
-// Loads and stores of 4, 8 or 16 bytes, each by one instruction.
-template <int Bytes>
-using PartWord = std::conditional_t<Bytes == 4, uint32_t, std::conditional_t<Bytes == 8, uint2, uint4>>;
-
-template <typename T, int Size>
-__device__ Vector<T, Size> loadPart(T const* __restrict__ part)
-{
-    using Word = PartWord<sizeof(Vector<T, Size>)>;
-    static_assert(sizeof(Word) == sizeof(Vector<T, Size>));
-    Word const word = __ldg(reinterpret_cast<Word const*>(part));
-    return reinterpret_cast<Vector<T, Size> const&>(word);
-}
-
-template <typename T, int Size>
-__device__ void storePart(T* __restrict__ part, Vector<T, Size> const& vector)
-{
-    using Word = PartWord<sizeof(Vector<T, Size>)>;
-    static_assert(sizeof(Word) == sizeof(Vector<T, Size>));
-    *reinterpret_cast<Word*>(part) = reinterpret_cast<Word const&>(vector);
-}
-
 // From phases of channels that need not fill vectors, channels-last, to linear. A thread writes the same column of as
 // many rows as have phases: those of a block are made of the same pixels of the input, unless pads shift the rows.
 template <typename Operation>
@@ -93,77 +72,6 @@ __global__ __launch_bounds__(kGatherThreads) void gatherFromPhases(typename Oper
                         }
                     }
                 }
-            }
-        }
-    }
-}
-
-// Those images, as rows that a warp reads side by side.
-struct PhasedRows
-{
-    PhasedImages images;
-    uint32_t pixels; // of a row of the input
-    FastDivisor<uint32_t> warpsOfRow;
-};
-
-// The same for three channels and `Columns` phases along rows, which neither pads nor upsampling shift. A thread reads
-// what a pixel has of a row, and writes as many neighbouring columns of each plane; warps take the rows of phases of
-// the same pixels in turn.
-template <typename Operation, int Columns>
-__global__ __launch_bounds__(kGatherThreads) void gatherThinRows(typename Operation::Input const* __restrict__ input,
-    typename Operation::Output* __restrict__ output, __grid_constant__ PhasedMap<uint32_t, 2> const pixels,
-    PhasedRows const rowsOfPixels, uint32_t numThreads, Operation const operation)
-{
-    using In = typename Operation::Input;
-    constexpr int kSize = kThinChannels * Columns;
-    PhasedImages const& images = rowsOfPixels.images;
-    PhasedAxis<uint32_t> const& rows = pixels.axes[0];
-    PhasedAxis<uint32_t> const& columns = pixels.axes[1];
-    uint32_t const step = gridDim.x * kGatherThreads;
-    waitForEarlierWork();
-    for (uint32_t index = blockIdx.x * kGatherThreads + threadIdx.x; index < numThreads; index += step)
-    {
-        uint32_t const warp = index / kWarpSize;
-        uint32_t const warpOfPhase = rows.phases.divide(warp);
-        uint32_t const rowOfPixels = rowsOfPixels.warpsOfRow.divide(warpOfPhase);
-        uint32_t const row = rowOfPixels * rows.phases.value() + (warp - warpOfPhase * rows.phases.value());
-        uint32_t const pixel =
-            (warpOfPhase - rowOfPixels * rowsOfPixels.warpsOfRow.value()) * kWarpSize + index % kWarpSize;
-        if (row >= rows.outputSize.value() || pixel >= rowsOfPixels.pixels)
-        {
-            continue;
-        }
-        MapSource<uint32_t> const source = MapSource<uint32_t>{0, true}.along(rows, static_cast<int32_t>(row));
-        uint32_t const offset = source.offset + pixel * columns.inputStride;
-        uint32_t const target = row * columns.outputSize.value() + pixel * Columns;
-        for (uint32_t image = blockIdx.y; image < images.numImages; image += gridDim.y)
-        {
-            In const* const origin = input + image * images.imageStride + offset;
-            In run[kSize]{};
-            TRTCONV_UNROLL
-            for (int i = 0; i < kSize; i += Columns)
-            {
-                if (source.isInside)
-                {
-                    auto const part = loadPart<In, Columns>(origin + i);
-                    TRTCONV_UNROLL
-                    for (int k = 0; k < Columns; ++k)
-                    {
-                        run[i + k] = part.elements[k];
-                    }
-                }
-            }
-            TRTCONV_UNROLL
-            for (int channel = 0; channel < kThinChannels; ++channel)
-            {
-                Vector<In, Columns> values;
-                TRTCONV_UNROLL
-                for (int column = 0; column < Columns; ++column)
-                {
-                    values.elements[column] = run[column * kThinChannels + channel];
-                }
-                int64_t const plane = static_cast<int64_t>(image) * kThinChannels + channel;
-                storePart(output + plane * pixels.numOutputs + target, operation(values));
             }
         }
     }

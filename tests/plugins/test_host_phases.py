@@ -185,6 +185,7 @@ def test_activations_and_types(
         (3, (4, 4), (0, 0), 1, (CHANNELS_LAST, LINEAR), "gatherFromPhases"),
         (3, (2, 3), (0, 0), 0, (CHANNELS_LAST, LINEAR), "gatherFromPhases"),
         (4, (4, 4), (0, 0), 0, (CHANNELS_LAST, LINEAR), "gatherFromPhases"),
+        (3, (4, 1), (0, 0), 0, (CHANNELS_LAST, LINEAR), "gatherFromPhases"),
     ],
 )
 def test_networks_get_a_fast_kernel(
