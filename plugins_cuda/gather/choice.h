@@ -17,7 +17,7 @@ constexpr int64_t kMaxGatherBlockRows = 65535; // rows of blocks that a grid tak
 constexpr int32_t kGatherPlanes = 4; // in which a thread writes the same run of columns
 
 // Whether `count` outputs are whole runs, and the place of each is aligned to its bytes.
-constexpr bool areRuns(int64_t count, int32_t run, int32_t outputBytes, uint64_t alignment)
+constexpr bool areRuns(int64_t count, int64_t run, int32_t outputBytes, uint64_t alignment)
 {
     return count % run == 0 && alignment % (static_cast<uint64_t>(run) * static_cast<uint64_t>(outputBytes)) == 0;
 }
@@ -60,14 +60,17 @@ constexpr int32_t kThinChannels = 3; // of the images that have a kernel of thei
 constexpr int32_t kThinColumns = 4; // that a thread writes of a row without phases
 
 // Returns how many neighbouring columns a thread writes of an image of three channels, channels-last in the input: all
-// phases of a pixel along its row or, without phases, some pixels. One: a row cannot be cut into such runs.
+// phases of a pixel along its row or, without any phases, some pixels. One: a row cannot be cut into such runs.
 constexpr int32_t chooseThinColumns(MapShape const& pixels, int64_t channels, int32_t outputBytes, uint64_t alignment)
 {
+    MapAxisShape const& rows = pixels.axes[pixels.rank - 2];
     MapAxisShape const& columns = pixels.axes[pixels.rank - 1];
-    auto const run = static_cast<int32_t>(columns.phases == 1 ? kThinColumns : std::min<int64_t>(columns.phases, 8));
+    bool const isPhased = rows.phases != 1 || columns.phases != 1;
+    int64_t const run = isPhased ? columns.phases : kThinColumns;
     bool const isKnown = channels == kThinChannels && (run == 2 || run == 4);
     bool const isWhole = columns.outputSize() == columns.inputSize * columns.phases && columns.upsample == 1;
-    return isKnown && isWhole && areRuns(columns.outputSize(), run, outputBytes, alignment) ? run : 1;
+    return isKnown && isWhole && areRuns(columns.outputSize(), run, outputBytes, alignment) ? static_cast<int32_t>(run)
+                                                                                            : 1;
 }
 
 // How a tensor is gathered between a linear layout and a channels-last one: a warp takes 2^pixelBits runs of pixels,
