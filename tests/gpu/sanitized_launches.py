@@ -100,6 +100,8 @@ BY_TWO = (1, 1, 2, 2)
 MAP_CASES = (
     MapCase((2, 3, 33, 30), 1, FLOAT32, "linear", OutputMap(BY_TWO, "edge")),  # by planes
     MapCase((2, 3, 33, 31), 2, FLOAT16, "linear", OutputMap((1, 1, 1, 3), "zero")),
+    MapCase((2, 9, 33, 30), 0, FLOAT16, "linear", OutputMap(BY_TWO, "zero")),  # by runs of 4
+    MapCase((2, 9, 33, 30), 0, FLOAT16, "linear", OutputMap(BY_TWO, "zero", FLOAT16, FLOAT16, None, "relu")),
     MapCase((40, 3, 5, 6), 1, FLOAT16, "linear", OutputMap(BY_TWO, "reflect")),  # by elements
     MapCase((2, 3, 33, 31), 1, FLOAT16, "linear", OutputMap((), "edge", FLOAT16, FLOAT32, None, "silu")),
     MapCase((2, 20, 17, 18), 1, FLOAT16, "channels_last", OutputMap(BY_TWO)),  # two by two
@@ -108,6 +110,8 @@ MAP_CASES = (
     MapCase((2, 20, 17, 18), 1, FLOAT16, "channels_last", OutputMap(BY_TWO, "edge", FLOAT16, FLOAT32, None, "elu", 1)),
     MapCase((2, 3, 17, 18), 4, FLOAT32, "linear", OutputMap((), "reflect", FLOAT32, FLOAT16, 1)),  # to channels-last
     MapCase((2, 11, 17, 18), 0, FLOAT16, "channels_last", OutputMap((), "zero", FLOAT16, FLOAT32, 0, "tanh")),  # from
+    MapCase((2, 20, 16, 20), 1, FLOAT16, "channels_last", OutputMap(y_layout=0)),  # from, by runs of 4
+    MapCase((2, 3, 17, 20), 0, FLOAT16, "channels_last", OutputMap((), "zero", FLOAT16, FLOAT32, 0, "tanh")),  # thin
     MapCase((2, 20, 6, 7, 8), 1, FLOAT16, "linear", OutputMap((), "edge", FLOAT16, FLOAT16, 1)),  # to, volumes
     MapCase((2, 20, 6, 7, 8), 1, FLOAT16, "channels_last", OutputMap((), "reflect", FLOAT16, FLOAT32, 0)),  # from
     # Of phases: by planes, by elements, by cells, of volumes too, and into planes, by columns and by rows.
