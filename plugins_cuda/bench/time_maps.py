@@ -79,21 +79,25 @@ HALF_LINEAR, FLOAT_LINEAR = (FLOAT16, LINEAR), (FLOAT32, LINEAR)
 BOTH = (FLOAT16, CHANNELS_LAST)
 CASES = (
     *(MapCase((1, 128, 540, 960), x, upsample=2) for x in (BOTH, HALF_LINEAR, FLOAT_LINEAR)),
+    MapCase((1, 128, 540, 960), HALF_LINEAR, upsample=2, activation="relu"),
     *(MapCase((1, 64, 540, 960), x, upsample=2, pad=1) for x in (BOTH, HALF_LINEAR, FLOAT_LINEAR)),
     MapCase((1, 64, 540, 960), upsample=2, pad=1, mode="edge"),
     MapCase((1, 64, 540, 960), upsample=2, pad=1, mode="zero", activation="relu"),
     MapCase((1, 3, 1080, 1920), FLOAT_LINEAR, BOTH, pad=4),
     MapCase((8, 3, 1080, 1920), FLOAT_LINEAR, BOTH, pad=4),
     MapCase((1, 3, 512, 512), BOTH, FLOAT_LINEAR, activation="tanh"),
-    MapCase((8, 3, 1080, 1920), BOTH, FLOAT_LINEAR, activation="tanh"),
+    *(MapCase((batch, 3, 1080, 1920), BOTH, FLOAT_LINEAR, activation="tanh") for batch in (1, 8)),
     *(MapCase((1, 256, 128, 128), pad=1, mode=mode) for mode in ("reflect", "edge", "zero")),
     *(MapCase((1, 256, 128, 128), x, pad=1, activation="relu") for x in (BOTH, HALF_LINEAR, FLOAT_LINEAR)),
     *(MapCase((1, 256, 128, 128), x, pad=1, mode="zero") for x in (HALF_LINEAR, FLOAT_LINEAR)),
     *(MapCase((1, 64, 1080, 1920), x, pad=1, mode="zero") for x in (BOTH, HALF_LINEAR, FLOAT_LINEAR)),
     *(MapCase((1, 64, 1080, 1920), x, pad=1, activation="silu") for x in (BOTH, HALF_LINEAR, FLOAT_LINEAR)),
     MapCase((1, 64, 1080, 1920), FLOAT_LINEAR, HALF_LINEAR, pad=1),
-    MapCase((1, 64, 1080, 1920), HALF_LINEAR, BOTH, pad=1),
-    MapCase((1, 64, 1080, 1920), BOTH, HALF_LINEAR, pad=1),
+    *(MapCase((1, 64, 1080, 1920), HALF_LINEAR, BOTH, pad=pad) for pad in (1, 0)),
+    *(MapCase((1, 64, 1080, 1920), BOTH, HALF_LINEAR, pad=pad) for pad in (1, 0)),
+    MapCase((1, 24, 1080, 1920), HALF_LINEAR, BOTH),
+    MapCase((1, 24, 1080, 1920), BOTH, HALF_LINEAR),
+    MapCase((1, 256, 128, 128), BOTH, HALF_LINEAR, pad=1),
     MapCase((1, 64, 1080, 1920), (FLOAT32, CHANNELS_LAST), BOTH, pad=1),
 )
 NORM_CASES = tuple(

@@ -59,15 +59,17 @@ HALF, HALF_LINEAR, FLOAT_LINEAR = (FLOAT16, CHANNELS_LAST), (FLOAT16, LINEAR), (
 MAP_CASES = (
     *(PhaseCase((1, 64, 1080, 1920), (2, 2), x) for x in (HALF, HALF_LINEAR, FLOAT_LINEAR)),
     *(PhaseCase((1, 32, 1080, 1920), (4, 4), x) for x in (HALF, HALF_LINEAR, FLOAT_LINEAR)),
+    PhaseCase((1, 32, 1080, 1920), (4, 4), HALF_LINEAR, activation="relu"),
     PhaseCase((1, 64, 1080, 1920), (2, 2), pad=1, activation="relu"),
     PhaseCase((1, 64, 1079, 1919), (2, 2)),
     PhaseCase((8, 64, 512, 512), (2, 2), FLOAT_LINEAR),
     *(PhaseCase((batch, 3, 1080, 1920), (4, 4), HALF, FLOAT_LINEAR, activation="tanh") for batch in (1, 8)),
     PhaseCase((8, 3, 1080, 1920), (2, 2), HALF, FLOAT_LINEAR, activation="tanh"),
     PhaseCase((8, 3, 1080, 1920), (4, 4), HALF, HALF_LINEAR),
-    PhaseCase((1, 3, 512, 512), (4, 4), HALF, FLOAT_LINEAR, activation="tanh"),
+    *(PhaseCase((1, 3, 512, 512), (b, b), HALF, FLOAT_LINEAR, activation="tanh") for b in (4, 2)),
     PhaseCase((1, 32, 128, 128, 128), (1, 1, 4)),
     PhaseCase((1, 32, 128, 128, 128), (2, 2, 2)),
+    PhaseCase((1, 32, 127, 125, 126), (2, 2, 2)),
 )
 NORM_CASES = (
     *(PhaseCase((1, 32, 1080, 1920), (2, 2), x, activation="relu") for x in (HALF, HALF_LINEAR, FLOAT_LINEAR)),

@@ -13,27 +13,26 @@ template <typename Operation>
 constexpr int kCellChannels =
     kVectorBytes / static_cast<int>(std::max(sizeof(typename Operation::Input), sizeof(typename Operation::Output)));
 
+// What one instruction moves, by its bytes.
+template <size_t Bytes>
+using WordOf = std::conditional_t<Bytes == 16, uint4,
+    std::conditional_t<Bytes == 8, uint2, std::conditional_t<Bytes == 4, uint32_t, uint16_t>>>;
+
 template <typename T, int Size>
 __device__ Vector<T, Size> loadCell(T const* __restrict__ cell)
 {
-    if constexpr (sizeof(Vector<T, Size>) == kVectorBytes)
-    {
-        uint4 const words = __ldg(reinterpret_cast<uint4 const*>(cell));
-        return reinterpret_cast<Vector<T, Size> const&>(words);
-    }
-    else
-    {
-        static_assert(sizeof(Vector<T, Size>) == kVectorBytes / 2);
-        uint2 const words = __ldg(reinterpret_cast<uint2 const*>(cell));
-        return reinterpret_cast<Vector<T, Size> const&>(words);
-    }
+    using Word = WordOf<sizeof(Vector<T, Size>)>;
+    static_assert(sizeof(Word) == sizeof(Vector<T, Size>));
+    Word const word = __ldg(reinterpret_cast<Word const*>(cell));
+    return reinterpret_cast<Vector<T, Size> const&>(word);
 }
 
 template <typename T, int Size>
 __device__ void storeCell(T* __restrict__ cell, Vector<T, Size> const& vector)
 {
-    using Piece = std::conditional_t<sizeof(Vector<T, Size>) == kVectorBytes, uint4, uint2>;
-    *reinterpret_cast<Piece*>(cell) = reinterpret_cast<Piece const&>(vector);
+    using Word = WordOf<sizeof(Vector<T, Size>)>;
+    static_assert(sizeof(Word) == sizeof(Vector<T, Size>));
+    *reinterpret_cast<Word*>(cell) = reinterpret_cast<Word const&>(vector);
 }
 
 // Zeroes what is not a channel in the vector that begins with channel `first`.
@@ -152,57 +151,86 @@ __global__ __launch_bounds__(kGatherThreads) void gatherCellsByTwo(typename Oper
     }
 }
 
-// The images of a linear tensor beside the same in a channels-last one.
+// The images of a linear tensor beside the same in a channels-last one. The lanes of a warp are pixels side by side,
+// and cells of these: what it writes of a channel, and what it reads of a pixel, should each be whole sectors of
+// memory.
 struct GatherImages
 {
     uint32_t numImages;
     uint32_t channels;
     int64_t inputPixels; // of an image
+    FastDivisor<uint32_t> warpsOfPixel;
+    uint32_t pixelBits; // a warp has 2^pixelBits pixels
 };
 
-// From linear to channels-last. A thread writes all channels of a pixel: neighbours read along rows.
-template <typename Operation>
+// What a thread gathers of each image; both numbers may be beyond the last one.
+struct PixelCell
+{
+    uint32_t pixel;
+    uint32_t firstChannel;
+};
+
+// Warps take all cells of their pixels before the next pixels, so that the cells of a pixel share its lines in the
+// caches.
+template <int Size>
+__device__ PixelCell pixelCellOf(uint32_t index, GatherImages const& images)
+{
+    uint32_t const lane = index % kWarpSize;
+    uint32_t const warp = index / kWarpSize;
+    uint32_t const pixels = images.warpsOfPixel.divide(warp);
+    uint32_t const cells = warp - pixels * images.warpsOfPixel.value();
+    uint32_t const cellOfWarp = lane >> images.pixelBits;
+    uint32_t const pixelOfWarp = lane - (cellOfWarp << images.pixelBits);
+    uint32_t const cell = cells * (kWarpSize >> images.pixelBits) + cellOfWarp;
+    return {(pixels << images.pixelBits) + pixelOfWarp, cell * Size};
+}
+
+// From linear to channels-last. A thread writes a cell of a pixel.
+template <typename Operation, typename Map>
 __global__ __launch_bounds__(kGatherThreads) void gatherToChannels(typename Operation::Input const* __restrict__ input,
-    typename Operation::Output* __restrict__ output, __grid_constant__ OutputMap<uint32_t, 2> const pixels,
-    GatherImages const images, Operation const operation)
+    typename Operation::Output* __restrict__ output, __grid_constant__ Map const pixels, GatherImages const images,
+    uint32_t numThreads, Operation const operation)
 {
     using In = typename Operation::Input;
     constexpr int kSize = kVectorChannels<typename Operation::Output>;
     uint32_t const numStored = (images.channels + kSize - 1) / kSize * kSize;
     uint32_t const step = gridDim.x * kGatherThreads;
     waitForEarlierWork();
-    for (uint32_t pixel = blockIdx.x * kGatherThreads + threadIdx.x; pixel < pixels.numOutputs; pixel += step)
+    for (uint32_t index = blockIdx.x * kGatherThreads + threadIdx.x; index < numThreads; index += step)
     {
-        MapSource<uint32_t> const source = sourceOf(pixels, pixel);
+        PixelCell const cell = pixelCellOf<kSize>(index, images);
+        if (cell.pixel >= pixels.numOutputs || cell.firstChannel >= images.channels)
+        {
+            continue;
+        }
+        auto const count = static_cast<int>(min(images.channels - cell.firstChannel, uint32_t{kSize}));
+        MapSource<uint32_t> const source = sourceOf(pixels, cell.pixel);
         for (uint32_t image = blockIdx.y; image < images.numImages; image += gridDim.y)
         {
-            In const* plane = input + image * images.channels * images.inputPixels + source.offset;
-            auto* target = output + (static_cast<int64_t>(image) * pixels.numOutputs + pixel) * numStored;
-            for (uint32_t first = 0; first < images.channels; first += kSize)
+            In const* plane = input
+                + (static_cast<int64_t>(image) * images.channels + cell.firstChannel) * images.inputPixels
+                + source.offset;
+            Vector<In, kSize> values{};
+            TRTCONV_UNROLL
+            for (int i = 0; i < kSize; ++i)
             {
-                auto const count = static_cast<int>(min(images.channels - first, uint32_t{kSize}));
-                Vector<In, kSize> values{};
-                TRTCONV_UNROLL
-                for (int i = 0; i < kSize; ++i)
+                if (i < count)
                 {
-                    if (i < count)
-                    {
-                        values.elements[i] = source.isInside ? __ldg(plane) : In{};
-                        plane += images.inputPixels;
-                    }
+                    values.elements[i] = source.isInside ? __ldg(plane) : In{};
+                    plane += images.inputPixels;
                 }
-                storeCell(target, operation(values, count));
-                target += kSize;
             }
+            int64_t const pixel = static_cast<int64_t>(image) * pixels.numOutputs + cell.pixel;
+            storeCell(output + pixel * numStored + cell.firstChannel, operation(values, count));
         }
     }
 }
 
-// From channels-last to linear. A thread reads all channels of a pixel: neighbours write along rows.
-template <typename Operation>
+// From channels-last to linear. A thread reads a cell of each pixel of a run, and writes that run of several planes.
+template <typename Operation, typename Map, int Run>
 __global__ __launch_bounds__(kGatherThreads) void gatherFromChannels(
     typename Operation::Input const* __restrict__ input, typename Operation::Output* __restrict__ output,
-    __grid_constant__ OutputMap<uint32_t, 2> const pixels, GatherImages const images, Operation const operation)
+    __grid_constant__ Map const pixels, GatherImages const images, uint32_t numThreads, Operation const operation)
 {
     using In = typename Operation::Input;
     using Out = typename Operation::Output;
@@ -210,29 +238,54 @@ __global__ __launch_bounds__(kGatherThreads) void gatherFromChannels(
     uint32_t const numStored = (images.channels + kSize - 1) / kSize * kSize;
     uint32_t const step = gridDim.x * kGatherThreads;
     waitForEarlierWork();
-    for (uint32_t pixel = blockIdx.x * kGatherThreads + threadIdx.x; pixel < pixels.numOutputs; pixel += step)
+    for (uint32_t index = blockIdx.x * kGatherThreads + threadIdx.x; index < numThreads; index += step)
     {
-        MapSource<uint32_t> const source = sourceOf(pixels, pixel);
+        PixelCell const cell = pixelCellOf<kSize>(index, images);
+        uint32_t const pixel = cell.pixel * Run;
+        if (pixel >= pixels.numOutputs || cell.firstChannel >= images.channels)
+        {
+            continue;
+        }
+        auto const count = static_cast<int>(min(images.channels - cell.firstChannel, uint32_t{kSize}));
+        MapSource<uint32_t> sources[Run];
+        TRTCONV_UNROLL
+        for (int k = 0; k < Run; ++k)
+        {
+            sources[k] = sourceOf(pixels, pixel + k);
+        }
         for (uint32_t image = blockIdx.y; image < images.numImages; image += gridDim.y)
         {
-            In const* const origin = input + (image * images.inputPixels + source.offset) * numStored;
-            Out* target = output + static_cast<int64_t>(image) * images.channels * pixels.numOutputs + pixel;
-            for (uint32_t first = 0; first < images.channels; first += kSize)
+            Vector<In, kSize> values[Run]{};
+            TRTCONV_UNROLL
+            for (int k = 0; k < Run; ++k)
             {
-                auto const count = static_cast<int>(min(images.channels - first, uint32_t{kSize}));
-                Vector<Out, kSize> results{};
-                if (source.isInside)
+                if (sources[k].isInside)
                 {
-                    results = operation(loadCell<In, kSize>(origin + first), count);
+                    int64_t const source = image * images.inputPixels + sources[k].offset;
+                    values[k] = loadCell<In, kSize>(input + source * numStored + cell.firstChannel);
                 }
-                TRTCONV_UNROLL
-                for (int i = 0; i < kSize; ++i)
+            }
+            Vector<Out, kSize> results[Run];
+            TRTCONV_UNROLL
+            for (int k = 0; k < Run; ++k)
+            {
+                results[k] = operation(values[k], count);
+            }
+            int64_t const plane = static_cast<int64_t>(image) * images.channels + cell.firstChannel;
+            Out* target = output + plane * pixels.numOutputs + pixel;
+            TRTCONV_UNROLL
+            for (int i = 0; i < kSize; ++i)
+            {
+                if (i < count)
                 {
-                    if (i < count)
+                    Vector<Out, Run> neighbours;
+                    TRTCONV_UNROLL
+                    for (int k = 0; k < Run; ++k)
                     {
-                        *target = results.elements[i];
-                        target += pixels.numOutputs;
+                        neighbours.elements[k] = results[k].elements[i];
                     }
+                    *reinterpret_cast<Vector<Out, Run>*>(target) = neighbours;
+                    target += pixels.numOutputs;
                 }
             }
         }

@@ -11,7 +11,7 @@ namespace
 template <typename Word>
 void launchMoved(GatherArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
 {
-    launchFast(GatherLauncher<MoveWords<Word>>{arguments, {}, device, stream});
+    launchFast(GatherLauncher<MoveWords<Word>>{{arguments, {}, device, stream}});
 }
 
 // Moves words of several elements where both layouts are the same and an axis that is not mapped allows it.
@@ -19,7 +19,7 @@ template <typename Word>
 void launchWidened(
     GatherArguments const& arguments, MapShape const& shape, DeviceLimits const& device, cudaStream_t stream)
 {
-    GatherLauncher<MoveWords<Word>>{arguments, {}, device, stream}.planes(shape);
+    GatherLauncher<MoveWords<Word>>{{arguments, {}, device, stream}}.planes(shape);
 }
 
 void launchMovedBySize(GatherArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)

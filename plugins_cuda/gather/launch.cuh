@@ -1,34 +1,27 @@
 // Launches the gather of one operation by the kernel that is fast for a request.
 #pragma once
 
-#include "gather/channels.cuh"
-#include "gather/gather.h"
-#include "gather/operations.cuh"
-#include "gather/phases.cuh"
+#include "gather/launch_images.cuh"
 #include "gather/planes.cuh"
 
 namespace trtconv
 {
 
-// Where a gather of one operation is launched.
+// Launches any gather of one operation.
 template <typename Operation>
-struct GatherLauncher
+struct GatherLauncher : OperationLaunch<Operation>
 {
-    using In = typename Operation::Input;
-    using Out = typename Operation::Output;
-
-    GatherArguments const& arguments;
-    Operation operation;
-    DeviceLimits const& device;
-    cudaStream_t stream;
-
-    In const* input() const { return static_cast<In const*>(arguments.input); }
-    Out* output() const { return static_cast<Out*>(arguments.output); }
-
-    KernelLaunch launchOf(int64_t numThreads) const
-    {
-        return {device, chooseGatherBlocks(numThreads), kGatherThreads, stream};
-    }
+    using Base = OperationLaunch<Operation>;
+    using Base::arguments;
+    using Base::device;
+    using Base::input;
+    using Base::kIsOfNetworks;
+    using Base::launchOf;
+    using Base::operation;
+    using Base::output;
+    using Base::stream;
+    using typename Base::In;
+    using typename Base::Out;
 
     // Gathers by elements, which every request can be.
     void plain() const { elements(makeElementShape(arguments.request, sizeof(In), sizeof(Out))); }
@@ -64,6 +57,13 @@ struct GatherLauncher
             }
             return elements(shape); // volumes, which networks compute in channels-last layouts
         }
+        if constexpr (sizeof(Out) == 2)
+        {
+            if (runOf(planes) == 4)
+            {
+                return planesBy<4, OutputMap<uint32_t, 2>>(planes);
+            }
+        }
         return runOf(planes) == 2 ? planesBy<2, OutputMap<uint32_t, 2>>(planes)
                                   : planesBy<1, OutputMap<uint32_t, 2>>(planes);
     }
@@ -95,35 +95,13 @@ struct GatherLauncher
     // Between a linear layout and a channels-last one.
     void images() const
     {
-        MapRequest const& request = arguments.request;
-        if (request.isPhased())
+        if (!ImageLauncher<Operation>{{*this}}.launch())
         {
-            return phasedImages();
+            plain();
         }
-        MapShape const pixels = makeImageShape(request);
-        if (request.isMapped(0) || pixels.rank != 2 || !fitsFastMap(pixels)
-            || request.sizes[1] > std::numeric_limits<int32_t>::max() - kVectorBytes)
-        {
-            return plain();
-        }
-        GatherImages const images{
-            static_cast<uint32_t>(request.sizes[0]), static_cast<uint32_t>(request.sizes[1]), innerSize(request, 2)};
-        KernelLaunch launch = launchOf(pixels.numOutputs());
-        launch.useBlockRows(std::min<int64_t>(images.numImages, kMaxGatherBlockRows));
-        OutputMap<uint32_t, 2> const map = makeMap<OutputMap<uint32_t, 2>>(pixels);
-        if (arguments.request.inputLayout == Layout::kLinear)
-        {
-            return launch.run(
-                "launch of gatherToChannels", gatherToChannels<Operation>, input(), output(), map, images, operation);
-        }
-        launch.run(
-            "launch of gatherFromChannels", gatherFromChannels<Operation>, input(), output(), map, images, operation);
     }
 
 private:
-    // Phases of 1 and of 8 bytes, which no network computes, are gathered by elements.
-    static constexpr bool kHasFastPhases = sizeof(In) == 2 || sizeof(In) == 4;
-
     int32_t runOf(MapPlanes const& planes) const
     {
         return chooseRun(planes.plane, sizeof(Out), commonAlignment(arguments.output, arguments.output));
@@ -131,7 +109,7 @@ private:
 
     void phasedPlanes(MapShape const& shape, MapPlanes const& planes) const
     {
-        if constexpr (kHasFastPhases)
+        if constexpr (kIsOfNetworks)
         {
             if (planes.plane.rank == 2)
             {
@@ -144,39 +122,16 @@ private:
     // Gathers runs of channels as if they were pixels: in X nothing lies between them, and they are whole cells.
     void phasedCells(MapShape const& runs, GatherChannels const& channels) const
     {
-        if constexpr (kHasFastPhases)
+        if constexpr (kIsOfNetworks)
         {
             int64_t const inputLanes = kVectorBytes / static_cast<int32_t>(sizeof(In));
             bool const areWhole =
                 arguments.request.sizes[1] % inputLanes == 0 && channels.count % kCellChannels<Operation> == 0;
-            if (areWhole && runs.rank == 3)
+            if (areWhole && runs.rank <= 4)
             {
                 GatherChannels const ofRun{channels.count, channels.count, channels.outputCells};
-                return cellsBy<PhasedMap<uint32_t, 3>>(runs, ofRun);
-            }
-        }
-        plain();
-    }
-
-    void phasedImages() const
-    {
-        if constexpr (kHasFastPhases)
-        {
-            MapRequest const& request = arguments.request;
-            int64_t const lanes = kVectorBytes / static_cast<int32_t>(sizeof(In));
-            int64_t const stored = ceilDivide(request.sizes[1], lanes) * lanes;
-            MapShape const pixels = makePhasedImageShape(request, stored);
-            if (request.inputLayout == Layout::kChannelsLast && !request.isMapped(0) && pixels.rank == 2
-                && fitsFastMap(pixels))
-            {
-                PhasedImages const images{static_cast<uint32_t>(request.sizes[0]),
-                    static_cast<uint32_t>(request.channels()), innerSize(request, 2) * stored};
-                MapAxisShape const& rows = pixels.axes[0];
-                KernelLaunch launch =
-                    launchOf(ceilDivide(rows.outputSize(), rows.phases) * pixels.axes[1].outputSize());
-                launch.useBlockRows(std::min<int64_t>(images.numImages, kMaxGatherBlockRows));
-                return launch.run("launch of gatherFromPhases", gatherFromPhases<Operation>, input(), output(),
-                    makeMap<PhasedMap<uint32_t, 2>>(pixels), images, operation);
+                return runs.rank == 3 ? cellsBy<PhasedMap<uint32_t, 3>>(runs, ofRun)
+                                      : cellsBy<PhasedMap<uint32_t, 4>>(runs, ofRun);
             }
         }
         plain();
@@ -194,7 +149,8 @@ private:
     void planesBy(MapPlanes const& planes) const
     {
         KernelLaunch launch = launchOf(planes.plane.numOutputs() / Run);
-        launch.useBlockRows(std::min<int64_t>(ceilDivide(planes.numPlanes, kPlanesOf<Operation>), kMaxGatherBlockRows));
+        launch.useBlockRows(
+            std::min<int64_t>(ceilDivide(planes.numPlanes, kPlanesOf<Operation, Run>), kMaxGatherBlockRows));
         Map plane = makeMap<Map>(planes.plane);
         if constexpr (std::is_same_v<Map, PhasedPlane>)
         {
@@ -259,7 +215,7 @@ void dispatchConverted(GatherArguments const& arguments, DeviceLimits const& dev
             using Out = typename decltype(tag)::Type;
             using Operation = ConvertElements<In, Out>;
             GatherLauncher<Operation> const launcher{
-                arguments, makeConversion<In, Out>(arguments.activation, arguments.alpha), device, stream};
+                {arguments, makeConversion<In, Out>(arguments.activation, arguments.alpha), device, stream}};
             if constexpr (sizeof(In) == 2 && sizeof(Out) == 2 && !std::is_same_v<In, Out>)
             {
                 launcher.plain();

@@ -15,10 +15,12 @@ __device__ T elementAt(T const* __restrict__ input, MapSource<Index> const& sour
     return source.isInside ? __ldg(input + source.offset) : T{};
 }
 
-// How many planes a thread writes: their loads are on their way together, and share what finds their place.
-template <typename Operation>
+// How many planes a thread writes: their loads are on their way together, and share what finds their place. On an H100
+// [1,256,128,128] in fp16 with a pad and relu took 6.6 us by 8 planes, 7.5 us by 4.
+template <typename Operation, int Run>
 constexpr int kPlanesOf =
-    Operation::kIsMove && sizeof(typename Operation::Output) <= 2 ? 2 * kGatherPlanes : kGatherPlanes;
+    sizeof(typename Operation::Input) <= 2 && sizeof(typename Operation::Output) <= 2 && Run <= 2 ? 2 * kGatherPlanes
+                                                                                                  : kGatherPlanes;
 
 // The plane of a map of one image, of which blockIdx.z is the number: the phases of an image lie together.
 struct PhasedPlane : PhasedMap<uint32_t, 2>
@@ -58,7 +60,7 @@ __global__ __launch_bounds__(kGatherThreads) void gatherPlanes(typename Operatio
 {
     using In = typename Operation::Input;
     using Out = typename Operation::Output;
-    constexpr int kPlanes = kPlanesOf<Operation>;
+    constexpr int kPlanes = kPlanesOf<Operation, Run>;
     auto const& columns = plane.axisFromEnd(0);
     uint32_t const step = gridDim.x * kGatherThreads;
     waitForEarlierWork();

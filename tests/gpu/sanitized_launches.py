@@ -7,6 +7,7 @@ to find errors.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -58,9 +59,9 @@ CASES = (
 
 @dataclass(frozen=True)
 class MapCase:
-    """A pad of an image [N, C, H, W] by an output map, all four pads alike."""
+    """A pad of an image or a volume [N, C, D1..Dk] by an output map, all pads alike."""
 
-    shape: tuple[int, int, int, int]
+    shape: tuple[int, ...]
     pad: int
     x_type: ElementType
     x_layout: str
@@ -72,32 +73,35 @@ class MapCase:
 
     @property
     def y_bytes(self) -> int:
-        factors = self.output_map.upsample or (1, 1, 1, 1)
+        factors = self.output_map.upsample or (1,) * len(self.shape)
         whole = interleaved(self.shape, self.output_map.phases[2:], self.output_map.crop[2:])
-        height, width = (s * f + 2 * self.pad for s, f in zip(whole[2:], factors[2:], strict=True))
+        sizes = (s * f + 2 * self.pad for s, f in zip(whole[2:], factors[2:], strict=True))
         layout = self.output_map.y_layout
         y_layout = LAYOUTS[self.x_layout] if layout is None else layout
-        return stored_bytes((*whole[:2], height, width), self.output_map.y_type or self.x_type, y_layout)
+        return stored_bytes((*whole[:2], *sizes), self.output_map.y_type or self.x_type, y_layout)
 
 
 def interleaved(shape: Sequence[int], phases: Sequence[int], crop: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape of X [N, C, H, W] with its phases interleaved; empty lists stand for none."""
-    factors, ends = phases or (1, 1), crop or (0, 0)
-    height, width = (s * f - e for s, f, e in zip(shape[2:], factors, ends, strict=True))
-    return (shape[0], shape[1] // (factors[0] * factors[1]), height, width)
+    """Return the shape of X [N, C, D1..Dk] with its phases interleaved; empty lists stand for none."""
+    batch, channels, *sizes = shape
+    factors, ends = phases or (1,) * len(sizes), crop or (0,) * len(sizes)
+    whole = (s * f - e for s, f, e in zip(sizes, factors, ends, strict=True))
+    return (batch, channels // math.prod(factors), *whole)
 
 
 def stored_bytes(shape: Sequence[int], element_type: ElementType, layout: int) -> int:
     """Return the bytes of a linear or channels-last tensor."""
-    batch, channels, height, width = shape
+    batch, channels, *sizes = shape
     lanes = 16 // element_type.num_bytes(1) if layout == LAYOUTS["channels_last"] else 1
-    return element_type.num_bytes(batch * -(-channels // lanes) * lanes * height * width)
+    return element_type.num_bytes(batch * -(-channels // lanes) * lanes * math.prod(sizes))
 
 
 BY_TWO = (1, 1, 2, 2)
 MAP_CASES = (
     MapCase((2, 3, 33, 30), 1, FLOAT32, "linear", OutputMap(BY_TWO, "edge")),  # by planes
     MapCase((2, 3, 33, 31), 2, FLOAT16, "linear", OutputMap((1, 1, 1, 3), "zero")),
+    MapCase((2, 9, 33, 30), 0, FLOAT16, "linear", OutputMap(BY_TWO, "zero")),  # by runs of 4
+    MapCase((2, 9, 33, 30), 0, FLOAT16, "linear", OutputMap(BY_TWO, "zero", FLOAT16, FLOAT16, None, "relu")),
     MapCase((40, 3, 5, 6), 1, FLOAT16, "linear", OutputMap(BY_TWO, "reflect")),  # by elements
     MapCase((2, 3, 33, 31), 1, FLOAT16, "linear", OutputMap((), "edge", FLOAT16, FLOAT32, None, "silu")),
     MapCase((2, 20, 17, 18), 1, FLOAT16, "channels_last", OutputMap(BY_TWO)),  # two by two
@@ -106,12 +110,21 @@ MAP_CASES = (
     MapCase((2, 20, 17, 18), 1, FLOAT16, "channels_last", OutputMap(BY_TWO, "edge", FLOAT16, FLOAT32, None, "elu", 1)),
     MapCase((2, 3, 17, 18), 4, FLOAT32, "linear", OutputMap((), "reflect", FLOAT32, FLOAT16, 1)),  # to channels-last
     MapCase((2, 11, 17, 18), 0, FLOAT16, "channels_last", OutputMap((), "zero", FLOAT16, FLOAT32, 0, "tanh")),  # from
-    # Of phases: by planes, by elements, by cells, and into planes.
+    MapCase((2, 20, 16, 20), 1, FLOAT16, "channels_last", OutputMap(y_layout=0)),  # from, by runs of 4
+    MapCase((2, 3, 17, 20), 0, FLOAT16, "channels_last", OutputMap((), "zero", FLOAT16, FLOAT32, 0, "tanh")),  # thin
+    MapCase((2, 20, 6, 7, 8), 1, FLOAT16, "linear", OutputMap((), "edge", FLOAT16, FLOAT16, 1)),  # to, volumes
+    MapCase((2, 20, 6, 7, 8), 1, FLOAT16, "channels_last", OutputMap((), "reflect", FLOAT16, FLOAT32, 0)),  # from
+    # Of phases: by planes, by elements, by cells, of volumes too, and into planes, by columns and by rows.
     MapCase((2, 12, 17, 18), 1, FLOAT32, "linear", OutputMap(phases=(1, 1, 2, 2), crop=(0, 0, 1, 0))),
     MapCase((2, 27, 17, 18), 0, FLOAT16, "linear", OutputMap(phases=(1, 1, 3, 3), crop=(0, 0, 0, 2))),
     MapCase((2, 12, 3, 4), 1, FLOAT16, "linear", OutputMap(BY_TWO, phases=(1, 1, 2, 2))),
     MapCase((2, 12, 17, 18), 0, FLOAT16, "channels_last", OutputMap(phases=(1, 1, 2, 2))),
     MapCase((2, 64, 17, 18), 1, FLOAT16, "channels_last", OutputMap(phases=(1, 1, 2, 2), crop=(0, 0, 1, 1))),
+    MapCase((2, 64, 5, 6, 7), 1, FLOAT16, "channels_last", OutputMap(phases=(1, 1, 2, 2, 2), crop=(0, 0, 1, 0, 1))),
+    MapCase((2, 48, 9, 10), 1, FLOAT16, "channels_last", OutputMap(y_layout=0, phases=(1, 1, 4, 4))),
+    MapCase(
+        (2, 12, 9, 40), 0, FLOAT16, "channels_last", OutputMap((), "zero", FLOAT16, FLOAT32, 0, "silu", 0, (1, 1, 2, 2))
+    ),
     MapCase(
         (2, 48, 9, 10), 0, FLOAT16, "channels_last", OutputMap((), "zero", FLOAT16, FLOAT32, 0, "tanh", 0, (1, 1, 4, 4))
     ),
@@ -244,7 +257,7 @@ def launch_map(
         upload(device, np.zeros(case.x_bytes, dtype=np.uint8), until),
         device.allocate(case.y_bytes - missing, until),
         shape=case.shape,
-        pads=(0, 0, case.pad, case.pad) * 2,
+        pads=(0, 0, *(case.pad,) * (len(case.shape) - 2)) * 2,
         element_bytes=case.x_type.num_bytes(1),
         layout=LAYOUTS[case.x_layout],
         output_map=case.output_map,

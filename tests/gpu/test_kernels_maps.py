@@ -154,6 +154,21 @@ def test_large_images(kernels: TorchKernels, dtype: str, pad_mode: str) -> None:
             assert (to_numpy(y) == expected).all()
 
 
+@pytest.mark.parametrize("channels", [8, 24, 64, 100])
+@pytest.mark.parametrize("formats", [LAYOUTS, LAYOUTS[::-1]])
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
+def test_channels_change_their_layout(
+    kernels: TorchKernels, dtype: str, formats: tuple[int, int], channels: int
+) -> None:
+    """Images and volumes of more pixels than a block has threads."""
+    for sizes in ((301,), (67, 93), (9, 20, 31)):
+        for pad, factor in ((0, 1), (1, 1), (2, 2)):
+            x = counting((2, channels, *sizes), dtype)
+            pads, upsample = (pad,) * (2 * len(sizes)), (factor,) * len(sizes)
+            y = gather(kernels, x, pads, upsample, "reflect", formats=formats)
+            assert (to_numpy(y) == reference(x, pads, upsample, "reflect")).all()
+
+
 def test_all_axes_of_linear_tensors(kernels: TorchKernels) -> None:
     x = counting((3, 4, 5, 6), "float32")
     for pad_mode in PAD_MODES:

@@ -99,22 +99,60 @@ def test_activations_and_types(kernels: TorchKernels, x_type: str, y_type: str, 
             assert_near(y, activated(reference(whole, pads, upsample, mode), activation, 0.3), y_type)
 
 
-def test_last_map_of_a_network(kernels: TorchKernels) -> None:
-    """Three channels of 16 phases, channels-last, into a linear fp32 image, of sizes that four divides and not."""
-    for sizes in ((1080, 1920), (61, 67), (4, 4), (1, 5)):
-        whole = normal((2, 3, *sizes), "float16")
+@pytest.mark.parametrize("phases", [(4, 4), (2, 2), (3, 4)])
+@pytest.mark.parametrize(
+    ("x_type", "y_type", "activation"),
+    [
+        ("float16", "float32", "tanh"),
+        ("bfloat16", "float32", "tanh"),
+        ("float16", "float16", "tanh"),
+        ("float16", "float16", None),
+    ],
+)
+def test_last_map_of_a_network(
+    kernels: TorchKernels, x_type: str, y_type: str, activation: str | None, phases: tuple[int, int]
+) -> None:
+    """Three channels of phases, channels-last, into a linear image, of sizes that the phases divide and not."""
+    for sizes in ((1080, 1920), (61, 68), (61, 67), (4, 4), (1, 5)):
+        whole = normal((2, 3, *sizes), x_type)
         y = gather(
             kernels,
             whole,
             (0, 0, 0, 0),
             (1, 1),
             "zero",
-            to="float32",
-            activation="tanh",
+            to=y_type if activation else None,
+            activation=activation,
+            formats=(FORMAT_CHANNELS_LAST, FORMAT_LINEAR),
+            phases=phases,
+        )
+        expected = activated(to_numpy(whole), activation, 0) if activation else to_numpy(whole)
+        assert_near(y, expected, y_type)
+
+
+def test_last_map_into_a_misaligned_image(kernels: TorchKernels) -> None:
+    whole = normal((2, 3, 64, 64), "float16")
+    for misalignment in (1, 2):
+        y = gather(
+            kernels,
+            whole,
+            (0, 0, 0, 0),
+            (1, 1),
+            "zero",
             formats=(FORMAT_CHANNELS_LAST, FORMAT_LINEAR),
             phases=(4, 4),
+            misalignment=misalignment,
         )
-        assert_near(y, activated(to_numpy(whole), "tanh", 0), "float32")
+        assert torch.equal(y, whole)
+
+
+def test_rows_of_volumes(kernels: TorchKernels) -> None:
+    """More pixels than a block, all three axes with phases, cropped and padded."""
+    for sizes, pads in (((32, 40, 48), (0,) * 6), ((31, 39, 47), (0,) * 6), ((31, 40, 47), (1, 0, 2, 1, 1, 0))):
+        whole = counting((2, 32, *sizes), "float16")
+        formats = (FORMAT_CHANNELS_LAST, FORMAT_CHANNELS_LAST)
+        y = gather(kernels, whole, pads, (1, 1, 1), "reflect", phases=(2, 2, 2), formats=formats)
+        assert (to_numpy(y) == reference(whole, pads, (1, 1, 1), "reflect")).all()
 
 
 def test_of_more_images_than_a_grid_has_layers(kernels: TorchKernels) -> None:

@@ -35,4 +35,6 @@ def gathers(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     warnings = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
     output = tmp_path_factory.mktemp("host_gather") / "libhost_gather.so"
     options = ("-O0", "-fPIC", "-shared", "-iquote", str(cuda), f"-I{cuda}", *warnings)
-    return ctypes.CDLL(str(compile_cpp(here / "host_gather.cpp", output, *options)))
+    library = ctypes.CDLL(str(compile_cpp(here / "host_gather.cpp", output, *options)))
+    library.host_last_launch.restype = ctypes.c_char_p
+    return library

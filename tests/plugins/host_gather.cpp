@@ -56,6 +56,12 @@ extern "C" int32_t host_gather(void const* input, void* output, int32_t rank, in
     return numMisalignedReads;
 }
 
+// Returns what was launched last.
+extern "C" char const* host_last_launch()
+{
+    return lastLaunch;
+}
+
 // Writes Y, linear int32, by 64-bit numbers: those of tensors too large for the fast kernels.
 extern "C" void host_gather_large(int32_t const* input, int32_t* output, int32_t rank, int64_t const* sizes,
     int64_t const* pads, int64_t const* upsample, int64_t const* phases, int32_t mode)

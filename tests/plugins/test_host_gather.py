@@ -123,6 +123,62 @@ def test_activations_and_types(
     assert (np.abs(y - expected) <= spacing / 2 + 2e-6 * np.abs(expected) + 1e-7).all()
 
 
+@pytest.mark.parametrize("planes", [1, 5, 9, 17])
+@pytest.mark.parametrize("columns", [32, 34, 35])
+@pytest.mark.parametrize("types", list(itertools.product(DTYPES[:2], repeat=2)))
+def test_types_of_large_planes(
+    gathers: ctypes.CDLL, types: tuple[np.dtype, np.dtype], columns: int, planes: int
+) -> None:
+    """Rows that are whole runs of 4, of 2 and of neither; whole and broken groups of planes."""
+    x = (counting((planes, 9, columns), np.float32) % 100 - 50).astype(types[0])
+    for pads, upsample in (((0, 0, 0, 0, 0, 0), (1, 2, 2)), ((0, 1, 2, 0, 3, 2), (1, 1, 1))):
+        y = gather(gathers, x, pads, upsample, "edge", to=types[1], activation="relu")
+        assert (y == mapped(np.maximum(x, 0), pads, upsample, "edge")).all()
+        assert gathers.host_last_launch() == b"launch of gatherPlanes"
+
+
+@pytest.mark.parametrize("channels", [4, 8, 17, 64])
+@pytest.mark.parametrize(
+    ("layouts", "kernel"),
+    [((LINEAR, CHANNELS_LAST), "gatherToChannels"), ((CHANNELS_LAST, LINEAR), "gatherFromChannels")],
+)
+def test_channels_change_their_layout(
+    gathers: ctypes.CDLL, layouts: tuple[int, int], kernel: str, channels: int
+) -> None:
+    """Images and volumes of more pixels than a warp takes, in whole warps and not, by a kernel of their own."""
+    for sizes in ((70,), (5, 19), (3, 5, 6)):
+        for upsample, pad in itertools.product((1, 2), (0, 1)):
+            x = counting((2, channels, *sizes), np.int16)
+            pads = (0, 0, *(pad,) * len(sizes)) * 2
+            factors = (1, 1, *(upsample,) * len(sizes))
+            y = gather(gathers, x, pads, factors, "reflect", layouts=layouts)
+            assert (y == mapped(x, pads, factors, "reflect")).all()
+            assert gathers.host_last_launch().decode() == f"launch of {kernel}"
+
+
+@pytest.mark.parametrize(
+    ("channels", "sizes", "pads", "kernel"),
+    [
+        (3, (5, 36), (0, 0, 0, 0), "gatherThinRows"),
+        (3, (4, 35), (0, 0, 0, 0), "gatherThinRows"),
+        (3, (5, 36), (2, 0, 1, 0), "gatherThinRows"),
+        (3, (4, 3, 140), (0, 0, 0, 0, 0, 0), "gatherThinRows"),
+        (3, (5, 35), (0, 0, 0, 0), "gatherFromChannels"),
+        (3, (5, 34), (0, 1, 0, 1), "gatherFromChannels"),
+        (4, (5, 36), (0, 0, 0, 0), "gatherFromChannels"),
+    ],
+)
+def test_thin_images(
+    gathers: ctypes.CDLL, channels: int, sizes: tuple[int, ...], pads: tuple[int, ...], kernel: str
+) -> None:
+    x = counting((2, channels, *sizes), np.float16)
+    half = len(sizes)
+    both_pads, factors = (0, 0, *pads[:half], 0, 0, *pads[half:]), (1,) * x.ndim
+    y = gather(gathers, x, both_pads, factors, "zero", layouts=(CHANNELS_LAST, LINEAR), to=np.dtype(np.float32))
+    assert (y == mapped(x, both_pads, factors, "zero")).all()
+    assert gathers.host_last_launch().decode() == f"launch of {kernel}"
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_nan_stays(gathers: ctypes.CDLL, activation: str) -> None:
     x = np.array([np.nan, 1.0, -np.inf, np.inf], dtype=np.float32)

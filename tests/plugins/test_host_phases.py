@@ -172,6 +172,53 @@ def test_activations_and_types(
     assert (np.abs(y - expected) <= spacing / 2 + 2e-6 * np.abs(expected) + 1e-7).all()
 
 
+@pytest.mark.parametrize(
+    ("channels", "phases", "crop", "pads", "layouts", "kernel"),
+    [
+        (32, (2, 2, 2), (0, 0, 0), 0, (CHANNELS_LAST, CHANNELS_LAST), "gatherCells"),
+        (8, (2, 1, 3), (1, 0, 2), 1, (CHANNELS_LAST, CHANNELS_LAST), "gatherCells"),
+        (8, (2, 2), (0, 1), 0, (CHANNELS_LAST, CHANNELS_LAST), "gatherCells"),
+        (3, (4, 4), (0, 0), 0, (CHANNELS_LAST, LINEAR), "gatherThinRows"),
+        (3, (4, 2), (3, 0), 0, (CHANNELS_LAST, LINEAR), "gatherThinRows"),
+        (3, (4,), (0,), 0, (CHANNELS_LAST, LINEAR), "gatherThinRows"),
+        (3, (4, 4), (0, 1), 0, (CHANNELS_LAST, LINEAR), "gatherFromPhases"),
+        (3, (4, 4), (0, 0), 1, (CHANNELS_LAST, LINEAR), "gatherFromPhases"),
+        (3, (2, 3), (0, 0), 0, (CHANNELS_LAST, LINEAR), "gatherFromPhases"),
+        (4, (4, 4), (0, 0), 0, (CHANNELS_LAST, LINEAR), "gatherFromPhases"),
+        (3, (4, 1), (0, 0), 0, (CHANNELS_LAST, LINEAR), "gatherFromPhases"),
+    ],
+)
+def test_networks_get_a_fast_kernel(
+    gathers: ctypes.CDLL,
+    channels: int,
+    phases: tuple[int, ...],
+    crop: tuple[int, ...],
+    pads: int,
+    layouts: tuple[int, int],
+    kernel: str,
+) -> None:
+    """More pixels in a row than a warp takes; pads are those of each spatial axis."""
+    sizes = (2, 3, 36)[-len(phases) :]
+    x = counting((2, channels * int(np.prod(phases)), *sizes), np.float16) / 64
+    both_pads = (0, 0, *(pads,) * len(phases)) * 2
+    y = gather(
+        gathers,
+        x.astype(np.float16),
+        both_pads,
+        (1,) * x.ndim,
+        "zero",
+        layouts=layouts,
+        to=np.dtype(np.float32),
+        activation="tanh",
+        phases=(1, 1, *phases),
+        crop=(0, 0, *crop),
+    )
+    expected = activated(phased(x, phases, crop), "tanh", 0)
+    expected = spatially_mapped(expected, (pads,) * (2 * len(phases)), (1,) * len(phases), "zero")
+    assert (np.abs(y - expected) <= 2e-6).all()
+    assert gathers.host_last_launch().decode() == f"launch of {kernel}"
+
+
 @settings(deadline=None, max_examples=60)
 @given(case=phased_cases())
 def test_by_numbers_of_64_bits(

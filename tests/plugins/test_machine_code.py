@@ -24,7 +24,7 @@ KERNELS = {
     *("sumColumnParts", "finishGroups", "normaliseColumnParts"),
     *("padByReflection", "padPlanesByReflection", "padVectorsByReflection"),
     *("gatherElements", "gatherPlanes", "gatherCells", "gatherCellsByTwo", "gatherToChannels", "gatherFromChannels"),
-    "gatherFromPhases",
+    *("gatherFromPhases", "gatherThinRows"),
     "fillPads",
 }
 DEVICE_MEMORY = re.compile(r"\b(LDG|STG|LDGSTS|UBLKCP|UBLKRED|UTMALDG|UTMASTG|ATOMG?|REDG?|LD|ST)\b")

@@ -26,7 +26,8 @@ def with_tables(page: str) -> str:
         "kinds": _networks(slice(1, 2)),
         "placed": _placed(_measured("fused_placed_norms_h100")),
         "linear": _linear(_measured("fused_maps_h100")["norms"]),
-        "maps": _maps(_measured("fused_maps_h100")["rows"]),
+        "maps": _maps(_measured("fused_maps_h100"), "rows"),
+        "phases": _maps(_measured("phased_maps_h100"), "maps"),
         "epilogues": _epilogues(_measured("fused_norms_h200")["rows"]),
         "groups": _groups(_measured("fused_norms_h200")["rows"]),
     }
@@ -58,13 +59,14 @@ def _linear(norms: Sequence[Mapping[str, Any]]) -> str:
     return _table(["case", "us", "norm alone us", "ratio"], rows)
 
 
-def _maps(maps: Iterable[Mapping[str, Any]]) -> str:
+def _maps(document: Mapping[str, Any], kind: str) -> str:
+    before = {row["case"]: row for row in document[f"{kind}_before"]}
     rows = [
         [row["case"], f"{row['us']:.2f}", f"{row['copy_us']:.2f}", f"{row['of_copy']:.2f}",
-         "met" if row["of_copy"] >= _COPY_GOAL else "missed"]
-        for row in maps
+         "met" if row["of_copy"] >= _COPY_GOAL else "missed", f"{before[row['case']]['us']:.2f}"]
+        for row in document[kind]
     ]  # fmt: skip
-    return _table(["case", "us", "copy us", "of copy", "goal 0.90"], rows)
+    return _table(["case", "us", "copy us", "of copy", "goal 0.90", "us before"], rows)
 
 
 def _epilogues(measured: Iterable[Mapping[str, Any]]) -> str:
