@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "common/kernel_launch.cuh"
 #include "norm/channels_last/choice.h"
 #include "norm/channels_last/launch.h"
-#include "norm/linear/launch.cuh"
+#include "norm/linear/choice.h"
+#include "norm/linear/launch.h"
 
 namespace trtconv
 {

@@ -1,12 +1,13 @@
-// How a launch choice becomes launches of the linear kernels.
+// How a launch choice becomes launches of the linear kernels. Each type is instantiated in a file of its own, so that
+// several compilers work at once.
 #pragma once
 
 #include "common/kernel_launch.cuh"
 #include "norm/linear/clustered.cuh"
+#include "norm/linear/launch.h"
 #include "norm/linear/resident.cuh"
 #include "norm/linear/split.cuh"
 #include "norm/linear/streamed.cuh"
-#include "norm/norm.h"
 
 namespace trtconv::linear
 {
@@ -237,27 +238,11 @@ void launchAs(NormArguments const& arguments, SliceShape const& shape, DeviceLim
     }
 }
 
-// Readies the kernels for the current device. Must be called once there, before the first launch.
-inline void prepare(DeviceLimits const& device)
+template <typename T>
+void launchType(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
 {
-    if (device.majorVersion >= kHopperMajorVersion)
-    {
-        prepareType<float>(device);
-        prepareType<__half>(device);
-        prepareType<__nv_bfloat16>(device);
-    }
-}
-
-// Enqueues on `stream`; throws CudaError when a launch fails. The tensor is not empty.
-inline void launch(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
-{
-    dispatchElementType(arguments.type,
-        [&](auto tag)
-        {
-            using T = typename decltype(tag)::Type;
-            SliceShape const shape = sliceShape<T>(arguments);
-            launchAs<T>(arguments, shape, device, chooseConfig(shape, device), stream);
-        });
+    SliceShape const shape = sliceShape<T>(arguments);
+    launchAs<T>(arguments, shape, device, chooseConfig(shape, device), stream);
 }
 
 } // namespace trtconv::linear
