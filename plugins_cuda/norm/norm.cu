@@ -35,6 +35,12 @@ DeviceLimits prepareNorm()
     return device;
 }
 
+bool canScatter(NormArguments const& arguments, DeviceLimits const& device)
+{
+    return arguments.layout == Layout::kLinear && arguments.groups == 0 && !arguments.shape.isEmpty()
+        && linear::canScatter(arguments, device);
+}
+
 void launchNorm(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
 {
     if (arguments.shape.isEmpty())
