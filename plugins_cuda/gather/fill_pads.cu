@@ -19,8 +19,8 @@ struct PadPixels
     FastDivisor<uint32_t> outputColumns;
     FastDivisor<uint32_t> beside; // of a row; 1 if there are none
     FastDivisor<uint32_t> ofImage;
-    FastDivisor<uint32_t> vectorsPerPixel;
-    uint32_t numVectors; // of all images
+    FastDivisor<uint32_t> wordsPerPixel;
+    uint32_t numWords; // of all images
 };
 
 struct PixelPlace
@@ -51,49 +51,58 @@ TRTCONV_HOST_DEVICE int32_t sourceAlong(PlaceAxis const& axis, PadMode mode, int
     return axis.padBegin + insideOf(mode, coordinate - axis.padBegin, axis.upsampledSize());
 }
 
-// A thread writes one vector. Sources are inside, where nothing is written.
-__global__ __launch_bounds__(kGatherThreads) void fillPads(uint4* images, __grid_constant__ PadPixels const pads)
+// A thread writes one word. Sources are inside, where nothing is written.
+template <typename Word>
+__global__ __launch_bounds__(kGatherThreads) void fillPads(Word* images, __grid_constant__ PadPixels const pads)
 {
     uint32_t const step = gridDim.x * kGatherThreads;
     waitForEarlierWork();
-    for (uint32_t index = blockIdx.x * kGatherThreads + threadIdx.x; index < pads.numVectors; index += step)
+    for (uint32_t index = blockIdx.x * kGatherThreads + threadIdx.x; index < pads.numWords; index += step)
     {
-        uint32_t const pixel = pads.vectorsPerPixel.divide(index);
+        uint32_t const pixel = pads.wordsPerPixel.divide(index);
         uint32_t const image = pads.ofImage.divide(pixel);
         PixelPlace const target = padPixel(pads, pixel - image * pads.ofImage.value());
-        auto const vectorAt = [&](int32_t row, int32_t column)
+        auto const wordAt = [&](int32_t row, int32_t column)
         {
             uint32_t const outputRow = image * static_cast<uint32_t>(pads.rows.outputSize()) + row;
             uint32_t const outputPixel = outputRow * pads.outputColumns.value() + column;
-            return images + outputPixel * pads.vectorsPerPixel.value() + (index - pixel * pads.vectorsPerPixel.value());
+            return images + outputPixel * pads.wordsPerPixel.value() + (index - pixel * pads.wordsPerPixel.value());
         };
-        uint4 vector{};
+        Word word{};
         if (pads.mode != PadMode::kZero)
         {
-            vector = *vectorAt(
+            word = *wordAt(
                 sourceAlong(pads.rows, pads.mode, target.row), sourceAlong(pads.columns, pads.mode, target.column));
         }
-        *vectorAt(target.row, target.column) = vector;
+        *wordAt(target.row, target.column) = word;
     }
 }
 
 void launchFillPads(PaddedImages const& images, DeviceLimits const& device, cudaStream_t stream)
 {
-    auto const [data, numImages, rows, columns, vectorsPerPixel, mode] = images;
+    auto const [data, numImages, rows, columns, wordsPerPixel, mode, wordBytes] = images;
     int64_t const inWholeRows = int64_t{rows.padBegin + rows.padEnd} * columns.outputSize();
     int64_t const besideInside = int64_t{columns.padBegin + columns.padEnd} * rows.upsampledSize();
     int64_t const ofImage = inWholeRows + besideInside;
-    int64_t const numVectors = numImages * ofImage * vectorsPerPixel;
-    if (numVectors == 0)
+    int64_t const numWords = numImages * ofImage * wordsPerPixel;
+    if (numWords == 0)
     {
         return;
     }
     auto const divisor = [](int64_t value) { return FastDivisor<uint32_t>(static_cast<uint32_t>(value)); };
     PadPixels const pads{rows, columns, mode, static_cast<uint32_t>(inWholeRows), divisor(columns.outputSize()),
-        divisor(std::max(columns.padBegin + columns.padEnd, 1)), divisor(ofImage), divisor(vectorsPerPixel),
-        static_cast<uint32_t>(numVectors)};
-    KernelLaunch const launch(device, chooseGatherBlocks(numVectors), kGatherThreads, stream);
-    launch.run("launch of fillPads", fillPads, static_cast<uint4*>(data), pads);
+        divisor(std::max(columns.padBegin + columns.padEnd, 1)), divisor(ofImage), divisor(wordsPerPixel),
+        static_cast<uint32_t>(numWords)};
+    KernelLaunch const launch(device, chooseGatherBlocks(numWords), kGatherThreads, stream);
+    auto const run = [&](auto* words)
+    { launch.run("launch of fillPads", fillPads<std::remove_pointer_t<decltype(words)>>, words, pads); };
+    switch (wordBytes)
+    {
+    case 2: return run(static_cast<uint16_t*>(data));
+    case 4: return run(static_cast<uint32_t*>(data));
+    case kVectorBytes: return run(static_cast<uint4*>(data));
+    default: throw PluginError(text("pads of words of ", wordBytes, " bytes cannot be filled"));
+    }
 }
 
 } // namespace trtconv

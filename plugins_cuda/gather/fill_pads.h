@@ -1,4 +1,4 @@
-// Fills the pads of channels-last images whose inside is already there.
+// Fills the pads of images whose inside is already there: channels-last, in vectors of channels, or linear.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +14,13 @@ namespace trtconv
 
 struct PaddedImages
 {
-    void* data; // [images, rows, columns, vectorsPerPixel] of 16 bytes, less than 2^31 of them, aligned to 16 bytes
+    void* data; // [images, rows, columns, wordsPerPixel], less than 2^31 words, aligned to their size
     int64_t numImages;
     PlaceAxis rows; // not empty inside
     PlaceAxis columns;
-    int64_t vectorsPerPixel;
+    int64_t wordsPerPixel;
     PadMode mode;
+    int32_t wordBytes; // 2, 4 or 16
 };
 
 // Enqueues on `stream`; throws CudaError when the launch fails. Nothing is launched where there are no pads.

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "common/kernel_launch.cuh"
 #include "norm/channels_last/choice.h"
 #include "norm/channels_last/launch.h"
-#include "norm/linear/launch.cuh"
+#include "norm/linear/choice.h"
+#include "norm/linear/launch.h"
 
 namespace trtconv
 {
@@ -31,6 +33,12 @@ DeviceLimits prepareNorm()
     linear::prepare(device);
     channels_last::prepare(device);
     return device;
+}
+
+bool canScatter(NormArguments const& arguments, DeviceLimits const& device)
+{
+    return arguments.layout == Layout::kLinear && arguments.groups == 0 && !arguments.shape.isEmpty()
+        && linear::canScatter(arguments, device);
 }
 
 void launchNorm(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)

@@ -14,6 +14,7 @@
 #include "result/activation.h"
 #include "result/image_place.h"
 #include "result/phase_order.h"
+#include "result/plane_place.h"
 
 namespace trtconv
 {
@@ -62,6 +63,8 @@ struct NormArguments
     // are.
     ImagePlaces const* places = nullptr;
     PhaseOrder const* phaseOrder = nullptr; // with places: the input's vectors are those of phases, in this order
+    // Of linear images: the same, and the planes of the input may be those of phases. Only where canScatter.
+    PlanePlaces const* planes = nullptr;
 
     constexpr int64_t channelsPerGroup() const { return groups == 0 ? 1 : shape.channels / groups; }
     // What has a mean of its own, as if it were a channel: the groups of a linear tensor are contiguous.
@@ -80,6 +83,9 @@ int64_t normWorkspaceBytes(Layout layout, NormShape const& largest, int64_t grou
 // Readies the kernels for the current device and returns its limits. Must be called once there, before the first
 // launch.
 DeviceLimits prepareNorm();
+
+// Whether the kernels of linear tensors read and write `planes`.
+bool canScatter(NormArguments const& arguments, DeviceLimits const& device);
 
 // Enqueues on `stream`; throws CudaError when a launch fails. Nothing is launched for an empty tensor. What lies
 // between the channels of a channels-last tensor and whole vectors is not looked at, and becomes zero in the output.

@@ -88,8 +88,8 @@ bool isOfImages(NormPlace const& place)
     return true;
 }
 
-// Whether the norm's own kernels take places: they hold images of vectors of channels. If they do so for a shape, then
-// for all smaller ones that are not empty.
+// Whether the norm's own kernels take channels-last places: they hold images of vectors of channels. If they do so for
+// a shape, then for all smaller ones that are not empty.
 bool takesPlaces(NormArguments const& arguments, NormPlace const& place)
 {
     NormShape const& shape = arguments.shape;
@@ -142,7 +142,43 @@ void launchScattered(NormArguments const& arguments, NormPlace const& place, Pha
     launchNorm(norm, device, stream);
     int64_t const pixels = int64_t{rows.size} * columns.size;
     int64_t const numImages = arguments.shape.batch * (arguments.shape.sliceSize / pixels);
-    launchFillPads({arguments.output, numImages, rows, columns, vectors, place.mode}, device, stream);
+    launchFillPads({arguments.output, numImages, rows, columns, vectors, place.mode, kVectorBytes}, device, stream);
+}
+
+// Returns where the elements of a linear tensor go, unless a place changes more than rows and columns.
+std::optional<PlanePlaces> planePlaces(NormArguments const& arguments, NormPlace const& place)
+{
+    NormShape const& shape = arguments.shape;
+    NormPlace const whole = place.interleaved();
+    size_t const count = place.sizes.size();
+    int64_t const rowPhases = count == 1 ? 1 : place.phases[count - 2];
+    int64_t const phases = rowPhases * place.phases.back();
+    if (arguments.layout != Layout::kLinear || shape.isEmpty() || place.outputType != arguments.type
+        || place.isCropped() || place.numPhases() != phases || !isOfImages(whole)
+        || std::max(outputRequest(whole, shape.batch, shape.channels, arguments.layout).numOutputs(),
+               residualRequest(whole, shape.batch, shape.channels, arguments.layout).numInputs())
+            > std::numeric_limits<int32_t>::max())
+    {
+        return std::nullopt;
+    }
+    auto const [rows, columns] = outputAxes(whole);
+    auto const [residualRows, residualColumns] = residualAxes(whole);
+    int64_t const numImages = shape.sliceSize / (int64_t{rows.size} * columns.size);
+    auto const ofRows = static_cast<uint32_t>(rowPhases);
+    return PlanePlaces{makePlanePlace(rows, columns, numImages, ofRows),
+        makePlanePlace(residualRows, residualColumns, numImages, ofRows), ofRows,
+        FastDivisor<uint32_t>(static_cast<uint32_t>(place.phases.back())),
+        FastDivisor<uint32_t>(static_cast<uint32_t>(phases)), shape.sliceSize / phases};
+}
+
+// Normalises a linear tensor into the inside of Y, and fills the pads from there.
+void launchPlanes(NormArguments const& norm, NormPlace const& whole, DeviceLimits const& device, cudaStream_t stream)
+{
+    launchNorm(norm, device, stream);
+    auto const [rows, columns] = outputAxes(whole);
+    int64_t const pixels = int64_t{rows.size} * columns.size;
+    int64_t const numImages = norm.shape.numSlices() * (norm.shape.sliceSize / pixels);
+    launchFillPads({norm.output, numImages, rows, columns, 1, whole.mode, elementBytes(norm.type)}, device, stream);
 }
 
 // Returns the bytes of workspace of a norm of a tensor without phases.
@@ -197,6 +233,19 @@ void launchPlacedNorm(
     NormArguments const& arguments, NormPlace const& place, DeviceLimits const& device, cudaStream_t stream)
 {
     NormPlace const whole = place.interleaved();
+    bool const isResidualPadded = arguments.epilogue.residual != nullptr && place.isResidualPadded();
+    if (place.isPhased() || place.isPlaced(arguments.type) || isResidualPadded)
+    {
+        if (std::optional<PlanePlaces> const planes = planePlaces(arguments, place))
+        {
+            NormArguments norm = arguments;
+            norm.planes = &*planes;
+            if (canScatter(norm, device))
+            {
+                return launchPlanes(norm, whole, device, stream);
+            }
+        }
+    }
     if (isInterleaved(arguments, place))
     {
         return launchWhole(arguments, whole, device, stream);

@@ -151,7 +151,7 @@ FUSED_CASES = (
     (Case("InstanceNorm", (2, 320, 16, 16), "fp16", 0, "channels_last"), NormOptions(groups=32)),
 )
 # Norms that scatter their results: a block, clusters, a cooperative grid, streamed; some with residuals out of padded
-# tensors; and two that gather their results.
+# tensors; linear ones with one block a slice and several; and two that gather their results.
 PLACED_CASES = (
     (Case("InstanceNorm", (2, 20, 6, 7), "fp16", 0, "channels_last"), NormPlace((2, 3), (1, 2, 3, 0))),
     (Case("InstanceNorm", (2, 64, 40, 40), "fp16", 0, "channels_last"), NormPlace((2, 2), (1,) * 4, "edge")),
@@ -167,7 +167,9 @@ PLACED_CASES = (
     ),
     (Case("InstanceNorm", (1, 36, 40, 40), "fp32", 0, "channels_last"), NormPlace((2, 2), (1,) * 4)),
     (Case("InstanceNorm", (1, 3, 41, 43), "fp16"), NormPlace((1, 1), (1,) * 4)),
-    # Of phases: the same four kernels; and two that are interleaved first.
+    (Case("InstanceNorm", (1, 70, 201, 203), "fp16"), NormPlace((2, 3), (1, 2, 3, 0), "edge")),
+    (Case("InstanceNorm", (1, 3, 401, 1003), "fp32"), NormPlace((1, 1), (1,) * 4, "zero", (1, 2, 3, 0))),
+    # Of phases: the same kernels, the linear ones last; and two that are interleaved first.
     *(
         (
             Case("InstanceNorm", (2, 64, height, width), "fp16", 0, "channels_last"),
@@ -184,6 +186,11 @@ PLACED_CASES = (
         NormPlace((1, 1), (0,) * 4, phases=(2, 2), crop=(1, 0)),
     ),
     (Case("InstanceNorm", (1, 12, 20, 20), "fp32"), NormPlace((1, 1), (0,) * 4, phases=(2, 2))),
+    (
+        Case("InstanceNorm", (1, 280, 100, 104), "fp16"),
+        NormPlace((1, 2), (1,) * 4, "reflect", (1, 2, 3, 0), None, (2, 2)),
+    ),
+    (Case("InstanceNorm", (1, 12, 300, 300), "fp32"), NormPlace((2, 1), (0, 1, 0, 2), phases=(2, 2))),
 )
 NUM_LAUNCHES = len(CASES) + 2 * len(FUSED_CASES) + len(MAP_CASES) + len(PLACED_CASES)
 

@@ -6,6 +6,8 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.gpu.fused_checks import FusedCase
 from tests.gpu.kernel_library import BY_NAME, FORMAT_CHANNELS_LAST, FORMAT_LINEAR, TorchKernels
@@ -63,6 +65,7 @@ def test_the_inside_of_a_padded_residual(kernels: TorchKernels, dtype: str, form
 
 
 RESIDUAL_PADS = (1, 2, 3, 0)
+SMALLEST_STREAMED = 240_000  # elements of a slice of 16 bits that no two blocks of an H100 hold
 
 
 @pytest.mark.parametrize("mode", PAD_MODES)
@@ -104,6 +107,44 @@ def test_another_type(kernels: TorchKernels, to: str, format_: int) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 32, 1080, 1920), (1, 128, 270, 480)])
-def test_large_images(kernels: TorchKernels, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("format_", [FORMAT_LINEAR, FORMAT_CHANNELS_LAST])
+def test_large_images(kernels: TorchKernels, format_: int, shape: tuple[int, ...]) -> None:
     for place in (Place((1, 1), (4, 4, 4, 4)), Place((2, 2), (1, 1, 1, 1), "edge")):
-        check_placed(kernels, FusedCase(shape, "float16", FORMAT_CHANNELS_LAST, "relu"), place)
+        check_placed(kernels, FusedCase(shape, "float16", format_, "relu"), place)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    channels=st.sampled_from((1, 3)),
+    height=st.sampled_from((1, 9, 61, 333, 2000, 17000)),
+    wider=st.integers(0, 9),
+    phases=st.sampled_from(((1, 1), (1, 1), (2, 2), (1, 2), (2, 1), (4, 4), (1, 3))),
+    factors=st.sampled_from(((1, 1), (1, 1), (2, 2), (1, 3), (3, 1))),
+    pads=st.tuples(*[st.integers(0, 9)] * 4),
+    residual_pads=st.one_of(st.just(()), st.tuples(*[st.integers(0, 5)] * 4)),
+    mode=st.sampled_from(PAD_MODES),
+    dtype=st.sampled_from(("float32", "float16", "bfloat16")),
+    activation=st.sampled_from(("none", "relu", "prelu", "silu", "tanh")),
+)
+def test_linear_images_of_any_size(
+    kernels: TorchKernels,
+    channels: int,
+    height: int,
+    wider: int,
+    phases: tuple[int, int],
+    factors: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    residual_pads: tuple[int, ...],
+    mode: str,
+    dtype: str,
+    activation: str,
+) -> None:
+    """Slices that are streamed, of rows of all lengths: their ends lie within vectors, runs and edges of slices."""
+    width = -(-SMALLEST_STREAMED // height) + wider
+    if phases != (1, 1):  # planes of whole vectors
+        width = -(-width // (8 * phases[0] * phases[1])) * 8
+    sizes = (height * phases[0], width * phases[1])
+    limits = [size * factor - 1 for size, factor in zip(sizes, factors, strict=True)] * 2
+    place = Place(factors, tuple(map(min, pads, limits)), mode, residual_pads, phases=phases)
+    case = FusedCase((1, channels, *sizes), dtype, FORMAT_LINEAR, activation, has_residual=bool(residual_pads))
+    check_placed(kernels, case, place)

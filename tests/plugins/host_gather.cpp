@@ -1,10 +1,13 @@
 // The gathers themselves, kernels included, built for the host: host_cuda/ stands for CUDA.
+#include <vector>
+
 #include "gather/fill_pads.cu"
 #include "gather/from_bfloat16.cu"
 #include "gather/from_float.cu"
 #include "gather/from_half.cu"
 #include "gather/gather.cu"
 #include "result/phase_order.h"
+#include "result/plane_place.h"
 
 using namespace trtconv;
 
@@ -116,12 +119,63 @@ extern "C" int32_t host_scatter_phases(uint4 const* input, uint4* output, int32_
     return order->numLevels;
 }
 
-// Fills the pads of such images.
+// Scatters linear slices [slices, phases of rows, of columns, images, rows, columns] into the inside of larger ones, in
+// runs of `run` elements of each plane, as the norm's kernels do; counts how often each of those is written. `axes` as
+// for host_scatter, of all phases.
+extern "C" void host_scatter_planes(int32_t const* input, int32_t* output, int32_t* counts, int32_t slices,
+    int32_t images, int32_t row_phases, int32_t column_phases, int32_t const* axes, int32_t run)
+{
+    auto const phases = static_cast<uint32_t>(row_phases * column_phases);
+    PlanePlace const place = makePlanePlace(axisAt(axes), axisAt(axes + 4), images, static_cast<uint32_t>(row_phases));
+    auto const planeSize = static_cast<uint32_t>(images * axes[0] * axes[4]) / phases;
+    PlanePlaces const places{place, place, static_cast<uint32_t>(row_phases),
+        FastDivisor<uint32_t>(static_cast<uint32_t>(column_phases)), FastDivisor<uint32_t>(phases), planeSize};
+    constexpr int32_t kVectorSize = 4;
+    std::vector<int32_t> runs(phases * static_cast<uint32_t>(run));
+    for (int32_t slice = 0; slice < slices; ++slice)
+    {
+        int32_t const* const planes = input + slice * phases * planeSize;
+        for (uint32_t first = 0; first < planeSize; first += run)
+        {
+            uint32_t const count = std::min(static_cast<uint32_t>(run), planeSize - first);
+            for (uint32_t phase = 0; phase < phases; ++phase)
+            {
+                std::copy_n(planes + phase * planeSize + first, count, runs.begin() + phase * count);
+            }
+            PlaneRun const part{first, count};
+            PlacedRows const rows(places, kVectorSize, static_cast<uint32_t>(run));
+            for (uint32_t task = 0; task < rows.numTasks(places, part); ++task)
+            {
+                uint32_t window = 0;
+                PlacedRow const row = rows.rowOf(places, part, task, window);
+                for (uint32_t k = 0; k < PlacedRows::kTaskWindows; ++k, window += rows.tasksOfRow.value())
+                {
+                    int64_t const rowBegin = slice * place.sliceSize + row.place;
+                    int64_t const aligned = (rowBegin + row.begin) / kVectorSize * kVectorSize - rowBegin;
+                    for (int64_t column = aligned + window * kVectorSize;
+                        column < std::min<int64_t>(aligned + (window + 1) * kVectorSize, row.end); ++column)
+                    {
+                        if (column >= row.begin)
+                        {
+                            uint32_t const number = row.number - first * places.columnPhases.value()
+                                + place.columnCopies.divide(static_cast<uint32_t>(column));
+                            output[rowBegin + column] = runs[sourceOf(places, part, row.phase, number)];
+                            ++counts[rowBegin + column];
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+// Fills the pads of such images: channels-last of 4 words a vector, or linear of one word.
 extern "C" void host_fill_pads(
-    void* output, int32_t images, int32_t vectors_per_pixel, int32_t const* axes, int32_t mode)
+    void* output, int32_t images, int32_t words_per_pixel, int32_t const* axes, int32_t mode, int32_t word_bytes)
 {
     launchFillPads(
-        {output, images, axisAt(axes), axisAt(axes + 4), vectors_per_pixel, static_cast<PadMode>(mode)}, {}, nullptr);
+        {output, images, axisAt(axes), axisAt(axes + 4), words_per_pixel, static_cast<PadMode>(mode), word_bytes}, {},
+        nullptr);
 }
 
 extern "C" int32_t host_find_bad_axis(

@@ -346,9 +346,9 @@ void checkPhasedPad(IPluginCreatorV3One& creator)
     check("channels that phases do not divide at run time", !changes({2, 8, 9, 10}));
     check("pads beyond an axis of phases at run time", !changes({2, 6, 9, 1}));
     auto const x = dynamicTensor({1, 48, 9, 9}, DataType::kHALF, TensorFormat::kHWC8);
-    check("phases are channels-last or linear", pad.takes(0, {dynamicTensor({1, 48, 9, 9}), {}}) && pad.takes(0, {x, {}}));
-    check("channels-last phases become linear",
-        pad.takes(1, {x, dynamicTensor({1, 8, 38, 33}, DataType::kHALF)}));
+    check("phases are channels-last or linear",
+        pad.takes(0, {dynamicTensor({1, 48, 9, 9}), {}}) && pad.takes(0, {x, {}}));
+    check("channels-last phases become linear", pad.takes(1, {x, dynamicTensor({1, 8, 38, 33}, DataType::kHALF)}));
     check("phases are no blocks",
         !pad.takes(0, {dynamicTensor({1, 96, 9, 9}, DataType::kINT8, TensorFormat::kCHW32), {}}));
 }
@@ -435,8 +435,8 @@ struct NormFields
         { return PluginField{name, value.data(), PluginFieldType::kCHAR, static_cast<int32_t>(value.size())}; };
         return {{"epsilon", &epsilon, PluginFieldType::kFLOAT32, 1}, word("activation", activation),
             {"alpha", &alpha, PluginFieldType::kFLOAT32, 1}, integer("groups", groups), integer("upsample", upsample),
-            integer("pads", pads), word("pad_mode", padMode), integer("residual_pads", residualPads),
-            integer("to", to), integers("phases", phases), integers("crop", crop)};
+            integer("pads", pads), word("pad_mode", padMode), integer("residual_pads", residualPads), integer("to", to),
+            integers("phases", phases), integers("crop", crop)};
     }
 
     IPluginV3* plugin(IPluginCreatorV3One& creator, char const* name) const

@@ -64,7 +64,7 @@ def check_scattered(
     assert (counts[inside] == 1).all()
     assert counts.sum() == counts[inside].size
     assert (y[inside] == expected[inside]).all()
-    gathers.host_fill_pads(pointer(y), x.shape[0], x.shape[3], pointer(numbers), PAD_MODES.index(mode))
+    gathers.host_fill_pads(pointer(y), x.shape[0], x.shape[3], pointer(numbers), PAD_MODES.index(mode), 16)
     assert (y == expected).all()
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 RESIDENT, CLUSTERED, STREAMED, SPLIT = range(4)
+CONFIG = ("method", "threads", "lanes", "per_lane", "per_slice", "per_block", "blocks")
 
 
 def launch_config(
@@ -22,8 +23,7 @@ def launch_config(
     num_processors: int = H100_PROCESSORS,
     gpu: tuple[int, int] = H100,
 ) -> dict[str, int]:
-    names = ("method", "threads", "lanes", "per_lane", "per_slice", "per_block", "blocks")
-    result = np.zeros(len(names), dtype=np.int64)
+    result = np.zeros(len(CONFIG), dtype=np.int64)
     maths.host_instance_norm_config(
         ctypes.c_int64(num_slices),
         ctypes.c_int64(slice_size),
@@ -33,7 +33,7 @@ def launch_config(
         *gpu,
         pointer(result),
     )
-    return dict(zip(names, result.tolist(), strict=True))
+    return dict(zip(CONFIG, result.tolist(), strict=True))
 
 
 @settings(deadline=None, max_examples=600)
@@ -95,6 +95,80 @@ def test_launch_is_legal_and_covers_the_slice(
         assert config["blocks"] * 2 + config["blocks"] // config["per_slice"] / 4 <= partials
     else:
         assert num_slices * config["per_slice"] <= partials
+
+
+def placed_config(
+    maths: ctypes.CDLL,
+    num_slices: int,
+    slice_size: int,
+    num_phases: int,
+    vector_size: int = 4,
+    base_offset: int = 0,
+    column_copies: int = 1,
+    gpu: tuple[int, int] = H100,
+) -> dict[str, int] | None:
+    """Return how a norm is launched whose results are scattered; None where it is not."""
+    result = np.zeros(len(CONFIG), dtype=np.int64)
+    sizes = map(ctypes.c_int64, (num_slices, slice_size, num_phases, column_copies))
+    limits = (base_offset, vector_size, H100_PROCESSORS, *gpu)
+    is_possible = maths.host_placed_norm_config(*sizes, *limits, pointer(result))
+    return dict(zip(CONFIG, result.tolist(), strict=True)) if is_possible else None
+
+
+@settings(deadline=None, max_examples=600)
+@given(
+    num_slices=st.one_of(st.integers(1, 100), st.integers(1, 1 << 24)),
+    plane_size=st.one_of(st.integers(1, 1 << 12), st.integers(1, 1 << 22)),
+    num_phases=st.sampled_from([1, 2, 3, 4, 16, 32, 64]),
+    vector_size=st.sampled_from([4, 8]),
+    offset=st.integers(0, 7),
+    gpu=st.sampled_from([H100, B200, RTX_5090, A100, T4]),
+)
+def test_scattered_launches_are_legal(
+    maths: ctypes.CDLL,
+    linear: LinearConstants,
+    num_slices: int,
+    plane_size: int,
+    num_phases: int,
+    vector_size: int,
+    offset: int,
+    gpu: tuple[int, int],
+) -> None:
+    slice_size = num_phases * plane_size
+    config = placed_config(maths, num_slices, slice_size, num_phases, vector_size, offset % vector_size, gpu=gpu)
+    if config is None:
+        return
+    assert config["method"] == STREAMED
+    assert gpu[0] >= 9
+    assert config["per_slice"] * config["per_block"] >= slice_size // vector_size
+    if num_phases > 1:  # parts and stages begin with the same vector of each phase
+        assert plane_size % vector_size == offset % vector_size == 0
+        assert config["per_block"] % num_phases == linear.stage_vectors % num_phases == 0
+    most_stages = (gpu[1] - linear.streamed_static_bytes) // (linear.stage_vectors * 16)
+    assert -(-config["per_block"] // linear.stage_vectors) <= most_stages
+    assert config["blocks"] <= H100_PROCESSORS
+    partials = maths.host_workspace_partials(ctypes.c_int64(num_slices), ctypes.c_int64(slice_size))
+    if config["per_slice"] > 1:
+        assert config["blocks"] * 2 + config["blocks"] // config["per_slice"] / 4 <= partials
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_possible"),
+    [
+        ((32, 1080 * 1920, 1), True),
+        ((32, 1080 * 1920, 4), True),
+        ((32, 1080 * 1920, 3), False),  # phases that do not divide a stage
+        ((32, 1079 * 1919, 1), True),
+        ((256, 255 * 255 * 4, 4), False),  # planes of no whole vectors
+        ((256, 128 * 128, 1), False),  # held in registers, which is faster even through the workspace
+        ((1, 1 << 28, 1), False),  # more than all shared memory
+    ],
+)
+def test_results_that_are_scattered(maths: ctypes.CDLL, shape: tuple[int, int, int], is_possible: bool) -> None:
+    assert (placed_config(maths, *shape) is not None) == is_possible
+    assert (placed_config(maths, *shape, column_copies=2) is not None) == is_possible
+    assert placed_config(maths, *shape, vector_size=8, column_copies=2) is None  # slower than through the workspace
+    assert placed_config(maths, *shape, gpu=A100) is None
 
 
 @pytest.mark.parametrize(

@@ -258,6 +258,46 @@ def test_runs_are_scattered_as_they_are_gathered(gathers: ctypes.CDLL, num_axes:
                 assert (y == expected).all()
 
 
+@given(
+    sizes=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 7)),
+    phases=st.tuples(st.sampled_from((1, 2, 4)), st.sampled_from((1, 2, 4))),
+    factors=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    pads=st.tuples(*[st.integers(0, 3)] * 4),
+    run=st.sampled_from((1, 4, 8, 64)),
+    mode=st.sampled_from(PAD_MODES),
+    dtype=st.sampled_from((np.int32, np.int16)),
+)
+def test_planes_are_scattered_as_they_are_gathered(
+    gathers: ctypes.CDLL,
+    sizes: tuple[int, int, int],
+    phases: tuple[int, int],
+    factors: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    run: int,
+    mode: str,
+    dtype: type[np.signedinteger],
+) -> None:
+    """As the linear norms store them: runs of all phases, each output of the inside once, then the pads around it."""
+    slices, (images, height, width) = 3, sizes
+    x = counting((slices, phases[0] * phases[1], images, height, width), np.int32)
+    whole = phased(x, (1, *phases), (0, 0, 0))[:, 0]
+    rows, columns = whole.shape[2:]
+    limits = (rows * factors[0] - 1, columns * factors[1] - 1) * 2
+    spread = [min(pad, limit) for pad, limit in zip(pads, limits, strict=True)]
+    expected = spatially_mapped(whole, spread, factors, mode)
+    y, counts = np.zeros(expected.shape, dtype=np.int32), np.zeros(expected.shape, dtype=np.int32)
+    top, left, bottom, right = spread
+    axes = np.array([rows, factors[0], top, bottom, columns, factors[1], left, right], dtype=np.int32)
+    gathers.host_scatter_planes(pointer(x), pointer(y), pointer(counts), slices, images, *phases, pointer(axes), run)
+    inside = (..., slice(top, y.shape[2] - bottom), slice(left, y.shape[3] - right))
+    assert (counts[inside] == 1).all()
+    assert counts.sum() == counts[inside].size
+    assert (y[inside] == expected[inside]).all()
+    stored, words = aligned_copy(y.astype(dtype)), np.dtype(dtype).itemsize
+    gathers.host_fill_pads(pointer(stored), slices * images, 1, pointer(axes), PAD_MODES.index(mode), words)
+    assert (stored == expected.astype(dtype)).all()
+
+
 @pytest.mark.parametrize(
     ("sizes", "phases", "crop", "is_good"),
     [

@@ -25,11 +25,12 @@ def with_tables(page: str) -> str:
         "networks": _networks(slice(0, 1)),
         "kinds": _networks(slice(1, 2)),
         "placed": _placed(_measured("fused_placed_norms_h100")),
-        "linear": _linear(_measured("fused_maps_h100")["norms"]),
+        "linear": _placed(_measured("fused_linear_norms_h100")),
+        "copied": _copied(_measured("fused_linear_norms_h100")),
         "maps": _maps(_measured("fused_maps_h100"), "rows"),
         "phases": _maps(_measured("phased_maps_h100"), "maps"),
-        "epilogues": _epilogues(_measured("fused_norms_h200")["rows"]),
-        "groups": _groups(_measured("fused_norms_h200")["rows"]),
+        "epilogues": _epilogues(_measured("fused_norms_h100")["rows"]),
+        "groups": _groups(_measured("fused_norms_h100")["rows"]),
     }
     return _BLOCK.sub(lambda found: found[1] + made[found[2]] + "\n" + found[3], page)
 
@@ -44,18 +45,22 @@ def _networks(part: slice) -> str:
 
 
 def _placed(document: Mapping[str, Any]) -> str:
-    before = {row["case"]: row for row in document["norms_before"]}
+    before = {row["case"]: [f"{row['us']:.2f}", f"{row['over']:.2f}"] for row in document["norms_before"]}
     rows = [
         [row["case"], f"{row['us']:.2f}", f"{row['alone_us']:.2f}", f"{row['over']:.2f}",
-         f"{before[row['case']]['us']:.2f}", f"{before[row['case']]['over']:.2f}"]
+         *before.get(row["case"], ["-", "-"])]
         for row in document["norms"]
     ]  # fmt: skip
     return _table(["case", "us", "norm alone us", "ratio", "us before", "ratio before"], rows)
 
 
-def _linear(norms: Sequence[Mapping[str, Any]]) -> str:
-    kept = [row for row in norms if " linear" in row["case"]]
-    rows = [[row["case"], f"{row['us']:.2f}", f"{row['alone_us']:.2f}", f"{row['over']:.2f}"] for row in kept]
+def _copied(document: Mapping[str, Any]) -> str:
+    """Return those of before that still go through the workspace."""
+    scattered = {row["case"] for row in document["norms"]}
+    rows = [
+        [row["case"], f"{row['us']:.2f}", f"{row['alone_us']:.2f}", f"{row['over']:.2f}"]
+        for row in document["norms_before"] if row["case"] not in scattered
+    ]  # fmt: skip
     return _table(["case", "us", "norm alone us", "ratio"], rows)
 
 

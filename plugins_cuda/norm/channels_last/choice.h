@@ -34,7 +34,10 @@ constexpr int32_t kGridColumnLanes =
 constexpr int32_t kTilePixels = 8; // vectors that a thread of a resident kernel holds
 constexpr int64_t kMaxBlockPixels = kColumnThreads / kMaxColumnLanes * kTilePixels; // pixels that fit any block
 constexpr int64_t kPixelAlignment = 32; // pixels of a grid's block are a multiple: whole cache lines for any channels
-constexpr int32_t kMaxClusterBlocks = 8; // blocks of a cluster that every GPU with clusters takes
+// Blocks of a cluster that every GPU with clusters takes. Clusters of 16, of which an H100 holds 14 if their blocks
+// have 256 threads and 7 if 512, gain nothing: [1, 512, 64, 64] 8.4 us in place of a grid's 8.5, [1, 256, 128,
+// 128] 15.2 and 15.5.
+constexpr int32_t kMaxClusterBlocks = 8;
 constexpr int32_t kMaxGridColumnBlocks = 512; // blocks of a cooperative grid, at most; bounds the workspace
 constexpr int64_t kMaxColumnBlocks = 1 << 20; // blocks of any other grid, at most; more columns take several launches
 constexpr int64_t kTaggedNumbersBytes = 32; // sizeof(TaggedNumbers)

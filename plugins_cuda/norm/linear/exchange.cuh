@@ -8,7 +8,7 @@ namespace trtconv::linear
 {
 
 // What the tasks hand to each other. There are two of each, for slices in turn.
-template <typename Finish>
+template <typename Finish, typename Threads>
 struct StreamShared
 {
     StageRing ring;
@@ -16,23 +16,23 @@ struct StreamShared
     AsyncBarrier sumsTaken[2];
     AsyncBarrier finishReady[2];
     AsyncBarrier finishTaken[2];
-    SliceSums warpSums[2][kSumThreads / kWarpSize];
+    SliceSums warpSums[2][Threads::kSum / kWarpSize];
     Finish finishes[2];
 
     __device__ void initialise(int32_t numStages)
     {
-        ring.initialise(numStages);
+        ring.initialise(numStages, Threads::kStore);
         for (int32_t i = 0; i < 2; ++i)
         {
-            summed[i].initialise(kSumThreads);
+            summed[i].initialise(Threads::kSum);
             sumsTaken[i].initialise(kWarpSize);
             finishReady[i].initialise(kWarpSize);
-            finishTaken[i].initialise(kStoreThreads);
+            finishTaken[i].initialise(Threads::kStore);
         }
         publishBarriers();
     }
 };
-static_assert(sizeof(StreamShared<GroupFinish>) <= kStreamedStaticBytes);
+static_assert(sizeof(StreamShared<GroupFinish, StreamThreads<ResultKind::kGrouped>>) <= kStreamedStaticBytes);
 
 // The number of a slice within its group, and which of the two it uses.
 struct Round

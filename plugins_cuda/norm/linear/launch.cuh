@@ -1,38 +1,19 @@
-// How a launch choice becomes launches of the linear kernels.
+// How a launch choice becomes launches of the linear kernels. Each type is instantiated in a file of its own, so that
+// several compilers work at once.
 #pragma once
 
 #include "common/kernel_launch.cuh"
 #include "norm/linear/clustered.cuh"
+#include "norm/linear/launch.h"
 #include "norm/linear/resident.cuh"
+#include "norm/linear/slice_shape.h"
 #include "norm/linear/split.cuh"
 #include "norm/linear/streamed.cuh"
-#include "norm/norm.h"
 
 namespace trtconv::linear
 {
 
 static_assert(sizeof(SliceSums) == kPartialBytes);
-
-inline int32_t elementsPastAlignment(void const* address, int32_t bytesPerElement)
-{
-    return static_cast<int32_t>(reinterpret_cast<uintptr_t>(address) % kVectorBytes) / bytesPerElement;
-}
-
-// Vectors serve any alignment that the tensors share; TensorRT's are all aligned to 256 bytes. A vector lies within one
-// channel.
-template <typename T>
-SliceShape sliceShape(NormArguments const& arguments)
-{
-    constexpr int32_t kVectorSize = kVectorBytes / sizeof(T);
-    void const* const residual = arguments.epilogue.residual;
-    int32_t const offset = elementsPastAlignment(arguments.input, sizeof(T));
-    bool const areAlignedAlike = offset == elementsPastAlignment(arguments.output, sizeof(T))
-        && (residual == nullptr || offset == elementsPastAlignment(residual, sizeof(T)));
-    bool const hasVectors =
-        areAlignedAlike && (arguments.groups == 0 || areWholeVectors(arguments.shape.sliceSize, offset, kVectorSize));
-    NormShape const slices = arguments.slices();
-    return {slices.numSlices(), slices.sliceSize, hasVectors ? offset : 0, hasVectors ? kVectorSize : 1};
-}
 
 template <typename T, ResultKind Kind>
 void prepareKernels(DeviceLimits const& device)
@@ -61,15 +42,25 @@ Result<T, Kind> makeResult(NormArguments const& arguments)
     }
     else
     {
-        int64_t const channelSize = arguments.shape.sliceSize;
         EpilogueArguments const& fused = arguments.epilogue;
         Epilogue<T> const epilogue =
             makeEpilogue<T>(fused.activation, fused.alpha, fused.slope, fused.residual != nullptr);
-        ChannelRuns<T> const runs{static_cast<T const*>(arguments.scale), static_cast<T const*>(arguments.bias),
-            arguments.channelsPerGroup(), channelSize,
-            FastDivisor<uint32_t>(static_cast<uint32_t>(std::min<int64_t>(channelSize, INT32_MAX)))};
-        return {
-            output, static_cast<T const*>(arguments.epilogue.residual), epilogue, arguments.isAffinePerImage, runs, 0};
+        auto const* const residual = static_cast<T const*>(fused.residual);
+        if constexpr (Kind == ResultKind::kPlaced)
+        {
+            constexpr uint32_t kVectorSize = kVectorBytes / sizeof(T);
+            PlanePlaces const& places = *arguments.planes;
+            PlacedRows const rows(places, kVectorSize, kStageVectors * kVectorSize / places.phases.value());
+            return {output, residual, epilogue, arguments.isAffinePerImage, places, rows};
+        }
+        else
+        {
+            int64_t const channelSize = arguments.shape.sliceSize;
+            ChannelRuns<T> const runs{static_cast<T const*>(arguments.scale), static_cast<T const*>(arguments.bias),
+                arguments.channelsPerGroup(), channelSize,
+                FastDivisor<uint32_t>(static_cast<uint32_t>(std::min<int64_t>(channelSize, INT32_MAX)))};
+            return {output, residual, epilogue, arguments.isAffinePerImage, runs, 0};
+        }
     }
 }
 
@@ -103,12 +94,13 @@ public:
 
     void launch() const
     {
-        switch (mConfig.method)
+        if constexpr (Kind == ResultKind::kPlaced)
         {
-        case Method::kResident: return launchResident<tileVectors(VectorSize)>();
-        case Method::kClustered: return launchClustered();
-        case Method::kStreamed: return launchStreamed();
-        case Method::kSplit: return launchSplit();
+            launchStreamed();
+        }
+        else
+        {
+            launchByMethod();
         }
     }
 
@@ -117,6 +109,17 @@ private:
     // With an epilogue there are fewer kernels: tiles that are not full are the largest, groups have no full ones.
     static constexpr bool kIsPlain = Kind == ResultKind::kPlain;
     static constexpr bool kIsGrouped = Kind == ResultKind::kGrouped;
+
+    void launchByMethod() const
+    {
+        switch (mConfig.method)
+        {
+        case Method::kResident: return launchResident<tileVectors(VectorSize)>();
+        case Method::kClustered: return launchClustered();
+        case Method::kStreamed: return launchStreamed();
+        case Method::kSplit: return launchSplit();
+        }
+    }
 
     KernelLaunch makeLaunch() const { return {mDevice, mConfig.blocks, mConfig.threads, mStream}; }
 
@@ -237,27 +240,11 @@ void launchAs(NormArguments const& arguments, SliceShape const& shape, DeviceLim
     }
 }
 
-// Readies the kernels for the current device. Must be called once there, before the first launch.
-inline void prepare(DeviceLimits const& device)
+template <typename T>
+void launchType(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
 {
-    if (device.majorVersion >= kHopperMajorVersion)
-    {
-        prepareType<float>(device);
-        prepareType<__half>(device);
-        prepareType<__nv_bfloat16>(device);
-    }
-}
-
-// Enqueues on `stream`; throws CudaError when a launch fails. The tensor is not empty.
-inline void launch(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)
-{
-    dispatchElementType(arguments.type,
-        [&](auto tag)
-        {
-            using T = typename decltype(tag)::Type;
-            SliceShape const shape = sliceShape<T>(arguments);
-            launchAs<T>(arguments, shape, device, chooseConfig(shape, device), stream);
-        });
+    SliceShape const shape = sliceShape(arguments);
+    launchAs<T>(arguments, shape, device, chooseConfig(shape, device), stream);
 }
 
 } // namespace trtconv::linear

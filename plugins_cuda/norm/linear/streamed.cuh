@@ -25,7 +25,10 @@ class StreamTasks
 {
 public:
     using Finish = typename Tensors<T, Kind>::Finish;
-    using Shared = StreamShared<Finish>;
+    using Threads = StreamThreads<Kind>;
+    using Shared = StreamShared<Finish, Threads>;
+    static constexpr int32_t kSum = Threads::kSum;
+    static constexpr int32_t kStore = Threads::kStore;
 
     __device__ StreamTasks(Tensors<T, Kind> const& tensors, StreamLayout const& layout, char const* stages,
         Shared& shared, int32_t group, int32_t rank)
@@ -68,7 +71,7 @@ public:
                 SliceParameters<float> const parameters =
                     mTensors.parametersAt(mTensors.parameterIndexOf(slice)).inFloat();
                 round.waitFor(mShared.summed);
-                SliceSums sums = sumOfWarps(mShared.warpSums[round.which()], kSumThreads / kWarpSize);
+                SliceSums sums = sumOfWarps(mShared.warpSums[round.which()], kSum / kWarpSize);
                 round.tell(mShared.sumsTaken);
                 if (mLayout.blocksPerSlice > 1)
                 {
@@ -87,44 +90,83 @@ public:
     __device__ void store()
     {
         forEachSlice(
-            [&](StreamPart const& part, int64_t, Round round)
+            [&](StreamPart const& part, [[maybe_unused]] int64_t slice, Round round)
             {
                 round.waitFor(mShared.finishReady);
                 Finish const finish = mShared.finishes[round.which()];
                 round.tell(mShared.finishTaken);
-                int32_t const thread = threadIdx.x - kSumThreads;
-                if (mRank == 0 && thread < part.span.numEdges)
+                int32_t const thread = threadIdx.x - kSum;
+                if constexpr (Kind == ResultKind::kPlaced)
                 {
-                    int64_t const element = part.span.edge(thread, VectorSize);
-                    mTensors.result.storeOne(element, toFloat(mTensors.input[element]), finish);
+                    storePlaced(part, slice, finish, thread);
                 }
-                Result<T, Kind> result = mTensors.result + (part.span.bodyBegin + part.firstVector * VectorSize);
-                [[maybe_unused]] LastChannel last;
-                for (int32_t stage = 0; stage < part.numStages(); ++stage)
+                else
                 {
-                    if constexpr (Kind == ResultKind::kPlain)
-                    {
-                        storeStage<T, VectorSize>(waitForStage(), result, part.vectorsOfStage(stage), finish);
-                    }
-                    else
-                    {
-                        storeStage<T, VectorSize>(waitForStage(), result, part.vectorsOfStage(stage), finish, last);
-                    }
-                    result = result + kStageVectors * VectorSize;
-                    mShared.ring.emptied[mCursor.slot].arrive();
-                    mCursor.advance();
+                    storeInPlace(part, finish, thread);
                 }
             });
     }
 
 private:
+    __device__ void storeInPlace(StreamPart const& part, Finish const& finish, int32_t thread)
+    {
+        if (mRank == 0 && thread < part.span.numEdges)
+        {
+            int64_t const element = part.span.edge(thread, VectorSize);
+            mTensors.result.storeOne(element, toFloat(mTensors.input[element]), finish);
+        }
+        Result<T, Kind> result = mTensors.result + (part.span.bodyBegin + part.firstVector * VectorSize);
+        [[maybe_unused]] LastChannel last;
+        for (int32_t stage = 0; stage < part.numStages(); ++stage)
+        {
+            if constexpr (Kind == ResultKind::kPlain)
+            {
+                storeStage<T, VectorSize>(waitForStage(), result, part.vectorsOfStage(stage), finish);
+            }
+            else
+            {
+                storeStage<T, VectorSize>(waitForStage(), result, part.vectorsOfStage(stage), finish, last);
+            }
+            result = result + kStageVectors * VectorSize;
+            emptyStage();
+        }
+    }
+
+    __device__ void storePlaced(StreamPart const& part, int64_t slice, Finish const& finish, int32_t thread)
+    {
+        auto const& result = mTensors.result;
+        if (mRank == 0 && thread < part.span.numEdges)
+        {
+            int64_t const element = part.span.edge(thread, VectorSize);
+            auto const number = static_cast<uint32_t>(element - part.span.begin);
+            result.storeOne(slice, number, toFloat(mTensors.input[element]), finish);
+        }
+        ThreadRun const threads{static_cast<uint32_t>(thread), kStore};
+        for (int32_t stage = 0; stage < part.numStages(); ++stage)
+        {
+            auto const* const elements = reinterpret_cast<T const*>(waitForStage());
+            auto const numElements = static_cast<uint32_t>(part.vectorsOfStage(stage) * VectorSize);
+            PlaneRun const run{
+                part.firstElementOfPlane<VectorSize>(stage, mTensors), result.places.phases.divide(numElements)};
+            result.scatter(elements, slice, run, finish, threads);
+            emptyStage();
+        }
+    }
+
+    // Frees the stage whose results this thread has stored.
+    __device__ void emptyStage()
+    {
+        mShared.ring.emptied[mCursor.slot].arrive();
+        mCursor.advance();
+    }
+
     // The vectors of several stages, which a thread sums up at once.
     struct SumTile : Tile<T, VectorSize, kSumTileSize / VectorSize>
     {
-        static constexpr int32_t kNumStages = kSumTileSize / VectorSize * kSumThreads / kStageVectors;
+        static constexpr int32_t kNumStages = kSumTileSize / VectorSize * kSum / kStageVectors;
     };
 
-    // Returns the sums of the next stages, of which `numVectors` vectors are left; thread i has i, i + kSumThreads,
+    // Returns the sums of the next stages, of which `numVectors` vectors are left; thread i has i, i + kSum,
     // ...
     __device__ SliceSums sumStages(int32_t numVectors, float shift)
     {
@@ -133,29 +175,29 @@ private:
         TRTCONV_UNROLL
         for (int k = 0; k < tile.kNumVectors; ++k)
         {
-            constexpr int32_t kPerStage = kStageVectors / kSumThreads;
+            constexpr int32_t kPerStage = kStageVectors / kSum;
             tile.vectors[k] = {};
-            if (k * kSumThreads < numVectors)
+            if (k * kSum < numVectors)
             {
                 char const* const stage = k % kPerStage == 0 ? waitForStage() : currentStage();
-                int32_t const index = threadIdx.x + k % kPerStage * kSumThreads;
+                int32_t const index = threadIdx.x + k % kPerStage * kSum;
                 if (index + k / kPerStage * kStageVectors < numVectors)
                 {
                     tile.vectors[k] = loadVector<VectorSize>(reinterpret_cast<T const*>(stage) + index * VectorSize);
                 }
-                if ((k + 1) % kPerStage == 0 || (k + 1) * kSumThreads >= numVectors)
+                if ((k + 1) % kPerStage == 0 || (k + 1) * kSum >= numVectors)
                 {
                     mCursor.advance();
                 }
             }
             tile.addVector(k, total);
         }
-        if (numVectors >= tile.kNumVectors * kSumThreads)
+        if (numVectors >= tile.kNumVectors * kSum)
         {
             return tile.sumsAround(total, shift);
         }
         auto const left = numVectors - static_cast<int32_t>(threadIdx.x);
-        return tile.sumsAround(total, left <= 0 ? 0 : (left + kSumThreads - 1) / kSumThreads, shift);
+        return tile.sumsAround(total, left <= 0 ? 0 : (left + kSum - 1) / kSum, shift);
     }
 
     template <typename Body>
@@ -190,11 +232,11 @@ private:
 template <typename Loader, typename Tasks>
 __device__ void runTask(Loader& loader, Tasks& tasks, bool isLoader)
 {
-    if (threadIdx.x < kSumThreads)
+    if (threadIdx.x < Tasks::kSum)
     {
         tasks.sum();
     }
-    else if (threadIdx.x < kSumThreads + kStoreThreads)
+    else if (threadIdx.x < Tasks::kSum + Tasks::kStore)
     {
         tasks.store();
     }
@@ -202,7 +244,7 @@ __device__ void runTask(Loader& loader, Tasks& tasks, bool isLoader)
     {
         loader.loadTheRest();
     }
-    else if (threadIdx.x >= kSumThreads + kStoreThreads + kWarpSize)
+    else if (threadIdx.x >= Tasks::kSum + Tasks::kStore + kWarpSize)
     {
         tasks.exchange();
     }

@@ -8,6 +8,7 @@
 #include "norm/linear/choice.h"
 #include "norm/statistics.h"
 #include "result/fused_result.cuh"
+#include "result/placed_result.cuh"
 
 namespace trtconv::linear
 {
@@ -27,6 +28,7 @@ template <typename T, ResultKind Kind>
 struct Tensors
 {
     using Finish = typename Result<T, Kind>::Finish;
+    static constexpr bool kIsFused = Kind == ResultKind::kFused || Kind == ResultKind::kPlaced;
 
     T const* __restrict__ input;
     T const* __restrict__ scale;
@@ -40,20 +42,39 @@ struct Tensors
     int32_t baseOffset; // elements between the last aligned address and the tensor, both of input and output
     float epsilon;
 
+    // Returns the elements of a slice; where it lies in phases, their number, and where the first of them begins.
     template <int VectorSize>
     __device__ SliceSpan span(int64_t slice) const
     {
+        if constexpr (Kind == ResultKind::kPlaced)
+        {
+            if (result.places.phases.value() != 1)
+            {
+                int64_t const image = (slice - channelOf(slice)) / channels;
+                int64_t const planesBefore = slice + image * (result.places.phases.value() - 1) * channels;
+                return wholeSliceSpan(planesBefore * result.places.planeSize, sliceSize / VectorSize);
+            }
+        }
         return makeSliceSpan(slice * sliceSize, sliceSize, baseOffset, VectorSize);
     }
 
-    // Returns what all sums of a slice are relative to, unless one block holds it in registers.
+    // kPlaced: returns how far a slice's phases are apart.
+    __device__ int64_t phaseStep() const { return channels * result.places.planeSize; }
+
+    // Returns what all sums of a slice are relative to, unless one block holds it in registers. Samples of one phase
+    // serve all: if the others differ much from it, then so does the variance.
     __device__ float shiftOf(SliceSpan const& span) const
     {
+        int64_t sampledSize = sliceSize;
+        if constexpr (Kind == ResultKind::kPlaced)
+        {
+            sampledSize = result.places.planeSize;
+        }
         float samples[kNumSamples];
         TRTCONV_UNROLL
         for (int sample = 0; sample < kNumSamples; ++sample)
         {
-            samples[sample] = toFloat(input[span.begin + sampleIndex(sample, sliceSize)]);
+            samples[sample] = toFloat(input[span.begin + sampleIndex(sample, sampledSize)]);
         }
         return median(samples);
     }
@@ -71,7 +92,7 @@ struct Tensors
     // Returns where a slice's scale and bias are.
     __device__ int64_t parameterIndexOf(int64_t slice) const
     {
-        if constexpr (Kind == ResultKind::kFused)
+        if constexpr (kIsFused)
         {
             return result.isAffinePerImage ? slice : channelOf(slice);
         }
@@ -100,7 +121,7 @@ struct Tensors
         {
             return affine;
         }
-        else if constexpr (Kind == ResultKind::kFused)
+        else if constexpr (kIsFused)
         {
             return {affine, result.epilogue.parameterAt(channelOf(slice))};
         }

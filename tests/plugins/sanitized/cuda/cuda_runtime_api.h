@@ -111,6 +111,7 @@ struct float2
 float __uint_as_float(uint32_t bits);
 uint32_t __float_as_uint(float value);
 int __ffs(int value);
+uint32_t __funnelshift_r(uint32_t low, uint32_t high, uint32_t shift);
 void __syncthreads();
 
 template <typename T>
