@@ -25,7 +25,7 @@ from trtconv.model.model_io import Model
 from trtconv.model.native_norms import native_norms
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.passes import TRIALS, passes_for, run_passes
-from trtconv.passes.base import Choices, PassContext
+from trtconv.passes.base import Choices, PassContext, Wish
 from trtconv.passes.choose_by_cost import CostChoices, choose_by_cost
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
 from trtconv.precision.calibration import Arrays
@@ -48,8 +48,8 @@ def prepare_as_built(
     options = manifest.options
     is_native = options.ops == "native"
     model = model_io.load(model_path, inline_plugins=is_native, profiles=manifest.profiles, trust_links=trust_links)
-    chosen = {decision.node: decision.reason for decision in manifest.decisions if decision.became is None}
-    proto, _ = run_and_check(model, Choices(chosen_native=chosen), ops=options.ops)
+    chosen = {each.node: Wish(each.made, each.reason) for each in manifest.decisions if each.made is not None}
+    proto, _ = run_and_check(model, Choices(chosen=chosen), ops=options.ops)
     if options.precision is None:
         return proto, []
     kept = [decision.node for decision in manifest.kept_fp32]
@@ -86,12 +86,16 @@ def prepare(
     if path is not None and not is_given:
         files.require_writable(path, inputs=(model.path,))
     wanted = decisions.read(path).by_node if path is not None and is_given else {}
-    chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
+    chosen = {
+        node: Wish(decision.asked, f"{path}: {decision.reason}")
+        for node, decision in wanted.items()
+        if decision.asked is not None
+    }
     choices = Choices(config.keep_native, native_reason, chosen)
     if costs is None:
         costs = predicted_choices(model, config, choices) if config.ops == "auto" else CostChoices()
-    decided_here = {node: reason for node, reason in costs.native.items() if node not in wanted}
-    choices = replace(choices, chosen_native=decided_here | chosen)
+    decided_here = {node: wish for node, wish in costs.wishes.items() if node not in wanted}
+    choices = replace(choices, chosen=decided_here | chosen)
     proto, report = run_and_check(model, choices, config.profiles, config.ops)
     report = replace(report, decisions=costs.with_figures(report.decisions))
     if path is not None and is_given:

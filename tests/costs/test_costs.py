@@ -199,7 +199,7 @@ class _Flat(Rate):
 
 def chosen(table: CostTable, sizes: dict[str, Data] | None = None) -> tuple[str, dict[str, float]]:
     works = chain(work.CONVOLUTION, work.NORM, work.CONVOLUTION)
-    option = Option("plugin", [plugin("norm1", "t1", "t2")], frozenset({"norm1"}), frozenset({"norm1"}))
+    option = Option("plugin", [plugin("norm1", "t1", "t2")], frozenset({"norm1"}), {"norm1": "plugin"})
     data = sizes or dict.fromkeys((f"t{index}" for index in range(4)), replace(IMAGE, element_bytes=4))
     (found,) = choose(Network(works, data, ["t0"]), [Group([Option("native"), option])], table)
     return found.option.choice, dict(found.microseconds)
