@@ -236,7 +236,7 @@ def test_correlation_and_worst_are_right() -> None:
 
 def test_predictions_order_what_was_measured(tmp_path: Path) -> None:
     found = [pair for name in choosing_page.MADE for pair in choosing_page.kinds_of(name, TABLE, tmp_path)]
-    assert len(found) == 28
+    assert len(found) == 36
     assert rank_correlation(found) > 0.99
     unseen = choosing_page.without("cyclegan_512_fp16", tmp_path)
     held_out = choosing_page.kinds_of("cyclegan_512_fp16", unseen, tmp_path)
@@ -253,11 +253,11 @@ def test_predictions_order_what_was_measured(tmp_path: Path) -> None:
 def test_the_page_says_what_the_model_predicts(tmp_path: Path) -> None:
     page = PAGE.read_text()
     assert page == choosing_page.with_tables(page, tmp_path), "run: python -m tests.support.choosing_page"
-    assert len(re.findall(r"<!-- table \w+: begin -->\n\|", page)) == 4
+    assert len(re.findall(r"<!-- table \w+: begin -->\n\|", page)) == 5
 
 
 def test_the_measurements_are_of_one_gpu() -> None:
-    for name in ("fused_networks_h100", "performance_h100", "convolution_forms_h100", "networks_h100"):
+    for name in ("fused_networks_h100", "performance_h100", "convolution_forms_h100", "networks_h100", "rewritten_networks_h100"):
         text = (PAGE.parent / "measurements" / f"{name}.json").read_text()
         assert json.loads(text)
         assert "NVIDIA H100 80GB HBM3" in text
