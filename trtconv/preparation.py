@@ -13,9 +13,9 @@ import numpy.typing as npt
 import onnx
 
 from trtconv import decisions, files, shapes
-from trtconv.config import FUSING_OPS, BuildConfig, Ops
+from trtconv.config import DEFAULT_OPS, FUSING_OPS, BuildConfig, Ops
 from trtconv.costs.tables import table_for
-from trtconv.decisions import KEPT_FP32, Decision
+from trtconv.decisions import KEPT_FP32, NATIVE, Decision
 from trtconv.gpu import driver
 from trtconv.inputs.input_files import read_calibration
 from trtconv.inputs.made_inputs import make_feeds, shape_choices
@@ -66,11 +66,15 @@ def native_reason_of(config: BuildConfig, supports_plugins: bool) -> str | None:
 
 
 def with_decided_ops(config: BuildConfig) -> BuildConfig:
-    """Return the configuration with the `ops` of its decision file, where it names none itself."""
+    """Return the configuration with the `ops` of its decision file, else the default, where it names none itself.
+
+    With `tune` there is none: it measures what the operators become.
+    """
     path = config.decisions
-    if config.ops is not None or path is None or not os.path.exists(path):
+    if config.ops is not None or config.tune:
         return config
-    return replace(config, ops=decisions.read(path).ops)  # type: ignore[arg-type]
+    found = None if path is None or not os.path.exists(path) else decisions.read(path).ops
+    return replace(config, ops=found or DEFAULT_OPS)  # type: ignore[arg-type]
 
 
 def prepare(
@@ -96,8 +100,9 @@ def prepare(
         costs = predicted_choices(model, config, choices) if config.ops == "auto" else CostChoices()
     decided_here = {node: wish for node, wish in costs.wishes.items() if node not in wanted}
     choices = replace(choices, chosen=decided_here | chosen)
-    proto, report = run_and_check(model, choices, config.profiles, config.ops)
-    report = replace(report, decisions=costs.with_figures(report.decisions))
+    ops = config.ops if native_reason is None else NATIVE
+    proto, report = run_and_check(model, choices, config.profiles, ops)
+    report = replace(report, decisions=costs.with_figures(report.decisions), chosen=costs.told(report.decisions))
     if path is not None and is_given:
         decisions.require_obeyed(path, wanted, report.decisions)
     elif path is not None:
@@ -107,7 +112,7 @@ def prepare(
     options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
     announce(f"calibrating {model.path.name} for {config.precision}")
     feeds = _calibration_feeds(proto, config)
-    joins_casts = config.ops in FUSING_OPS
+    joins_casts = ops in FUSING_OPS
     proto, kept, warnings = convert_precision(
         proto, model.path, options, feeds, are_made=not config.calibration, joins_casts=joins_casts
     )

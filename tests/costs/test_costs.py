@@ -257,7 +257,13 @@ def test_the_page_says_what_the_model_predicts(tmp_path: Path) -> None:
 
 
 def test_the_measurements_are_of_one_gpu() -> None:
-    for name in ("fused_networks_h100", "performance_h100", "convolution_forms_h100", "networks_h100", "rewritten_networks_h100"):
+    for name in (
+        "fused_networks_h100",
+        "performance_h100",
+        "convolution_forms_h100",
+        "networks_h100",
+        "rewritten_networks_h100",
+    ):
         text = (PAGE.parent / "measurements" / f"{name}.json").read_text()
         assert json.loads(text)
         assert "NVIDIA H100 80GB HBM3" in text

@@ -154,7 +154,8 @@ def choices(name: str, table: CostTable, folder: Path) -> dict[str, int]:
     found = choose_by_cost(lambda: model_io.graph_at(model, {}), context, TRIALS, table, name in PUBLISHED)
     counts: dict[str, int] = {}
     for group in found.groups:
-        counts[group.choice] = counts.get(group.choice, 0) + 1
+        choice = group.choice.split(" ")[0]
+        counts[choice] = counts.get(choice, 0) + 1
     return counts
 
 
