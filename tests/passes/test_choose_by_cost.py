@@ -15,7 +15,7 @@ import pytest
 from models.make_models import make
 from tests.support.equivalence import assert_close, run_onnxruntime
 from tests.support.tune_fakes import SHAPE, write_model
-from trtconv import BuildConfig, dry_run, preparation
+from trtconv import BuildConfig, dry_run, preparation, rewrite
 from trtconv.config import EngineOptions
 from trtconv.costs.tables import Noise, measured_tables
 from trtconv.decisions import Decision
@@ -278,10 +278,10 @@ def test_16_bits_are_predicted_with_a_precision(model: Path) -> None:
     assert times["bf16"]["native"] > times[None]["native"], "around TensorRT's own norm and pad, tensors are copied"
 
 
-def test_without_shapes_nodes_stay_native_with_the_reason(model: Path) -> None:
-    decisions = dry_run(model, auto()).decisions
-    assert {each.became for each in decisions} == {None}
-    assert "no time can be predicted: the size of" in decisions[0].reason
+def test_without_shapes_nodes_become_what_plugin_makes_of_them(model: Path) -> None:
+    decisions = {each.node: each for each in dry_run(model, auto()).decisions}
+    assert made(list(decisions.values())) == {"norm": "plugin", "relu": "native", "pad": "plugin"}
+    assert "no time can be predicted: the size of" in decisions["relu"].reason
 
 
 def test_the_file_of_a_build_holds_the_figures_and_is_followed(model: Path, tmp_path: Path) -> None:
@@ -319,11 +319,22 @@ def test_the_result_computes_the_same(model: Path) -> None:
     assert_close(run_onnxruntime(proto, feed), run_onnxruntime(onnx.load(model), feed))
 
 
-def test_rewrite_refuses_to_choose(model: Path, tmp_path: Path) -> None:
-    from trtconv import rewrite
-
-    with pytest.raises(ConfigError, match="only a build chooses by time"):
-        rewrite(model, tmp_path / "out.onnx", ops="auto")
+def test_rewrite_chooses_as_a_build_does(tmp_path: Path) -> None:
+    path, output = write_upsampled(tmp_path / "m.onnx"), tmp_path / "out.onnx"
+    report = rewrite(path, output)
+    assert made(report.decisions) == made(dry_run(path).decisions)
+    assert (
+        report.render()
+        .splitlines()[0]
+        .endswith(": 3 of 3 norms and pads become plugins, 2 of 2 convolutions are rewritten")
+    )
+    kept = rewrite(path, output, keep_native=["conv"])
+    assert made(kept.decisions)["conv"] == "native"
+    assert (
+        kept.render()
+        .splitlines()[0]
+        .endswith(": 3 of 3 norms and pads become plugins, 1 of 1 convolutions are rewritten")
+    )
 
 
 def test_rtx_has_nothing_to_choose(model: Path) -> None:
