@@ -98,7 +98,7 @@ def test_large_weights_are_folded(is_external: bool, tmp_path: Path) -> None:
     path.parent.mkdir()
     output.parent.mkdir()
     onnx.save(model, path, save_as_external_data=is_external, location="w.bin", size_threshold=4096)
-    trtconv.rewrite(path, output)
+    trtconv.rewrite(path, output, ops="plugin")
     constants = {each.name: numpy_helper.to_array(each) for each in onnx.load(output).graph.initializer}
     (kernel,) = (each for each in constants.values() if each.shape == weights.shape)
     scale, bias = (numpy_helper.to_array(each).reshape(-1, 1) for each in model.graph.initializer[3:5])
