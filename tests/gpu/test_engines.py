@@ -119,7 +119,7 @@ def record(model: Path, network: Network, tf32: bool, result: ComparisonReport) 
     print(f"\nRESULT {model.name} {kind} plugins={network.num_plugins} relative_error={worst.relative_error:.3g}")
 
 
-def _config(network: Network, output: Path, *, tf32: bool, ops: str | None = None) -> BuildConfig:
+def _config(network: Network, output: Path, *, tf32: bool, ops: str = "plugin") -> BuildConfig:
     shapes = {name: ShapeRange(tuple(dims), tuple(dims), tuple(dims)) for name, dims in network.shapes.items()}
     level = os.environ.get(OPT_LEVEL_VARIABLE)
     return BuildConfig(

@@ -21,7 +21,7 @@ from trtconv.inspection import inspect_model
 FOLDED = golden.FOLDER / "fold_batch_statistics" / "weights_of_a_convolution.onnxtxt"
 FIXED = golden.FOLDER / "fix_constant_inputs" / "axes_of_a_reduction.onnxtxt"
 OF_DATA = golden.FOLDER / "fold_batch_statistics" / "of_data.onnxtxt"
-OPTIONS: list[dict[str, Any]] = [{}, {"backend": "tensorrt-rtx"}, {"ops": "native"}]
+OPTIONS: list[dict[str, Any]] = [{"ops": "plugin"}, {"backend": "tensorrt-rtx"}, {"ops": "native"}]
 
 
 def write(case: Path, folder: Path) -> Path:
@@ -69,15 +69,15 @@ def test_batch_statistics_of_data_are_told(tmp_path: Path) -> None:
 
 def test_a_decision_file_can_prevent_a_fold(tmp_path: Path) -> None:
     path, file = write(FOLDED, tmp_path), tmp_path / "decisions.json"
-    trtconv.dry_run(path, BuildConfig(decisions=file))
+    trtconv.dry_run(path, BuildConfig(ops="plugin", decisions=file))
     file.write_text(file.read_text().replace('"became": "constant"', '"became": null'))
-    report = trtconv.dry_run(path, BuildConfig(decisions=file))
+    report = trtconv.dry_run(path, BuildConfig(ops="plugin", decisions=file))
     assert [decision.became for decision in report.decisions] == [None]
 
 
 def test_keep_native_means_no_fold(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="matches no"):
-        trtconv.dry_run(write(FOLDED, tmp_path), BuildConfig(keep_native=["*"]))
+        trtconv.dry_run(write(FOLDED, tmp_path), BuildConfig(ops="plugin", keep_native=["*"]))
 
 
 @pytest.mark.parametrize("is_external", [False, True], ids=["inside", "external"])
