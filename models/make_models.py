@@ -15,7 +15,7 @@ from pathlib import Path
 
 import onnx
 
-from models import cyclegan, fast_neural_style, gan_decoder, melgan, unet3d, vae_decoder
+from models import cyclegan, depth_net, fast_neural_style, gan_decoder, melgan, unet3d, vae_decoder
 from models.fetch import DEFAULT_OUTPUT_DIR, write_atomically
 from models.network_builder import DTYPES, PADS_STYLES, NetworkBuilder, NetworkOptions, NetworkSpec, OpCounts, Tensor
 
@@ -28,6 +28,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         melgan.SPEC,
         gan_decoder.SPEC,
         vae_decoder.SPEC,
+        depth_net.SPEC,
     )
 }
 AXES = ("depth", "height", "width", "frames")

@@ -220,6 +220,14 @@ class NetworkBuilder:
         """Add a LeakyRelu."""
         return Tensor(self._add_node("LeakyRelu", [x.name], alpha=slope), x.channels)
 
+    def elu(self, x: Tensor) -> Tensor:
+        """Add an Elu."""
+        return Tensor(self._add_node("Elu", [x.name]), x.channels)
+
+    def sigmoid(self, x: Tensor) -> Tensor:
+        """Add a Sigmoid."""
+        return Tensor(self._add_node("Sigmoid", [x.name]), x.channels)
+
     def tanh(self, x: Tensor) -> Tensor:
         """Add a Tanh."""
         return Tensor(self._add_node("Tanh", [x.name]), x.channels)

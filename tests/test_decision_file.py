@@ -30,7 +30,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def decide(model: Path, file: Path) -> dict[str, str | None]:
-    report = dry_run(model, BuildConfig(decisions=file))
+    report = dry_run(model, BuildConfig(ops="plugin", decisions=file))
     return {decision.node: decision.became for decision in report.decisions}
 
 
@@ -63,7 +63,7 @@ def test_an_edited_file_is_obeyed_and_left_alone(model: Path, tmp_path: Path) ->
     decide(model, file)
     edit(file, 1, became=None, reason="slower here")
     content = file.read_text()
-    report = dry_run(model, BuildConfig(decisions=file))
+    report = dry_run(model, BuildConfig(ops="plugin", decisions=file))
     kept = next(decision for decision in report.decisions if decision.node == "second")
     assert kept.became is None
     assert "slower here" in kept.reason

@@ -88,7 +88,7 @@ def test_a_static_pad_that_cannot_run_is_the_models_fault(options: dict[str, Any
 
 def test_a_rewritten_model_is_looked_at_too(tmp_path: Path) -> None:
     rewritten = tmp_path / "rewritten.onnx"
-    trtconv.rewrite(write(tmp_path, PADDED), rewritten)
+    trtconv.rewrite(write(tmp_path, PADDED), rewritten, ops="plugin")
     with pytest.raises(ConfigError, match="reflect pad of 8 on axis 2, which is 4"):
         trtconv.dry_run(rewritten, BuildConfig(profiles=parse_profiles(["x=1x2x4x16"])))
 

@@ -14,6 +14,7 @@ from trtconv.shapes import Profile
 
 BackendName = Literal["auto", "tensorrt", "tensorrt-rtx"]
 Ops = Literal["plugin", "fused", "rewritten", "auto", "native"]
+DEFAULT_OPS: Ops = "auto"
 # Those with which a plugin takes what lies around its operator.
 FUSING_OPS: tuple[Ops, ...] = ("fused", "rewritten", "auto")
 
@@ -52,17 +53,18 @@ class BuildConfig(EngineOptions):
     scratch memory. `ops` says what the operators become that plugins stand for: "plugin" the plugin of each, "fused"
     also norms that are written out, with what lies around an operator in its plugin, "rewritten" also convolutions that
     write phases, which such a plugin reads in place, "auto" what is predicted to be fastest, node by node, "native"
-    nothing; a decision file says it where `ops` is None. `keep_native` holds glob patterns on node addresses that stay
-    native all the same. `gpu_arch` ("sm_89") is TensorRT-RTX's alone. `decisions` names a decision file: read where it
-    exists, else written. `precision` changes the types of the network, but for nodes that would lose too much and those
-    that `keep_fp32` names; `io_types` those of inputs and outputs, by name or for all as "*". `calibration` names .npz
-    files, an input set each, to judge by what fp16 can hold. `timing_cache` names the file of the tactics measured so
-    far. A `strip_weights` engine gets its weights from the model when it is loaded; `embed_plugins` puts the plugin
-    library into the engine, which is then version-compatible. With `exclude_lean_runtime` such an engine comes without
-    the lean runtime that other versions would load it with. With `verify` an engine is kept only when it computes what
-    the model does. With `tune` engines are measured for `tune_budget_s` seconds, 600 by default, and the fastest is
-    kept. With `trust_links` external data may be links out of the model's folder; no manifest records it, since it is
-    for you to say whom you trust. `report` names the HTML page to write.
+    nothing; where it is None, a decision file says it, else it is "auto". `keep_native` holds glob patterns on node
+    addresses that stay native all the same. `gpu_arch` ("sm_89") is TensorRT-RTX's alone. `decisions` names a decision
+    file: read where it exists, else written. `precision` changes the types of the network, but for nodes that would
+    lose too much and those that `keep_fp32` names; `io_types` those of inputs and outputs, by name or for all as "*".
+    `calibration` names .npz files, an input set each, to judge by what fp16 can hold. `timing_cache` names the file of
+    the tactics measured so far. A `strip_weights` engine gets its weights from the model when it is loaded;
+    `embed_plugins` puts the plugin library into the engine, which is then version-compatible. With
+    `exclude_lean_runtime` such an engine comes without the lean runtime that other versions would load it with. With
+    `verify` an engine is kept only when it computes what the model does. With `tune` engines are measured for
+    `tune_budget_s` seconds, 600 by default, and the fastest is kept. With `trust_links` external data may be links out
+    of the model's folder; no manifest records it, since it is for you to say whom you trust. `report` names the HTML
+    page to write.
     Raises ConfigError when a value is out of range.
     """
 

@@ -17,7 +17,7 @@ import onnx
 from trtconv import decisions, files, pairs, reading, shapes, tuning
 from trtconv.comparison import verification
 from trtconv.comparison.report import ComparisonReport
-from trtconv.config import FUSING_OPS, BuildConfig, Ops
+from trtconv.config import DEFAULT_OPS, FUSING_OPS, BuildConfig, Ops
 from trtconv.engine import backends, building, loading
 from trtconv.engine.backends import Backend
 from trtconv.engine.builder_options import require_options
@@ -39,8 +39,7 @@ from trtconv.model.model_io import Model
 from trtconv.pages.build_page import Rewrite, build_page, dry_run_page
 from trtconv.pages.engine_parts import read_layers
 from trtconv.pages.graph_reading import tensor_types
-from trtconv.passes.base import Choices
-from trtconv.preparation import native_reason_of, prepare, prepare_as_built, run_and_check, with_decided_ops
+from trtconv.preparation import native_reason_of, prepare, prepare_as_built, with_decided_ops
 from trtconv.progress import NoProgress, Progress, StepTimes, announce
 from trtconv.reports.build_report import BuildReport, RewriteReport
 from trtconv.reports.html.rendering import render_page
@@ -226,26 +225,24 @@ def rewrite(
     model_path: str | Path,
     output: str | Path,
     *,
-    ops: Ops = "plugin",
+    ops: Ops = DEFAULT_OPS,
     keep_native: Sequence[str] = (),
     functions: bool = True,
     trust_links: bool = False,
 ) -> RewriteReport:
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
-    `ops` is "plugin", "fused" or "rewritten", as BuildConfig has it; "native" leaves every operator as it is. Without
-    `functions` only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a
-    function to a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. Raises a
-    TrtconvError; then no file was written.
+    `ops` is as BuildConfig has it: "auto" chooses by the times of the model's own type and sizes. Without `functions`
+    only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a function to
+    a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. Raises a TrtconvError; then
+    no file was written.
     """
     model_path, output = Path(model_path), Path(output)
     reading.require_readable(model_path)
     model = model_io.load(model_path, trust_links=trust_links)
     _require_writable(model, output)
-    if ops == "auto":
-        raise ConfigError("only a build chooses by time", where="--ops auto", hint="use --ops fused, or trtconv build")
-    native_reason = native_reason_of(BuildConfig(ops=ops), supports_plugins=True)
-    rewritten, report = run_and_check(model, Choices(keep_native, native_reason), ops=ops)
+    config = BuildConfig(ops=ops, keep_native=keep_native)
+    rewritten, report = prepare(model, config, native_reason_of(config, supports_plugins=True))
     del model  # one of 2 GB leaves room for the bytes of the written one
     if not functions:
         rewritten = without_functions(rewritten)

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import onnx
 
 from trtconv import decisions, files, shapes
-from trtconv.config import FUSING_OPS, BuildConfig, Ops
+from trtconv.config import DEFAULT_OPS, FUSING_OPS, BuildConfig, Ops
 from trtconv.costs.tables import table_for
-from trtconv.decisions import KEPT_FP32, Decision
+from trtconv.decisions import KEPT_FP32, NATIVE, Decision
 from trtconv.gpu import driver
 from trtconv.inputs.input_files import read_calibration
 from trtconv.inputs.made_inputs import make_feeds, shape_choices
@@ -25,7 +25,7 @@ from trtconv.model.model_io import Model
 from trtconv.model.native_norms import native_norms
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.passes import TRIALS, passes_for, run_passes
-from trtconv.passes.base import Choices, PassContext
+from trtconv.passes.base import Choices, PassContext, Wish
 from trtconv.passes.choose_by_cost import CostChoices, choose_by_cost
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
 from trtconv.precision.calibration import Arrays
@@ -48,8 +48,8 @@ def prepare_as_built(
     options = manifest.options
     is_native = options.ops == "native"
     model = model_io.load(model_path, inline_plugins=is_native, profiles=manifest.profiles, trust_links=trust_links)
-    chosen = {decision.node: decision.reason for decision in manifest.decisions if decision.became is None}
-    proto, _ = run_and_check(model, Choices(chosen_native=chosen), ops=options.ops)
+    chosen = {each.node: Wish(each.made, each.reason) for each in manifest.decisions if each.made is not None}
+    proto, _ = run_and_check(model, Choices(chosen=chosen), ops=options.ops)
     if options.precision is None:
         return proto, []
     kept = [decision.node for decision in manifest.kept_fp32]
@@ -66,11 +66,15 @@ def native_reason_of(config: BuildConfig, supports_plugins: bool) -> str | None:
 
 
 def with_decided_ops(config: BuildConfig) -> BuildConfig:
-    """Return the configuration with the `ops` of its decision file, where it names none itself."""
+    """Return the configuration with the `ops` of its decision file, else the default, where it names none itself.
+
+    With `tune` there is none: it measures what the operators become.
+    """
     path = config.decisions
-    if config.ops is not None or path is None or not os.path.exists(path):
+    if config.ops is not None or config.tune:
         return config
-    return replace(config, ops=decisions.read(path).ops)  # type: ignore[arg-type]
+    found = None if path is None or not os.path.exists(path) else decisions.read(path).ops
+    return replace(config, ops=found or DEFAULT_OPS)  # type: ignore[arg-type]
 
 
 def prepare(
@@ -86,14 +90,19 @@ def prepare(
     if path is not None and not is_given:
         files.require_writable(path, inputs=(model.path,))
     wanted = decisions.read(path).by_node if path is not None and is_given else {}
-    chosen = {node: f"{path}: {decision.reason}" for node, decision in wanted.items() if decision.became is None}
+    chosen = {
+        node: Wish(decision.asked, f"{path}: {decision.reason}")
+        for node, decision in wanted.items()
+        if decision.asked is not None
+    }
     choices = Choices(config.keep_native, native_reason, chosen)
     if costs is None:
         costs = predicted_choices(model, config, choices) if config.ops == "auto" else CostChoices()
-    decided_here = {node: reason for node, reason in costs.native.items() if node not in wanted}
-    choices = replace(choices, chosen_native=decided_here | chosen)
-    proto, report = run_and_check(model, choices, config.profiles, config.ops)
-    report = replace(report, decisions=costs.with_figures(report.decisions))
+    decided_here = {node: wish for node, wish in costs.wishes.items() if node not in wanted}
+    choices = replace(choices, chosen=decided_here | chosen)
+    ops = config.ops if native_reason is None else NATIVE
+    proto, report = run_and_check(model, choices, config.profiles, ops)
+    report = replace(report, decisions=costs.with_figures(report.decisions), chosen=costs.told(report.decisions))
     if path is not None and is_given:
         decisions.require_obeyed(path, wanted, report.decisions)
     elif path is not None:
@@ -103,7 +112,7 @@ def prepare(
     options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
     announce(f"calibrating {model.path.name} for {config.precision}")
     feeds = _calibration_feeds(proto, config)
-    joins_casts = config.ops in FUSING_OPS
+    joins_casts = ops in FUSING_OPS
     proto, kept, warnings = convert_precision(
         proto, model.path, options, feeds, are_made=not config.calibration, joins_casts=joins_casts
     )

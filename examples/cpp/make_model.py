@@ -42,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         original = Path(folder, "model.onnx")
         onnx.save(make_model(), original)
-        trtconv.rewrite(original, sys.argv[1], functions=False)
+        trtconv.rewrite(original, sys.argv[1], ops="plugin", functions=False)
 
 
 if __name__ == "__main__":

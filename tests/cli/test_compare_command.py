@@ -26,7 +26,9 @@ def folder(tmp_path: Path) -> Path:
     """The network as it is, rewritten, and with scale and bias swapped."""
     write_network(tmp_path / "good.onnx")
     write_network(tmp_path / "bad.onnx", parameters="b, s")
-    assert run_here("rewrite", "good.onnx", "-o", "rewritten.onnx", "-q", cwd=tmp_path).exit_code == 0
+    assert (
+        run_here("rewrite", "good.onnx", "-o", "rewritten.onnx", "--ops", "plugin", "-q", cwd=tmp_path).exit_code == 0
+    )
     return tmp_path
 
 
@@ -200,7 +202,12 @@ def test_a_model_that_onnx_runtime_does_not_run_is_a_bad_model(folder: Path) -> 
 
 
 def test_a_model_rewritten_without_functions_is_told_what_it_lacks(folder: Path) -> None:
-    assert run_here("rewrite", "good.onnx", "-o", "bare.onnx", "--no-functions", "-q", cwd=folder).exit_code == 0
+    assert (
+        run_here(
+            "rewrite", "good.onnx", "-o", "bare.onnx", "--ops", "plugin", "--no-functions", "-q", cwd=folder
+        ).exit_code
+        == 0
+    )
     result = run_here("compare", "good.onnx", "bare.onnx", cwd=folder)
     assert result.exit_code == 3
     assert "--no-functions" in result.hint

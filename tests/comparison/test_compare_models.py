@@ -34,7 +34,7 @@ def test_real_model(model: RealModel, tmp_path: Path) -> None:
         pytest.skip("nothing runs it")
     if not path.is_file():
         pytest.skip(f"{name}.onnx is not here")
-    trtconv.rewrite(path, tmp_path / "rewritten.onnx")
+    trtconv.rewrite(path, tmp_path / "rewritten.onnx", ops="plugin")
     tolerance = TOLERANCE["op" if num_instance_norms else "exact"]
     report = compare(path, tmp_path / "rewritten.onnx", feeds_for(onnx.load(path)), tolerance)
     assert report.passed, report.render()
@@ -45,7 +45,7 @@ def test_real_model(model: RealModel, tmp_path: Path) -> None:
 def test_made_model(name: str, tmp_path: Path) -> None:
     model = make(name, **SMALL[name])
     onnx.save(model, tmp_path / "model.onnx")
-    trtconv.rewrite(tmp_path / "model.onnx", tmp_path / "rewritten.onnx")
+    trtconv.rewrite(tmp_path / "model.onnx", tmp_path / "rewritten.onnx", ops="plugin")
     feeds = [seeded_inputs(model, seed=seed) for seed in (0, 1)]
     report = compare(tmp_path / "model.onnx", tmp_path / "rewritten.onnx", feeds, TOLERANCE["op"])
     assert report.passed, report.render()
@@ -55,7 +55,9 @@ def test_made_model(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_the_command_finds_made_models_the_same_on_adversarial_inputs(name: str, tmp_path: Path) -> None:
     onnx.save(make(name, **SMALL[name]), tmp_path / "model.onnx")
-    assert run_here("rewrite", "model.onnx", "-o", "rewritten.onnx", "-q", cwd=tmp_path).exit_code == 0
+    assert (
+        run_here("rewrite", "model.onnx", "-o", "rewritten.onnx", "--ops", "plugin", "-q", cwd=tmp_path).exit_code == 0
+    )
     options = ("--generator", "adversarial", "--tolerance", str(TOLERANCE["op"]))
     result = run_here("compare", "model.onnx", "rewritten.onnx", *options, cwd=tmp_path)
     assert result.exit_code == 0, result.stdout
@@ -106,7 +108,7 @@ WRONG: dict[str, tuple[Callable[[onnx.ModelProto], None], tuple[str, ...], str]]
 def test_a_wrong_rewrite_ends_with_1_and_is_found(name: str, tmp_path: Path) -> None:
     spoil, options, node = WRONG[name]
     write_network(tmp_path / "model.onnx")
-    trtconv.rewrite(tmp_path / "model.onnx", tmp_path / "rewritten.onnx")
+    trtconv.rewrite(tmp_path / "model.onnx", tmp_path / "rewritten.onnx", ops="plugin")
     assert run_here("compare", "model.onnx", "rewritten.onnx", *options, cwd=tmp_path).exit_code == 0
     wrong = onnx.load(tmp_path / "rewritten.onnx")
     spoil(wrong)
@@ -121,7 +123,7 @@ def test_stale_shapes_of_the_reference_are_not_believed(tmp_path: Path) -> None:
     case = golden.FOLDER / "rewrite_reflect_pad" / "stale_value_info.onnxtxt"
     original, rewritten = tmp_path / "model.onnx", tmp_path / "rewritten.onnx"
     onnx.save(golden.read_case(case).model, original)
-    trtconv.rewrite(original, rewritten)
+    trtconv.rewrite(original, rewritten, ops="plugin")
     profiles = parse_profiles(["x=1x2x10x12"])
     for first, second in ((original, rewritten), (rewritten, original)):
         report = trtconv.compare(first, second, trtconv.CompareConfig(profiles=profiles))

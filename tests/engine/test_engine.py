@@ -59,7 +59,7 @@ def test_each_architecture_gives_its_engine(static: Path) -> None:
 
 def test_an_already_rewritten_model_becomes_native_again(static: Path, tmp_path: Path) -> None:
     rewritten = tmp_path / "rewritten.onnx"
-    rewrite(static, rewritten)
+    rewrite(static, rewritten, ops="plugin")
     report = rtx_build(rewritten)
     assert accepts(report.engine.read_bytes())
     assert sorted(decision.op for decision in report.rewrite.decisions) == ["InstanceNormalization", "Pad(reflect)"]
@@ -69,7 +69,7 @@ def test_an_already_rewritten_model_becomes_native_again(static: Path, tmp_path:
 def test_a_rewritten_model_without_its_functions_is_refused(static: Path, tmp_path: Path) -> None:
     """Tools that know no local functions drop them; RTX's parser would end the process."""
     rewritten = tmp_path / "rewritten.onnx"
-    rewrite(static, rewritten)
+    rewrite(static, rewritten, ops="plugin")
     model = onnx.load(rewritten)
     del model.functions[:]
     onnx.save(model, rewritten)

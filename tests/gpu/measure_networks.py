@@ -71,6 +71,11 @@ MEASURED: dict[str, tuple[Network, Any]] = {
     "xfeat_256_fp16": (NETWORKS["xfeat"], "fp16"),
     "fns_1080x1920_fp32": (_made("fast_neural_style", "fp32", _AS_IMAGE, **_FNS), None),
     "cyclegan_512_fp32": (_made("cyclegan", "fp32", **_CYCLEGAN), None),
+    "vae_decoder_64_fp16": (_made("vae_decoder", "fp16", height=64, width=64), None),
+    "gan_decoder_16_fp16": (_made("gan_decoder", "fp16", height=16, width=16), None),
+    "melgan_800_fp16": (_made("melgan", "fp16", frames=800), None),
+    "depth_net_320x1024_fp16": (_made("depth_net", "fp16", height=320, width=1024), None),
+    "litemono_fp16": (NETWORKS["litemono"], "fp16"),
     "unet3d_128_fp32": (_made("unet3d", "fp32", **_VOLUME), None),
 }
 

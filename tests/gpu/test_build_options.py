@@ -32,7 +32,8 @@ def model(tmp_path: Path) -> Path:
 
 
 def config(tmp_path: Path, **options: object) -> BuildConfig:
-    return BuildConfig(output=tmp_path / "model.engine", backend="tensorrt", tf32=False, **options)  # type: ignore[arg-type]
+    chosen = {"ops": "plugin", **options}
+    return BuildConfig(output=tmp_path / "model.engine", backend="tensorrt", tf32=False, **chosen)  # type: ignore[arg-type]
 
 
 def test_second_build_with_the_timing_cache_is_faster(model: Path, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_engine_computes_what_the_model_does(model: Path, tmp_path: Path) -> Non
         backend="tensorrt",
         opt_level=opt_level(),
         tf32=False,
+        ops="plugin",
     )
     if not dry_run(model, config).num_rewritten:
         pytest.skip("no node of it becomes a plugin")

@@ -34,7 +34,7 @@ SECONDS = 500
 def build(model: Path, **options: Any) -> Path:
     """Build an engine beside its model, and return it."""
     level = os.environ.get(OPT_LEVEL_VARIABLE)
-    chosen = {"opt_level": int(level)} if level else {}
+    chosen: dict[str, Any] = {"ops": "plugin"} | ({"opt_level": int(level)} if level else {})
     config = BuildConfig(output=model.with_suffix(".engine"), backend="tensorrt", **(chosen | options))
     return trtconv.build(model, config).engine
 

@@ -70,7 +70,7 @@ def config(output: Path, name: str, given: str, **options: object) -> BuildConfi
         profiles=[{name: ShapeRange.parse(given)}],
         backend="tensorrt",
         opt_level=None if level is None else int(level),
-        **options,  # type: ignore[arg-type]
+        **{"ops": "plugin", **options},  # type: ignore[arg-type]
     )
 
 

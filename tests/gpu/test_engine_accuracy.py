@@ -63,6 +63,7 @@ def error_of(network: Network, model: Path, output: Path, entry: dict[str, Any],
     """Build and compare, and return max|error| / max|y| of the worst output, or why there is none."""
     shapes = {name: ShapeRange(tuple(dims), tuple(dims), tuple(dims)) for name, dims in network.shapes.items()}
     profiles = [shapes] if shapes else []
+    options = {"ops": "plugin", **options}
     config = BuildConfig(output=output, profiles=profiles, backend="tensorrt", opt_level=opt_level(), **options)
     try:
         report = build(model, config)

@@ -43,7 +43,8 @@ def test_engine_of_a_precision_agrees_with_fp32(name: str, precision: str, tmp_p
 
 def _error(network: Network, model: Path, folder: Path, entry: dict[str, Any], **options: Any) -> float | None:
     """Build and compare, note the result in `entry`, and return max|error| / max|y|, or None where nothing is built."""
-    key = options.get("ops", "plugin")
+    options = {"ops": "plugin", **options}
+    key = options["ops"]
     shapes = {name: ShapeRange(tuple(dims), tuple(dims), tuple(dims)) for name, dims in network.shapes.items()}
     config = BuildConfig(
         output=folder / "model.engine",

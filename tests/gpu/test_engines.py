@@ -86,7 +86,9 @@ def test_one_engine_takes_every_shape_of_its_range(tmp_path: Path) -> None:
     assert model is not None
     name = next(iter(network_inputs(model)))
     shape = ShapeRange.parse("1x3x64x64:1x3x128x128:2x3x200x160")
-    report = build(model, BuildConfig(output=tmp_path / "model.engine", profiles=[{name: shape}], tf32=False))
+    report = build(
+        model, BuildConfig(output=tmp_path / "model.engine", profiles=[{name: shape}], tf32=False, ops="plugin")
+    )
     for dims in ((1, 3, 128, 128), (2, 3, 200, 160), (1, 3, 64, 64), (1, 3, 68, 132), (1, 3, 128, 128)):
         feeds = Network(31, shapes={name: dims}).feeds(model)
         result = compare(model, report.engine, feeds, TOLERANCE["fp32"])
@@ -117,7 +119,7 @@ def record(model: Path, network: Network, tf32: bool, result: ComparisonReport) 
     print(f"\nRESULT {model.name} {kind} plugins={network.num_plugins} relative_error={worst.relative_error:.3g}")
 
 
-def _config(network: Network, output: Path, *, tf32: bool, ops: str | None = None) -> BuildConfig:
+def _config(network: Network, output: Path, *, tf32: bool, ops: str = "plugin") -> BuildConfig:
     shapes = {name: ShapeRange(tuple(dims), tuple(dims), tuple(dims)) for name, dims in network.shapes.items()}
     level = os.environ.get(OPT_LEVEL_VARIABLE)
     return BuildConfig(

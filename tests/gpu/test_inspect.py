@@ -24,7 +24,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def engine(model: Path) -> Path:
     profiles = parse_profiles(["x=1x3x8x8:1x3x16x16:2x3x32x32", None, "x=1x3x8x8"])
-    return build(model, BuildConfig(backend="tensorrt", profiles=profiles)).engine
+    return build(model, BuildConfig(backend="tensorrt", profiles=profiles, ops="plugin")).engine
 
 
 def test_a_loaded_engine(engine: Path) -> None:

@@ -78,7 +78,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outputs]:
 
     folder = tmp_path_factory.mktemp("norms")
     onnx.save(make_model(), folder / "model.onnx")
-    config = BuildConfig(output=folder / "model.engine", backend="tensorrt", keep_native=("native",))
+    config = BuildConfig(output=folder / "model.engine", backend="tensorrt", ops="plugin", keep_native=("native",))
     report = build(folder / "model.onnx", config)
     assert report.rewrite.num_rewritten == 1
     with TrtRunner(load_engine(report.engine)) as runner:

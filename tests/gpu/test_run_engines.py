@@ -19,7 +19,7 @@ SHAPES = ShapeRange((1, 3, 4, 4), (1, 3, 6, 10), (2, 3, 64, 64))
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Path:
-    config = BuildConfig(output=tmp_path / "negative.engine", profiles=[{"image": SHAPES}], opt_level=0)
+    config = BuildConfig(output=tmp_path / "negative.engine", profiles=[{"image": SHAPES}], opt_level=0, ops="plugin")
     return build(write_negative(tmp_path, "n,3,h,w"), config).engine
 
 

@@ -55,7 +55,7 @@ def test_json_is_as_documented(path: Path) -> None:
 def test_the_decisions_are_those_of_the_rewrite(tmp_path: Path) -> None:
     for name in ("reasons", "functions", "unknown_ops"):
         path = write_case(name, tmp_path)
-        made = rewrite(path, tmp_path / "out.onnx").decisions
+        made = rewrite(path, tmp_path / "out.onnx", ops="plugin").decisions
         told = [node for node in inspect_model(path).nodes if node.reason != "the plugin pads by reflection only"]
         assert sorted((node.node, node.op, node.became or "", node.reason) for node in told) == sorted(
             (decision.node, decision.op, decision.became or "", decision.reason) for decision in made
@@ -137,7 +137,7 @@ def test_the_parser_of_the_backend_is_asked(tmp_path: Path) -> None:
 
 def test_the_parser_reads_custom_ops_as_onnx_ops(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
-    rewrite(write_case("functions", tmp_path), tmp_path / "rewritten.onnx")
+    rewrite(write_case("functions", tmp_path), tmp_path / "rewritten.onnx", ops="plugin")
     inspection = inspect_model(tmp_path / "rewritten.onnx", backend="tensorrt-rtx")
     assert inspection.backend.checked
     assert inspection.problems == []
@@ -198,7 +198,7 @@ def test_a_truncated_model(tmp_path: Path) -> None:
 
 def test_the_difference_of_a_model_and_its_rewrite(tmp_path: Path) -> None:
     original, rewritten = write_case("functions", tmp_path), tmp_path / "rewritten.onnx"
-    rewrite(original, rewritten)
+    rewrite(original, rewritten, ops="plugin")
     difference = diff(inspect(original), inspect(rewritten))
     changed = {(change.section, change.item): (change.a, change.b) for change in difference.changes}
     assert changed["ops", "Pad"] == ("1", None)
@@ -283,7 +283,7 @@ def test_names_are_shortened_in_the_middle(width: int) -> None:
 def test_real_models(path: Path, tmp_path: Path) -> None:
     inspection = inspect_model(path)
     assert_documented(inspection.to_json())
-    rewritten = rewrite(path, tmp_path / "rewritten.onnx")
+    rewritten = rewrite(path, tmp_path / "rewritten.onnx", ops="plugin")
     assert [node.became for node in inspection.nodes].count(None) == len(inspection.nodes) - rewritten.num_rewritten
     assert all(node.is_decided and node.reason for node in inspection.nodes)
     assert inspection.to_json()["num_nodes"] == rewritten.num_nodes

@@ -51,7 +51,7 @@ def test_the_model_that_is_measured_gives_the_same_with_and_without_data_files(t
     assert sorted(contents(external.parent)) == ["large.onnx", *(f"weights_{index}.bin" for index in range(3))]
     assert list(contents(inline.parent)) == ["large.onnx"]
     (tmp_path / "out").mkdir()
-    report = trtconv.rewrite(external, tmp_path / "out" / "large.onnx")
+    report = trtconv.rewrite(external, tmp_path / "out" / "large.onnx", ops="plugin")
     assert len([each for each in report.decisions if each.became]) == 8
     x = np.random.default_rng(0).standard_normal((1, 8, SIDE, SIDE)).astype(np.float32)
     results = [
@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_nothing(
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises((BackendError, KeyboardInterrupt)) as caught:
-        trtconv.rewrite(external, target / "large.onnx")
+        trtconv.rewrite(external, target / "large.onnx", ops="plugin")
     if isinstance(caught.value, BackendError):
         assert caught.value.hint == "free some space"
     assert contents(target) == {"large.onnx": b"older"}
@@ -156,7 +156,7 @@ def test_a_model_that_its_edits_make_too_large(external: Path, tmp_path: Path, m
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(model_io, "_MAX_BYTES", external.stat().st_size)
     with pytest.raises(ModelError, match="with its edits the model is larger than 2 GiB"):
-        trtconv.rewrite(external, tmp_path / "out" / "large.onnx")
+        trtconv.rewrite(external, tmp_path / "out" / "large.onnx", ops="plugin")
     assert not contents(tmp_path / "out")
 
 
@@ -193,7 +193,7 @@ def test_large_weights_inside_the_model_come_through(tmp_path: Path) -> None:
     model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
     path = tmp_path / "model.onnx"
     onnx.save(model, path)
-    report = trtconv.rewrite(path, tmp_path / "out.onnx")
+    report = trtconv.rewrite(path, tmp_path / "out.onnx", ops="plugin")
     assert [decision.became for decision in report.decisions] == ["trtconv::ReflectPad"]
     assert not report.warnings
     assert onnx.load(tmp_path / "out.onnx").graph.initializer[0].raw_data == weights.tobytes()

@@ -8,7 +8,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from trtconv import dry_run, rewrite
+from trtconv import BuildConfig, dry_run, rewrite
 from trtconv.inspection import inspect_model
 from trtconv.model.native_norms import native_norms
 
@@ -72,7 +72,7 @@ def test_a_report_never_says_that_there_is_nothing(tmp_path: Path, op: str) -> N
     opset, text = OTHERS.get(op, (17, SPELLINGS["product"]))
     path = tmp_path / "m.onnx"
     onnx.save(parse(text, opset), path)
-    lines = dry_run(path).render().splitlines()
+    lines = dry_run(path, BuildConfig(ops="plugin")).render().splitlines()
     assert lines[1].split() == ["rewritten", "nothing"]
     assert lines[2].startswith(f"native     1 {op}: ")
     inspection = inspect_model(path)
@@ -85,7 +85,9 @@ def test_statistics_of_a_batch_are_told_once(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     text = "<float[4] s = {1,1,1,1}> { y, a, b = BatchNormalization<training_mode=1>(x, s, s, s, s) }"
     onnx.save(parse(text), path)
-    told = [line for line in dry_run(path).render().splitlines() if "BatchNormalization" in line]
+    told = [
+        line for line in dry_run(path, BuildConfig(ops="plugin")).render().splitlines() if "BatchNormalization" in line
+    ]
     assert len(told) == 1
     assert told[0].startswith("native     1 BatchNormalization: ")
     assert inspect_model(path).native_norms == []
@@ -94,7 +96,7 @@ def test_statistics_of_a_batch_are_told_once(tmp_path: Path) -> None:
 def test_a_model_that_was_rewritten_before(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     onnx.save(parse("<float[4] s = {1,1,1,1}> { y = InstanceNormalization(x, s, s) }"), path)
-    rewrite(path, tmp_path / "r.onnx")
-    lines = dry_run(tmp_path / "r.onnx").render().splitlines()
+    rewrite(path, tmp_path / "r.onnx", ops="plugin")
+    lines = dry_run(tmp_path / "r.onnx", BuildConfig(ops="plugin")).render().splitlines()
     assert lines[1].split() == ["rewritten", "nothing"]
     assert lines[2] == "plugin     1 trtconv::InstanceNorm: the model was rewritten before [InstanceNorm(y)]"

@@ -25,7 +25,7 @@ from trtconv.ops.custom_op import Dim, Operand
 def rewritten(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
     folder = tmp_path_factory.mktemp("plugin_nodes")
     onnx.save(make(network="fast_neural_style", height=64, width=64), folder / "model.onnx")
-    rewrite(folder / "model.onnx", folder / "rewritten.onnx")
+    rewrite(folder / "model.onnx", folder / "rewritten.onnx", ops="plugin")
     return onnx.load(folder / "rewritten.onnx")
 
 
@@ -253,7 +253,7 @@ def test_a_node_without_name_and_outputs_is_refused(rewritten: onnx.ModelProto, 
 @pytest.mark.parametrize("opset", [9, 11, 17])
 def test_rewritten_nodes_have_no_problem(opset: int, tmp_path: Path) -> None:
     onnx.save(make(network="fast_neural_style", height=64, width=64, opset=opset), tmp_path / "model.onnx")
-    rewrite(tmp_path / "model.onnx", tmp_path / "rewritten.onnx")
+    rewrite(tmp_path / "model.onnx", tmp_path / "rewritten.onnx", ops="plugin")
     nodes = list(walking.walk_nodes(onnx.load(tmp_path / "rewritten.onnx").graph))
     problems = [problem_of(node) for node in nodes if node.domain == "trtconv"]
     assert problems == [None] * 31
@@ -261,7 +261,9 @@ def test_rewritten_nodes_have_no_problem(opset: int, tmp_path: Path) -> None:
 
 def test_rewrite_without_functions_writes_the_same_nodes(rewritten: onnx.ModelProto, tmp_path: Path) -> None:
     onnx.save(make(network="fast_neural_style", height=64, width=64), tmp_path / "model.onnx")
-    command_line.run("rewrite", tmp_path / "model.onnx", "-o", tmp_path / "bare.onnx", "--no-functions")
+    command_line.run(
+        "rewrite", tmp_path / "model.onnx", "-o", tmp_path / "bare.onnx", "--ops", "plugin", "--no-functions"
+    )
     bare = onnx.load(tmp_path / "bare.onnx")
     assert {function.domain for function in rewritten.functions} == {"trtconv"}
     assert list(bare.functions) == []

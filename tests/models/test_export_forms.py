@@ -38,7 +38,7 @@ def feed(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", FORMS)
 def test_the_rewritten_network_computes_the_same(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, name)
-    report = rewrite(path, tmp_path / "rewritten.onnx")
+    report = rewrite(path, tmp_path / "rewritten.onnx", ops="plugin")
     original, rewritten = onnx.load(path), onnx.load(tmp_path / "rewritten.onnx")
     (expected,) = run_onnxruntime(original, feed(original))
     (got,) = run_onnxruntime(rewritten, feed(original))
@@ -50,7 +50,7 @@ def test_the_rewritten_network_computes_the_same(tmp_path: Path, name: str) -> N
 
 @pytest.mark.parametrize("name", FORMS)
 def test_what_a_dry_run_says(tmp_path: Path, name: str) -> None:
-    report = dry_run(write(tmp_path, name))
+    report = dry_run(write(tmp_path, name), BuildConfig(ops="plugin"))
     num_rewritten, others = REPORTS[name]
     assert report.num_rewritten >= num_rewritten
     assert report.warnings == ()

@@ -24,6 +24,7 @@ SMALL: dict[str, dict[str, int]] = {
     "melgan": {"channels": 2, "frames": 12},
     "gan_decoder": {"channels": 4, "height": 2, "width": 3},
     "vae_decoder": {"channels": 8, "height": 4, "width": 3},
+    "depth_net": {"channels": 2, "height": 32, "width": 48},
 }
 SMALL_OUTPUT_SHAPE = {
     "fast_neural_style": (1, 3, 24, 32),
@@ -32,6 +33,7 @@ SMALL_OUTPUT_SHAPE = {
     "melgan": (1, 1, 3072),
     "gan_decoder": (1, 3, 64, 96),
     "vae_decoder": (1, 3, 32, 24),
+    "depth_net": (1, 1, 32, 48),
 }
 FULL_COUNTS = {
     "fast_neural_style": OpCounts(instance_norms=15, reflect_pads=16),
@@ -40,6 +42,7 @@ FULL_COUNTS = {
     "melgan": OpCounts(instance_norms=0, reflect_pads=14),
     "gan_decoder": OpCounts(instance_norms=0, reflect_pads=0),
     "vae_decoder": OpCounts(instance_norms=25, reflect_pads=0),
+    "depth_net": OpCounts(instance_norms=0, reflect_pads=9),
 }
 # fast_neural_style: the widely used PyTorch port; cyclegan: 11.378 M as its authors print it, and scale and bias of
 # its 23 norms, which theirs do without; melgan: 4.26 M as the paper says.

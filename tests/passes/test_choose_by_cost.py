@@ -15,7 +15,7 @@ import pytest
 from models.make_models import make
 from tests.support.equivalence import assert_close, run_onnxruntime
 from tests.support.tune_fakes import SHAPE, write_model
-from trtconv import BuildConfig, dry_run, preparation
+from trtconv import BuildConfig, dry_run, preparation, rewrite
 from trtconv.config import EngineOptions
 from trtconv.costs.tables import Noise, measured_tables
 from trtconv.decisions import Decision
@@ -108,6 +108,142 @@ def test_each_choice_is_what_the_passes_then_make(model: Path, monkeypatch: pyte
     }[fast]
 
 
+def write_upsampled(path: Path) -> Path:
+    """Write a norm, nearest upsampling, a reflect pad and a convolution, after which a norm and a thin one come."""
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[1,64,128,128] x) => (float[1,3,256,256] y)
+        <float[4] f = {1, 1, 2, 2}, int64[8] p = {0, 0, 1, 1, 0, 0, 1, 1}> {
+          [norm1] a = InstanceNormalization (x, s, b)
+          [act1] d = Relu (a)
+          [up] u = Resize <mode: string = "nearest", nearest_mode: string = "floor",
+              coordinate_transformation_mode: string = "asymmetric"> (d, , f)
+          [pad] q = Pad <mode: string = "reflect"> (u, p)
+          [conv] c = Conv (q, w)
+          [norm2] e = InstanceNormalization (c, t, r)
+          [act2] h = Relu (e)
+          [last] y = Conv <pads: ints = [3, 3, 3, 3]> (h, v)
+        }"""
+    proto = onnx.parser.parse_model(text)
+    random = np.random.default_rng(0)
+    shapes = {"s": (64,), "b": (64,), "w": (32, 64, 3, 3), "t": (32,), "r": (32,), "v": (3, 32, 7, 7)}
+    for name, shape in shapes.items():
+        values = (random.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    onnx.save(proto, path)
+    return path
+
+
+ALL_OF_UPSAMPLED = {"norm1": "plugin", "act1": "fused", "up": "rewritten", "pad": "fused", "conv": "rewritten",
+                    "norm2": "plugin", "act2": "fused", "last": "rewritten"}  # fmt: skip
+
+
+def made(decisions: Sequence[Decision]) -> dict[str, str | None]:
+    return {each.node: each.made for each in decisions}
+
+
+def test_convolutions_that_gain_are_rewritten(tmp_path: Path) -> None:
+    decisions = {
+        each.node: each for each in dry_run(write_upsampled(tmp_path / "m.onnx"), auto(precision="fp16")).decisions
+    }
+    assert made(list(decisions.values())) == ALL_OF_UPSAMPLED
+    times = decisions["conv"].figures["predicted_us"]
+    assert times["rewritten"] < times["fused"] < times["native"]
+    assert decisions["norm2"].figures["predicted_us"] == times, "what reads the phases is chosen with the convolution"
+    assert decisions["last"].figures["predicted_us"].keys() == {"native", "rewritten"}
+
+
+def test_a_convolution_whose_form_gains_nothing_stays(tmp_path: Path) -> None:
+    """512 channels fill the tiles, and no norm follows; of few channels as many are computed for nothing."""
+    path = tmp_path / "gan.onnx"
+    onnx.save(make("gan_decoder", dtype="fp16", height=16, width=16), path)
+    decisions = {each.node: each for each in dry_run(path, auto()).decisions}
+    assert (decisions["/up1/Conv"].made, decisions["/up1/Resize"].made) == ("native", "native")
+    assert "TensorRT's own layer is predicted to be faster" in decisions["/up1/Conv"].reason
+    assert decisions["/up1/Conv"].figures["predicted_us"].keys() == {"native", "rewritten"}
+    assert (decisions["/up5/Conv"].made, decisions["/up5/Resize"].made) == ("rewritten", "rewritten")
+
+
+def test_larger_weights_need_a_gain_above_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_upsampled(tmp_path / "m.onnx")
+    times = {each.node: each for each in dry_run(path, auto(precision="fp16")).decisions}["conv"].figures[
+        "predicted_us"
+    ]
+    (table,) = measured_tables()
+    gain = times["fused"] - times["rewritten"]
+    for us, wanted in ((gain * 0.9, "rewritten"), (gain * 1.1, "native")):
+        monkeypatch.setattr(preparation, "table_for", lambda gpu, us=us: replace(table, noise=Noise(us=us, share=0.0)))
+        assert made(dry_run(path, auto(precision="fp16")).decisions)["conv"] == wanted
+
+
+@pytest.mark.parametrize("form", ["native", "plugin", "fused", "rewritten"])
+def test_a_file_holds_each_choice_and_a_build_makes_it_again(tmp_path: Path, form: str) -> None:
+    """Whatever else a later build is asked for: `auto` would choose otherwise for most of these nodes."""
+    path, plan = write_upsampled(tmp_path / "m.onnx"), tmp_path / "plan.json"
+    first = dry_run(path, BuildConfig(ops=form, decisions=plan))  # type: ignore[arg-type]
+    document = json.loads(plan.read_text())
+    assert {each["node"]: each.get("choice", "native") for each in document["decisions"]} == made(first.decisions)
+    # What the passes of the form do not look at; around native norms nobody asks what becomes of activations.
+    others = {"conv", "last"} if form == "native" else ALL_OF_UPSAMPLED.keys() - made(first.decisions)
+    document["decisions"] += [{"node": name, "op": "", "became": None} for name in others]
+    plan.write_text(json.dumps(document))
+    again = made(dry_run(path, auto(decisions=plan)).decisions)
+    assert again == made(first.decisions) | dict.fromkeys(others, "native")
+
+
+def test_a_node_chosen_as_a_plugin_stays_one_of_its_own(tmp_path: Path) -> None:
+    """A pad right after a norm: in `fused` it goes into the norm, unless the file says `plugin`."""
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[1,4,8,8] x) => (float[1,4,10,10] y)
+        <float[4] s = {1, 2, 3, 4}, float[4] b = {0, 1, 2, 3}, int64[8] p = {0, 0, 1, 1, 0, 0, 1, 1}> {
+          [norm] n = InstanceNormalization (x, s, b)
+          [pad] y = Pad <mode: string = "reflect"> (n, p)
+        }"""
+    path, plan = tmp_path / "m.onnx", tmp_path / "plan.json"
+    onnx.save(onnx.parser.parse_model(text), path)
+    assert made(dry_run(path, BuildConfig(ops="fused")).decisions)["pad"] == "fused"
+    dry_run(path, BuildConfig(ops="plugin", decisions=plan))
+    assert made(dry_run(path, BuildConfig(ops="fused", decisions=plan)).decisions) == {
+        "norm": "plugin",
+        "pad": "plugin",
+    }
+    document = json.loads(plan.read_text())
+    document["decisions"][1]["choice"] = "native"
+    plan.write_text(json.dumps(document))
+    assert made(dry_run(path, BuildConfig(ops="fused", decisions=plan)).decisions) == {
+        "norm": "plugin",
+        "pad": "native",
+    }
+    document["decisions"][1]["choice"] = "fused"
+    plan.write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match="wants pad fused, which is plugin"):
+        dry_run(path, BuildConfig(ops="plugin", decisions=plan))
+
+
+@pytest.mark.parametrize("precision", [None, "fp16"])
+def test_a_manifest_makes_rewritten_convolutions_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: Any
+) -> None:
+    path = write_upsampled(tmp_path / "m.onnx")
+    config = auto(precision=precision)
+    proto, report = preparation.prepare(model_io.load(path), config, None)
+    assert made(report.decisions)["conv"] == "rewritten"
+    manifest = Manifest(
+        trtconv="0", options=EngineOptions(ops="auto", precision=precision), decisions=report.decisions,
+        kept_fp32=report.kept_fp32,
+    )  # fmt: skip
+    monkeypatch.setattr(preparation, "choose_by_cost", None)
+    again, _ = preparation.prepare_as_built(path, manifest)
+    assert preparation.graph_digest(again) == preparation.graph_digest(proto)
+
+
+def test_what_auto_chooses_computes_the_same(tmp_path: Path) -> None:
+    path = write_upsampled(tmp_path / "m.onnx")
+    proto, report = preparation.prepare(model_io.load(path), auto(), None)
+    assert made(report.decisions)["conv"] == "rewritten"
+    feed = {"x": np.random.default_rng(0).standard_normal((1, 64, 128, 128)).astype(np.float32)}
+    assert_close(run_onnxruntime(proto, feed), run_onnxruntime(onnx.load(path), feed))
+
+
 def test_the_user_decides_first(model: Path, tmp_path: Path) -> None:
     decided = {each.node: each for each in dry_run(model, auto(SHAPE, keep_native=["norm"])).decisions}
     assert decided["norm"].reason == "asked for by --keep-native norm"
@@ -142,10 +278,10 @@ def test_16_bits_are_predicted_with_a_precision(model: Path) -> None:
     assert times["bf16"]["native"] > times[None]["native"], "around TensorRT's own norm and pad, tensors are copied"
 
 
-def test_without_shapes_nodes_stay_native_with_the_reason(model: Path) -> None:
-    decisions = dry_run(model, auto()).decisions
-    assert {each.became for each in decisions} == {None}
-    assert "no time can be predicted: the size of" in decisions[0].reason
+def test_without_shapes_nodes_become_what_plugin_makes_of_them(model: Path) -> None:
+    decisions = {each.node: each for each in dry_run(model, auto()).decisions}
+    assert made(list(decisions.values())) == {"norm": "plugin", "relu": "native", "pad": "plugin"}
+    assert "no time can be predicted: the size of" in decisions["relu"].reason
 
 
 def test_the_file_of_a_build_holds_the_figures_and_is_followed(model: Path, tmp_path: Path) -> None:
@@ -183,11 +319,22 @@ def test_the_result_computes_the_same(model: Path) -> None:
     assert_close(run_onnxruntime(proto, feed), run_onnxruntime(onnx.load(model), feed))
 
 
-def test_rewrite_refuses_to_choose(model: Path, tmp_path: Path) -> None:
-    from trtconv import rewrite
-
-    with pytest.raises(ConfigError, match="only a build chooses by time"):
-        rewrite(model, tmp_path / "out.onnx", ops="auto")
+def test_rewrite_chooses_as_a_build_does(tmp_path: Path) -> None:
+    path, output = write_upsampled(tmp_path / "m.onnx"), tmp_path / "out.onnx"
+    report = rewrite(path, output)
+    assert made(report.decisions) == made(dry_run(path).decisions)
+    assert (
+        report.render()
+        .splitlines()[0]
+        .endswith(": 3 of 3 norms and pads become plugins, 2 of 2 convolutions are rewritten")
+    )
+    kept = rewrite(path, output, keep_native=["conv"])
+    assert made(kept.decisions)["conv"] == "native"
+    assert (
+        kept.render()
+        .splitlines()[0]
+        .endswith(": 3 of 3 norms and pads become plugins, 1 of 1 convolutions are rewritten")
+    )
 
 
 def test_rtx_has_nothing_to_choose(model: Path) -> None:

@@ -21,7 +21,7 @@ from trtconv.inspection import inspect_model
 FOLDED = golden.FOLDER / "fold_batch_statistics" / "weights_of_a_convolution.onnxtxt"
 FIXED = golden.FOLDER / "fix_constant_inputs" / "axes_of_a_reduction.onnxtxt"
 OF_DATA = golden.FOLDER / "fold_batch_statistics" / "of_data.onnxtxt"
-OPTIONS: list[dict[str, Any]] = [{}, {"backend": "tensorrt-rtx"}, {"ops": "native"}]
+OPTIONS: list[dict[str, Any]] = [{"ops": "plugin"}, {"backend": "tensorrt-rtx"}, {"ops": "native"}]
 
 
 def write(case: Path, folder: Path) -> Path:
@@ -69,15 +69,15 @@ def test_batch_statistics_of_data_are_told(tmp_path: Path) -> None:
 
 def test_a_decision_file_can_prevent_a_fold(tmp_path: Path) -> None:
     path, file = write(FOLDED, tmp_path), tmp_path / "decisions.json"
-    trtconv.dry_run(path, BuildConfig(decisions=file))
+    trtconv.dry_run(path, BuildConfig(ops="plugin", decisions=file))
     file.write_text(file.read_text().replace('"became": "constant"', '"became": null'))
-    report = trtconv.dry_run(path, BuildConfig(decisions=file))
+    report = trtconv.dry_run(path, BuildConfig(ops="plugin", decisions=file))
     assert [decision.became for decision in report.decisions] == [None]
 
 
 def test_keep_native_means_no_fold(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="matches no"):
-        trtconv.dry_run(write(FOLDED, tmp_path), BuildConfig(keep_native=["*"]))
+        trtconv.dry_run(write(FOLDED, tmp_path), BuildConfig(ops="plugin", keep_native=["*"]))
 
 
 @pytest.mark.parametrize("is_external", [False, True], ids=["inside", "external"])
@@ -98,7 +98,7 @@ def test_large_weights_are_folded(is_external: bool, tmp_path: Path) -> None:
     path.parent.mkdir()
     output.parent.mkdir()
     onnx.save(model, path, save_as_external_data=is_external, location="w.bin", size_threshold=4096)
-    trtconv.rewrite(path, output)
+    trtconv.rewrite(path, output, ops="plugin")
     constants = {each.name: numpy_helper.to_array(each) for each in onnx.load(output).graph.initializer}
     (kernel,) = (each for each in constants.values() if each.shape == weights.shape)
     scale, bias = (numpy_helper.to_array(each).reshape(-1, 1) for each in model.graph.initializer[3:5])

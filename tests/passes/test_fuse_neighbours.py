@@ -20,7 +20,7 @@ from tests.support.equivalence import assert_same_numbers, rewrite, run_onnxrunt
 from trtconv.decisions import DecisionFile
 from trtconv.model import model_io
 from trtconv.passes import FUSED_PASSES, run_passes
-from trtconv.passes.base import PassContext
+from trtconv.passes.base import PassContext, Wish
 from trtconv.passes.fuse_upsample import repeats_elements
 
 SHORT = settings(max_examples=80, deadline=None, derandomize=True)
@@ -94,7 +94,7 @@ def test_chosen_native_keeps_a_neighbour_out(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(NORM_AND_RELU), tmp_path / "model.onnx")
     model = model_io.load(tmp_path / "model.onnx")
     context = PassContext(model.opset, tmp_path)
-    object.__setattr__(context.choices, "chosen_native", {"act": "slower on this GPU"})
+    object.__setattr__(context.choices, "chosen", {"act": Wish("native", "slower on this GPU")})
     run_passes(model.graph, context, FUSED_PASSES)
     told = {each.node: (each.became, each.reason) for each in context.decisions}
     assert told["act"] == (None, "not fused: slower on this GPU")

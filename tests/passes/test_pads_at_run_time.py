@@ -66,7 +66,7 @@ def test_the_reference_pads_by_dimensions() -> None:
 @pytest.mark.parametrize("sides", [(4, 3), (5, 7), (8, 9), (7, 6), (30, 29)])
 def test_the_rewritten_model_pads_every_size(case: Path, sides: tuple[int, int], tmp_path: Path) -> None:
     path, rewritten = write(case, tmp_path), tmp_path / "rewritten.onnx"
-    assert trtconv.rewrite(path, rewritten).num_rewritten == 1
+    assert trtconv.rewrite(path, rewritten, ops="plugin").num_rewritten == 1
     x = np.random.default_rng(0).standard_normal((2, 2, *sides)).astype(np.float32)
     (expected,) = run_onnxruntime(onnx.load(path), {"x": x}, optimise=False)
     (got,) = run_onnxruntime(onnx.load(rewritten), {"x": x})
@@ -75,7 +75,7 @@ def test_the_rewritten_model_pads_every_size(case: Path, sides: tuple[int, int],
 
 def test_a_rewritten_model_becomes_native_again(tmp_path: Path) -> None:
     rewritten = tmp_path / "rewritten.onnx"
-    trtconv.rewrite(write(TO_MULTIPLE, tmp_path), rewritten)
+    trtconv.rewrite(write(TO_MULTIPLE, tmp_path), rewritten, ops="plugin")
     native = model_io.load(rewritten, inline_plugins=True).proto
     assert "Pad" in {node.op_type for node in native.graph.node}
     assert {node.domain for node in native.graph.node} == {""}
@@ -87,6 +87,6 @@ def test_a_rewritten_model_becomes_native_again(tmp_path: Path) -> None:
 def test_rtx_builds_the_rewritten_model(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
     rewritten = tmp_path / "rewritten.onnx"
-    trtconv.rewrite(write(TO_MULTIPLE, tmp_path), rewritten)
+    trtconv.rewrite(write(TO_MULTIPLE, tmp_path), rewritten, ops="plugin")
     profiles = parse_profiles(["x=1x2x8x9:1x2x13x12:1x2x16x15"])
     assert trtconv.build(rewritten, BuildConfig(backend="tensorrt-rtx", profiles=profiles)).engine.exists()

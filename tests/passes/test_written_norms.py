@@ -113,7 +113,7 @@ def test_the_report_names_the_node_that_writes_the_result(model: Path) -> None:
     assert decision.became == "trtconv::InstanceNorm"
     assert decision.reason.startswith("written out in 10 nodes")
     assert decision.figures["nodes"] == 10
-    report = trtconv.dry_run(model)
+    report = trtconv.dry_run(model, BuildConfig(ops="plugin"))
     assert report.decisions == ()
     assert [(other.node, other.op) for other in report.others] == [("Sqrt(s)", "written-out norm")]
 
@@ -148,7 +148,7 @@ def test_a_manifest_says_which_passes_ran(model: Path) -> None:
 def test_rewrite_takes_the_option(model: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.onnx"
     assert trtconv.rewrite(model, output, ops="fused").num_rewritten == 1
-    assert trtconv.rewrite(model, output).num_rewritten == 0
+    assert trtconv.rewrite(model, output, ops="plugin").num_rewritten == 0
     result = run("rewrite", model, "-o", output, "--ops", "fused", "--json")
     assert result.document["num_rewritten"] == 1
     norm = onnx.load(output).graph.node[0]

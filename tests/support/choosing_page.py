@@ -19,6 +19,7 @@ from tests.support.measured_layers import (
     MADE,
     MADE_WHOLE,
     PUBLISHED,
+    engines_of,
     kernel_samples,
     measured,
     network_of,
@@ -27,9 +28,10 @@ from tests.support.measured_layers import (
 from trtconv import records
 from trtconv.benchmark import layer_kinds
 from trtconv.costs import estimates, prediction, work
-from trtconv.costs.estimates import plugin_rate
+from trtconv.costs.estimates import Estimates, plugin_rate
 from trtconv.costs.prediction import predict
 from trtconv.costs.tables import CostTable, measured_tables, table_for
+from trtconv.costs.work import Data, Work
 from trtconv.gpu.driver import Gpu
 from trtconv.model import model_io
 from trtconv.passes import TRIALS
@@ -86,7 +88,7 @@ def _ranks(values: Sequence[float]) -> np.ndarray:
 def kinds_of(name: str, table: CostTable, folder: Path) -> list[Pair]:
     """Return each kind of layer in each engine of one of MADE."""
     pairs = []
-    for ops, engine in measured("fused_networks_h100")["networks"][name]["engines"].items():
+    for ops, engine in engines_of(name).items():
         network = network_of(name, ops, folder)
         layers = predict(network.works, network.data, table, network.given)
         for kind, own in _KINDS.items():
@@ -98,17 +100,29 @@ def kinds_of(name: str, table: CostTable, folder: Path) -> list[Pair]:
 
 
 def network_pairs(table: CostTable, folder: Path, names: Iterable[str]) -> list[Pair]:
-    """Return whole networks as they were measured, native and with plugins, and fused where that was measured, too."""
-    fused = measured("fused_networks_h100")["networks"]
+    """Return whole networks as they were measured, native and with plugins, and in other forms that were, too."""
     pairs = []
     for name in names:
         times = {ops: ms * 1000 for ops, ms in measured("networks_h100")["networks"][name].items()}
-        if name in fused:
-            times = {ops: each["timing"]["median_us"] for ops, each in fused[name]["engines"].items()}
+        if name in MADE:
+            times = {ops: each["timing"]["median_us"] for ops, each in engines_of(name).items()}
         for ops, time in times.items():
             network = network_of(name, ops, folder)
             layers = predict(network.works, network.data, table, network.given)
             pairs.append(Pair(f"{name} {ops}", sum(layer.microseconds for layer in layers), time))
+    return pairs
+
+
+def form_pairs(table: CostTable) -> list[Pair]:
+    """Return the convolutions that were timed alone, in fp16 and fp32."""
+    pairs = []
+    for row in measured("convolution_forms_h100")["rows"]:
+        layer = Work(row["case"], work.CONVOLUTION, ["x"], ["y"], weights=row["weights"])
+        for dtype, element_bytes in (("fp16", 2), ("fp32", 4)):
+            if f"{dtype}_us" in row:
+                data = {name: Data(tuple(row[side]), element_bytes) for name, side in (("x", "input"), ("y", "output"))}
+                predicted = Estimates(table, data).convolution(layer)
+                pairs.append(Pair(f"{row['case']} {dtype}", predicted, row[f"{dtype}_us"]))
     return pairs
 
 
@@ -140,7 +154,8 @@ def choices(name: str, table: CostTable, folder: Path) -> dict[str, int]:
     found = choose_by_cost(lambda: model_io.graph_at(model, {}), context, TRIALS, table, name in PUBLISHED)
     counts: dict[str, int] = {}
     for group in found.groups:
-        counts[group.choice] = counts.get(group.choice, 0) + 1
+        choice = group.choice.split(" ")[0]
+        counts[choice] = counts.get(choice, 0) + 1
     return counts
 
 
@@ -164,11 +179,13 @@ def with_tables(page: str, folder: Path) -> str:
                 _summary("kinds of layers in the engines of fns and CycleGAN", kinds),
                 _summary("the same, each network predicted without its own layers", unseen),
                 _summary("whole networks", networks),
+                _summary("convolutions alone, in several forms", form_pairs(table)),
                 _summary("kernels alone", kernel_pairs(table)),
                 _summary("norms on an H200, by its bandwidth alone", h200_pairs()),
             ],
         ),
         "kinds": _table(["engine and kind", "measured us", "predicted us", "ratio"], map(_row, kinds)),
+        "forms": _table(["convolution", "measured us", "predicted us", "ratio"], map(_row, form_pairs(table))),
         "networks": _table(["network", "measured us", "predicted us", "ratio"], map(_row, networks)),
         "choices": _choices(table, folder, networks),
     }

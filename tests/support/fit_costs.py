@@ -52,6 +52,8 @@ def fitted(folder: Path, without: str = "") -> dict[str, Any]:
         "date": DATE,
         "sources": [
             "docs/measurements/fused_networks_h100.json",
+            "docs/measurements/rewritten_networks_h100.json",
+            "docs/measurements/phases_h100.json",
             "docs/measurements/performance_h100.json",
             "docs/measurements/convolution_forms_h100.json",
             "docs/measurements/fused_norms_h200.json (groups alone, as ratios)",
@@ -60,7 +62,7 @@ def fitted(folder: Path, without: str = "") -> dict[str, Any]:
         "convolutions": {
             bits: fit_convolutions([each for each in convolutions if each.bits == bits]) for bits in ("16", "32")
         },
-        "shares": fit_shares(norms, by_rate["copy"]) | {"groups": _groups()},
+        "shares": fit_shares(norms, by_rate["copy"]) | {"groups": _groups(), "phases": _phases()},
         "noise": _NOISE,
     }
 
@@ -100,20 +102,28 @@ def fit_rate(samples: Iterable[Sample]) -> dict[str, list[float]]:
 
 def fit_convolutions(samples: Sequence[ConvolutionSample]) -> dict[str, float]:
     """Return fixed time, operations and bytes a second, and the tile that explains the samples best."""
-    times = np.array([each.microseconds for each in samples])
+    plain, transposed = ([each for each in samples if each.is_transposed is kind] for kind in (False, True))
+    times = np.array([each.microseconds for each in plain])
     fits = []
     for tile in _TILES:
-        terms = np.array([(1.0, each.operations(tile), each.num_bytes) for each in samples])
-        coefficients = _not_negative(terms / times[:, None], np.ones(len(samples)))
+        terms = _terms(plain, tile)
+        coefficients = _not_negative(terms / times[:, None], np.ones(len(plain)))
         errors = np.abs(np.log(terms @ coefficients / times))
         fits.append((float(errors.mean()), tile, coefficients))
-    _, tile, (fixed, per_operation, per_byte) = min(fits, key=lambda fit: fit[0])
+    _, tile, found = min(fits, key=lambda fit: fit[0])
+    fixed, per_operation, per_byte = found
+    slower = [each.microseconds / float(_terms([each], tile)[0] @ found) for each in transposed]
     return {
         "fixed_us": round(float(fixed), 3),
         "tflops": round(float(1e-6 / per_operation), 1),
         "gb_per_s": round(float(1e-3 / max(per_byte, 1e-9)), 1),
         "tile": tile,
+        "transposed": round(statistics.geometric_mean(slower), 3) if slower else 1.0,
     }
+
+
+def _terms(samples: Sequence[ConvolutionSample], tile: int) -> np.ndarray:
+    return np.array([(1.0, each.operations(tile), each.num_bytes) for each in samples])
 
 
 def fit_shares(norms: Sequence[NormSample], copies: Sequence[Sample]) -> dict[str, float]:
@@ -138,6 +148,15 @@ def _groups() -> dict[str, float]:
         if "groups 32" in each:
             kind = "linear" if layout.startswith("linear") else "channels_last"
             ratios.setdefault(kind, []).append(each["groups 32"] / each["plain"])
+    return {kind: round(statistics.geometric_mean(each) - 1, 3) for kind, each in ratios.items()}
+
+
+def _phases() -> dict[str, float]:
+    """Return what phases of the input add to an instance norm of the same tensor."""
+    ratios: dict[str, list[float]] = {}
+    for row in measured("phases_h100")["norms"]:
+        kind = "linear" if "linear" in row["case"] else "channels_last"
+        ratios.setdefault(kind, []).append(row["over"])
     return {kind: round(statistics.geometric_mean(each) - 1, 3) for kind, each in ratios.items()}
 
 

@@ -20,6 +20,7 @@ from trtconv.costs.estimates import native_rate, plugin_rate
 from trtconv.costs.work import CHANNELS_LAST, LINEAR, Data, Layout, Work
 from trtconv.model import model_io
 from trtconv.ops import activations
+from trtconv.ops.input_map import has_phases
 from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext
 from trtconv.passes.fuse_padded_residual import fuse_padded_residual
@@ -84,6 +85,7 @@ class ConvolutionSample:
     num_bytes: int
     bits: str
     microseconds: float
+    is_transposed: bool = False
 
     def operations(self, tile: int) -> float:
         """Return the multiplications and additions, with output channels that fill whole tiles."""
@@ -103,6 +105,7 @@ class ConvolutionSample:
             num_bytes=x.num_bytes(CHANNELS_LAST) + y.num_bytes(CHANNELS_LAST),
             bits=str(8 * x.element_bytes),
             microseconds=microseconds,
+            is_transposed=each.is_transposed,
         )
 
 
@@ -116,7 +119,9 @@ def network_of(name: str, ops: str, folder: Path) -> NetworkWork:
     """Return what one of the networks does, as the passes of `ops` write it."""
     model = model_io.load(path_of(name, folder))
     reason = "native" if ops == "native" else None
-    passes = [each for each in passes_for(ops) if each is not fuse_padded_residual]  # younger than the measurements
+    passes = passes_for(ops)
+    if ops != "rewritten":  # the pass is younger than the measurements of the others
+        passes = [each for each in passes if each is not fuse_padded_residual]
     run_passes(model.graph, PassContext(model.opset, folder, Choices(native_reason=reason)), passes)
     return read_network(model.graph, is_short=name in PUBLISHED)
 
@@ -131,19 +136,27 @@ def path_of(name: str, folder: Path) -> Path:
     return path
 
 
+def engines_of(name: str) -> dict[str, Any]:
+    """Return the engines of one of MADE by what became of the operators, with their layers."""
+    engines: dict[str, Any] = dict(measured("fused_networks_h100")["networks"][name]["engines"])
+    return engines | {"rewritten": measured("rewritten_networks_h100")["networks"][name]["engines"]["rewritten"]}
+
+
 def network_samples(name: str, folder: Path) -> tuple[list[Sample], list[ConvolutionSample], list[NormSample]]:
     """Return what the layers of one of MADE's engines tell of the rates."""
     samples: list[Sample] = []
     convolutions: list[ConvolutionSample] = []
-    engines = measured("fused_networks_h100")["networks"][name]["engines"]
-    for ops, engine in engines.items():
+    norms: list[_Norm] = []
+    for ops, engine in engines_of(name).items():
         reader = _Reader(name, network_of(name, ops, folder))
         reader.read(engine["layers"])
         samples += reader.samples
         convolutions += reader.convolutions
+        if ops == "fused":
+            norms = reader.norms
         if ops == "plugin":
             alone = {each.work.inputs[0]: each.microseconds for each in reader.norms}
-    norms = [
+    found = [
         NormSample(
             alone_us=alone[each.work.inputs[0]],
             microseconds=each.microseconds,
@@ -151,9 +164,9 @@ def network_samples(name: str, folder: Path) -> tuple[list[Sample], list[Convolu
             has_activation=each.work.attributes["activation"] != activations.NONE,
             has_pads=any(each.work.attributes["pads"]),
         )
-        for each in reader.norms
+        for each in norms
     ]
-    return samples, convolutions, norms
+    return samples, convolutions, found
 
 
 @dataclass(frozen=True)
@@ -190,7 +203,7 @@ class _Reader:
             if kind == "Reformat":
                 self._take_reformat(text, layer["formats"], us)
             elif kind == "PluginV3":
-                self._take_plugin(self._works[text], layer["formats"], us)
+                self._take_plugin(self._works.get(text), layer["formats"], us)
             elif kind in ("CaskConvolution", "CaskDeconvolutionV2"):
                 self._last = self._works[text.split(" + ")[0]]
                 self.convolutions.append(ConvolutionSample.of(self._name, self._last, self._network.data, us))
@@ -238,7 +251,9 @@ class _Reader:
         rate = native_rate(work.NORM, self._network.data[norm.inputs[0]])
         self._add(rate, self._bytes([norm.inputs[0], norm.outputs[0]]), us)
 
-    def _take_plugin(self, plugin: Work, formats: str, us: float) -> None:
+    def _take_plugin(self, plugin: Work | None, formats: str, us: float) -> None:
+        if plugin is None or (plugin.kind == work.PAD and has_phases(plugin.attributes)):
+            return  # maps that put phases in place, which the passes made
         self._last = plugin
         layout: Layout = CHANNELS_LAST if "HWC" in formats else LINEAR
         x = self._network.data[plugin.inputs[0]]

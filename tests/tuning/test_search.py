@@ -12,7 +12,7 @@ from trtconv.errors import BackendError, Interrupted
 from trtconv.gpu.timing import Timing
 from trtconv.passes.choose_by_cost import ChosenGroup
 from trtconv.progress import NoProgress
-from trtconv.tuning.search import Candidate, Found, changes, first_candidates, kept_native, search, uniform
+from trtconv.tuning.search import Candidate, Found, changes, first_candidates, search, uniform, wishes_of
 
 NOISE = Noise(us=2.0, share=0.02)
 CHOICES = ("native", "plugin", "fused")
@@ -20,9 +20,12 @@ CHOICES = ("native", "plugin", "fused")
 
 def group(name: str, choice: str = "fused", predicted: Sequence[float] = (30, 20, 10)) -> ChosenGroup:
     """Return a group of a norm and the activation after it."""
-    both = frozenset({name, f"{name}/Relu"})
-    kept = {"native": both, "plugin": frozenset({f"{name}/Relu"}), "fused": frozenset()}
-    return ChosenGroup(choice, dict(zip(CHOICES, map(float, predicted), strict=True)), kept, both)
+    options = {
+        "native": {name: "native", f"{name}/Relu": "native"},
+        "plugin": {name: "plugin", f"{name}/Relu": "native"},
+        "fused": {name: "plugin", f"{name}/Relu": "fused"},
+    }
+    return ChosenGroup(choice, dict(zip(CHOICES, map(float, predicted), strict=True)), options)
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,14 @@ def additive(*times: Mapping[str, float], base: float = 100.0) -> Callable[[Sequ
 
 
 def test_the_first_candidates_are_the_uniform_ones_and_the_predicted() -> None:
-    no_fused = ChosenGroup("plugin", {}, {"native": frozenset("a"), "plugin": frozenset()}, frozenset("a"))
+    no_fused = ChosenGroup("plugin", {}, {"native": {"a": "native"}, "plugin": {"a": "plugin"}})
     groups = [group("a", "plugin"), no_fused]
     found = [(each.name, tuple(each.choices)) for each in first_candidates(groups)]
     assert found == [
         ("native", ("native", "native")),
         ("plugin", ("plugin", "plugin")),
         ("fused", ("fused", "plugin")),
+        ("rewritten", ("fused", "plugin")),
         ("auto", ("plugin", "plugin")),
     ]
     assert uniform([no_fused], "fused") == ("plugin",)
@@ -235,7 +239,10 @@ def test_the_best_gives_way_where_it_is_no_longer_faster() -> None:
     assert run(bench, [group("a")]).candidate.name == "native"
 
 
-def test_what_stays_native_follows_from_the_choices() -> None:
+def test_what_the_passes_make_follows_from_the_choices() -> None:
     groups = [group("a"), group("b"), group("c")]
-    kept = kept_native(groups, ("native", "plugin", "fused"), "measured")
-    assert kept == {"a": "measured", "a/Relu": "measured", "b/Relu": "measured"}
+    wishes = wishes_of(groups, ("native", "plugin", "fused"), "measured")
+    assert {address: wish.choice for address, wish in wishes.items()} == {
+        "a": "native", "a/Relu": "native", "b": "plugin", "b/Relu": "native", "c": "plugin", "c/Relu": "fused",
+    }  # fmt: skip
+    assert {wish.reason for wish in wishes.values()} == {"measured"}

@@ -28,8 +28,8 @@ NEXT_PROFILE = "--profile"
 @click.option("--tf32/--no-tf32", default=None, help="Allow or forbid TF32 in fp32 layers. [default: TensorRT's]")
 @click.option("--ops", type=click.Choice(["plugin", "fused", "rewritten", "auto", "native"]), help="What the two "
               "operators become; fused: written-out norms and neighbours go in, too; rewritten: convolutions are "
-              "written for speed, too; auto: what is predicted to be fastest. "
-              "[default: plugin, native on TensorRT-RTX]")  # fmt: skip
+              "written for speed, too; auto: what is predicted to be fastest, node by node. "
+              "[default: auto, native on TensorRT-RTX]")  # fmt: skip
 @click.option("--tune", is_flag=True, help="Measure what becomes of each node, and keep the fastest engine.")
 @click.option("--tune-budget", metavar="TIME", help="How long --tune may take, such as 90s or 10m. [default: 10m]")
 @keep_native_option

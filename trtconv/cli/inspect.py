@@ -12,9 +12,9 @@ from trtconv.cli.console import print_report
 from trtconv.cli.options import (
     FILE,
     common_options,
+    inspected_ops_option,
     isolated,
     keep_native_option,
-    rewritten_ops_option,
     trust_links_option,
     trust_option,
 )
@@ -26,7 +26,7 @@ from trtconv.cli.options import (
 @click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
               help="Whose parser checks a model's ops.")  # fmt: skip
 @click.option("--html", type=FILE, metavar="FILE", help="Write the report as an HTML page, too, with the graph.")
-@rewritten_ops_option
+@inspected_ops_option
 @keep_native_option
 @trust_links_option
 @trust_option

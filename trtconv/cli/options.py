@@ -76,8 +76,15 @@ _OPS_HELP = (
 keep_native_option = click.option(
     "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
 )
-rewritten_ops_option = click.option(
+inspected_ops_option = click.option(
     "--ops", type=click.Choice(["plugin", "fused", "rewritten"]), default="plugin", show_default=True, help=_OPS_HELP
+)
+rewritten_ops_option = click.option(
+    "--ops",
+    type=click.Choice(["plugin", "fused", "rewritten", "auto"]),
+    default="auto",
+    show_default=True,
+    help=f"{_OPS_HELP} auto: what is predicted to be fastest, node by node.",
 )
 trust_option = click.option("--trust", is_flag=True, help="Take an engine whose manifest belongs to another one.")
 trust_links_option = click.option(

@@ -2,7 +2,8 @@
 
 A network falls into areas: what lies between two convolutions is chosen together, for a layer's layout and its region
 depend on its neighbours. In an area every group starts as native, as the least and as the most that the passes make of
-it, and changes as long as the predicted time falls. A change whose gain is no more than noise is taken back.
+it, and changes as long as the predicted time falls. A change whose gain is no more than noise is taken back, and so is
+a convolution in another form, whose weights are larger, where it gains no more than that over what keeps it as it is.
 """
 
 from __future__ import annotations
@@ -15,23 +16,28 @@ from trtconv.costs import work
 from trtconv.costs.prediction import Layer, UnknownSizeError, predict
 from trtconv.costs.tables import CostTable
 from trtconv.costs.work import Data, Work
+from trtconv.decisions import NATIVE, PLUGIN, Choice
 
-NATIVE = "native"
 _MAX_ROUNDS = 8
 _HARD = frozenset({work.CONVOLUTION, work.OTHER})  # what no choice changes
 
 
 @dataclass(frozen=True)
 class Option:
-    """One way to run a group: the works that stand for the nodes `covers`; native has none.
+    """One way to run a group: the works that stand for the nodes `covers`, each after what it reads; native has none.
 
-    `choice` is its name in the group, `plugins` are the nodes of which the passes say that they became plugins.
+    `choice` is its name in the group, `nodes` says by address what the passes make of those that they change.
     """
 
     choice: str
     made: Sequence[Work] = ()
     covers: frozenset[str] = frozenset()
-    plugins: frozenset[str] = frozenset()
+    nodes: Mapping[str, Choice] = field(default_factory=dict)
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether it has a convolution in another form."""
+        return any(each.kind == work.CONVOLUTION for each in self.made)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Group:
 class Chosen:
     """The option of a group, and the predicted microseconds of each choice: of the layers in which they differ.
 
-    `unknown` names the tensor whose size is not known, where nothing could be predicted.
+    `unknown` names the tensor whose size is not known, where nothing could be predicted: a plugin is usually faster.
     """
 
     group: Group
@@ -77,12 +83,19 @@ def with_options(works: Sequence[Work], options: Iterable[Option]) -> list[Work]
     """Return the works of a network when groups have these options, in an order in which they can run."""
     taken = [option for option in options if option.made]
     covered = frozenset().union(*(option.covers for option in taken))
-    made = {each.outputs[0]: each for option in taken for each in option.made}
+    known = {name for each in works for name in each.outputs}
+    made: dict[str, list[Work]] = {}  # by the tensor of the network that the last of them writes
+    for option in taken:
+        waiting: list[Work] = []
+        for each in option.made:
+            waiting.append(each)
+            if each.outputs[0] in known:
+                made[each.outputs[0]], waiting = waiting, []
     result = []
     for each in works:
         replacement = next((made[name] for name in each.outputs if name in made), None)
         if replacement is not None:
-            result.append(replacement)
+            result += replacement
         elif each.name not in covered:
             result.append(each)
     return result
@@ -97,10 +110,11 @@ class _Area:
 
     def choose(self) -> Iterator[Chosen]:
         try:
-            best = self._without_noise(min(self._starts(), key=self._time))
+            best = self._without_noise(self._without_larger_weights(min(self._starts(), key=self._time)))
         except UnknownSizeError as error:
             for group in self._groups:
-                yield Chosen(group, group.options[0], unknown=str(error))
+                usual = next((option for option in group.options if option.choice == PLUGIN), group.options[0])
+                yield Chosen(group, usual, unknown=str(error))
             return
         for index, group in enumerate(self._groups):
             yield Chosen(group, group.options[best[index]], self._differences(best, index))
@@ -125,6 +139,17 @@ class _Area:
     def _others(self, assignment: tuple[int, ...], index: int) -> list[tuple[int, ...]]:
         options = range(len(self._groups[index].options))
         return [(*assignment[:index], number, *assignment[index + 1 :]) for number in options]
+
+    def _without_larger_weights(self, best: tuple[int, ...]) -> tuple[int, ...]:
+        """Take back each convolution in another form that gains no more than noise over what keeps it."""
+        for index, group in enumerate(self._groups):
+            if group.options[best[index]].is_rewritten:
+                others = self._others(best, index)
+                plain = [each for each in others if not group.options[each[index]].is_rewritten]
+                kept = min(plain, key=self._time)
+                noise = self._table.noise.of(self._differences(best, index)[group.options[kept[index]].choice])
+                best = kept if self._time(kept) - self._time(best) <= noise else best
+        return best
 
     def _without_noise(self, best: tuple[int, ...]) -> tuple[int, ...]:
         """Take back each change whose gain over native is noise, the smallest first, then all if they are together."""

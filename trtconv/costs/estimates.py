@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from trtconv.costs.tables import CostTable
 from trtconv.costs.work import CHANNELS_LAST, LINEAR, NORM, PAD, Data, Layout, Work
 from trtconv.ops import activations
+from trtconv.ops.input_map import has_phases
 
 _16_BITS = 2  # bytes: the smaller types are taken for these
 COPY, POINTWISE, RESIZE, REFORMAT = "copy", "pointwise", "resize", "reformat"
@@ -77,16 +78,19 @@ class Estimates:
         channels = -(-y.dims[1] // rate.tile) * rate.tile
         operations = 2.0 * places * reduced * taps * channels
         num_bytes = self.sizes([*work.inputs, *work.outputs], CHANNELS_LAST)
-        return rate.fixed_us + operations / rate.tflops * 1e-6 + num_bytes / rate.gb_per_s * 1e-3
+        time = rate.fixed_us + operations / rate.tflops * 1e-6 + num_bytes / rate.gb_per_s * 1e-3
+        return time * rate.transposed if work.is_transposed else time
 
     def plugin(self, work: Work, layout: Layout) -> float:
         """Return the time of a custom op whose tensors have one layout."""
         assert work.op is not None
         x, y = self.data[work.inputs[0]], self.data[work.outputs[0]]
+        if work.kind != NORM:
+            return self.moving(
+                plugin_rate(PAD, layout, x.element_bytes), self.sizes([*work.inputs, *work.outputs], layout)
+            )
         filled = x.num_bytes(layout) / max(x.num_bytes(), 1)  # channels-last: vectors hold channels that are none
         moved = work.op.bytes_moved(x.dims, x.element_bytes, work.attributes, work.roles) * filled
-        if work.kind != NORM:
-            return self.moving(plugin_rate(PAD, layout, x.element_bytes), moved)
         alone = 2.0 * x.num_bytes(layout)
         time = self.moving(plugin_rate(NORM, layout, x.element_bytes), alone) * self._factor(work, layout)
         if layout == LINEAR and self._is_placed(work):  # normalised into the workspace, gathered from there
@@ -105,6 +109,8 @@ class Estimates:
             factor += shares.pads
         if attributes.get("groups"):
             factor *= 1.0 + shares.groups[layout]
+        if has_phases(attributes):
+            factor *= 1.0 + shares.phases[layout]
         return factor
 
     def _is_placed(self, work: Work) -> bool:

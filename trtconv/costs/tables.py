@@ -48,22 +48,28 @@ class Rate:
 class ConvolutionRate:
     """Microseconds of a convolution: `fixed_us`, its operations at `tflops`, and its data at `gb_per_s`.
 
-    The output channels count in whole tiles of `tile`: three of them cost the matrix work of a tile.
+    The output channels count in whole tiles of `tile`: three of them cost the matrix work of a tile. A transposed one
+    takes `transposed` times as long.
     """
 
     fixed_us: float
     tflops: float
     gb_per_s: float
     tile: int
+    transposed: float = 1.0
 
 
 @dataclass(frozen=True)
 class Shares:
-    """What a plugin norm does besides, as a part of its time: an activation, filling pads, groups of channels."""
+    """What a plugin norm does besides, as a part of its time: an activation, filling pads, groups of channels, phases.
+
+    `groups` and `phases` are by layout.
+    """
 
     activation: float
     pads: float
     groups: Mapping[str, float]
+    phases: Mapping[str, float]
 
 
 @dataclass(frozen=True)

@@ -57,17 +57,21 @@ REWRITTEN_PASSES: Sequence[Pass] = (*_RECOGNISED, *_CONVOLUTIONS, *_FUSIONS, *_R
 
 
 # What choose_by_cost compares with TensorRT's own layers; the last makes the most of a graph.
-TRIALS: Mapping[str, Sequence[Pass]] = {"plugin": DEFAULT_PASSES, "fused": FUSED_PASSES}
+TRIALS: Mapping[str, Sequence[Pass]] = {
+    "plugin": DEFAULT_PASSES,
+    "fused": FUSED_PASSES,
+    "rewritten": REWRITTEN_PASSES,
+}
 
 
 def passes_for(ops: Ops | None) -> Sequence[Pass]:
     """Return the passes of a conversion: "native" has those of "plugin", which then keep every node as it is.
 
-    "auto" has those of the last trial, which keep native what was chosen so.
+    "auto" has those of the last trial, which make of each node what was chosen.
     """
-    if ops == "rewritten":
+    if ops in ("rewritten", "auto"):
         return REWRITTEN_PASSES
-    return FUSED_PASSES if ops in ("fused", "auto") else DEFAULT_PASSES
+    return FUSED_PASSES if ops == "fused" else DEFAULT_PASSES
 
 
 def run_passes(graph: gs.Graph, context: PassContext, passes: Sequence[Pass] = DEFAULT_PASSES) -> int:

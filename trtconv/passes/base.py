@@ -11,7 +11,7 @@ from typing import Any
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
-from trtconv.decisions import Decision
+from trtconv.decisions import CHOICES, PLUGIN, Choice, Decision
 from trtconv.errors import ConfigError
 from trtconv.model.addresses import address_of, is_meant, list_addresses
 from trtconv.model.walking import is_onnx
@@ -47,23 +47,36 @@ class Recognised:
 
 
 @dataclass(frozen=True)
-class Choices:
-    """What the user wants to stay native.
+class Wish:
+    """What the passes may make of a node at most, and why no more."""
 
-    `keep_native` holds glob patterns on node addresses. Where `native_reason` is set, every node stays native, for that
-    reason; `chosen_native` gives reasons by address.
+    choice: Choice
+    reason: str
+
+    def allows(self, making: Choice) -> bool:
+        """Say whether the passes may make that of the node."""
+        return CHOICES.index(making) <= CHOICES.index(self.choice)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the passes may make of nodes.
+
+    `keep_native` holds glob patterns on node addresses that stay native. Where `native_reason` is set, every node stays
+    native, for that reason; `chosen` holds, by address, what was chosen for single nodes.
     """
 
     keep_native: Sequence[str] = ()
     native_reason: str | None = None
-    chosen_native: Mapping[str, str] = field(default_factory=dict)
+    chosen: Mapping[str, Wish] = field(default_factory=dict)
 
-    def reason_against(self, address: str) -> str | None:
-        """Return why a node is to stay native, None where the passes decide."""
+    def reason_against(self, address: str, making: Choice = PLUGIN) -> str | None:
+        """Return why the passes are not to make that of a node, None where they decide."""
         if self.native_reason is not None:
             return self.native_reason
-        if address in self.chosen_native:
-            return self.chosen_native[address]
+        wish = self.chosen.get(address)
+        if wish is not None and not wish.allows(making):
+            return wish.reason
         pattern = next((pattern for pattern in self.keep_native if is_meant(address, pattern)), None)
         return None if pattern is None else f"asked for by --keep-native {pattern}"
 
@@ -163,9 +176,9 @@ class PassContext:
         address = self.decisions.address_of(site.node) if found is None else found.address
         return site if address is None else Site(site.graph, site.node, address)
 
-    def wish_against(self, site: Site) -> NoMatch | None:
-        """Return why a node has to stay native before any pass looks at it: the user wants it, or there are doubts."""
-        reason = self.choices.reason_against(site.address) or self.doubts.get(site.address)
+    def wish_against(self, site: Site, making: Choice = PLUGIN) -> NoMatch | None:
+        """Return why a pass may not make that of a node, before it looks at it: something else is wanted, or doubts."""
+        reason = self.choices.reason_against(site.address, making) or self.doubts.get(site.address)
         return None if reason is None else NoMatch(reason)
 
     def keep(self, site: Site, op: CustomOp, no_match: NoMatch) -> None:

@@ -1,38 +1,56 @@
-"""Choose by predicted time, node by node, between native, plugin and fused.
+"""Choose by predicted time, node by node, between native, plugin, fused and rewritten.
 
 The passes run on copies of the graph, once for each of `trials`; what they make of it is compared with the graph as it
-was read. The passes of the conversion then leave native what was chosen so, as they do for a decision file.
+was read. The passes of the conversion then make of each node what was chosen, as they do for a decision file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import onnx_graphsurgeon as gs
 
-from trtconv.costs.choice import NATIVE, Chosen, Group, Network, Option, choose
+from trtconv.costs.choice import Chosen, Group, Network, Option, choose
 from trtconv.costs.tables import CostTable
 from trtconv.costs.work import Work
-from trtconv.decisions import Decision
-from trtconv.passes.base import Decisions, PassContext
+from trtconv.decisions import NATIVE, PLUGIN, Choice, Decision
+from trtconv.passes.base import Decisions, PassContext, Wish
 from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.network_work import NetworkWork, read_network
+
+_CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 Pass = Callable[[gs.Graph, PassContext], int]
 
 
 @dataclass(frozen=True)
 class CostChoices:
-    """What was chosen: why nodes stay native, by address, and the figures of every node that was chosen about.
+    """What was chosen: by address what to make of nodes, with the reason, and the figures of these nodes.
 
-    `groups` are the choices behind it, with the addresses of the nodes that become plugins in each option.
+    `groups` are the choices behind it.
     """
 
-    native: Mapping[str, str] = field(default_factory=dict)
+    wishes: Mapping[str, Wish] = field(default_factory=dict)
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     groups: Sequence[ChosenGroup] = ()
+
+    def told(self, decisions: Sequence[Decision]) -> str:
+        """Return how many of the nodes that were chosen about became what, by the decisions of a conversion."""
+        counts = {"norms and pads become plugins": [0, 0], "convolutions are rewritten": [0, 0]}
+        operators = {each.node: each.op for each in decisions}
+        for group in self.groups:
+            for address, made in group.options[group.choice].items():
+                if operators.get(address) in _CONVOLUTIONS:
+                    count = counts["convolutions are rewritten"]
+                elif any(option[address] == PLUGIN for option in group.options.values()):
+                    count = counts["norms and pads become plugins"]
+                else:
+                    continue
+                count[0] += made != NATIVE
+                count[1] += 1
+        return ", ".join(f"{made} of {total} {what}" for what, (made, total) in counts.items() if total)
 
     def with_figures(self, decisions: Sequence[Decision]) -> Sequence[Decision]:
         """Return the decisions of a conversion with the predicted times of each node."""
@@ -41,27 +59,43 @@ class CostChoices:
 
 @dataclass(frozen=True)
 class ChosenGroup:
-    """A group of nodes: what was chosen, the predicted microseconds of each choice, and what each keeps native.
+    """A group of nodes: the option that was chosen, the predicted microseconds of each, and what each makes of them.
 
-    `kept` holds, by choice, the addresses that stay native in it.
+    `options` holds, by their names, what becomes of each node, by its address.
     """
 
     choice: str
     microseconds: Mapping[str, float]
-    kept: Mapping[str, frozenset[str]]
-    addresses: frozenset[str]
+    options: Mapping[str, Mapping[str, Choice]]
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """The nodes that are chosen about."""
+        return frozenset().union(*self.options.values())
+
+    def wishes(self, choice: str, reason: str) -> dict[str, Wish]:
+        """Return what an option asks of the passes, for that reason."""
+        return {address: Wish(made, reason) for address, made in self.options[choice].items()}
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """Works that stand for the nodes `covers` together, each after what it reads; the last writes their result."""
+
+    works: Sequence[Work]
+    covers: frozenset[str]
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """What the passes of a choice made: works with the nodes that they stand for, and which nodes became plugins.
+    """What the passes of a choice made: works in the place of nodes, and what became of these, by address.
 
     `considered` are the addresses of all nodes that they decided on.
     """
 
     choice: str
-    made: Sequence[tuple[Work, frozenset[str]]]
-    plugins: frozenset[str]
+    units: Sequence[_Unit]
+    changed: Mapping[str, Choice]
     considered: Sequence[str]
     network: NetworkWork
 
@@ -109,14 +143,18 @@ def _try(
     for run in passes:
         run(graph, own)
     network = read_network(graph, is_short)
-    plugins = frozenset(decision.node for decision in own.decisions if decision.is_plugin)
+    changed = {decision.node: made for decision in own.decisions if (made := decision.made) not in (None, NATIVE)}
     considered = [decision.node for decision in own.decisions if not decision.is_computed]
-    return _Trial(choice, list(_made(original, network)), plugins, considered, network)
+    return _Trial(choice, list(_units(original, network)), changed, considered, network)
 
 
-def _made(original: NetworkWork, network: NetworkWork) -> Iterator[tuple[Work, frozenset[str]]]:
-    """Yield the custom ops of a rewritten network, each with the nodes that it stands for."""
+def _units(original: NetworkWork, network: NetworkWork) -> Iterator[_Unit]:
+    """Yield the custom ops of a rewritten network, each with the convolutions and custom ops that only it reads.
+
+    The tensors between them are the passes' own: each begins and ends with tensors of the network as it was read.
+    """
     writers = {name: each for each in original.works for name in each.outputs}
+    own = {name: each for each in network.works for name in each.outputs if name not in writers}
     remaining = {
         each.name
         for each in original.works
@@ -126,27 +164,35 @@ def _made(original: NetworkWork, network: NetworkWork) -> Iterator[tuple[Work, f
     for each in network.works:
         if each.op is None or each.outputs[0] not in writers or writers[each.outputs[0]].op is not None:
             continue
-        covers = _behind(each, writers, remaining | claimed)
+        works = _with_own(each, own)
+        read = {name for work in works for name in work.inputs}
+        covers = _behind(each.outputs[0], read, writers, remaining | claimed)
         claimed |= covers
-        yield each, covers
+        yield _Unit(works, covers)
 
 
-def _behind(made: Work, writers: Mapping[str, Work], others: set[str]) -> frozenset[str]:
-    """Return the nodes between what a custom op reads and what it writes that are no longer there."""
+def _with_own(made: Work, own: Mapping[str, Work]) -> list[Work]:
+    """Return what writes the tensors of the passes' own that a work reads, each after what it reads, and the work."""
+    before = (own[name] for name in made.inputs if name in own)
+    return [*(work for each in before for work in _with_own(each, own)), made]
+
+
+def _behind(name: str, read: Collection[str], writers: Mapping[str, Work], others: Collection[str]) -> frozenset[str]:
+    """Return the nodes between the tensors that works read and the one that they write that are no longer there."""
     found: set[str] = set()
-    waiting = [made.outputs[0]]
+    waiting = [name]
     while waiting:
         writer = writers.get(waiting.pop())
         if writer is None or writer.name in found or writer.name in others:
             continue
         found.add(writer.name)
-        waiting += [name for name in writer.inputs if name not in made.inputs]
+        waiting += [each for each in writer.inputs if each not in read]
     return frozenset(found)
 
 
 def _groups(trials: Sequence[_Trial]) -> Iterator[Group]:
-    """Yield the groups: nodes that are one custom op in some trial are decided together."""
-    covers = [cover for trial in trials for _, cover in trial.made if cover]
+    """Yield the groups: nodes that are one unit in some trial are decided together."""
+    covers = [unit.covers for trial in trials for unit in trial.units if unit.covers]
     merged: list[set[str]] = []
     for cover in covers:
         joined = [each for each in merged if each & cover]
@@ -162,13 +208,14 @@ def _groups(trials: Sequence[_Trial]) -> Iterator[Group]:
 
 
 def _options(trial: _Trial, members: set[str]) -> Iterator[Option]:
-    """Yield what a trial makes of a group: all its custom ops together and, where there are several, each alone."""
-    own = [(made, cover) for made, cover in trial.made if cover & members]
-    parts = [(trial.choice, own), *((f"{trial.choice} {made[0].name}", [made]) for made in own if len(own) > 1)]
-    for choice, part in parts:
-        covers = frozenset().union(*(cover for _, cover in part))
-        if part:
-            yield Option(choice, [made for made, _ in part], covers, covers & trial.plugins)
+    """Yield what a trial makes of a group: all its units together and, where there are several, each alone."""
+    own = [unit for unit in trial.units if unit.covers & members]
+    alone = [(f"{trial.choice} {unit.works[-1].name}", [unit]) for unit in own if len(own) > 1]
+    for choice, units in [(trial.choice, own), *alone]:
+        covers = frozenset().union(*(unit.covers for unit in units))
+        if units:
+            nodes = {address: made for address, made in trial.changed.items() if address in covers}
+            yield Option(choice, [work for unit in units for work in unit.works], covers, nodes)
 
 
 def _are_alike(one: Option, other: Option) -> bool:
@@ -182,18 +229,22 @@ def _are_alike(one: Option, other: Option) -> bool:
 
 def _told(chosen: Sequence[Chosen], table: CostTable) -> CostChoices:
     """Return choices by the addresses of nodes, with reasons and figures."""
-    native: dict[str, str] = {}
+    wishes: dict[str, Wish] = {}
     figures: dict[str, Mapping[str, Any]] = {}
     groups = []
     for each in chosen:
-        addresses = frozenset().union(*(option.plugins for option in each.group.options))
-        kept = {option.choice: addresses - option.plugins for option in each.group.options}
-        groups.append(ChosenGroup(each.option.choice, each.microseconds, kept, addresses))
-        native |= dict.fromkeys(kept[each.option.choice], _reason(each, table))
+        addresses = frozenset().union(*(option.nodes for option in each.group.options))
+        options = {
+            option.choice: {address: option.nodes.get(address, NATIVE) for address in addresses}
+            for option in each.group.options
+        }
+        group = ChosenGroup(each.option.choice, each.microseconds, options)
+        groups.append(group)
+        wishes |= group.wishes(group.choice, _reason(each, table))
         if each.microseconds:
             rounded = {choice: round(time, 2) for choice, time in each.microseconds.items()}
             figures |= {address: {"predicted_us": rounded, "times_of": table.title} for address in addresses}
-    return CostChoices(native, figures, groups)
+    return CostChoices(wishes, figures, groups)
 
 
 def _reason(chosen: Chosen, table: CostTable) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
-from trtconv.decisions import CONSTANT
+from trtconv.decisions import CONSTANT, NATIVE
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.constant_values import AtRunTime, Value, direct_value, is_evaluated, read_constants
 from trtconv.passes.graph_edit import given_inputs, replace
@@ -41,8 +41,9 @@ def fold_batch_statistics(graph: gs.Graph, context: PassContext) -> int:
     for site in sites:
         values = read_constants(site.node.inputs[:3], context.opset, context.folder, limit=MAX_WEIGHTS)
         match = _match(site.node, values)
-        if site.address in context.choices.chosen_native:
-            match = NoMatch(context.choices.chosen_native[site.address])
+        wish = context.choices.chosen.get(site.address)
+        if wish is not None and wish.choice == NATIVE:
+            match = NoMatch(wish.reason)
         if isinstance(match, NoMatch):
             context.note(site, None, match.reason)
             continue

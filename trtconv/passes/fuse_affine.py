@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from trtconv.decisions import Decision
+from trtconv.decisions import FUSED, Decision
 from trtconv.ops.custom_op import Dim
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes.affine_nodes import AffineNodes, Values
@@ -58,7 +58,7 @@ def _match(base: PluginNode, sites: dict[int, Site], outputs: frozenset[int], co
         values = _read(reader, y, base, context)
         if values is None:
             return _Match(nodes, found.get("Mul"), None) if nodes else None
-        if wish := context.wish_against(sites[id(reader)]):
+        if wish := context.wish_against(sites[id(reader)], FUSED):
             tell_why_not(sites[id(reader)], wish.reason, context)
             return _Match(nodes, found.get("Mul"), None) if nodes else None
         found[op] = values

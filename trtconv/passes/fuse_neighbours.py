@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
-from trtconv.decisions import Decision
+from trtconv.decisions import FUSED, Decision
 from trtconv.model.walking import is_onnx
 from trtconv.ops.input_map import has_phases
 from trtconv.ops.instance_norm import INSTANCE_NORM
@@ -163,7 +163,7 @@ class _Fuser:
         for member in members:
             if member is None or member.graph is not site.graph:
                 return NoMatch("it stands inside a branch, what it reads outside")
-            if wish := self.context.wish_against(member):
+            if wish := self.context.wish_against(member, FUSED):
                 return wish
         inner = [*between, *(tensor for node in fusion.nodes[:-1] for tensor in node.outputs)]
         own = {id(node) for node in (site.node, *fusion.nodes)}

@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
-from trtconv.decisions import Decision
+from trtconv.decisions import FUSED, Decision
 from trtconv.ops.custom_op import Operand
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.instance_norm_function import RESIDUAL
@@ -51,7 +51,7 @@ def fuse_padded_residual(graph: gs.Graph, context: PassContext) -> int:
         block = _match(site, sites, positions, outputs, context) if PAD_RULE.accepts(site.node) else None
         if block is None:
             continue
-        wish = context.wish_against(site)
+        wish = context.wish_against(site, FUSED)
         if wish is None:
             num_fused += _fuse(block, sites, context)
         else:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx_graphsurgeon as gs
 
+from trtconv.decisions import REWRITTEN
 from trtconv.passes.base import NoMatch, PassContext
 from trtconv.passes.convolutions import Convolution, read_convolution
 from trtconv.passes.fusion import given_out, is_op
@@ -47,7 +48,7 @@ def rewrite_thin_convolution(graph: gs.Graph, context: PassContext) -> int:
             continue
         if any(reads_phases(reader) for reader in convolution.y.outputs):
             continue
-        form = context.wish_against(site) or _match(convolution, outputs)
+        form = context.wish_against(site, REWRITTEN) or _match(convolution, outputs)
         if isinstance(form, NoMatch):
             leave(site, form, context)
         else:

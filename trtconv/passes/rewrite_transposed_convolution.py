@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
+from trtconv.decisions import REWRITTEN
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.convolutions import read_convolution
 from trtconv.passes.fusion import given_out, is_op
@@ -26,7 +27,7 @@ def rewrite_transposed_convolution(graph: gs.Graph, context: PassContext) -> int
     outputs = given_out(graph)
     num_edits = 0
     for site in context.nodes(graph, lambda node: is_op(node, "ConvTranspose")):
-        form = context.wish_against(site) or _match(site, outputs)
+        form = context.wish_against(site, REWRITTEN) or _match(site, outputs)
         if isinstance(form, NoMatch):
             leave(site, form, context)
         else:

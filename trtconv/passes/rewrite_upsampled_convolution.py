@@ -13,6 +13,7 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
+from trtconv.decisions import PLUGIN, REWRITTEN, Choice
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.convolutions import Convolution, read_convolution
 from trtconv.passes.fuse_pad import PAD_RULE
@@ -39,7 +40,7 @@ def rewrite_upsampled_convolution(graph: gs.Graph, context: PassContext) -> int:
         if not before:
             continue
         members = [sites[id(node)] for node in before if id(node) in sites]
-        kept = [(each, wish) for each in (site, *members) if (wish := context.wish_against(each))]
+        kept = [(each, wish) for each in (site, *members) if (wish := context.wish_against(each, _made_of(each.node)))]
         for each, wish in kept:
             leave(each, wish, context)
         form = None if kept else _match(site, before, members, outputs, context)
@@ -48,6 +49,11 @@ def rewrite_upsampled_convolution(graph: gs.Graph, context: PassContext) -> int:
         elif form is not None:
             num_edits += rewrite_as_phases(site, form, context)
     return num_edits
+
+
+def _made_of(node: gs.Node) -> Choice:
+    """Return what the pass makes of a node: a pad may become an edge pad, which a norm then takes as any other pad."""
+    return PLUGIN if PAD_RULE.accepts(node) else REWRITTEN
 
 
 def _nodes_before(node: gs.Node) -> list[gs.Node]:

@@ -22,8 +22,8 @@ class RewriteReport:
     """The result of the graph passes. `output` is None when nothing was written to disk.
 
     `page` is the HTML page, where one was written. `kept_fp32` are the nodes that a change to `precision` left alone,
-    and why. `others` are those that no pass looks at and that a user may look for: norms in another form, and plugins
-    of a model that was rewritten before.
+    and why. `chosen` says how many nodes became what, where that was chosen by cost. `others` are those that no pass
+    looks at and that a user may look for: norms in another form, and plugins of a model that was rewritten before.
     """
 
     model: Path
@@ -36,6 +36,7 @@ class RewriteReport:
     kept_fp32: Sequence[Decision] = ()
     others: Sequence[Decision] = ()
     page: Path | None = None
+    chosen: str = ""
 
     @property
     def num_rewritten(self) -> int:
@@ -48,7 +49,8 @@ class RewriteReport:
 
     def render(self, verbose: bool = False) -> str:
         """Return the report as lines for a terminal; `verbose` names every node."""
-        lines = [_line("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes)")]
+        chosen = f": {self.chosen}" if self.chosen else ""
+        lines = [_line("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes){chosen}")]
         lines += decision_lines(self.decisions, verbose, self.others)
         lines += _growth_lines(self.decisions)
         if self.precision:

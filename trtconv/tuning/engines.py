@@ -27,7 +27,7 @@ from trtconv.passes.choose_by_cost import ChosenGroup, CostChoices
 from trtconv.preparation import graph_digest, native_reason_of, prepare
 from trtconv.progress import Progress
 from trtconv.reports.build_report import RewriteReport
-from trtconv.tuning.search import Candidate, kept_native
+from trtconv.tuning.search import Candidate, wishes_of
 
 _REASON = "chosen by measurement"
 
@@ -70,8 +70,8 @@ class EngineBench:
         config = self.config_of(candidate)
         native_reason = native_reason_of(config, supports_plugins=True)
         model = self._load(inline_plugins=native_reason is not None)
-        native = kept_native(self.groups, candidate.choices, _REASON) if candidate.ops == "auto" else {}
-        proto, report = prepare(model, config, native_reason, replace(self.costs, native=native))
+        wishes = wishes_of(self.groups, candidate.choices, _REASON) if candidate.ops == "auto" else {}
+        proto, report = prepare(model, config, native_reason, replace(self.costs, wishes=wishes))
         return PreparedModel(candidate, proto, report, graph_digest(proto))
 
     def build(self, prepared: PreparedModel) -> BuiltEngine:

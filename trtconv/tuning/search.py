@@ -12,17 +12,18 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from trtconv.config import Ops
-from trtconv.costs.choice import NATIVE
 from trtconv.costs.tables import Noise
+from trtconv.decisions import NATIVE
 from trtconv.errors import Interrupted, TrtconvError
 from trtconv.gpu.timing import Timing
+from trtconv.passes.base import Wish
 from trtconv.passes.choose_by_cost import ChosenGroup
 from trtconv.progress import Progress
 from trtconv.reports.tuning_report import TriedCandidate, TuningReport
 
 _PHASE = "Measuring candidates"
 _CHOSEN: Ops = "auto"  # the ops of a candidate that is chosen node by node
-_UNIFORM: Sequence[Ops] = ("native", "plugin", "fused")
+_UNIFORM: Sequence[Ops] = ("native", "plugin", "fused", "rewritten")
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Found(Generic[Built]):
 def uniform(groups: Sequence[ChosenGroup], ops: Ops) -> tuple[str, ...]:
     """Return the choice of each group in a conversion that makes the same of all nodes."""
     most = _UNIFORM.index(ops)
-    return tuple(next(each for each in reversed(_UNIFORM[: most + 1]) if each in group.kept) for group in groups)
+    return tuple(next(each for each in reversed(_UNIFORM[: most + 1]) if each in group.options) for group in groups)
 
 
 def first_candidates(groups: Sequence[ChosenGroup]) -> list[Candidate]:
@@ -100,7 +101,7 @@ def changes(best: Candidate, groups: Sequence[ChosenGroup]) -> Iterator[Candidat
         alike.setdefault((best.choices[index], times), []).append(index)
     for (current, _), indices in alike.items():
         first = groups[indices[0]]
-        for choice in (each for each in first.kept if each != current):
+        for choice in (each for each in first.options if each != current):
             for together in (indices, *([index] for index in indices if len(indices) > 1)):
                 gain = first.microseconds.get(current, 0.0) - first.microseconds.get(choice, 0.0)
                 found.append((gain * len(together), _changed(best, groups, together, choice)))
@@ -198,7 +199,7 @@ class _Search(Generic[PreparedT, Built]):
         name = self.best[0].name
         self.tried.append(TriedCandidate(NATIVE, native.median_us, name, best.median_us, "timed once more"))
         if not self._beats_native(best, native):
-            self.best = Candidate("native", "native", ()), self.native
+            self.best = Candidate(NATIVE, NATIVE, ()), self.native
 
     def _has_time(self) -> bool:
         spent = self.clock() - self.start
@@ -253,6 +254,7 @@ class _Search(Generic[PreparedT, Built]):
         return native.median_us - timing.median_us > self.noise.of(native.median_us)
 
 
-def kept_native(groups: Sequence[ChosenGroup], choices: Sequence[str], reason: str) -> Mapping[str, str]:
-    """Return which nodes stay native when the groups have these choices, and why."""
-    return {address: reason for group, choice in zip(groups, choices, strict=True) for address in group.kept[choice]}
+def wishes_of(groups: Sequence[ChosenGroup], choices: Sequence[str], reason: str) -> Mapping[str, Wish]:
+    """Return what the passes make of nodes at most when the groups have these choices, for that reason."""
+    pairs = zip(groups, choices, strict=True)
+    return {address: wish for group, choice in pairs for address, wish in group.wishes(choice, reason).items()}

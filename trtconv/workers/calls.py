@@ -64,7 +64,7 @@ def rewrite(
     model_path: str | Path,
     output: str | Path,
     *,
-    ops: Ops = "plugin",
+    ops: Ops = "auto",
     keep_native: Sequence[str] = (),
     functions: bool = True,
     trust_links: bool = False,
@@ -72,10 +72,10 @@ def rewrite(
 ) -> RewriteReport:
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
-    `ops` is "plugin", "fused" or "rewritten", as BuildConfig has it; "native" leaves every operator as it is. Without
-    `functions` only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a
-    function to a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. `isolate` and
-    errors as in `build`.
+    `ops` is as BuildConfig has it: "auto" chooses by the times of the model's own type and sizes. Without `functions`
+    only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a function to
+    a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. `isolate` and errors as in
+    `build`.
     """
     options = {"ops": ops, "keep_native": keep_native, "functions": functions, "trust_links": trust_links}
     return _call("rewrite", (model_path, output), options, isolate)  # type: ignore[no-any-return]
