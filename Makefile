@@ -26,7 +26,7 @@ EXAMPLES_CPP := $(wildcard examples/cpp/*.h examples/cpp/*.cpp)
 PYTHON_CODE := trtconv models tests build_backend plugins_cuda examples
 
 .DEFAULT_GOAL := help
-.PHONY: help demo kill test test-gpu accuracy bench lint format golden fuzz fuzz-host lock sbom reproducible clean
+.PHONY: help demo kill test test-gpu accuracy bench lint format golden fuzz fuzz-host lock sbom offline reproducible clean
 
 help:
 	@echo 'make demo      set everything up and build a real engine from a real model'
@@ -40,6 +40,7 @@ help:
 	@echo 'make fuzz      mutated files through every path for FUZZ_SECONDS=$(FUZZ_SECONDS) from FUZZ_SEED=$(FUZZ_SEED) on'
 	@echo 'make fuzz-host the plugins host code under sanitizers, FUZZ_RUNS=$(FUZZ_RUNS) hostile plugins'
 	@echo 'make lock      pin and hash what CI installs; make sbom lists what $(VENV) holds, as CycloneDX'
+	@echo 'make offline   what a machine without a network needs, in dist/offline; build and install from that alone'
 	@echo 'make reproducible  compile the library in two folders and compare the bytes'
 	@echo 'make clean     remove $(VENV), build folders and generated models'
 	@echo 'Variables: PYTHON=$(PYTHON) VENV=$(VENV) CUDA_ARCH=$(CUDA_ARCH) BACKEND=$(BACKEND); LOCKED=1 installs what $(LOCK) pins'
@@ -97,6 +98,9 @@ sbom: $(INSTALLED)
 	@mkdir -p dist
 	build/sbom-tool/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible \
 		--output-file dist/trtconv.cdx.json
+
+offline: $(INSTALLED)
+	$(BIN)/python -m tests.support.offline_install $(CUDA_ARCH)
 
 reproducible: $(INSTALLED)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.support.reproducible_build $(CUDA_ARCH)

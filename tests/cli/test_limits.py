@@ -52,6 +52,18 @@ def test_memory_is_limited(tmp_path: Path, patch: str) -> None:
         wait_for(lambda: not is_alive(number), seconds=5)
 
 
+@pytest.mark.parametrize(
+    ("status", "held"),
+    [
+        ("VmRSS:\t  900 kB\nRssAnon:\t   70 kB\nRssFile:\t  820 kB\nRssShmem:\t   10 kB\nVmSwap:\t    5 kB\n", 85),
+        ("VmSize:\t1200 kB\nVmRSS:\t  900 kB\nVmData:\t  70 kB\n", 900),  # a sandboxed kernel's
+        ("Name:\tkthreadd\n", 0),
+    ],
+)
+def test_what_a_process_holds_is_read_from_its_status(status: str, held: int) -> None:
+    assert family.held_in(status) == held << 10
+
+
 def test_time_is_limited(tmp_path: Path) -> None:
     write_model(tmp_path, "static")
     patch = "model_io._parse = lambda path: time.sleep(60)"

@@ -11,14 +11,17 @@ import argparse
 import json
 import re
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 from tests.fuzz import replaying, running
-from tests.fuzz.counting import add_counts, summary
+from tests.fuzz.counting import counts_of, merged, read_counts, summary, write_counts
 from tests.fuzz.minimising import minimise
 from tests.fuzz.running import End, Plan, Tally
-from tests.fuzz.targets import Target, commands_of, file_of, targets_of
+from tests.fuzz.targets import Target, commands_of, file_of
+
+SAVE_SECONDS = 30
 
 
 def main() -> int:
@@ -33,20 +36,31 @@ def main() -> int:
     parser.add_argument("--counts", type=Path, help="add the counts to this JSON file")
     parser.add_argument("--worker", action="store_true", help="through the command line and its worker process")
     options = parser.parse_args()
-    targets_for = commands_of if options.worker else targets_of
-    plan = Plan(options.seed, options.start, options.seconds, options.runs, targets_for=targets_for)
+    plan = Plan(options.seed, options.start, options.seconds, options.runs)
+    if options.worker:
+        plan = replace(plan, targets_for=commands_of, is_cheap=False)
     if options.only is not None:
         plan = replace(plan, start=options.only, max_runs=1, batch=1)
     print(f"seed {plan.seed}, from input {plan.start} on", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     known: dict[tuple[str, str, str], str | None] = {}
+    before = read_counts(options.counts) if options.counts else {}
+    saved_at = time.monotonic()
+
+    def save() -> None:
+        if options.counts:
+            write_counts(options.counts, merged(before, counts_of(options.seed, tally, known)))
 
     def on_batch(number: int) -> None:
+        nonlocal saved_at
         for key, (failing, detail) in tally.failures.items():
             if key not in known:
                 known[key] = _keep(options.out, plan, failing, key, detail)
         progress = {"next": number, "runs": tally.num_runs, "failures": len(tally.failures)}
         (options.out / "progress.json").write_text(json.dumps(progress))
+        if time.monotonic() - saved_at > SAVE_SECONDS:
+            save()
+            saved_at = time.monotonic()
 
     tally = Tally()
     try:
@@ -54,8 +68,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted")
     print(summary(tally))
-    if options.counts:
-        add_counts(options.counts, options.seed, tally, known)
+    save()
     return 1 if any(known.values()) else 0
 
 

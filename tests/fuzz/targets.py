@@ -24,17 +24,22 @@ from trtconv.model import model_io
 from trtconv.preparation import prepare_as_built
 
 LOAD = "load"
+COMMAND = "command: "  # begins the names of paths through the command line and its worker process
 _PATHS_BESIDE_LOAD = 2
 STATIC = "static.onnx"  # the unchanged model that decision files, inputs and manifests are used with
 
 
 @dataclass(frozen=True)
 class Target:
-    """One path: `run` takes the mutated file, `command` is the command line for it, None where no command takes it."""
+    """One path: `run` takes the mutated file, `command` is the command line for it, None where no command takes it.
+
+    One that `needs_rtx` is left out where TensorRT-RTX is not installed.
+    """
 
     name: str
     run: Callable[[Path], Any]
     command: tuple[str, ...] | None
+    needs_rtx: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,11 @@ def _require_manifest(path: Path) -> None:
 
 
 @cache
+def _has_rtx() -> bool:
+    return backends.import_backend("tensorrt-rtx") is not None
+
+
+@cache
 def _builder_config() -> Any:
     trt = backends.import_backend("tensorrt-rtx")
     logger = trt.Logger(trt.Logger.ERROR)
@@ -145,7 +155,7 @@ KINDS = (
         Target("inspect", lambda path: _inspect(_engine_of(path)), ("inspect", "{folder}/e.engine")),
         Target("inspect --json", lambda path: _inspect_json(_engine_of(path)),
                ("inspect", "{folder}/e.engine", "--json")),
-        Target("load_engine", lambda path: loading.load_engine(_engine_of(path)), None),
+        Target("load_engine", lambda path: loading.load_engine(_engine_of(path)), None, needs_rtx=True),
         Target("prepare as built", _as_built, None),
     )),
     Kind("decision file", 3, _decision_file, (
@@ -155,10 +165,10 @@ KINDS = (
     Kind("input file", 3, _input_file, (
         Target("calibration", _calibrate, (*_DRY_STATIC, "--precision", "fp16", "--calibration", _FILE)),
     )),
-    Kind("timing cache", 1, _timing_cache, (Target("use", _use_timing_cache, None),)),
+    Kind("timing cache", 1, _timing_cache, (Target("use", _use_timing_cache, None, needs_rtx=True),)),
     Kind("engine", 1, _engine, (
         Target("inspect", _inspect, ("inspect", _FILE)),
-        Target("load_engine", loading.load_engine, None),
+        Target("load_engine", loading.load_engine, None, needs_rtx=True),
     )),
 )  # fmt: skip
 
@@ -186,9 +196,9 @@ def file_of(seed: int, number: int) -> tuple[Kind, str, bytes]:
 
 
 def targets_of(kind: Kind, seed: int, number: int) -> tuple[Target, ...]:
-    """Return the paths that an input takes: for a model `load` first and some of the others, else all."""
+    """Return the paths that an input takes: for a model `load` first and some of the others, else all that can run."""
     if kind.targets[0].name != LOAD:
-        return kind.targets
+        return tuple(target for target in kind.targets if _has_rtx() or not target.needs_rtx)
     rng = random.Random(f"{seed}/{number}/targets")
     return (kind.targets[0], *rng.sample(kind.targets[1:], _PATHS_BESIDE_LOAD))
 
@@ -200,6 +210,6 @@ def commands_of(kind: Kind, seed: int, number: int) -> tuple[Target, ...]:
     with_command = [target for target in kind.targets if target.command is not None and target.name != LOAD]
     rng = random.Random(f"{seed}/{number}/command")
     return tuple(
-        Target(f"command: {each.name}", lambda path, each=each: through_worker.run(each, path), each.command)
+        Target(f"{COMMAND}{each.name}", lambda path, each=each: through_worker.run(each, path), each.command)
         for each in rng.sample(with_command, min(1, len(with_command)))
     )

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnx.parser
 import pytest
 
-from tests.fuzz import corpus, counting, running, targets
+from tests.fuzz import bounding, corpus, counting, page, running, targets
 from tests.fuzz.minimising import minimise
 from tests.fuzz.model_mutations import mutate_model
 from tests.fuzz.running import PASSED, REFUSED
 from tests.fuzz.targets import Target
+from tests.support.command_line import OPSET_17
 from trtconv.errors import ModelError
+from trtconv.model import shape_inference
 
 REPOSITORY = Path(__file__).parents[2]
 SEED, RUNS = 16, 3000  # less than a minute; a number of runs and no time, so that every machine does the same
@@ -87,6 +90,60 @@ def test_a_death_costs_one_run_and_not_the_batch(monkeypatch: pytest.MonkeyPatch
     assert ends.count("SIGSEGV") == 1
     assert len(ends) >= 10
     assert [number for number, _ in tally.failures.values()] == [3]
+
+
+def test_a_run_that_ends_a_shared_child_is_repeated_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What shape inference does to the child that runs it cheaply is not what it does to a command."""
+    is_cheap: list[bool] = []
+    monkeypatch.setattr(running, "bound_cheaply", lambda: is_cheap.append(True))
+
+    def run(path: Path) -> None:
+        if is_cheap:
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+    kinds = tuple(
+        targets.Kind(kind.name, kind.weight, kind.mutate, (Target(kind.targets[0].name, run, None),))
+        for kind in targets.KINDS
+    )
+    monkeypatch.setattr(targets, "KINDS", kinds)
+    monkeypatch.setattr(targets, "_PATHS_BESIDE_LOAD", 0)
+    tally = running.Tally()
+    running.run_inputs(running.Plan(SEED, max_runs=3), tally)
+    assert tally.repeated == tally.num_runs == 3
+    assert {end for _, _, end in tally.runs} == {PASSED}
+
+
+def test_shape_inference_is_cheap_for_models_that_state_small_numbers() -> None:
+    def range_to(number: int) -> onnx.ModelProto:
+        nodes = f"n = Constant<value_ints=[{number}]>() y = ConstantOfShape(n)"
+        growing = "".join(f" z{index} = Mul(x, x)" for index in range(9))
+        return onnx.parser.parse_model(f"{OPSET_17} g (float[6] x) => (float[a] y) {{ {nodes}{growing} }}")
+
+    assert bounding.states_small_numbers(range_to(1000))
+    assert not shape_inference.stays_small(range_to(1000))
+    assert not bounding.states_small_numbers(range_to(1 << 40))
+
+
+def test_counts_of_several_processes_add_up(tmp_path: Path) -> None:
+    kind, target = targets.KINDS[0], targets.KINDS[0].targets[0]
+    files = []
+    for seed, end in ((1, (PASSED, "")), (2, ("SIGSEGV", ""))):
+        tally = running.Tally(Counter(model=1), repeated=seed)
+        tally.count(0, kind, target, end)
+        tally.count(1, kind, target, (PASSED, ""))
+        files.append(tmp_path / f"{seed}.json")
+        counting.write_counts(files[-1], counting.counts_of(seed, tally, {(kind.name, target.name, "SIGSEGV"): None}))
+    counting.main(str(tmp_path / "sum.json"), *map(str, files))
+    counts = read_json(tmp_path / "sum.json")
+    assert (counts["seeds"], counts["inputs"], counts["repeated"]) == ([1, 2], {"model": 2}, 3)
+    assert {each["end"]: each["runs"] for each in counts["runs"]} == {PASSED: 3, "SIGSEGV": 1}
+    counts["runs"].append({**counts["runs"][0], "target": f"{targets.COMMAND}inspect", "end": REFUSED, "runs": 7})
+    text = page.page(f"before {page.BEGIN} old {page.END} after", counts)
+    assert "4 runs in forked children; `load` takes 75%" in text
+    assert "| model | load | 3 | 0 | 1 | 0 |" in text
+    assert "| model | inspect | 0 | 7 | 0 |" in text
+    assert text.startswith("before ")
+    assert text.endswith(" after")
 
 
 def test_an_input_is_the_same_in_every_process() -> None:

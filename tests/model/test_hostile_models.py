@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import resource
@@ -241,6 +242,16 @@ def test_bounded_work_gives_its_result_or_its_error() -> None:
 
     with pytest.raises(ConfigError, match="wrong"):
         run_bounded(fail, TINY_LIMIT, 10)
+
+
+def test_bounded_work_ends_where_the_kernel_has_no_process_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    assert run_bounded(lambda: "done", TINY_LIMIT, 10) == "done"
+    with pytest.raises(OutOfLimitsError, match="takes more than 1 seconds"):
+        run_bounded(endless, TINY_LIMIT, 1)
 
 
 def endless() -> None:

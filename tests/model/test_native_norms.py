@@ -34,6 +34,7 @@ NONE = {
     "a magnitude": "{ a = Mul(x, x)  b = Mul(x, x)  c = Add(a, b)  y = Sqrt(c) }",
     "a root of a mean": "{ a = ReduceMean<axes=[2,3]>(x)  b = Sqrt(a)  y = Mul(x, b) }",
     "a mean of squares": "{ a = Mul(x, x)  b = ReduceMean<axes=[2,3]>(a)  y = Mul(x, b) }",
+    "a product without its second factor": "{ a = Mul(x)  b = ReduceMean<axes=[2,3]>(a)  c = Sqrt(b)  y = Mul(x, c) }",
     "squeeze and excite": "{ a = GlobalAveragePool(x)  b = Sigmoid(a)  y = Mul(x, b) }",
 }
 OTHERS = {

@@ -155,3 +155,15 @@ def test_rewrite_takes_the_option(model: Path, tmp_path: Path) -> None:
     assert norm.name == "/norm/Add"
     scale = next(each for each in onnx.load(output).graph.initializer if each.name == norm.input[1])
     assert np.array_equal(onnx.numpy_helper.to_array(scale), np.array([1, -2, 3], dtype=np.float32))
+
+
+def test_a_scale_of_another_length_than_the_channels_keeps_a_norm(tmp_path: Path) -> None:
+    """Shape inference gives up on such a model, so the declared shapes stand beside it."""
+    text = f"""<ir_version: 8, opset_import: ["": 17]> g (float[1,3,8,8] x) => (float[1,3,8,8] y)
+        <float[8,1,1] g = {{1, 2, 3, 4, 5, 6, 7, 8}}, float eps = {{1e-5}}> {{
+        m = ReduceMean {AXES} (x)  d = Sub (x, m)  q = Mul (d, d)  v = ReduceMean {AXES} (q)
+        e = Add (v, eps)  s = Sqrt (e)  n = Div (d, s)  y = Mul (n, g) }}"""
+    path = tmp_path / "model.onnx"
+    onnx.save(onnx.parser.parse_model(text), path)
+    (decision,) = trtconv.dry_run(path, BuildConfig(ops="fused")).decisions
+    assert (decision.became, decision.reason) == (None, "its scale or bias has 8 values for 3 channels")

@@ -52,6 +52,15 @@ def norms(num: int) -> onnx.ModelProto:
     return model_of([norm(names[i], names[i + 1]) for i in range(num)], names[-1])
 
 
+def activated_norms(num: int) -> onnx.ModelProto:
+    """Norms in a row, each followed by a Relu."""
+    names = ["x", *(f"t{index}" for index in range(2 * num))]
+    nodes = []
+    for x, normalised, y in zip(names[:-1:2], names[1::2], names[2::2], strict=True):
+        nodes += [norm(x, normalised), helper.make_node("Relu", [normalised], [y])]
+    return model_of(nodes, names[-1])
+
+
 def ifs(num: int) -> onnx.ModelProto:
     """Ifs that read one tensor, with a norm in a branch."""
     nodes = []
@@ -109,6 +118,7 @@ def outputs(num: int) -> onnx.ModelProto:
 FAMILIES: dict[str, tuple[Callable[[int], onnx.ModelProto], int]] = {
     "plain_nodes": (plain_nodes, 5000),
     "norms": (norms, 1000),
+    "activated_norms": (activated_norms, 1000),
     "ifs": (ifs, 500),
     "calls": (calls, 5000),
     "long_name": (long_name, 50_000),

@@ -19,6 +19,7 @@ Result = TypeVar("Result")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NO_MEMORY, _FAILED = 97, 98  # exit codes of the child
 _TIMES_WALL = 20  # a child that waits for a lock, or for the CPU of a busy machine, is ended too
+_POLL_SECONDS = 0.002
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -86,16 +87,26 @@ def _limit(kind: int, amount: int) -> None:
 def _wait(child: int, max_seconds: float) -> int:
     """Wait for a child, end it when its time is over or this process is interrupted, and return its status."""
     try:
-        with contextlib.closing(os.fdopen(os.pidfd_open(child), "rb", buffering=0)) as descriptor:
-            poller = select.poll()
-            poller.register(descriptor, select.POLLIN)
-            end = time.monotonic() + max_seconds
-            while not poller.poll(max(0.0, end - time.monotonic()) * 1000) and time.monotonic() < end:
-                pass
+        end = time.monotonic() + max_seconds
+        while not _has_ended(child, end - time.monotonic()) and time.monotonic() < end:
+            pass
     except BaseException:
         _end(child)
         raise
     return _end(child)
+
+
+def _has_ended(child: int, seconds: float) -> bool:
+    """Wait for the end of a child, at most about so many seconds, and say whether it came."""
+    try:
+        descriptor = os.pidfd_open(child)
+    except OSError:  # sandboxed kernels, gVisor's for one, have no such descriptors
+        time.sleep(_POLL_SECONDS)
+        return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)):
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        return bool(poller.poll(max(0.0, seconds) * 1000))
 
 
 def _end(child: int) -> int:

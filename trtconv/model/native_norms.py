@@ -114,7 +114,7 @@ def _has_mean_of_squares(root: onnx.NodeProto, writers: Mapping[str, onnx.NodePr
 
 def _is_square(node: onnx.NodeProto, writers: Mapping[str, onnx.NodeProto]) -> bool:
     """Say whether a node squares: Pow, or Mul of a tensor with itself, to which some add the epsilon here already."""
-    if node.op_type != "Mul":
+    if node.op_type != "Mul" or len(node.input) != 2:
         return node.op_type == "Pow"
     inputs = [{name, *(writers[name].input if name in writers else ())} for name in node.input]
-    return any(name in inputs[1 - index] for index, name in enumerate(node.input[:2]))
+    return any(name in inputs[1 - index] for index, name in enumerate(node.input))

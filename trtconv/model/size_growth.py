@@ -42,7 +42,7 @@ def stays_small(proto: onnx.ModelProto) -> bool:
     num_growing = sum(not (is_onnx(node.domain) and node.op_type in _KEEPING_OPS) for node in graph.node)
     if num_growing >= _SMALL_BITS.bit_length():
         return False
-    return all(number.bit_length() << num_growing <= _SMALL_BITS for number in _numbers(graph))
+    return all(number.bit_length() << num_growing <= _SMALL_BITS for number in numbers_of(graph))
 
 
 def filling_nodes(graph: onnx.GraphProto) -> list[str]:
@@ -73,7 +73,7 @@ def _is_filling(node: onnx.NodeProto) -> bool:
     return node.op_type in _FILLING_OPS and is_onnx(node.domain)
 
 
-def _numbers(graph: onnx.GraphProto) -> Iterator[int]:
+def numbers_of(graph: onnx.GraphProto) -> Iterator[int]:
     """Yield how many elements tensors have, and the integers that sizes can be computed from."""
     for value in (*graph.input, *graph.value_info, *graph.output):
         yield math.prod(max(dim.dim_value, 1) for dim in value.type.tensor_type.shape.dim)

@@ -5,7 +5,6 @@ A pass gives `replace` the nodes that are to go and those that come instead; mod
 
 from __future__ import annotations
 
-import itertools
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +19,7 @@ from trtconv.model.addresses import address_of
 from trtconv.model.shape_inference import is_made_up
 from trtconv.ops.custom_op import DOMAIN, AttributeValue, CustomOp, Dim, Operand, attributes_for
 from trtconv.passes.base import Site, walk
-
-_FEW = 8  # nodes that are found sooner one by one than in a dict of all
+from trtconv.passes.positions import Positions
 
 
 @dataclass(frozen=True)
@@ -112,15 +110,11 @@ def _require_outputs(
 
 
 def _positions(graph: gs.Graph, nodes: Sequence[gs.Node]) -> list[int]:
-    """Return where nodes stand: gs.Node compares all that it holds, so they are known by their ids."""
-    ids = list(map(id, graph.nodes))
-    wanted = {id(node): node for node in nodes}
-    places = None if len(wanted) <= _FEW else dict(zip(ids, itertools.count(), strict=False))
-    found = []
-    for key, node in wanted.items():
+    positions, found = Positions.of(graph), []
+    for node in {id(node): node for node in nodes}.values():
         try:
-            found.append(ids.index(key) if places is None else places[key])
-        except (KeyError, ValueError):
+            found.append(positions.find(node))
+        except KeyError:
             raise GraphEditError("the node to be replaced is not in this graph", where=address_of(node)) from None
     return found
 
@@ -176,7 +170,7 @@ def _put_in_place(
         if heir is not None:
             before[id(heir)], waiting = waiting, []
     for position in positions:
-        graph.nodes[position : position + 1] = [*before.get(id(graph.nodes[position]), ()), *waiting]
+        Positions.of(graph).put(position, [*before.get(id(graph.nodes[position]), ()), *waiting])
         waiting = []
 
 

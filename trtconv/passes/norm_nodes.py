@@ -38,8 +38,12 @@ def problem_of(norm: Norm) -> NoMatch | None:
     operands = [Operand(dtype, _channels_second(source.dims, source.channel_axis)), *[Operand(dtype, None)] * 2]
     if problem := INSTANCE_NORM.problem(operands, {"epsilon": norm.epsilon}):
         return NoMatch(problem)
-    if _num_channels(norm) is None:
+    channels = _num_channels(norm)
+    if channels is None:
         return NoMatch("its number of channels is known at run time only")
+    lengths = {np.size(each) for factor in (norm.scale, norm.bias) for each in factor.values()}
+    if wrong := sorted(lengths - {1, channels}):
+        return NoMatch(f"its scale or bias has {wrong[0]} values for {channels} channels")
     if not all(np.all(np.isfinite(_values(norm, factor, 0.0))) for factor in (norm.scale, norm.bias)):
         return NoMatch(f"its scale or bias does not fit {element_types.name_of(dtype)}")
     if problem := problem_of_factors(norm):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 # What the system cannot take back: pages of mapped files, such as libraries and weights, are left out.
 _HELD = ("RssAnon:", "RssShmem:", "VmSwap:")
+_RESIDENT = "VmRSS:"  # all that sandboxed kernels, gVisor's for one, tell
 _CGROUP_FILES = ("memory.max", "memory.limit_in_bytes")
 
 
@@ -47,9 +48,15 @@ def _children(pid: int) -> Iterator[int]:
 
 def _held_by(pid: int) -> int:
     with contextlib.suppress(OSError):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.startswith(_HELD)) << 10  # in kB
+        return held_in(Path(f"/proc/{pid}/status").read_text())
     return 0
+
+
+def held_in(status: str) -> int:
+    """Return the bytes that a process holds by its status, which has them in kB."""
+    sizes = [line.split() for line in status.splitlines() if line.startswith((*_HELD, _RESIDENT))]
+    held = [int(size) for name, size, *_ in sizes if name != _RESIDENT]
+    return sum(held or (int(size) for _, size, *_ in sizes)) << 10
 
 
 def _group_limits() -> Iterator[int]:

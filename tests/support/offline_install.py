@@ -1,0 +1,63 @@
+"""Build a wheel from the sdist and install it, both without an index: `python -m tests.support.offline_install 90`.
+
+What trtconv and its build need is downloaded into dist/offline first; a machine without a network needs only that
+folder. The argument is the GPU architecture that the plugin library is compiled for.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+FOLDER = REPOSITORY / "dist" / "offline"
+BUILD_REQUIREMENTS = REPOSITORY / "requirements" / "build.in"
+SDIST_TOOL = "build>=1.2"
+
+
+def main(architecture: str = "90") -> None:
+    """Download what is needed, build and install from it alone, and run the program in a fresh environment."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for earlier in FOLDER.glob("trtconv-*"):
+        earlier.unlink()
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        tool, fresh = folder / "tool", folder / "fresh"
+        python = make_environment(tool)
+        run(python, "-m", "pip", "install", "--quiet", SDIST_TOOL)
+        run(python, "-m", "build", "--sdist", "--outdir", FOLDER, REPOSITORY)
+        (sdist,) = FOLDER.glob("trtconv-*.tar.gz")
+        run(python, "-m", "pip", "download", "--quiet", "--dest", FOLDER, "-r", BUILD_REQUIREMENTS, *dependencies())
+        offline = ("--isolated", "--no-index", "--find-links", FOLDER)
+        settings = ("--config-settings", f"cmake.define.TRTCONV_CUDA_ARCHITECTURES={architecture}")
+        run(python, "-m", "pip", *("wheel", *offline, *settings, "--no-deps", "--wheel-dir", FOLDER, sdist))
+        python = make_environment(fresh)
+        run(python, "-m", "pip", "install", *offline, "trtconv")
+        run(fresh / "bin" / "trtconv", "plugins", cwd=folder)
+
+
+def dependencies() -> list[str]:
+    """Return what trtconv itself needs to run, by its metadata."""
+    import importlib.metadata
+
+    return [each for each in importlib.metadata.requires("trtconv") or () if "extra ==" not in each]
+
+
+def make_environment(folder: Path) -> Path:
+    """Make a virtual environment and return its Python."""
+    venv.create(folder, with_pip=True)
+    return folder / "bin" / "python"
+
+
+def run(*command: str | Path, cwd: Path = REPOSITORY) -> None:
+    """Run a command; end with its exit code where it fails."""
+    print("$", *command, flush=True)
+    if code := subprocess.run([str(word) for word in command], cwd=cwd, check=False).returncode:
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
