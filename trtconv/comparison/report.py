@@ -14,6 +14,7 @@ from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Block, Column, Facts,
 _NAME = Column("output", "name")
 _FIGURES = (Column(title, "number") for title in ("max|err|", "mean|err|", "of max|y|", "cosine"))
 _ERRORS = (_NAME, Column("result"), *_FIGURES)
+_PSNR = Column("PSNR", "number")
 _ELEMENTS = (_NAME, Column("max rel", "number"), Column("mean rel", "number"), Column("worst: expected, got", "text"))
 _TOLERANCES = (_NAME, Column("|error| at most", "text"))
 _PROBLEMS = (_NAME, Column("why it differs", "text"), Column("input set", "text"))
@@ -127,11 +128,19 @@ class ComparisonReport:
         tolerances = [(output.name, str(output.tolerance)) for output in self.outputs]
         problems = [(output.name, output.problem, output.input_set) for output in self.outputs if output.problem]
         return [
-            Table("Outputs", _ERRORS, [_errors(output) for output in self.outputs]),
+            self._error_table(),
             Table("Elements", _ELEMENTS, [_elements(output) for output in differing]),
             Table("Tolerances", _TOLERANCES, [] if self._is_default else tolerances),
             Table("Not comparable", _PROBLEMS, problems),
         ]
+
+    def _error_table(self) -> Table:
+        rows = [_errors(output) for output in self.outputs]
+        ratios = [output.psnr_db for output in self.outputs]
+        if all(ratio is None for ratio in ratios):
+            return Table("Outputs", _ERRORS, rows)
+        cells = [NOTHING if ratio is None else f"{ratio:.1f} dB" for ratio in ratios]
+        return Table("Outputs", (*_ERRORS, _PSNR), [[*row, cell] for row, cell in zip(rows, cells, strict=True)])
 
     @property
     def _is_default(self) -> bool:
