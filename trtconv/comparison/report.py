@@ -8,6 +8,7 @@ from typing import Any
 
 from trtconv import records
 from trtconv.comparison.measuring import Element, OutputComparison
+from trtconv.comparison.saving import OUTPUT_NAMES
 from trtconv.manifest import Verified
 from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Block, Column, Facts, Table, render
 
@@ -66,6 +67,8 @@ class ComparisonReport:
     warnings: Sequence[str] = ()
     bisection: Bisection | None = None
     plot: str | None = None
+    saved_inputs: Sequence[str] = ()
+    saved_outputs: Sequence[str] = ()
     arrays: dict[str, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -104,6 +107,8 @@ class ComparisonReport:
                 "warnings": list(self.warnings),
                 "bisection": asdict(self.bisection) if self.bisection else None,
                 "plot": self.plot,
+                "saved_inputs": list(self.saved_inputs),
+                "saved_outputs": list(self.saved_outputs),
             }
         )
         return document
@@ -150,6 +155,10 @@ class ComparisonReport:
     def _conclusion(self) -> list[tuple[str, str]]:
         num_bad = sum(not output.passed for output in self.outputs)
         lines = [] if self.bisection is None else self.bisection.facts()
+        if self.saved_inputs:
+            lines.append(("saved", f"inputs in {_shorten(self.saved_inputs)}"))
+        if self.saved_outputs:
+            lines.append(("saved", f"outputs in {_shorten(self.saved_outputs)}: {OUTPUT_NAMES}"))
         if self.plot:
             lines.append(("plot", self.plot))
         if num_bad == 0:
