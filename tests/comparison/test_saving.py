@@ -51,7 +51,10 @@ def test_each_of_several_sets_has_its_file(folder: Path) -> None:
     assert "in.npz" not in contents(folder)
     said = " ".join(result.stdout.split())
     assert "saved inputs in in-1.npz, in-2.npz" in said
-    assert "saved outputs in out-1.npz, out-2.npz: the reference's by their names, the candidate's as candidate/NAME" in said
+    assert (
+        "saved outputs in out-1.npz, out-2.npz: the reference's by their names, the candidate's as candidate/NAME"
+        in said
+    )
     values = [np.load(folder / f"in-{number}.npz")["x"] for number in (1, 2)]
     assert not np.array_equal(*values)
 

@@ -45,9 +45,9 @@ class Bisection:
             return [("bisected", f"{compared}, none differs: {self.detail}")]
         became = f", {self.candidate_op} in the candidate" if self.candidate_op not in (None, self.op) else ""
         lines = [("not equal", f"first {self.tensor}, of the node {self.node} ({self.op}{became})")]
-        lines.append(("", _describe(self.comparison)))
+        lines.append(("", describe(self.comparison)))
         if self.before is not None:
-            lines.append(("before", f"{self.before.name}: {_describe(self.before)}"))
+            lines.append(("before", f"{self.before.name}: {describe(self.before)}"))
         return [*lines, ("bisected", f"{compared}: {self.detail}")]
 
 
@@ -184,7 +184,8 @@ def _elements(output: OutputComparison) -> list[str]:
     return [output.name, *figures, _describe_element(output.worst)]
 
 
-def _describe(output: OutputComparison) -> str:
+def describe(output: OutputComparison) -> str:
+    """Return how far an output is out, in one line."""
     if output.problem is not None:
         return output.problem
     if output.by_equality:
