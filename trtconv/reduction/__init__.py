@@ -92,7 +92,8 @@ def reduce(model_path: str | Path, config: ReduceConfig, *, progress: Progress |
         reduced = _smallest(parts, trials, report)
         if reduced is None:
             return replace(found, failures=trials.failures)
-        files.write_atomically({to: made.read_bytes() for to, made in zip(targets.all, trials.files.all, strict=True)})
+        made = [reading.read_bytes(path, reading.FILE) for path in trials.files.all]
+        files.write_atomically(dict(zip(targets.all, made, strict=True)))
         nodes = [address_of(model.proto.graph.node[place]) for place in sorted(reduced.part)]
         error = reduced.comparison.worst
         return replace(found, reduced=Reduced(targets, reduced.tensor, nodes, error, trials.tolerance))
