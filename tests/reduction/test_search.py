@@ -60,3 +60,13 @@ def test_constants_are_no_inputs(chain: Parts) -> None:
     model, values = chain.extract(places(LENGTH), f"t{LENGTH}")
     assert [node.op_type for node in model.graph.node] == ["Constant", "Add"]
     assert {name: float(each[0]) for name, each in values.items()} == {f"t{LENGTH - 1}": LENGTH - 1}
+
+
+def test_a_part_of_an_old_model_is_valid() -> None:
+    """Up to IR version 3 every initializer is an input as well."""
+    text = '<ir_version: 3, opset_import: ["": 8]> g (float[3] x, float[3] w) => (float[3] y) <float[3] w = {1, 2, 3}> '
+    model = onnx.parser.parse_model(text + "{ a = Neg(x) y = Add(a, w) }")
+    parts = Parts(model, Path(), {"x": np.ones(3, np.float32)})
+    small, values = parts.extract(places(1), "y")
+    onnx.checker.check_model(small, full_check=True)
+    assert list(values) == [value.name for value in small.graph.input] == ["a"]

@@ -20,6 +20,7 @@ from trtconv.model.onnx_session import cause_of, open_session
 from trtconv.model.walking import branches, captured_names, fed_inputs
 
 Part = frozenset[int]
+_FIRST_IR_WITH_PLAIN_INITIALIZERS = 4  # before it, each had to be an input as well
 
 
 class Parts:
@@ -73,6 +74,7 @@ class Parts:
         values = self._values_of([*boundary, tensor])
         made = onnx.ModelProto()
         made.CopyFrom(self.proto)
+        made.ir_version = max(made.ir_version, _FIRST_IR_WITH_PLAIN_INITIALIZERS)
         graph = made.graph
         places = self._with_constants(part)
         needed = {name for place in places for name in self._reads[place]}
