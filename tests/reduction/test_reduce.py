@@ -117,6 +117,25 @@ def test_fp16_is_reduced_to_the_node_that_loses_the_digits(tmp_path: Path) -> No
     assert result.document["reduced"]["nodes"] == ["c"]
 
 
+def test_fp16_is_judged_by_the_inputs_that_are_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged_by = []
+    prepare = candidates.prepare
+
+    def wrong(model: Any, config: Any, reason: Any) -> Any:
+        judged_by.append([path.name for path in config.calibration])
+        proto, report = prepare(model, config, reason)
+        swap_scale_and_bias(proto)
+        return proto, report
+
+    monkeypatch.setattr(candidates, "prepare", wrong)
+    np.savez(folder / "x.npz", x=np.ones((1, 2, 12, 16), np.float32))
+    options = ("--precision", "fp16", "--inputs", "x.npz")
+    result = run_here("reduce", "m.onnx", "-o", "small.onnx", *ORT, *options, "--json", cwd=folder)
+    assert result.exit_code == 1
+    assert judged_by[0] == ["x.npz"]
+    assert judged_by[1:] == [["small.npz"]] * (len(judged_by) - 1) != []
+
+
 def test_what_takes_two_nodes_is_reduced_to_two(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Relu is wrong after a norm alone: without the norm it is right."""
     spoil_rewriting(monkeypatch, replace_after("Relu", "InstanceNorm"))
