@@ -17,7 +17,7 @@ from tests.support.comparison_models import write_network
 from tests.support.documented_json import assert_documented
 from tests.support.onnx_engine import FakeTensorRT
 from trtconv import reduction
-from trtconv.errors import ConfigError, Interrupted
+from trtconv.errors import Interrupted
 from trtconv.reduction import ReduceConfig, candidates
 
 ORT = ("--runtime", "onnxruntime")
@@ -168,12 +168,25 @@ def test_parts_that_do_not_run_are_said(folder: Path, monkeypatch: pytest.Monkey
     def spoil(proto: onnx.ModelProto) -> None:
         swap_scale_and_bias(proto)
         if len(proto.graph.output) == 1:
-            raise ConfigError("no part is taken")
+            proto.graph.node[0].op_type = "Nonsense"
 
     spoil_rewriting(monkeypatch, spoil)
     result = run_here("reduce", "m.onnx", "-o", "small.onnx", *ORT, cwd=folder)
     assert result.exit_code == 1
-    assert "parts did not run, the first: no part is taken" in result.stdout
+    said = " ".join(result.stdout.split())
+    assert "parts did not run, the first: small.rewritten.onnx: node /norm: there is no plugin Nonsense" in said
+
+
+def test_a_candidate_that_does_not_run_is_not_called_by_a_temporary_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(proto: onnx.ModelProto) -> None:
+        proto.graph.node[0].op_type = "Nonsense"
+
+    spoil_rewriting(monkeypatch, spoil)
+    result = run_here("reduce", "m.onnx", "-o", "small.onnx", *ORT, cwd=folder)
+    assert result.exit_code == 3
+    assert result.error.startswith("what trtconv makes of m.onnx: ONNX Runtime does not run it")
 
 
 def test_ctrl_c_ends_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,6 +279,7 @@ def test_a_terminal_reads_the_way_back(folder: Path, monkeypatch: pytest.MonkeyP
         (("m.onnx", "-o", "small.onnx", "--atol", "q=1"), 2, "there is no output 'q'"),
         (("none.onnx", "-o", "small.onnx"), 2, "no such file"),
         (("bad.onnx", "-o", "small.onnx"), 3, "ONNX Runtime does not run it"),
+        (("m.onnx", "-o", "small.onnx", "--precision", "bf16"), 4, "ONNX Runtime runs no network in bf16"),
         (("m.onnx", "-o", "small.onnx", "--runtime", "tensorrt"), 4, "no engine can be built here"),
     ],
 )

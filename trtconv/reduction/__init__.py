@@ -14,7 +14,7 @@ from trtconv.comparison.comparing import CompareConfig, compare
 from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import require_polygraphy
 from trtconv.config import Ops, Precision
-from trtconv.errors import ConfigError
+from trtconv.errors import ConfigError, TrtconvError
 from trtconv.inputs.input_files import read_inputs
 from trtconv.inputs.made_inputs import Arrays, Generator, input_specs
 from trtconv.model import model_io
@@ -106,7 +106,12 @@ def _compare_whole(
     whole = candidates.files_beside(folder / "whole.onnx")
     candidates.make(model_path, whole.candidate, config.profiles, config.inputs, progress)
     comparing = config.comparing(bisect=True, save_inputs=whole.inputs)
-    report = compare(model_path, whole.candidate, comparing, progress=progress)
+    try:
+        report = compare(model_path, whole.candidate, comparing, progress=progress)
+    except TrtconvError as error:
+        if error.where == str(whole.candidate):  # a file that nobody has seen
+            error.where = f"what trtconv makes of {model_path}"
+        raise
     saved = report.saved_inputs[list(report.input_sets).index(report.worst.input_set)]
     proto = model_io.load(model_path, trust_links=config.trust_links).proto
     (inputs,) = read_inputs([Path(saved)], input_specs(proto))

@@ -39,12 +39,21 @@ class PartFiles:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Makes candidates: engines of TensorRT where `is_engine`, else models in which functions stand for the plugins."""
+    """Makes candidates: engines of TensorRT where `is_engine`, else models in which functions stand for the plugins.
+
+    Raises BackendError for bf16 without engines.
+    """
 
     is_engine: bool
     ops: Ops
     precision: Precision | None
     trust_links: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision == "bf16" and not self.is_engine:
+            what = "ONNX Runtime runs no network in bf16 on the CPU, and no engine is built here"
+            hint = "use --precision fp16, or a machine with TensorRT and a GPU"
+            raise BackendError(what, where="--precision bf16", hint=hint)
 
     @property
     def title(self) -> str:

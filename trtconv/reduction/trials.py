@@ -55,7 +55,7 @@ class Trials:
         try:
             self.last = Trial(part, tensor, self._compare(tensor, part))
         except (BackendError, ConfigError, ModelError) as error:
-            self.failures.append(str(error))
+            self.failures.append(str(error).replace(f"{self.files.model.parent}/", ""))  # a temporary folder
             return False
         return not self.last.comparison.passed
 
