@@ -1,4 +1,4 @@
-# make demo    set up, then build a real engine from a real model
+# make demo    set up, then build a real engine from a real model and run it
 # make test    set up, then run every test that needs no GPU
 # make help    the other targets
 PYTHON ?= python3
@@ -29,7 +29,7 @@ PYTHON_CODE := trtconv models tests build_backend plugins_cuda examples
 .PHONY: help demo kill test test-gpu accuracy bench lint format golden fuzz fuzz-host lock sbom offline reproducible clean
 
 help:
-	@echo 'make demo      set everything up and build a real engine from a real model'
+	@echo 'make demo      set everything up, build a real engine from a real model, and run it'
 	@echo 'make test      set everything up and run every test that needs no GPU'
 	@echo 'make test-gpu  the tests that need a GPU and full TensorRT'
 	@echo 'make bench     time the kernels on the GPU here; BENCH_ARGS="--filter GLOB --no-native" and so on'

@@ -55,7 +55,7 @@ LAYERS = (
     {"__main__"},
     {"cli"},
     {"workers"},
-    {"benchmark", "inspection", "doctor", "run"},
+    {"benchmark", "inspection", "doctor", "run", "reduction"},
     {"convert"},
     {"pages"},
     {"tuning"},
@@ -258,6 +258,7 @@ def test_public_names_exist() -> None:
     [
         *((name, "guide") for name in ("build", "rewrite", "bench", "plugins", "run")),
         ("compare", "compare"),
+        ("reduce", "compare"),
         *((name, "inspect") for name in ("inspect", "doctor")),
     ],
 )

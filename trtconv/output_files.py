@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from trtconv import files
 from trtconv.errors import ConfigError
 from trtconv.inputs import images
+from trtconv.inputs.array_files import npy_bytes, npz_bytes
 from trtconv.inputs.images import ImageRange, Order
 from trtconv.inputs.made_inputs import InputSet
 
@@ -57,11 +56,11 @@ class OutputFiles:
         target = self._target(outputs, Path(given.label))
         files.require_writable(target, inputs=tuple(self.sources))
         if target.suffix.lower() == ".npz":
-            files.write_atomically({target: _as_npz(outputs)})
+            files.write_atomically({target: npz_bytes(outputs)})
             return {name: [str(target)] for name in outputs}
         if target.suffix.lower() == ".npy":
             name, values = _only(outputs, target)
-            files.write_atomically({target: _as_npy(values)})
+            files.write_atomically({target: npy_bytes(values)})
             return {name: [str(target)]}
         name, pictures = self._pictures(outputs, target)
         shown = images.to_pixels(pictures, self.range_of(pictures))
@@ -100,23 +99,3 @@ def _only(outputs: Arrays, target: Path) -> tuple[str, Array]:
         return next(iter(outputs.items()))
     what = f"holds one array, and there are {len(outputs)} outputs: {', '.join(outputs)}"
     raise ConfigError(what, where=str(target), hint="name one with --output-name, or write an .npz file")
-
-
-def _as_npz(outputs: Arrays) -> bytes:
-    content = io.BytesIO()
-    plain: dict[str, Any] = {name: _plain(values) for name, values in outputs.items()}
-    np.savez(content, **plain)
-    return content.getvalue()
-
-
-def _as_npy(values: Array) -> bytes:
-    content = io.BytesIO()
-    np.save(content, _plain(values), allow_pickle=False)
-    return content.getvalue()
-
-
-def _plain(values: Array) -> Array:
-    """Return values in a type that every numpy reads: bfloat16 as float32, text without pickling."""
-    if values.dtype.kind == "V":
-        return values.astype(np.float32)
-    return values.astype(str) if values.dtype == object else values

@@ -49,3 +49,34 @@ def test_outputs_of_every_rank_are_drawn(tmp_path: Path, shape: str) -> None:
     report = compare(tmp_path / "a.onnx", tmp_path / "b.onnx", [{"x": np.asarray(x)}], 0.0, keep_arrays=True)
     write_plot(report, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(PNG)
+
+
+def drawn(folder: Path, body: str, values: list[float]) -> list[str]:
+    """Return what a plot writes and how it draws, for what `body` makes of the values of an 8 x 8 map."""
+    figures = []
+    for name, nodes in (("a", "y = Identity(x)"), ("b", body)):
+        text = f'<ir_version: 8, opset_import: ["": 17]> g (float[8,8] x) => (float[8,8] y) {{ {nodes} }}'
+        onnx.save(onnx.parser.parse_model(text), folder / f"{name}.onnx")
+    x = np.resize(np.array(values, np.float32), (8, 8))
+    report = compare(folder / "a.onnx", folder / "b.onnx", [{"x": x}], 0.0, keep_arrays=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures.append(figure))
+        write_plot(report, folder / "plot.png")
+    axes = figures[0].axes
+    return [*(text.get_text() for axis in axes for text in axis.texts), *("map" for axis in axes if axis.images)]
+
+
+def test_equal_outputs_are_said_to_be_equal_and_no_map_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert drawn(tmp_path, "y = Identity(x)", [1, 2, 3]) == ["all 64 elements are equal"]
+    assert drawn(tmp_path, "y = Identity(x)", [1, float("nan"), float("inf")]) == ["all 64 elements are equal"]
+
+
+def test_errors_are_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert drawn(tmp_path, "y = Abs(x)", [-1, 2, 3]) == ["map"]
+
+
+def test_errors_that_are_no_numbers_are_said_to_be_so(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert drawn(tmp_path, "y = Sqrt(x)", [0, 1, -1]) == ["the errors are NaN or infinite", "map"]

@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from trtconv import interrupts
-from trtconv.cli import bench, build, compare, doctor, inspect, plugins, rewrite, run
+from trtconv.cli import bench, build, compare, doctor, inspect, plugins, reduce, rewrite, run
 from trtconv.cli.console import leave, open_standard_streams
 from trtconv.cli.foreign_options import hint_for
 from trtconv.errors import BackendError, ConfigError, Interrupted, TrtconvError
@@ -42,6 +42,7 @@ def cli() -> None:
 _COMMANDS = (
     build.build,
     compare.compare,
+    reduce.reduce,
     run.run,
     bench.bench,
     rewrite.rewrite,

@@ -33,6 +33,8 @@ from trtconv.cli.options import FILE, common_options, isolated, quiet_option, tr
               "float input.")  # fmt: skip
 @click.option("--bisect", is_flag=True, help="Where they differ, find the first tensor inside that does.")
 @click.option("--plot", type=FILE, metavar="FILE", help="Draw the errors into a .png file.")
+@click.option("--save-inputs", type=FILE, metavar="FILE", help="Write the inputs into an .npz file, one for each set.")
+@click.option("--save-outputs", type=FILE, metavar="FILE", help="Write the outputs of both, likewise.")
 @click.option("--allow-embedded-code", is_flag=True, help="Run the code that an engine embeds.")
 @trust_links_option
 @trust_option

@@ -15,6 +15,7 @@ from trtconv.comparison.default_precision import engine_precision, model_precisi
 from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import load, require_polygraphy
 from trtconv.comparison.running import run_both
+from trtconv.comparison.saving import ArrayFiles, require_places
 from trtconv.comparison.tolerance import TOLERANCE, Tolerance, Tolerances
 from trtconv.engine.live_engine import shapes_taken
 from trtconv.engine.loading import is_engine_file
@@ -41,8 +42,9 @@ class CompareConfig:
     sets of each kind of `generator` are made from `seed`. `profiles` gives shapes of dynamic inputs, by default those
     of the engine, of which `all_shapes` takes the smallest and largest too. `tolerance` (as a part of max|y|), `atol`
     and `rtol` go from an output's name, or "*", to a value. `bisect` looks for the first tensor that differs, `plot`
-    names a PNG. `trust_links` lets external data be links out of the model's folder, `trust` takes an engine whose
-    manifest belongs to another one. Raises ConfigError when a value is out of range.
+    names a PNG. `save_inputs` and `save_outputs` name .npz files, which become one for each input set. `trust_links`
+    lets external data be links out of the model's folder, `trust` takes an engine whose manifest belongs to another
+    one. Raises ConfigError when a value is out of range.
     """
 
     inputs: Sequence[Path] = ()
@@ -57,6 +59,8 @@ class CompareConfig:
     image_range: ImageRange = field(default_factory=ImageRange)
     bisect: bool = False
     plot: Path | None = None
+    save_inputs: Path | None = None
+    save_outputs: Path | None = None
     allow_embedded_code: bool = False
     trust_links: bool = False
     trust: bool = False
@@ -96,6 +100,11 @@ def compare(
     tolerances = Tolerances(Tolerance(of_max=TOLERANCE[precision]), config.tolerance, config.atol, config.rtol)
     profiles = config.profiles or (shapes_taken(loaded.engine) if loaded is not None else ())
     sets = _input_sets(model, config, [each for each in profiles if each], precision)
+    sources = (reference, candidate, *config.inputs)
+    inputs_saved, outputs_saved = (
+        ArrayFiles(place, len(sets), sources) for place in (config.save_inputs, config.save_outputs)
+    )
+    inputs_saved.write_inputs(sets)  # before the run: they are wanted most where it fails
     report = run_both(
         exact_reference(model.proto, reference) if is_engine else _for_runtime(model),
         runnable,
@@ -103,11 +112,20 @@ def compare(
         tolerances,
         labels=[each.label for each in sets],
         keep_arrays=config.plot is not None,
+        on_outputs=outputs_saved.write_outputs,
         progress=progress,
     )
     basis = f"{tolerances.default} by default: {why}"
     notes += [*notes_of_runtime(model.proto), *model.warnings, *report.notes]
-    report = replace(report, reference=str(reference), candidate=str(candidate), basis=basis, notes=notes)
+    report = replace(
+        report,
+        reference=str(reference),
+        candidate=str(candidate),
+        basis=basis,
+        notes=notes,
+        saved_inputs=list(map(str, inputs_saved.paths)),
+        saved_outputs=list(map(str, outputs_saved.paths)),
+    )
     if config.bisect and not report.passed:
         inputs = next(each for each in sets if each.label == report.worst.input_set)
         bisect = bisection.bisect_models if loaded is None else bisection.bisect_engine
@@ -136,6 +154,7 @@ def _require_all(reference: Path, candidate: Path, config: CompareConfig) -> Non
         hint = "the original comes first: trtconv compare model.onnx model.engine"
         raise ConfigError("is an engine, expected the ONNX model to compare with", where=str(reference), hint=hint)
     require_polygraphy()
+    require_places(config.save_inputs, config.save_outputs, (reference, candidate, *config.inputs))
     if config.plot is not None:
         files.require_writable(config.plot, inputs=(reference, candidate))
         plotting.require_plot(config.plot)

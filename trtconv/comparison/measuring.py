@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trtconv.comparison.psnr import is_image, psnr_db
 from trtconv.comparison.structures import Leaf, leaves_of, structure_name
 from trtconv.comparison.tolerance import Tolerance
 from trtconv.inputs.made_inputs import type_name
@@ -70,6 +71,7 @@ class OutputComparison:
     worst: Element | None = None
     is_telling: bool = True
     by_equality: bool = False
+    psnr_db: float | None = None
 
 
 def compare_output(
@@ -158,6 +160,7 @@ def _measure(expected: npt.NDArray[Any], got: npt.NDArray[Any], tolerance: Toler
         "first_bad": _element(expected, got, int(np.argmax(bad))) if bad.any() else None,
         "worst": _element(expected, got, int(np.argmax(error))) if max_error else None,
         "is_telling": largest > 0,
+        "psnr_db": psnr_db(reference, error) if is_image(expected.shape) and np.all(finite) else None,
     }
 
 

@@ -60,11 +60,10 @@ def write_plot(report: ComparisonReport, path: Path) -> None:
     figure.suptitle(f"{names}{more}", parse_math=False)  # a $ in a name begins no formula
     axes = figure.subplots(max(len(shown), 1), 2, squeeze=False)
     for row, output in zip(axes, shown, strict=False):
-        _draw_row(figure, row, output, *report.arrays[output.name])
+        draw = _write_equal if output.problem is None and output.max_abs_error == 0 else _draw_errors
+        draw(figure, row, output, *report.arrays[output.name])
     if not shown:
-        for axis in axes[0]:
-            axis.text(0.5, 0.5, "no output can be drawn", ha="center")
-            axis.set_axis_off()
+        _write(axes[0], "no output can be drawn")
     content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name; a box stands for it
@@ -77,11 +76,26 @@ def _is_drawable(report: ComparisonReport, output: OutputComparison) -> bool:
     return arrays is not None and arrays[0].shape == arrays[1].shape and arrays[0].size > 0
 
 
-def _draw_row(figure: Any, row: Any, output: OutputComparison, expected: Any, got: Any) -> None:
+def _write(row: Any, text: str) -> None:
+    """Write one line over both places of a row, in which nothing is drawn."""
+    for axis in row:
+        axis.set_axis_off()
+    row[0].text(0.5, 0.5, text, ha="center", va="center", transform=row[0].transAxes)
+
+
+def _write_equal(figure: Any, row: Any, output: OutputComparison, expected: Any, got: Any) -> None:
+    """Say that there is no error: a map of it would be an empty black one."""
+    row[0].set_title(_title(output), parse_math=False)
+    _write(row, f"all {expected.size:,} elements are equal")
+
+
+def _title(output: OutputComparison) -> str:
+    return printable(f"{output.name}: {'same' if output.passed else 'DIFFERS'}, {output.input_set}")
+
+
+def _draw_errors(figure: Any, row: Any, output: OutputComparison, expected: Any, got: Any) -> None:
     with np.errstate(invalid="ignore"):
         error = np.abs(expected.astype(np.float64) - got.astype(np.float64))
-    verdict = "same" if output.passed else "DIFFERS"
-    title = printable(f"{output.name}: {verdict}, {output.input_set}")
     heat = _map_of(error)
     if heat is None:
         step = -(-error.size // _MAX_POINTS)
@@ -93,7 +107,7 @@ def _draw_row(figure: Any, row: Any, output: OutputComparison, expected: Any, go
         drawn = row[0].imshow(heat, aspect="auto", interpolation="nearest", cmap="magma", vmin=0.0, vmax=top)
         figure.colorbar(drawn, ax=row[0], label="mean |error| over the other axes")
         row[0].set(xlabel="width", ylabel="height")
-    row[0].set_title(title, parse_math=False)
+    row[0].set_title(_title(output), parse_math=False)
     _draw_histogram(row[1], output, error)
 
 
@@ -114,7 +128,7 @@ def _draw_histogram(axis: Any, output: OutputComparison, error: npt.NDArray[np.f
         axis.legend(loc="upper left", fontsize="small")
     axis.set(title=exact, xlabel="|error|", ylabel="elements")
     if not positive.size:
-        axis.text(0.5, 0.5, "no finite error but 0", ha="center", transform=axis.transAxes)
+        axis.text(0.5, 0.5, "the errors are NaN or infinite", ha="center", transform=axis.transAxes)
         axis.set(xticks=[], yticks=[])
 
 

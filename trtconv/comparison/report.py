@@ -8,12 +8,14 @@ from typing import Any
 
 from trtconv import records
 from trtconv.comparison.measuring import Element, OutputComparison
+from trtconv.comparison.saving import OUTPUT_NAMES
 from trtconv.manifest import Verified
 from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Block, Column, Facts, Table, render
 
 _NAME = Column("output", "name")
 _FIGURES = (Column(title, "number") for title in ("max|err|", "mean|err|", "of max|y|", "cosine"))
 _ERRORS = (_NAME, Column("result"), *_FIGURES)
+_PSNR = Column("PSNR", "number")
 _ELEMENTS = (_NAME, Column("max rel", "number"), Column("mean rel", "number"), Column("worst: expected, got", "text"))
 _TOLERANCES = (_NAME, Column("|error| at most", "text"))
 _PROBLEMS = (_NAME, Column("why it differs", "text"), Column("input set", "text"))
@@ -43,9 +45,9 @@ class Bisection:
             return [("bisected", f"{compared}, none differs: {self.detail}")]
         became = f", {self.candidate_op} in the candidate" if self.candidate_op not in (None, self.op) else ""
         lines = [("not equal", f"first {self.tensor}, of the node {self.node} ({self.op}{became})")]
-        lines.append(("", _describe(self.comparison)))
+        lines.append(("", describe(self.comparison)))
         if self.before is not None:
-            lines.append(("before", f"{self.before.name}: {_describe(self.before)}"))
+            lines.append(("before", f"{self.before.name}: {describe(self.before)}"))
         return [*lines, ("bisected", f"{compared}: {self.detail}")]
 
 
@@ -65,6 +67,8 @@ class ComparisonReport:
     warnings: Sequence[str] = ()
     bisection: Bisection | None = None
     plot: str | None = None
+    saved_inputs: Sequence[str] = ()
+    saved_outputs: Sequence[str] = ()
     arrays: dict[str, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -103,6 +107,8 @@ class ComparisonReport:
                 "warnings": list(self.warnings),
                 "bisection": asdict(self.bisection) if self.bisection else None,
                 "plot": self.plot,
+                "saved_inputs": list(self.saved_inputs),
+                "saved_outputs": list(self.saved_outputs),
             }
         )
         return document
@@ -127,11 +133,19 @@ class ComparisonReport:
         tolerances = [(output.name, str(output.tolerance)) for output in self.outputs]
         problems = [(output.name, output.problem, output.input_set) for output in self.outputs if output.problem]
         return [
-            Table("Outputs", _ERRORS, [_errors(output) for output in self.outputs]),
+            self._error_table(),
             Table("Elements", _ELEMENTS, [_elements(output) for output in differing]),
             Table("Tolerances", _TOLERANCES, [] if self._is_default else tolerances),
             Table("Not comparable", _PROBLEMS, problems),
         ]
+
+    def _error_table(self) -> Table:
+        rows = [_errors(output) for output in self.outputs]
+        ratios = [output.psnr_db for output in self.outputs]
+        if all(ratio is None for ratio in ratios):
+            return Table("Outputs", _ERRORS, rows)
+        cells = [NOTHING if ratio is None else f"{ratio:.1f} dB" for ratio in ratios]
+        return Table("Outputs", (*_ERRORS, _PSNR), [[*row, cell] for row, cell in zip(rows, cells, strict=True)])
 
     @property
     def _is_default(self) -> bool:
@@ -141,6 +155,10 @@ class ComparisonReport:
     def _conclusion(self) -> list[tuple[str, str]]:
         num_bad = sum(not output.passed for output in self.outputs)
         lines = [] if self.bisection is None else self.bisection.facts()
+        if self.saved_inputs:
+            lines.append(("saved", f"inputs in {_shorten(self.saved_inputs)}"))
+        if self.saved_outputs:
+            lines.append(("saved", f"outputs in {_shorten(self.saved_outputs)}: {OUTPUT_NAMES}"))
         if self.plot:
             lines.append(("plot", self.plot))
         if num_bad == 0:
@@ -166,7 +184,8 @@ def _elements(output: OutputComparison) -> list[str]:
     return [output.name, *figures, _describe_element(output.worst)]
 
 
-def _describe(output: OutputComparison) -> str:
+def describe(output: OutputComparison) -> str:
+    """Return how far an output is out, in one line."""
     if output.problem is not None:
         return output.problem
     if output.by_equality:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from trtconv.inputs.made_inputs import Arrays
 from trtconv.progress import NoProgress, Progress
 
 Result = TypeVar("Result")
+OnOutputs = Callable[[int, Mapping[str, Any], Mapping[str, Any]], None]
 
 _PHASE = "Comparing input sets"
 _TICK_SECONDS = 0.1
@@ -30,6 +31,7 @@ def run_both(
     *,
     labels: Sequence[str] | None = None,
     keep_arrays: bool = False,
+    on_outputs: OnOutputs | None = None,
     progress: Progress | None = None,
     option: str = "--inputs",
 ) -> ComparisonReport:
@@ -38,7 +40,8 @@ def run_both(
     Each is the path of an ONNX model (run by ONNX Runtime on the CPU) or of an engine, a loaded engine (TensorRT's, or
     a LoadedEngine), or a callable that returns an ONNX Runtime session. A `tolerance` that is a number bounds
     max|error| as a part of max|reference| of each output. `keep_arrays` keeps both sides of each output, of the input
-    set in which it is furthest out. `option` is what errors call the place where users give inputs. Raises ConfigError
+    set in which it is furthest out. `on_outputs` gets the index of each input set and all outputs of both, which are
+    valid during the call. `option` is what errors call the place where users give inputs. Raises ConfigError
     without input sets, and another TrtconvError where one of the two does not run.
     """
     if not feeds:
@@ -53,7 +56,10 @@ def run_both(
             collected.notes += same_inputs(first, second, feeds[0])
             progress.phase_start(_PHASE, None, len(feeds))
             for index, (label, feed) in enumerate(zip(names, feeds, strict=True)):
-                collected.add(label, first.run(feed), second.run(feed))
+                expected, got = first.run(feed), second.run(feed)
+                if on_outputs is not None:
+                    on_outputs(index, expected, got)
+                collected.add(label, expected, got)
                 progress.step_complete(_PHASE, index)
             progress.phase_finish(_PHASE)
 

@@ -1,13 +1,15 @@
-"""Read .npy and .npz files: what an array is, and how large, is looked at before any of it is unpacked.
+"""Read and write .npy and .npz files.
 
-A compressed file of a few megabytes may hold arrays of many gigabytes.
+What an array is, and how large, is looked at before any of it is unpacked. A compressed file of a few megabytes may
+hold arrays of many gigabytes.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,33 @@ def read_npz(path: Path, names: Iterable[str], check: Check, where: str) -> tupl
             with archive.open(entry) as packed:
                 arrays[name] = _read(packed)
         return arrays, list(entries)
+
+
+def npy_bytes(array: Array) -> bytes:
+    """Return the content of an .npy file; every numpy reads it."""
+    content = io.BytesIO()
+    np.lib.format.write_array(content, _plain(array), allow_pickle=False)
+    return content.getvalue()
+
+
+def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
+    """Return the content of an .npz file of arrays by name; every numpy reads it.
+
+    numpy.savez itself takes no array of the name `file`.
+    """
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}{_SUFFIX}", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, _plain(array), allow_pickle=False)
+    return content.getvalue()
+
+
+def _plain(array: Array) -> Array:
+    """Return an array in a type that every numpy reads: bfloat16 as float32, text without pickling."""
+    if array.dtype.kind == "V":
+        return array.astype(np.float32)
+    return array.astype(str) if array.dtype == object else array
 
 
 def _look(file: Any, name: str, file_bytes: int, check: Check, where: str, limit: int) -> int:

@@ -142,6 +142,8 @@ def fitted(spec: InputSpec, values: npt.NDArray[Any], where: str) -> npt.NDArray
     Raises ConfigError for another shape or type.
     """
     _require_shape(spec, values.shape, where)
+    if values.dtype == spec.dtype:
+        return values
     if spec.dtype.kind == "O" and values.dtype.kind in "SU":
         return values.astype(str).astype(object)
     with np.errstate(over="ignore"):
