@@ -12,7 +12,8 @@ import pytest
 from models.make_models import NETWORKS, make
 from tests.gpu import torch_peers
 from tests.gpu.measure_networks import MEASURED
-from tests.gpu.torch_peers import layers_of, made_networks, weights_of
+from tests.gpu.torch_networks import layers_of, weights_of
+from tests.gpu.torch_peers import made_networks
 
 SMALL = {"unet3d": 64, "gan_decoder": 2, "vae_decoder": 2}
 OPS = {
