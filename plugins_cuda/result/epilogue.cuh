@@ -14,8 +14,8 @@ enum class ResultKind
     kPlain, // the affine alone: what is fused costs it nothing
     kFused, // with an epilogue
     kGrouped, // likewise, and the affine differs by channel within a slice
-    kPlaced, // likewise, each channel by itself, and through an output map
-    kPhased, // likewise, of phases, which are put into their places first
+    kPlaced, // likewise, each channel by itself, and through an output map; of linear tensors also of phases
+    kPhased, // likewise, of channels-last phases, which are put into their places first
 };
 
 template <ResultKind Kind>
