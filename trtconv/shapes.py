@@ -112,7 +112,7 @@ def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Prof
     for profile in profiles or ({},):
         for name, shape in profile.items():
             if name not in inputs:
-                known = ", ".join(f"{each}={format_dims(dims)}" for each, dims in inputs.items())
+                known = ", ".join(f"{each} {format_dims(dims)}" for each, dims in inputs.items())
                 raise ConfigError(f"the model has no input {name!r}", where="--shape", hint=f"its inputs are: {known}")
             if shape.kind == "shape":
                 _require_fit(name, inputs[name], shape)
@@ -120,7 +120,7 @@ def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Prof
         missing = [name for name in dynamic if name not in profile]
         if missing:
             batches = _batch_symbols(inputs)
-            listed = ", ".join(f"{name} ({format_dims(inputs[name])})" for name in missing)
+            listed = ", ".join(f"{name} {format_dims(inputs[name])}" for name in missing)
             plural = "s have" if len(missing) > 1 else " has"
             raise ConfigError(
                 f"input{plural} dynamic dimensions and no shape: {listed}",
@@ -170,15 +170,20 @@ def describe_empty(described: Mapping[str, Dims | None], profiles: Sequence[Prof
         sizes = [corner[name] for corner in largest if name in corner]
         if 0 in (dims or ()):
             how = "some exporters write 0 for a size that they do not know"
-            warnings.append(f"input {name} is empty ({format_dims(dims or ())}), so the engine computes nothing: {how}")
+            warnings.append(f"input {name} {format_dims(dims or ())} is empty, so the engine computes nothing: {how}")
         elif sizes and all(0 in each for each in sizes):
-            warnings.append(f"input {name} is empty in every profile ({format_dims(sizes[0])})")
+            warnings.append(f"input {name} {format_dims(sizes[0])} is empty in every profile")
     return warnings
 
 
-def format_dims(dims: Dims) -> str:
-    """Return dimensions as people write them: 1x3xHxW, ? for one without a name, [] for a scalar."""
-    return "x".join("?" if dim is None else str(dim) for dim in dims) or "[]"
+def format_dims(dims: Dims, times: str = "x") -> str:
+    """Return dimensions for people: 1x3x64x64, [batch, 3, ?, width] where one is not a number, [] for a scalar.
+
+    `times` stands between sizes; names of dimensions hold letters and formulas, so they get commas and brackets.
+    """
+    if dims and all(isinstance(dim, int) for dim in dims):
+        return times.join(map(str, dims))
+    return f"[{', '.join('?' if dim is None else str(dim) for dim in dims)}]"
 
 
 def _has_rank(shape: ShapeRange, rank: int) -> bool:
@@ -208,7 +213,7 @@ def _require_fit(name: str, dims: Dims, shape: ShapeRange) -> None:
     for axis, dim in enumerate(dims):
         got = {shape.min[axis], shape.opt[axis], shape.max[axis]}
         if isinstance(dim, int) and got != {dim}:
-            raise ConfigError(f"axis {axis} is fixed at {dim} in the model ({format_dims(dims)})", where=where)
+            raise ConfigError(f"axis {axis} is fixed at {dim} in the model: {format_dims(dims)}", where=where)
 
 
 def _suggestion(name: str, dims: Dims, batches: frozenset[str]) -> str:
@@ -254,6 +259,4 @@ def _parse_int(text: str) -> int:
 
 
 def _format_dims(dims: tuple[int, ...], kind: Kind) -> str:
-    if kind == "values" or not dims:
-        return f"[{','.join(map(str, dims))}]"
-    return "x".join(map(str, dims))
+    return f"[{','.join(map(str, dims))}]" if kind == "values" else format_dims(dims)

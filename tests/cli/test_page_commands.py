@@ -116,7 +116,7 @@ def test_inspect_writes_the_page_of_an_engine(tmp_path: Path) -> None:
     assert [(made[0], made[4]) for made in page.decisions()] == [
         ("norm1", "plugin"), ("pad1", "native"), ("exp", "fp32")
     ]  # fmt: skip
-    assert ["input", "image", "float16", "?×3×64×64", "1×3×64×64:1×3×64×64:4×3×64×64"] in page.rows()
+    assert ["input", "image", "float16", "[?, 3, 64, 64]", "1×3×64×64:1×3×64×64:4×3×64×64"] in page.rows()
     assert ["verified", "2 input sets, worst output y: max|error| 0.25 of max|y| (0.3 allowed)"] in page.rows()
     assert (page.data["before"], page.data["layers"]) == (None, None)
     before = contents(tmp_path)

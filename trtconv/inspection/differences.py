@@ -12,7 +12,7 @@ from trtconv.errors import ConfigError
 from trtconv.inspection.engine_report import EngineInspection
 from trtconv.inspection.model_report import ModelInspection, outcome
 from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Column, Facts, Table, render
-from trtconv.shapes import ShapeRange, format_dims
+from trtconv.shapes import format_dims
 
 Inspection = ModelInspection | EngineInspection
 # What is compared: {(section, item): value}, in the order in which it is told.
@@ -103,7 +103,7 @@ def _engine_items(engine: EngineInspection) -> _Items:
         shape = format_dims([None if dim < 0 else dim for dim in tensor.shape])
         items[f"{tensor.direction}s", tensor.name] = f"{tensor.dtype} {shape} {tensor.format or ''}".rstrip()
         for index, given in enumerate(tensor.profiles):
-            items["profiles", f"{index + 1}: {tensor.name}"] = _range_text(given)
+            items["profiles", f"{index + 1}: {tensor.name}"] = str(given)
     for decision in engine.decisions:
         items["nodes", _unused(items, "nodes", decision.node)] = _decision_text(decision)
     if engine.layers is not None:
@@ -120,10 +120,6 @@ def _unused(items: Mapping[tuple[str, str], str], section: str, name: str) -> st
         number += 1
         candidate = f"{name} ({number})"
     return candidate
-
-
-def _range_text(given: ShapeRange) -> str:
-    return ":".join("x".join(map(str, sizes)) for sizes in (given.min, given.opt, given.max))
 
 
 def _decision_text(decision: Decision) -> str:

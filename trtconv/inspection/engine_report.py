@@ -180,4 +180,5 @@ def _dims(tensor: EngineTensor) -> list[int | None]:
 
 def _range_end(given: ShapeRange, sizes: Sequence[int]) -> str:
     """Return a shape, or the values of a shape tensor in brackets."""
-    return "[" + ",".join(map(str, sizes)) + "]" if given.kind == "values" else format_dims(sizes)
+    end = tuple(sizes)
+    return str(ShapeRange(end, end, end, given.kind))

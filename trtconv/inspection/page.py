@@ -15,6 +15,7 @@ from trtconv.pages.graphs import put_together
 from trtconv.reports.html.page import Graphs, Highlight, Page
 from trtconv.reports.tables import NO_BREAK, Column, Facts, Table
 from trtconv.reports.text import format_size
+from trtconv.shapes import format_dims
 
 
 def model_page(examined: Examined) -> Page:
@@ -70,8 +71,7 @@ def _tensor_table(inspection: ModelInspection) -> Table:
     rows = []
     for direction, tensors in (("input", inspection.inputs), ("output", inspection.outputs)):
         for tensor in tensors:
-            dims = ["?" if dim is None else str(dim) for dim in tensor.shape or ()]
-            shape = "rank unknown" if tensor.shape is None else "×".join(dims) or "[]"
+            shape = "rank unknown" if tensor.shape is None else format_dims(tensor.shape, "×")
             rows.append((direction, tensor.name, tensor.dtype or "?", shape))
     columns = [Column(""), Column("name", "name"), Column("type"), Column("shape")]
     return Table("Inputs and outputs", columns, rows)
