@@ -24,7 +24,7 @@ DOORS = {
     "tensorrt_rtx": {"engine", "plugins"},
     "click": {"cli"},
     "polygraphy": {"comparison.runners"},
-    "rich": {"progress", "reports.tables"},
+    "rich": {"displays", "reports.tables"},
     "cuda": {"gpu.device"},
     "matplotlib": {"comparison.plot", "benchmark.roofline", "benchmark.network_plot"},
     "PIL": {"inputs.images"},
@@ -70,7 +70,8 @@ LAYERS = (
     {"ops", "gpu", "shapes", "files", "records"},
     {"parts"},
     {"units", "interrupts", "reading"},
-    {"element_types", "errors", "progress", "installed", "native_output", "child_processes"},
+    {"watching"},
+    {"displays", "element_types", "errors", "progress", "installed", "native_output", "child_processes"},
     {"display"},
 )
 # What makes up a graph and its nodes, and how lists and dictionaries change: passes leave both to graph_edit.

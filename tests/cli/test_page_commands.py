@@ -22,7 +22,7 @@ def test_build_writes_engine_manifest_and_page(tmp_path: Path) -> None:
     assert page.outcomes("before") == {"/pad": "native", "/norm": "native"}
     assert {made[3] for made in page.decisions()} == {"TensorRT-RTX supports no plugins"}
     steps = [row[0] for row in page.rows() if len(row) == 3 and row[1].endswith(" s")]
-    assert steps[:2] == ["reading static.onnx", "rewriting static.onnx"]
+    assert steps[:3] == ["starting", "reading static.onnx", "rewriting static.onnx"]
     assert steps[-1].startswith("building the engine of static.onnx in TensorRT-RTX")
     assert "page" in {line.split()[0] for line in result.stdout.splitlines()}
     assert page.data["layers"] is None

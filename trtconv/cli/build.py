@@ -105,9 +105,10 @@ def build(
         io_types=parse_io_types(io_types),
         **options,
     )
-    if dry_run:
-        print_report(convert.dry_run(model, config), as_json, quiet=quiet, verbose=verbose)
-        return
-    with shown_progress(quiet=as_json or quiet, plain=verbose) as progress:
-        report = convert.build(model, config, progress=progress, log=print_log if verbose else None)
+    report: Any
+    with shown_progress(quiet=as_json or quiet, plain=verbose, label="dry run" if dry_run else "building") as progress:
+        if dry_run:
+            report = convert.dry_run(model, config, progress=progress)
+        else:
+            report = convert.build(model, config, progress=progress, log=print_log if verbose else None)
     print_report(report, as_json, quiet=quiet, verbose=verbose)

@@ -81,12 +81,12 @@ def print_log(message: str) -> None:
 
 @contextlib.contextmanager
 def shown_progress(quiet: bool, plain: bool, label: str = "building") -> Iterator[Progress]:
-    from trtconv.progress import BarProgress, NoProgress, PlainProgress
+    from trtconv.displays import BarProgress, PlainProgress
+    from trtconv.progress import NoProgress
 
     if quiet:
         yield NoProgress()
-    elif plain or not sys.stderr.isatty():
-        yield PlainProgress(sys.stderr, label=label)
-    else:
-        with BarProgress(sys.stderr) as bars:
-            yield bars
+        return
+    is_plain = plain or not sys.stderr.isatty()
+    with PlainProgress(sys.stderr, label=label) if is_plain else BarProgress(sys.stderr) as display:
+        yield display

@@ -27,7 +27,7 @@ from trtconv.model import model_io
 from trtconv.model.exact_norms import exact_reference
 from trtconv.model.model_io import Model
 from trtconv.model.onnx_session import notes_of_runtime, open_session
-from trtconv.progress import Progress
+from trtconv.progress import Progress, following_steps
 from trtconv.shapes import Profile
 
 GENERATORS: tuple[Generator, ...] = ("random", "adversarial")
@@ -82,10 +82,15 @@ def compare(
 ) -> ComparisonReport:
     """Run an ONNX model in ONNX Runtime, and an engine or another ONNX model on the same inputs; compare every output.
 
-    Without tolerances in `config` the precision of the candidate says what is allowed. Raises a TrtconvError where one
-    of the two does not run; that they differ is no error, but `passed` in the report.
+    Without tolerances in `config` the precision of the candidate says what is allowed. `progress` is told of every
+    step. Raises a TrtconvError where one of the two does not run; that they differ is not an error, but `passed` in the
+    report.
     """
-    reference, candidate, config = Path(reference), Path(candidate), config or CompareConfig()
+    with following_steps(progress) as told:
+        return _compare(Path(reference), Path(candidate), config or CompareConfig(), told)
+
+
+def _compare(reference: Path, candidate: Path, config: CompareConfig, progress: Progress) -> ComparisonReport:
     _require_all(reference, candidate, config)
     model = model_io.load(reference, trust_links=config.trust_links)
     loaded = load(candidate, config.allow_embedded_code, config.trust) if is_engine_file(candidate) else None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +13,8 @@ from trtconv.comparison.runners import opened, same_inputs, title_of
 from trtconv.comparison.tolerance import Tolerance, Tolerances
 from trtconv.errors import ConfigError
 from trtconv.inputs.made_inputs import Arrays
-from trtconv.progress import NoProgress, Progress
-
-Result = TypeVar("Result")
-
-_PHASE = "Comparing input sets"
-_TICK_SECONDS = 0.1
+from trtconv.progress import NoProgress, Progress, announce, phase
+from trtconv.watching import watched
 
 
 def run_both(
@@ -51,13 +46,13 @@ def run_both(
     def work() -> None:
         with opened(reference, "reference", option) as first, opened(candidate, "candidate", option) as second:
             collected.notes += same_inputs(first, second, feeds[0])
-            progress.phase_start(_PHASE, None, len(feeds))
-            for index, (label, feed) in enumerate(zip(names, feeds, strict=True)):
-                collected.add(label, first.run(feed), second.run(feed))
-                progress.step_complete(_PHASE, index)
-            progress.phase_finish(_PHASE)
+            announce(f"comparing {title_of(candidate)} with {title_of(reference)}")
+            with phase(progress, "Running input sets", len(feeds)) as advance:
+                for label, feed in zip(names, feeds, strict=True):
+                    collected.add(label, first.run(feed), second.run(feed))
+                    advance()
 
-    watched(work, progress)
+    watched(work, progress, name="trtconv-compare")
     return collected.report(title_of(reference), title_of(candidate), names)
 
 
@@ -96,25 +91,3 @@ class _Collected:
         return ComparisonReport(
             reference, candidate, outputs, list(labels), notes=notes, warnings=warnings, arrays=self._arrays
         )
-
-
-def watched(work: Callable[[], Result], progress: Progress) -> Result:
-    """Do the work in a thread of its own: Ctrl-C then works while a runtime computes, and progress shows."""
-    finished = threading.Event()
-    results: list[Result] = []
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            finished.set()
-
-    threading.Thread(target=run, name="trtconv-compare", daemon=True).start()
-    while not finished.wait(_TICK_SECONDS):
-        progress.tick()
-    if failures:
-        raise failures[0]
-    return results[0]

@@ -41,7 +41,7 @@ def build(
 ) -> BuildReport:
     """Convert an ONNX model into a TensorRT engine and write it, with its manifest beside it.
 
-    `config.output` defaults to the model with `.engine` for `.onnx`. `progress` follows the build, `log` receives
+    `config.output` defaults to the model with `.engine` for `.onnx`. `progress` is told of every step, `log` of
     TensorRT's messages. With `isolate` the work is done in a worker process, within Limits where they are given: a
     crash there is a BackendError, or a ModelError while the model is read. Raises a TrtconvError; then neither file was
     written.
@@ -50,14 +50,18 @@ def build(
 
 
 def dry_run(
-    model_path: str | Path, config: BuildConfig | None = None, *, isolate: bool | Limits = False
+    model_path: str | Path,
+    config: BuildConfig | None = None,
+    *,
+    progress: Progress | None = None,
+    isolate: bool | Limits = False,
 ) -> RewriteReport:
     """Return what `build` would decide for each node, without a GPU and without building.
 
-    The decisions are those for full TensorRT, unless `config` names TensorRT-RTX. Shapes may be left out. `isolate` and
-    errors as in `build`.
+    The decisions are those for full TensorRT, unless `config` names TensorRT-RTX. Shapes may be left out. `progress`,
+    `isolate` and errors as in `build`.
     """
-    return _call("dry_run", (model_path, config), {}, isolate)  # type: ignore[no-any-return]
+    return _call("dry_run", (model_path, config), {}, isolate, progress=progress)  # type: ignore[no-any-return]
 
 
 def rewrite(
@@ -68,17 +72,18 @@ def rewrite(
     keep_native: Sequence[str] = (),
     functions: bool = True,
     trust_links: bool = False,
+    progress: Progress | None = None,
     isolate: bool | Limits = False,
 ) -> RewriteReport:
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
     `ops` is "plugin", "fused" or "rewritten", as BuildConfig has it; "native" leaves every operator as it is. Without
     `functions` only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a
-    function to a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. `isolate` and
-    errors as in `build`.
+    function to a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. `progress`,
+    `isolate` and errors as in `build`.
     """
     options = {"ops": ops, "keep_native": keep_native, "functions": functions, "trust_links": trust_links}
-    return _call("rewrite", (model_path, output), options, isolate)  # type: ignore[no-any-return]
+    return _call("rewrite", (model_path, output), options, isolate, progress=progress)  # type: ignore[no-any-return]
 
 
 def compare(
