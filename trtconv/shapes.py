@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
+from trtconv.converted import Converted
 from trtconv.errors import ConfigError, ModelError
 
 Kind = Literal["shape", "values"]
@@ -61,8 +64,35 @@ class ShapeRange:
         low, best, high = (parts * 3)[:3] if len(parts) == 1 else parts
         return cls(low[0], best[0], high[0], kinds.pop())
 
+    @classmethod
+    def of(cls, given: ShapeLike) -> ShapeRange:
+        """Return the range of a tuple of sizes, of a tuple (min, opt, max) of such tuples, or of text as `parse` reads.
 
+        Raises ConfigError for anything else.
+        """
+        if isinstance(given, ShapeRange):
+            return given
+        if isinstance(given, str):
+            return cls.parse(given)
+        with contextlib.suppress(TypeError):  # an item that is no integer, or no sequence of integers
+            items: tuple[Any, ...] = tuple(given)
+            is_range = len(items) == 3 and not any(hasattr(item, "__index__") for item in items)
+            low, best, high = (tuple(map(operator.index, each)) for each in (items if is_range else [items] * 3))
+            return cls(low, best, high)
+        raise ConfigError(f"got {given!r}, expected a tuple of sizes, or a tuple (min, opt, max) of such tuples")
+
+
+ShapeLike: TypeAlias = "ShapeRange | str | Sequence[int] | tuple[Sequence[int], Sequence[int], Sequence[int]]"
 Profile = Mapping[str, ShapeRange]
+
+
+class Profiles(Converted["Sequence[Mapping[str, ShapeLike]]", "tuple[Profile, ...]"]):
+    """Any number of optimisation profiles, as a field of options."""
+
+    def __init__(self) -> None:
+        super().__init__(_as_profiles, ())
+
+
 Bound = Literal["min", "opt", "max"]
 
 
@@ -94,6 +124,27 @@ def parse_profiles(items: Iterable[str | None]) -> tuple[Profile, ...]:
             )
         profiles[-1][name] = shape
     return tuple(profile for profile in profiles if profile)
+
+
+def only_profile(shapes: Mapping[str, ShapeLike], profiles: Sequence[Profile]) -> tuple[Profile, ...]:
+    """Return the one profile of `shapes`. Raises ConfigError where `profiles` are given besides."""
+    if profiles:
+        raise ConfigError("shapes is the only profile, and there are profiles", hint="put the shapes into profiles")
+    return _as_profiles([shapes])
+
+
+def _as_profiles(given: Sequence[Mapping[str, ShapeLike]]) -> tuple[Profile, ...]:
+    if isinstance(given, Mapping):
+        raise ConfigError("profiles is a list of mappings, got one mapping", hint="for one profile use shapes")
+    return tuple({name: _as_range(name, shape) for name, shape in profile.items()} for profile in given)
+
+
+def _as_range(name: str, given: ShapeLike) -> ShapeRange:
+    try:
+        return ShapeRange.of(given)
+    except ConfigError as error:
+        error.where = error.where or f"shape of {name}"
+        raise
 
 
 def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Profile]) -> None:

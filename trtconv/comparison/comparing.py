@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import load, require_polygraphy
 from trtconv.comparison.running import run_both
 from trtconv.comparison.tolerance import TOLERANCE, Tolerance, Tolerances
+from trtconv.converted import OptionalPath, Paths
 from trtconv.engine.live_engine import shapes_taken
 from trtconv.engine.loading import is_engine_file
 from trtconv.errors import ConfigError
@@ -28,7 +29,7 @@ from trtconv.model.exact_norms import exact_reference
 from trtconv.model.model_io import Model
 from trtconv.model.onnx_session import notes_of_runtime, open_session
 from trtconv.progress import Progress, following_steps
-from trtconv.shapes import Profile
+from trtconv.shapes import Profile, Profiles, ShapeLike, only_profile
 
 GENERATORS: tuple[Generator, ...] = ("random", "adversarial")
 
@@ -37,31 +38,34 @@ GENERATORS: tuple[Generator, ...] = ("random", "adversarial")
 class CompareConfig:
     """How `trtconv.compare` compares.
 
-    `inputs` names .npz and .npy files, images and folders of images, one input set each; without any, `num_sets`
-    sets of each kind of `generator` are made from `seed`. `profiles` gives shapes of dynamic inputs, by default those
-    of the engine, of which `all_shapes` takes the smallest and largest too. `tolerance` (as a part of max|y|), `atol`
-    and `rtol` go from an output's name, or "*", to a value. `bisect` looks for the first tensor that differs, `plot`
-    names a PNG. `trust_links` lets external data be links out of the model's folder, `trust` takes an engine whose
-    manifest belongs to another one. Raises ConfigError when a value is out of range.
+    `inputs` names .npz and .npy files, images and folders of images, one input set each; without any, `num_sets` sets
+    of each kind of `generator` are made from `seed`. `shapes` or `profiles` give shapes of dynamic inputs as in
+    BuildConfig, by default those of the engine, of which `all_shapes` takes the smallest and largest too. `tolerance`
+    (as a part of max|y|), `atol` and `rtol` go from an output's name, or "*", to a value. `bisect` looks for the first
+    tensor that differs, `plot` names a PNG. `trust_links` lets external data be links out of the model's folder,
+    `trust` takes an engine whose manifest belongs to another one. Raises ConfigError when a value is out of range.
     """
 
-    inputs: Sequence[Path] = ()
+    inputs: Paths = Paths()
     num_sets: int | None = None
     seed: int = 0
     generator: Generator = "random"
-    profiles: Sequence[Profile] = ()
+    profiles: Profiles = Profiles()
+    shapes: InitVar[Mapping[str, ShapeLike] | None] = None
     all_shapes: bool = False
     tolerance: Mapping[str, float] = field(default_factory=dict)
     atol: Mapping[str, float] = field(default_factory=dict)
     rtol: Mapping[str, float] = field(default_factory=dict)
     image_range: ImageRange = field(default_factory=ImageRange)
     bisect: bool = False
-    plot: Path | None = None
+    plot: OptionalPath = OptionalPath()
     allow_embedded_code: bool = False
     trust_links: bool = False
     trust: bool = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, shapes: Mapping[str, ShapeLike] | None) -> None:
+        if shapes is not None:
+            object.__setattr__(self, "profiles", only_profile(shapes, self.profiles))
         if self.generator not in GENERATORS:
             what = f"generator {self.generator!r} is unknown, expected {' or '.join(GENERATORS)}"
             raise ConfigError(what, where="--generator")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from trtconv.watching import watched
 def run_both(
     reference: Any,
     candidate: Any,
-    feeds: Sequence[Arrays],
+    feeds: Arrays | Sequence[Arrays],
     tolerance: float | Tolerances,
     *,
     labels: Sequence[str] | None = None,
@@ -28,7 +28,7 @@ def run_both(
     progress: Progress | None = None,
     option: str = "--inputs",
 ) -> ComparisonReport:
-    """Run both on every input set of `feeds` and compare all outputs.
+    """Run both on every input set of `feeds`, which may be a single one, and compare all outputs.
 
     Each is the path of an ONNX model (run by ONNX Runtime on the CPU) or of an engine, a loaded engine (TensorRT's, or
     a LoadedEngine), or a callable that returns an ONNX Runtime session. A `tolerance` that is a number bounds
@@ -36,6 +36,7 @@ def run_both(
     set in which it is furthest out. `option` is what errors call the place where users give inputs. Raises ConfigError
     without input sets, and another TrtconvError where one of the two does not run.
     """
+    feeds = [feeds] if isinstance(feeds, Mapping) else feeds
     if not feeds:
         raise ConfigError("nothing to compare: no input sets", where=title_of(reference))
     tolerances = tolerance if isinstance(tolerance, Tolerances) else Tolerances(Tolerance(of_max=tolerance))
