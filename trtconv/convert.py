@@ -148,7 +148,7 @@ def _tune(
 ) -> _Made:
     tuned = tuning.tune(model, config, backend, progress, log)
     engine, prepared = tuned.engine, tuned.engine.prepared
-    report = replace(prepared.report, decisions=tuned.decisions)
+    report = replace(prepared.report, decisions=tuned.decisions, decisions_written=config.decisions)
     return _Made(tuned.config, prepared.proto, report, engine.plan, engine.notes, tuned.report)
 
 

@@ -80,7 +80,7 @@ def prepare(
     costs: CostChoices | None = None,
     progress: Progress | None = None,
 ) -> tuple[onnx.ModelProto, RewriteReport]:
-    """Do to the model what `config` asks for, and write or obey the decision file.
+    """Do to the model what `config` asks for, and write or follow the decision file.
 
     `costs` are the choices of ops "auto"; without them they are predicted. `progress` is told of the calibration.
     """
@@ -100,8 +100,10 @@ def prepare(
     report = replace(report, decisions=costs.with_figures(report.decisions))
     if path is not None and is_given:
         decisions.require_obeyed(path, wanted, report.decisions)
+        report = replace(report, decisions_read=path)
     elif path is not None:
         decisions.write(path, model.path, report.decisions, config.ops or "plugin")
+        report = replace(report, decisions_written=path)
     if config.precision is None:
         return proto, report
     options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]

@@ -25,7 +25,8 @@ _SHORTEST_TOLD_SECONDS = 0.05
 class RewriteReport:
     """The result of the graph passes. `output` is None when nothing was written to disk.
 
-    `page` is the HTML page, where one was written. `kept_fp32` are the nodes that a change to `precision` left alone,
+    `page` is the HTML page, where one was written. `decisions_read` and `decisions_written` are the decision file, by
+    what was done with it. `kept_fp32` are the nodes that a change to `precision` left alone,
     and why. `others` are those that no pass looks at and that a user may look for: norms in another form, and plugins
     of a model that was rewritten before.
     """
@@ -40,6 +41,8 @@ class RewriteReport:
     kept_fp32: Sequence[Decision] = ()
     others: Sequence[Decision] = ()
     page: Path | None = None
+    decisions_read: Path | None = None
+    decisions_written: Path | None = None
 
     @property
     def num_rewritten(self) -> int:
@@ -61,6 +64,12 @@ class RewriteReport:
         lines += [_line("warning", warning) for warning in self.warnings]
         if self.output:
             lines.append(_line("output", f"{self.output} ({format_size(self.output.stat().st_size)})"))
+        if self.decisions_read:
+            lines.append(_line("decisions", f"followed {self.decisions_read}"))
+        if self.decisions_written:
+            count = len(self.decisions)
+            told = f"{count} decision{'' if count == 1 else 's'}"
+            lines.append(_line("decisions", f"wrote {told} to {self.decisions_written}; a later build follows them"))
         if self.page:
             lines.append(_line("page", str(self.page)))
         return "\n".join(lines)
