@@ -49,6 +49,19 @@ def test_a_missing_file_is_written(model: Path, tmp_path: Path) -> None:
     assert {entry["node"]: entry["became"] for entry in document["decisions"]} == made
 
 
+def test_the_report_says_whether_the_file_was_written_or_followed(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    config = BuildConfig(decisions=file)
+    first, second = dry_run(model, config), dry_run(model, config)
+    assert (first.decisions_written, first.decisions_read) == (file, None)
+    assert (second.decisions_written, second.decisions_read) == (None, file)
+    count = len(first.decisions)
+    assert f"wrote {count} decision" in first.render()
+    assert f"followed {file}" in second.render()
+    assert second.to_json()["decisions_read"] == str(file)
+    assert "decisions" not in dry_run(model).render()
+
+
 def test_a_file_that_cannot_be_written_is_told_before_the_work(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,7 +106,7 @@ def test_the_manifest_tells_the_build(tmp_path: Path) -> None:
     assert not any(value for name, value in manifest["options"].items() if name not in asked)
     assert manifest["profiles"] == [{"x": "1x3x4x4:1x3x8x8:2x3x16x16"}]
     assert (manifest["plugins"], manifest["plugin_library"]) == ([], None)
-    assert manifest["inputs"] == [{"name": "x", "dtype": "float", "shape": [-1, 3, -1, -1]}]
+    assert manifest["inputs"] == [{"name": "x", "dtype": "float32", "shape": [-1, 3, -1, -1]}]
     assert [decision["node"] for decision in manifest["decisions"]] == ["/norm", "/pad"]
     age = datetime.now(timezone.utc) - datetime.fromisoformat(manifest["created"])
     assert timedelta(0) <= age < timedelta(minutes=5)

@@ -38,11 +38,11 @@ def test_dynamic_inputs(items: list[str | None]) -> None:
     ("items", "message"),
     [
         (["y=1"], "the model has no input 'y'"),
-        (["x=1x3x5"], "3 dimensions, expected 4: Nx3x?x8"),
+        (["x=1x3x5"], "3 dimensions, expected 4: [N, 3, ?, 8]"),
         (["x=[]"], "0 dimensions, expected 4"),
         (["x=1x4x5x8"], "axis 1 is fixed at 3 in the model"),
         (["x=1x3x5x1:1x3x5x8:1x3x5x9"], "axis 3 is fixed at 8 in the model"),
-        ([], "input has dynamic dimensions and no shape: x (Nx3x?x8)"),
+        ([], "input has dynamic dimensions and no shape: x [N, 3, ?, 8]"),
         (["mask=4"], "input has dynamic dimensions and no shape: x"),
         (["x=1x3x5x8", None, "mask=4"], "input has dynamic dimensions and no shape: x"),
     ],
@@ -56,7 +56,7 @@ def test_errors(items: list[str | None], message: str) -> None:
 def test_unknown_name_shows_the_inputs() -> None:
     with pytest.raises(ConfigError) as raised:
         require_shapes(DYNAMIC, parse_profiles(["y=1"]))
-    assert raised.value.hint == "its inputs are: x=Nx3x?x8, mask=4"
+    assert raised.value.hint == "its inputs are: x [N, 3, ?, 8], mask 4"
 
 
 @pytest.mark.parametrize("name", ["x", "serving_default_x:0", "a b", "it's", "a=b", "$HOME", "x[0]"])
@@ -83,6 +83,19 @@ def test_unknown_rank_is_the_model_s_fault() -> None:
 def test_scalar() -> None:
     require_shapes({"sr": []}, parse_profiles(["sr=[]"]))
     assert format_dims([]) == "[]"
+
+
+@pytest.mark.parametrize(
+    ("dims", "text"),
+    [
+        ([1, 3, 64, 64], "1x3x64x64"),
+        (["batch", 3, "height", "width"], "[batch, 3, height, width]"),
+        ([None, 1, "((height - 1)//8) + 1"], "[?, 1, ((height - 1)//8) + 1]"),
+        ([4], "4"),
+    ],
+)
+def test_shapes_with_symbols_are_written_as_lists(dims: Dims, text: str) -> None:
+    assert format_dims(dims) == text
 
 
 TWO_INPUTS: dict[str, Dims | None] = {"image": ["n", 3, "h", "w"], "mask": ["n", 1, "h", None]}
@@ -148,9 +161,9 @@ def test_nothing_is_fixed_by_what_is_no_shape_of_an_input(items: list[str | None
 @pytest.mark.parametrize(
     ("dims", "items", "expected"),
     [
-        ([0, 3], [], "input x is empty (0x3), so the engine computes nothing"),
-        (["n", 3], ["x=0x3"], "input x is empty in every profile (0x3)"),
-        (["n", 3], ["x=0x3", None, "x=0x3"], "input x is empty in every profile"),
+        ([0, 3], [], "input x 0x3 is empty, so the engine computes nothing"),
+        (["n", 3], ["x=0x3"], "input x 0x3 is empty in every profile"),
+        (["n", 3], ["x=0x3", None, "x=0x3"], "input x 0x3 is empty in every profile"),
         (["n", 3], ["x=0x3", None, "x=1x3"], None),
         (["n", 3], ["x=0x3:1x3:2x3"], None),
         (["n", 3], [], None),

@@ -10,6 +10,7 @@ import pytest
 
 from trtconv.decisions import Decision
 from trtconv.manifest import Manifest
+from trtconv.progress import StepTime
 from trtconv.reports.build_report import BuildReport, RewriteReport, decision_lines
 from trtconv.reports.grouping import kind_of
 from trtconv.reports.text import format_size
@@ -32,8 +33,9 @@ def build_report(tmp_path: Path) -> BuildReport:
     engine.write_bytes(b"0" * 2048)
     manifest_path = tmp_path / "m.engine.json"
     rewrite = rewrite_report(tmp_path, pads(1), warnings=("it is odd",))
+    steps = [StepTime("reading model.onnx", 0.23456), StepTime("building", 1.0)]
     return BuildReport(
-        rewrite, engine, manifest_path, Manifest(trtconv="0.1.0"), "TensorRT 10.6 for a GPU", ("so it is",), 1.23456
+        rewrite, engine, manifest_path, Manifest(trtconv="0.1.0"), "TensorRT 10.6 for a GPU", ("so it is",), steps
     )
 
 
@@ -144,15 +146,17 @@ def test_a_rewrite_counts_what_it_changed(tmp_path: Path) -> None:
 
 def test_a_build_tells_all_it_knows_in_aligned_lines(build_report: BuildReport) -> None:
     lines = build_report.render().splitlines()
-    labels = ["model", "rewritten", "warning", "backend", "note", "engine", "manifest"]
+    labels = ["model", "rewritten", "warning", "backend", "note", "engine", "manifest", "time"]
     assert [line.split()[0] for line in lines] == labels
     assert len({line.index(line.split()[1]) for line in lines}) == 1, "the second column is not aligned"
-    assert "2.0 KiB, built in 1.2 s" in lines[5]
+    assert lines[5].endswith("(2.0 KiB)")
+    assert lines[-1].split(None, 1)[1] == "1.2 s: reading 0.2, building 1.0"
 
 
 def test_a_build_is_json(build_report: BuildReport) -> None:
     document = json.loads(json.dumps(build_report.to_json()))
-    assert document.keys() == {"engine", "manifest", "seconds", "notes", "rewrite", "build", "tuning"}
+    assert document.keys() == {"engine", "manifest", "seconds", "steps", "notes", "rewrite", "build", "tuning"}
+    assert document["steps"][0] == {"name": "reading model.onnx", "seconds": 0.235}
     assert document["seconds"] == 1.235
     assert document["rewrite"]["warnings"] == ["it is odd"]
     assert document["rewrite"]["output"] is None

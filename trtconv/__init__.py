@@ -1,7 +1,7 @@
 """ONNX models to TensorRT engines, with CUDA plugins for InstanceNormalization and reflect padding.
 
 import trtconv
-report = trtconv.build("model.onnx", trtconv.BuildConfig(output=Path("model.engine")))
+report = trtconv.build("model.onnx", precision="fp16", shapes={"image": (1, 3, 720, 1280)})
 y = trtconv.Runner("model.engine")(x)
 """
 
@@ -58,15 +58,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: `trtconv --help` must not wait for onnx."""
-    if name == "plugins":
-        return importlib.import_module(f"{__name__}.plugins")
-    if name == "__version__":
-        return importlib.import_module("importlib.metadata").version(__name__)
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+if not TYPE_CHECKING:  # checkers see the imports above, and refuse other names
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first used: `trtconv --help` must not wait for onnx."""
+        if name == "plugins":
+            return importlib.import_module(f"{__name__}.plugins")
+        if name == "__version__":
+            return importlib.import_module("importlib.metadata").version(__name__)
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

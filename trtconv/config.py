@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field, fields
 from typing import Literal, NamedTuple, get_args
 
+from trtconv.converted import OptionalPath, Paths, Patterns
 from trtconv.errors import ConfigError
-from trtconv.shapes import Profile
+from trtconv.shapes import Profiles, ShapeLike, only_profile
 
 BackendName = Literal["auto", "tensorrt", "tensorrt-rtx"]
 Ops = Literal["plugin", "fused", "rewritten", "auto", "native"]
@@ -49,7 +49,9 @@ class EngineOptions:
 class BuildConfig(EngineOptions):
     """How `trtconv.build` makes an engine. A value of None leaves the choice to the backend.
 
-    `profiles` maps input names to shapes, one mapping an optimisation profile. `workspace_bytes` limits TensorRT's
+    Paths may be text, and one pattern or path may stand for a list of them. `shapes` maps input names to shapes: a
+    tuple of sizes, a tuple of three such tuples (min, opt, max), what `--shape` takes as text, or a ShapeRange.
+    `profiles` is a list of such mappings, one for each optimisation profile. `workspace_bytes` limits TensorRT's
     scratch memory. `ops` says what the operators become that plugins stand for: "plugin" the plugin of each, "fused"
     also norms that are written out, with what lies around an operator in its plugin, "rewritten" also convolutions that
     write phases, which such a plugin reads in place, "auto" what is predicted to be fastest, node by node, "native"
@@ -64,26 +66,28 @@ class BuildConfig(EngineOptions):
     `verify` an engine is kept only when it computes what the model does. With `tune` engines are measured for
     `tune_budget_s` seconds, 600 by default, and the fastest is kept. With `trust_links` external data may be links out
     of the model's folder; no manifest records it, since it is for you to say whom you trust. `report` names the HTML
-    page to write.
-    Raises ConfigError when a value is out of range.
+    page to write. Raises ConfigError when a value is out of range.
     """
 
-    output: Path | None = None
-    profiles: Sequence[Profile] = ()
+    output: OptionalPath = OptionalPath()
+    profiles: Profiles = Profiles()
+    shapes: InitVar[Mapping[str, ShapeLike] | None] = None
     backend: BackendName = "auto"
     gpu_arch: str | None = None
-    keep_native: Sequence[str] = ()
-    decisions: Path | None = None
-    keep_fp32: Sequence[str] = ()
-    calibration: Sequence[Path] = ()
-    timing_cache: Path | None = None
+    keep_native: Patterns = Patterns()
+    decisions: OptionalPath = OptionalPath()
+    keep_fp32: Patterns = Patterns()
+    calibration: Paths = Paths()
+    timing_cache: OptionalPath = OptionalPath()
     verify: bool = False
     tune: bool = False
     tune_budget_s: float | None = None
     trust_links: bool = False
-    report: Path | None = None
+    report: OptionalPath = OptionalPath()
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, shapes: Mapping[str, ShapeLike] | None) -> None:
+        if shapes is not None:
+            object.__setattr__(self, "profiles", only_profile(shapes, self.profiles))
         for rule in _rules(self):
             if rule.is_broken:
                 raise ConfigError(rule.what, where=rule.where, hint=rule.hint)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -40,7 +39,7 @@ from trtconv.pages.build_page import Rewrite, build_page, dry_run_page
 from trtconv.pages.engine_parts import read_layers
 from trtconv.pages.graph_reading import tensor_types
 from trtconv.preparation import native_reason_of, prepare, prepare_as_built, with_decided_ops
-from trtconv.progress import NoProgress, Progress, StepTimes, announce
+from trtconv.progress import Progress, StepTimes, announce, following_steps, heard_by
 from trtconv.reports.build_report import BuildReport, RewriteReport
 from trtconv.reports.html.rendering import render_page
 from trtconv.reports.tuning_report import TuningReport
@@ -55,12 +54,13 @@ def build(
 ) -> BuildReport:
     """Convert an ONNX model into a TensorRT engine and write it, with its manifest beside it.
 
-    `config.output` defaults to the model with `.engine` for `.onnx`. `progress` follows the build, `log` receives
+    `config.output` defaults to the model with `.engine` for `.onnx`. `progress` is told of every step, `log` of
     TensorRT's messages. Raises a TrtconvError; then no file was written, but where Ctrl-C ended `tune` after the first
     engine: the best so far is written, and Interrupted is raised.
     """
-    with StepTimes() as times:
-        return _build(Path(model_path), config or BuildConfig(), progress or NoProgress(), log, times)
+    times = StepTimes()
+    with heard_by(times.hear), following_steps(progress) as told:
+        return _build(Path(model_path), config or BuildConfig(), told, log, times)
 
 
 def _build(
@@ -102,7 +102,7 @@ def _build(
     files.write_atomically(pages)
     made.require_finished(output)
     report = replace(made.report, page=config.report)
-    return BuildReport(report, output, manifest_path(output), manifest, title, notes, made.seconds, made.tuning)
+    return BuildReport(report, output, manifest_path(output), manifest, title, notes, times.steps(), made.tuning)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,6 @@ class _Made:
     proto: onnx.ModelProto
     report: RewriteReport
     plan: Plan
-    seconds: float
     notes: Sequence[str]
     tuning: TuningReport | None = None
 
@@ -137,11 +136,10 @@ def _make(
     progress: Progress,
     log: Callable[[str], None] | None,
 ) -> _Made:
-    proto, report = prepare(model, config, native_reason)
+    proto, report = prepare(model, config, native_reason, progress=progress)
     notes: list[str] = []
-    start = time.monotonic()
     plan = building.build(proto, model.path, config, backend, progress, notes, log)
-    return _Made(config, proto, report, plan, time.monotonic() - start, notes)
+    return _Made(config, proto, report, plan, notes)
 
 
 def _tune(
@@ -149,8 +147,8 @@ def _tune(
 ) -> _Made:
     tuned = tuning.tune(model, config, backend, progress, log)
     engine, prepared = tuned.engine, tuned.engine.prepared
-    report = replace(prepared.report, decisions=tuned.decisions)
-    return _Made(tuned.config, prepared.proto, report, engine.plan, engine.seconds, engine.notes, tuned.report)
+    report = replace(prepared.report, decisions=tuned.decisions, decisions_written=config.decisions)
+    return _Made(tuned.config, prepared.proto, report, engine.plan, engine.notes, tuned.report)
 
 
 def _tuned_decisions(config: BuildConfig) -> Path | None:
@@ -180,13 +178,19 @@ def default_engine_path(model_path: Path) -> Path:
     return model_path.with_name((name[:-5] if name.lower().endswith(".onnx") else name) + ".engine")
 
 
-def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> RewriteReport:
+def dry_run(
+    model_path: str | Path, config: BuildConfig | None = None, *, progress: Progress | None = None
+) -> RewriteReport:
     """Return what `build` would decide for each node, without a GPU and without building.
 
-    The decisions are those for full TensorRT, unless `config` names TensorRT-RTX. Shapes may be left out. Raises a
-    TrtconvError as `build`.
+    The decisions are those for full TensorRT, unless `config` names TensorRT-RTX. Shapes may be left out. `progress`
+    and errors as in `build`.
     """
-    model_path, config = Path(model_path), config or BuildConfig()
+    with following_steps(progress) as told:
+        return _dry_run(Path(model_path), config or BuildConfig(), told)
+
+
+def _dry_run(model_path: Path, config: BuildConfig, progress: Progress) -> RewriteReport:
     reading.require_readable(model_path)
     if config.tune:
         raise ConfigError("measures engines, and a dry run builds none", where="--tune", hint="use --ops auto")
@@ -199,7 +203,7 @@ def dry_run(model_path: str | Path, config: BuildConfig | None = None) -> Rewrit
     if config.profiles:
         shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     types = {} if config.report is None else tensor_types(model.graph)
-    rewritten, report = prepare(model, config, native_reason)
+    rewritten, report = prepare(model, config, native_reason, progress=progress)
     if config.report is None:
         return report
     files.write_atomically({config.report: render_page(dry_run_page(Rewrite(model, types, rewritten, report)))})
@@ -229,15 +233,22 @@ def rewrite(
     keep_native: Sequence[str] = (),
     functions: bool = True,
     trust_links: bool = False,
+    progress: Progress | None = None,
 ) -> RewriteReport:
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
     `ops` is as BuildConfig has it: "auto" chooses by the times of the model's own type and sizes. Without `functions`
     only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a function to
-    a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. Raises a TrtconvError; then
-    no file was written.
+    a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. `progress` is told of every
+    step. Raises a TrtconvError; then no file was written.
     """
-    model_path, output = Path(model_path), Path(output)
+    with following_steps(progress):
+        return _rewrite(Path(model_path), Path(output), ops, keep_native, functions, trust_links)
+
+
+def _rewrite(
+    model_path: Path, output: Path, ops: Ops, keep_native: Sequence[str], functions: bool, trust_links: bool
+) -> RewriteReport:
     reading.require_readable(model_path)
     model = model_io.load(model_path, trust_links=trust_links)
     _require_writable(model, output)

@@ -52,7 +52,7 @@ class LibraryIdentity:
 
 @dataclass(frozen=True)
 class IoTensor:
-    """An input or output of an engine; the type is TensorRT's word for it, -1 a dynamic dimension."""
+    """An input or output of an engine; `dtype` is its type, such as float32, -1 a dynamic dimension."""
 
     name: str
     dtype: str

@@ -30,7 +30,7 @@ from trtconv.passes.choose_by_cost import CostChoices, choose_by_cost
 from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
 from trtconv.precision.calibration import Arrays
 from trtconv.profile_checks import require_runnable
-from trtconv.progress import announce
+from trtconv.progress import Progress, announce
 from trtconv.reports.build_report import RewriteReport
 from trtconv.shapes import Profile
 
@@ -78,11 +78,15 @@ def with_decided_ops(config: BuildConfig) -> BuildConfig:
 
 
 def prepare(
-    model: Model, config: BuildConfig, native_reason: str | None, costs: CostChoices | None = None
+    model: Model,
+    config: BuildConfig,
+    native_reason: str | None,
+    costs: CostChoices | None = None,
+    progress: Progress | None = None,
 ) -> tuple[onnx.ModelProto, RewriteReport]:
-    """Do to the model what `config` asks for, and write or obey the decision file.
+    """Do to the model what `config` asks for, and write or follow the decision file.
 
-    `costs` are the choices of ops "auto"; without them they are predicted.
+    `costs` are the choices of ops "auto"; without them they are predicted. `progress` is told of the calibration.
     """
     require_runnable(model, config.profiles)
     path = config.decisions
@@ -105,8 +109,10 @@ def prepare(
     report = replace(report, decisions=costs.with_figures(report.decisions), chosen=costs.told(report.decisions))
     if path is not None and is_given:
         decisions.require_obeyed(path, wanted, report.decisions)
+        report = replace(report, decisions_read=path)
     elif path is not None:
         decisions.write(path, model.path, report.decisions, config.ops or "plugin")
+        report = replace(report, decisions_written=path)
     if config.precision is None:
         return proto, report
     options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
@@ -114,7 +120,13 @@ def prepare(
     feeds = _calibration_feeds(proto, config)
     joins_casts = ops in FUSING_OPS
     proto, kept, warnings = convert_precision(
-        proto, model.path, options, feeds, are_made=not config.calibration, joins_casts=joins_casts
+        proto,
+        model.path,
+        options,
+        feeds,
+        are_made=not config.calibration,
+        joins_casts=joins_casts,
+        progress=progress,
     )
     kept_fp32 = tuple(Decision(node.address, node.op, KEPT_FP32, node.reason, node.figures) for node in kept)
     changed = {"precision": config.precision, "kept_fp32": kept_fp32, "warnings": (*report.warnings, *warnings)}

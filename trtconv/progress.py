@@ -1,21 +1,15 @@
-"""Show how far a build is: a bar on a terminal, a plain line every few seconds elsewhere, nothing when quiet."""
+"""How far work is: the steps of a process, the time of each, and what a display is told of them."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
+import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import Protocol
 
-from trtconv.display import printable
-
-if TYPE_CHECKING:
-    from rich.progress import TaskID
-
-PLAIN_INTERVAL_SECONDS = 5.0
 # Shape inference of 100,000 nodes takes 3 us and 100 bytes for each byte of the model; ten times that is allowed.
 _BASE_SECONDS, _SECONDS_PER_BYTE = 60.0, 30e-6
 _BASE_BYTES, _BYTES_PER_BYTE = 2 << 30, 1000
@@ -36,7 +30,10 @@ class Step:
 
 
 START = Step("starting")
-_listeners: list[Callable[[Step], None]] = []
+_Hear = Callable[[Step], None]
+_listeners: list[_Hear] = []
+# Those of one call and the threads that it starts: two builds in one process do not hear each other.
+_call_listeners: ContextVar[tuple[_Hear, ...]] = ContextVar("_call_listeners", default=())
 _current = START
 
 
@@ -60,9 +57,19 @@ def bounded(name: str, num_bytes: int) -> Iterator[None]:
         _enter(outer)
 
 
-def listen(hear: Callable[[Step], None]) -> None:
+def listen(hear: _Hear) -> None:
     """Call `hear` with every step of this process from now on."""
     _listeners.append(hear)
+
+
+@contextlib.contextmanager
+def heard_by(hear: _Hear) -> Iterator[None]:
+    """Call `hear` with every step of the work inside."""
+    token = _call_listeners.set((*_call_listeners.get(), hear))
+    try:
+        yield
+    finally:
+        _call_listeners.reset(token)
 
 
 @dataclass(frozen=True)
@@ -74,42 +81,34 @@ class StepTime:
 
 
 class StepTimes:
-    """Measures the steps that are announced while it is open, as a context manager; a bounded part is its step's."""
+    """Measures the steps that it hears, from its making on; a bounded part is its step's."""
 
     def __init__(self) -> None:
-        self._begun: list[tuple[str, float]] = []
-
-    def __enter__(self) -> StepTimes:
-        _listeners.append(self._hear)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _listeners.remove(self._hear)
+        self._begun: list[tuple[str, float]] = [(START.name, time.monotonic())]
 
     def steps(self) -> list[StepTime]:
         """Return the steps so far, those of one name that follow each other as one; the last ends now."""
         ends = [*(begin for _, begin in self._begun[1:]), time.monotonic()]
         return [StepTime(name, end - begin) for (name, begin), end in zip(self._begun, ends, strict=True)]
 
-    def _hear(self, step: Step) -> None:
-        if step.max_seconds is None and (not self._begun or self._begun[-1][0] != step.name):
+    def hear(self, step: Step) -> None:
+        """Begin a step, which ends the one before."""
+        if step.max_seconds is None and self._begun[-1][0] != step.name:
             self._begun.append((step.name, time.monotonic()))
 
 
 def _enter(step: Step) -> None:
     global _current
     _current = step
-    for hear in _listeners:
+    for hear in (*_listeners, *_call_listeners.get()):
         hear(step)
 
 
 class Progress(Protocol):
-    """What TensorRT tells while it builds. Calls may come from several threads."""
+    """What is told of long work: its steps, and inside them TensorRT's phases. Calls may come from several threads."""
 
     def phase_start(self, name: str, parent: str | None, num_steps: int) -> None:
-        """Begin a phase of `num_steps` steps, inside `parent` if it has one."""
+        """Begin a phase of `num_steps` steps, 0 where nobody knows, inside `parent` if it has one."""
 
     def step_complete(self, name: str, step: int) -> None:
         """Tell that step `step`, counted from 0, of phase `name` is done."""
@@ -118,7 +117,7 @@ class Progress(Protocol):
         """End a phase, finished or cancelled."""
 
     def tick(self) -> None:
-        """Tell that the build is still at it, several times a second; steps alone can be minutes apart."""
+        """Tell that a library is still at it, several times a second; steps alone can be minutes apart."""
 
 
 class NoProgress:
@@ -137,97 +136,67 @@ class NoProgress:
         """Ignore the time."""
 
 
-class PlainProgress:
-    """One line every few seconds: the innermost phase, its steps, the time since the start; `label` says of what."""
+class StepProgress:
+    """Tells `progress` of the steps of a process as phases, and puts the phases of libraries into them.
 
-    def __init__(
-        self, stream: TextIO, interval_seconds: float = PLAIN_INTERVAL_SECONDS, label: str = "building"
-    ) -> None:
-        self._stream = stream
-        self._label = label
-        self._interval = interval_seconds
-        self._start = self._last = time.monotonic()
-        self._phases: dict[str, tuple[int, int]] = {}  # steps done and steps in all; the innermost phase is the last
-        self._lock = threading.Lock()
+    `hear` takes the steps. One that begins while a phase is open is part of it.
+    """
 
-    def phase_start(self, name: str, parent: str | None, num_steps: int) -> None:
-        """Remember the phase."""
-        with self._lock:
-            self._phases[name] = (0, num_steps)
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._step: str | None = None
+        self._num_open = 0
 
-    def step_complete(self, name: str, step: int) -> None:
-        """Remember the step."""
-        with self._lock:
-            if name in self._phases:
-                self._phases[name] = (step + 1, self._phases[name][1])
-
-    def phase_finish(self, name: str) -> None:
-        """Forget the phase."""
-        with self._lock:
-            self._phases.pop(name, None)
-
-    def tick(self) -> None:
-        """Say where the build is, when the last line is old enough."""
-        now = time.monotonic()
-        if now - self._last < self._interval:
+    def hear(self, step: Step) -> None:
+        """Begin a step, which ends the one before."""
+        if step.max_seconds is not None or self._num_open or step.name == self._step:
             return
-        self._last = now
-        with self._lock:
-            name, (done, total) = next(reversed(self._phases.items()), ("Starting", (0, 0)))
-        steps = f" {done}/{total}" if total else ""
-        with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop a build
-            print(
-                f"{self._label:<10} {now - self._start:.0f} s: {printable(name)}{steps}", file=self._stream, flush=True
-            )
+        self.end()
+        self._step = step.name
+        self._progress.phase_start(step.name, None, 0)
 
-
-class BarProgress:
-    """A live bar for every phase under way, as a context manager; the bars vanish at the end."""
-
-    def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as RichProgress
-
-        # A fixed width: phases come and go many times a second, and the bars must stay where they are.
-        columns = (
-            TextColumn("{task.description:<44}", markup=False),
-            BarColumn(24),
-            TimeElapsedColumn(),
-            MofNCompleteColumn(),
-        )
-        self._bars = RichProgress(*columns, console=Console(file=stream), transient=True)
-        self._tasks: dict[str, list[TaskID]] = {}
-        self._depths: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> BarProgress:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
+    def end(self) -> None:
+        """End the last step."""
+        if self._step is not None:
+            self._progress.phase_finish(self._step)
+            self._step = None
 
     def phase_start(self, name: str, parent: str | None, num_steps: int) -> None:
-        """Add a bar, indented below the phase that it is part of."""
-        with self._lock:
-            self._depths[name] = depth = self._depths[parent] + 1 if parent in self._depths else 0
-            task = self._bars.add_task("  " * depth + printable(name), total=max(num_steps, 1))
-            self._tasks.setdefault(name, []).append(task)
+        """Begin a phase inside the step."""
+        self._num_open += 1
+        self._progress.phase_start(name, parent or self._step, num_steps)
 
     def step_complete(self, name: str, step: int) -> None:
-        """Move the phase's bar."""
-        with self._lock:
-            for task in self._tasks.get(name, [])[-1:]:
-                self._bars.update(task, completed=step + 1)
+        """Pass it on."""
+        self._progress.step_complete(name, step)
 
     def phase_finish(self, name: str) -> None:
-        """Take the phase's bar away."""
-        with self._lock:
-            if tasks := self._tasks.get(name):
-                self._bars.remove_task(tasks.pop())
+        """Pass it on."""
+        self._num_open = max(self._num_open - 1, 0)
+        self._progress.phase_finish(name)
 
     def tick(self) -> None:
-        """Do nothing: the bars show the time themselves."""
+        """Pass it on."""
+        self._progress.tick()
+
+
+@contextlib.contextmanager
+def phase(progress: Progress, name: str, num_steps: int = 0) -> Iterator[Callable[[], None]]:
+    """Tell `progress` of a phase; what is yielded tells that one more of its steps is done."""
+    progress.phase_start(name, None, num_steps)
+    steps = itertools.count()
+    try:
+        yield lambda: progress.step_complete(name, next(steps))
+    finally:
+        progress.phase_finish(name)
+
+
+@contextlib.contextmanager
+def following_steps(progress: Progress | None) -> Iterator[Progress]:
+    """Yield a progress that also tells `progress` of each step of the work inside; None is told nothing."""
+    told = StepProgress(progress or NoProgress())
+    with heard_by(told.hear):
+        try:
+            yield told
+        finally:
+            told.end()

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnx
 
 from trtconv import files, reading
+from trtconv.converted import OptionalPath
 from trtconv.engine.loading import is_engine_file
 from trtconv.errors import ConfigError
 from trtconv.inputs import images, pixel_ranges
@@ -48,7 +49,7 @@ class RunConfig:
     Raises ConfigError when a value is out of range.
     """
 
-    output: Path | None = None
+    output: OptionalPath = OptionalPath()
     image_range: ImageRange | None = None
     output_range: ImageRange | None = None
     order: Order | None = None

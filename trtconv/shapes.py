@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
+from trtconv.converted import Converted
 from trtconv.errors import ConfigError, ModelError
 
 Kind = Literal["shape", "values"]
@@ -61,8 +64,35 @@ class ShapeRange:
         low, best, high = (parts * 3)[:3] if len(parts) == 1 else parts
         return cls(low[0], best[0], high[0], kinds.pop())
 
+    @classmethod
+    def of(cls, given: ShapeLike) -> ShapeRange:
+        """Return the range of a tuple of sizes, of a tuple (min, opt, max) of such tuples, or of text as `parse` reads.
 
+        Raises ConfigError for anything else.
+        """
+        if isinstance(given, ShapeRange):
+            return given
+        if isinstance(given, str):
+            return cls.parse(given)
+        with contextlib.suppress(TypeError):  # an item that is no integer, or no sequence of integers
+            items: tuple[Any, ...] = tuple(given)
+            is_range = len(items) == 3 and not any(hasattr(item, "__index__") for item in items)
+            low, best, high = (tuple(map(operator.index, each)) for each in (items if is_range else [items] * 3))
+            return cls(low, best, high)
+        raise ConfigError(f"got {given!r}, expected a tuple of sizes, or a tuple (min, opt, max) of such tuples")
+
+
+ShapeLike: TypeAlias = "ShapeRange | str | Sequence[int] | tuple[Sequence[int], Sequence[int], Sequence[int]]"
 Profile = Mapping[str, ShapeRange]
+
+
+class Profiles(Converted["Sequence[Mapping[str, ShapeLike]]", "tuple[Profile, ...]"]):
+    """Any number of optimisation profiles, as a field of options."""
+
+    def __init__(self) -> None:
+        super().__init__(_as_profiles, ())
+
+
 Bound = Literal["min", "opt", "max"]
 
 
@@ -96,6 +126,27 @@ def parse_profiles(items: Iterable[str | None]) -> tuple[Profile, ...]:
     return tuple(profile for profile in profiles if profile)
 
 
+def only_profile(shapes: Mapping[str, ShapeLike], profiles: Sequence[Profile]) -> tuple[Profile, ...]:
+    """Return the one profile of `shapes`. Raises ConfigError where `profiles` are given besides."""
+    if profiles:
+        raise ConfigError("shapes is the only profile, and there are profiles", hint="put the shapes into profiles")
+    return _as_profiles([shapes])
+
+
+def _as_profiles(given: Sequence[Mapping[str, ShapeLike]]) -> tuple[Profile, ...]:
+    if isinstance(given, Mapping):
+        raise ConfigError("profiles is a list of mappings, got one mapping", hint="for one profile use shapes")
+    return tuple({name: _as_range(name, shape) for name, shape in profile.items()} for profile in given)
+
+
+def _as_range(name: str, given: ShapeLike) -> ShapeRange:
+    try:
+        return ShapeRange.of(given)
+    except ConfigError as error:
+        error.where = error.where or f"shape of {name}"
+        raise
+
+
 def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Profile]) -> None:
     """Raise ConfigError unless every profile names inputs of the model only and gives each dynamic one a fitting shape.
 
@@ -112,7 +163,7 @@ def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Prof
     for profile in profiles or ({},):
         for name, shape in profile.items():
             if name not in inputs:
-                known = ", ".join(f"{each}={format_dims(dims)}" for each, dims in inputs.items())
+                known = ", ".join(f"{each} {format_dims(dims)}" for each, dims in inputs.items())
                 raise ConfigError(f"the model has no input {name!r}", where="--shape", hint=f"its inputs are: {known}")
             if shape.kind == "shape":
                 _require_fit(name, inputs[name], shape)
@@ -120,7 +171,7 @@ def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Prof
         missing = [name for name in dynamic if name not in profile]
         if missing:
             batches = _batch_symbols(inputs)
-            listed = ", ".join(f"{name} ({format_dims(inputs[name])})" for name in missing)
+            listed = ", ".join(f"{name} {format_dims(inputs[name])}" for name in missing)
             plural = "s have" if len(missing) > 1 else " has"
             raise ConfigError(
                 f"input{plural} dynamic dimensions and no shape: {listed}",
@@ -170,15 +221,20 @@ def describe_empty(described: Mapping[str, Dims | None], profiles: Sequence[Prof
         sizes = [corner[name] for corner in largest if name in corner]
         if 0 in (dims or ()):
             how = "some exporters write 0 for a size that they do not know"
-            warnings.append(f"input {name} is empty ({format_dims(dims or ())}), so the engine computes nothing: {how}")
+            warnings.append(f"input {name} {format_dims(dims or ())} is empty, so the engine computes nothing: {how}")
         elif sizes and all(0 in each for each in sizes):
-            warnings.append(f"input {name} is empty in every profile ({format_dims(sizes[0])})")
+            warnings.append(f"input {name} {format_dims(sizes[0])} is empty in every profile")
     return warnings
 
 
-def format_dims(dims: Dims) -> str:
-    """Return dimensions as people write them: 1x3xHxW, ? for one without a name, [] for a scalar."""
-    return "x".join("?" if dim is None else str(dim) for dim in dims) or "[]"
+def format_dims(dims: Dims, times: str = "x") -> str:
+    """Return dimensions for people: 1x3x64x64, [batch, 3, ?, width] where one is not a number, [] for a scalar.
+
+    `times` stands between sizes; names of dimensions hold letters and formulas, so they get commas and brackets.
+    """
+    if dims and all(isinstance(dim, int) for dim in dims):
+        return times.join(map(str, dims))
+    return f"[{', '.join('?' if dim is None else str(dim) for dim in dims)}]"
 
 
 def _has_rank(shape: ShapeRange, rank: int) -> bool:
@@ -208,7 +264,7 @@ def _require_fit(name: str, dims: Dims, shape: ShapeRange) -> None:
     for axis, dim in enumerate(dims):
         got = {shape.min[axis], shape.opt[axis], shape.max[axis]}
         if isinstance(dim, int) and got != {dim}:
-            raise ConfigError(f"axis {axis} is fixed at {dim} in the model ({format_dims(dims)})", where=where)
+            raise ConfigError(f"axis {axis} is fixed at {dim} in the model: {format_dims(dims)}", where=where)
 
 
 def _suggestion(name: str, dims: Dims, batches: frozenset[str]) -> str:
@@ -254,6 +310,4 @@ def _parse_int(text: str) -> int:
 
 
 def _format_dims(dims: tuple[int, ...], kind: Kind) -> str:
-    if kind == "values" or not dims:
-        return f"[{','.join(map(str, dims))}]"
-    return "x".join(map(str, dims))
+    return f"[{','.join(map(str, dims))}]" if kind == "values" else format_dims(dims)

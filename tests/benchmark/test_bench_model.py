@@ -28,6 +28,7 @@ from trtconv.engine.live_engine import LiveEngine
 from trtconv.errors import BackendError, ConfigError
 from trtconv.gpu import device as gpu_device
 from trtconv.manifest import LibraryIdentity, Manifest
+from trtconv.progress import StepTime
 from trtconv.reports.build_report import BuildReport, RewriteReport
 
 MICROSECONDS = {
@@ -102,7 +103,8 @@ class Rig:
             backend_version="10.6.0",
             plugin_library=LibraryIdentity("plugins.so", sha256="0"),
         )
-        return BuildReport(rewrite, engine, engine, manifest, "TensorRT", [f"a note on {config.ops}"], 1.5)
+        steps = [StepTime("building", 1.5)]
+        return BuildReport(rewrite, engine, engine, manifest, "TensorRT", [f"a note on {config.ops}"], steps)
 
     def load(self, path: Path) -> TimedEngine:
         x, y = Tensor("INPUT", "FLOAT", (-1, 3, 4, 5)), Tensor("OUTPUT", "FLOAT", (-1, 3, 4, 5))

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.command_line import COMMAND, RTX, environment, run, run_python, write_model
 from trtconv.cli import cli
+from trtconv.cli.option_groups import GroupedCommand
 
 HELP_SECONDS = 0.2
 
@@ -34,15 +35,38 @@ COMMANDS = commands(cli, "trtconv")
 def test_help_ends_in_an_example_that_the_command_takes(words: str) -> None:
     help_text = COMMANDS[words].help
     assert help_text
-    *_, label, example = help_text.strip().splitlines()
-    assert label.strip() == "Example:"
-    line = example.strip()
+    _, label, example = help_text.rpartition("Example:\n")
+    assert label
+    line = example.replace("\\\n", " ").strip()
+    assert "\n" not in line
     if "$(" in line:  # what another program does with the output
         line = line[line.index("$(") + 2 : line.index(")")]
     program, name, *args = shlex.split(line)
     assert program == "trtconv"
     assert f"{program} {name}".startswith(words)
     cli.commands[name].make_context(name, args)  # raises where an option does not exist
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_fits_into_80_columns_and_breaks_no_example(words: str) -> None:
+    result = run(*words.split()[1:], "--help", env=environment(COLUMNS="80"))
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    example = (COMMANDS[words].help or "").rpartition("Example:\n")[2]
+    shown = [line.strip() for line in result.stdout.splitlines()]
+    assert all(line.strip() in shown for line in example.strip().splitlines()), "a line of the example was broken"
+
+
+@pytest.mark.parametrize("words", [words for words in COMMANDS if isinstance(COMMANDS[words], GroupedCommand)])
+def test_every_option_has_its_group(words: str) -> None:
+    command = COMMANDS[words]
+    assert isinstance(command, GroupedCommand)
+    grouped = [name for names in command.groups.values() for name in names]
+    assert len(grouped) == len(set(grouped)), "an option stands in two groups"
+    assert {param.name for param in command.params if isinstance(param, click.Option)} <= set(grouped)
+    text = command.get_help(click.Context(command, help_option_names=["-h", "--help"]))
+    for param in command.params:
+        assert not isinstance(param, click.Option) or param.opts[0] in text, param.opts
+    assert "Others:" not in text
 
 
 @pytest.mark.parametrize("words", COMMANDS)

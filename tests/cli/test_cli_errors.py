@@ -34,7 +34,7 @@ WRONG_OPTIONS = {
     "unknown option": ("static", "--bogus", 2, "--bogus", "trtconv build --help"),
     "misspelt option": ("static", "--shpe x=1", 2, "--shpe", "--help"),
     "shape without a name": ("dynamic", "--shape 1x3x8x8", 2, "'1x3x8x8'", ""),
-    "wrong shape name": ("dynamic", "--shape picture=1x3x8x8", 2, "'picture'", "x=Nx3xHxW"),
+    "wrong shape name": ("dynamic", "--shape picture=1x3x8x8", 2, "'picture'", "x [N, 3, H, W]"),
     "wrong rank": ("dynamic", "--shape x=1x3x8", 2, "3 dimensions, expected 4", ""),
     "wrong fixed dimension": ("dynamic", "--shape x=1x4x8x8", 2, "axis 1 is fixed at 3", ""),
     "min above opt": ("dynamic", "--shape x=1x3x9x8:1x3x8x8:1x3x8x8", 2, "axis 2: need min <= opt <= max", ""),

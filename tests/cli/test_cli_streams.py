@@ -13,7 +13,16 @@ import onnx
 import pytest
 
 from models import make_models
-from tests.support.command_line import COMMAND, RTX, Result, contents, environment, run_command, write_model
+from tests.support.command_line import (
+    COMMAND,
+    RTX,
+    Result,
+    contents,
+    environment,
+    run_command,
+    run_python,
+    write_model,
+)
 
 INTERRUPT_SECONDS = 2.0
 
@@ -112,3 +121,26 @@ def test_what_native_libraries_print_is_shown_nowhere(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert result.document["num_rewritten"] == 1
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize("options", [(), ("--no-isolate",)], ids=["in a worker", "without"])
+@pytest.mark.parametrize("quiet", ["-q", "--quiet", "-vq"])
+def test_quiet_hides_what_libraries_print_by_themselves(tmp_path: Path, quiet: str, options: tuple[str, ...]) -> None:
+    """As onnx's checker does of experimental ops."""
+    write_model(tmp_path, "static")
+    code = """
+import os
+import trtconv.child_processes as child_processes
+patch = "import os, trtconv.model.model_io as io; read = io.load\\n"
+patch += "def load(*args, **named):\\n    os.write(1, b'native'); os.write(2, b'native')\\n"
+patch += "    return read(*args, **named)\\n"
+patch += "io.load = load\\n"
+child_processes._ENTRY = child_processes._ENTRY.replace("main()", patch.replace("{", "{{") + "main()")
+exec(patch)
+from trtconv.cli import main
+main()
+"""
+    for flags, shown in (((), "native"), ((quiet,), "")):
+        result = run_python(code, "build", "static.onnx", "--dry-run", *flags, *options, cwd=tmp_path)
+        assert result.exit_code == 0
+        assert (shown in result.stderr) if shown else (result.stdout, result.stderr) == ("", "")

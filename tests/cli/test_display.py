@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.support.command_line import run
 from trtconv.cli import console
 from trtconv.display import printable, printable_lines
-from trtconv.progress import BarProgress, PlainProgress
+from trtconv.displays import BarProgress, PlainProgress
 from trtconv.reports.tables import Column, Facts, Table, render, shorten_middle
 
 PACKAGE = Path(__file__).parents[2] / "trtconv"
@@ -27,7 +27,7 @@ PRINTERS = {
     "cli/console.py": "printable_lines, printable",
     "cli/__init__.py": "printable, help",
     "cli/plugins.py": "the path, for a shell",
-    "progress.py": "printable",
+    "displays.py": "printable",
     "reports/tables.py": "printable, into a string",
     "doctor/probe.py": "JSON into a pipe",
     "engine/engine_worker.py": "JSON into a pipe",

@@ -58,6 +58,9 @@ def test_width_and_colour_are_those_of_the_terminal(tmp_path: Path) -> None:
     assert "\x1b[" in in_terminal("inspect", str(model), TERM="xterm", NO_COLOR="")
     assert "\x1b[" not in in_terminal("inspect", str(model), TERM="xterm", NO_COLOR="1")
     assert "\x1b[" not in in_terminal("inspect", str(model), TERM="dumb", NO_COLOR="")
+    assert "\x1b[" in run("inspect", model, env=environment(FORCE_COLOR="1", NO_COLOR="")).stdout
+    assert "\x1b" not in run("inspect", model, env=environment(FORCE_COLOR="1", NO_COLOR="1")).stdout
+    assert "\x1b" not in run("inspect", model, "--json", env=environment(FORCE_COLOR="1", NO_COLOR="")).stdout
 
 
 def in_terminal(*args: str, **variables: str) -> str:

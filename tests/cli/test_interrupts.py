@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.cli.test_cli_streams import INTERRUPT_SECONDS
 from tests.cli.test_isolation import COMMANDS, run_patched
-from tests.support.command_line import run_command, run_python, write_model
+from tests.support.command_line import COMMAND, environment, run_command, run_python, write_model
 
 # Import systems and extension modules turn KeyboardInterrupt into an ImportError, or drop it.
 SWALLOW = """
@@ -67,3 +72,72 @@ def test_the_installed_program_is_the_one_that_minds_its_imports() -> None:
     project = Path(__file__).parents[2] / "pyproject.toml"
     assert 'trtconv = "trtconv.__main__:main"' in project.read_text()
     assert run_command([sys.executable, "-c", "from trtconv.__main__ import main"]).exit_code == 0
+
+
+SLOW = """g (float[1,64,64,64] x) => (float[1,64,64,64] y) {
+    n = Constant<value_int=20000>()
+    c = Constant<value_int=1>()
+    goes = Cast<to=9>(c)
+    y = Loop(n, goes, x) <body = body (int64 i, bool k, float[1,64,64,64] a) => (bool l, float[1,64,64,64] b) {
+        l = Identity(k)
+        s = Sin(a)
+        b = Cos(s)
+    }>
+}"""  # for a minute
+
+
+@pytest.mark.parametrize("options", [(), ("--no-isolate",)], ids=["in a worker", "without"])
+def test_ctrl_c_ends_a_calibration(tmp_path: Path, options: tuple[str, ...]) -> None:
+    write_model(tmp_path, "slow", SLOW)
+    command = [*COMMAND, "build", "slow.onnx", "--dry-run", "--precision", "fp16", *options]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, env=environment(), text=True)
+    try:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        assert re.fullmatch(r"dry run +\d+ s: Running calibration inputs 0/3\n", first), first
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, printed = process.communicate(timeout=10)
+        assert time.monotonic() - begin < INTERRUPT_SECONDS
+    finally:
+        process.kill()
+    assert (process.returncode, printed.splitlines()[-1:]) == (130, ["error: interrupted"])
+
+
+def test_ctrl_c_ends_a_calibration_of_a_python_caller(tmp_path: Path) -> None:
+    code = """
+import sys, threading, time, _thread
+import trtconv
+from trtconv.progress import NoProgress
+
+class Interrupter(NoProgress):
+    def phase_start(self, name, parent, num_steps):
+        if name == "Running calibration inputs":
+            threading.Timer(1, _thread.interrupt_main).start()
+
+try:
+    trtconv.dry_run(sys.argv[1], trtconv.BuildConfig(precision="fp16"), progress=Interrupter())
+except KeyboardInterrupt:
+    begin = time.monotonic()
+    while any(thread.name == "trtconv-calibration" for thread in threading.enumerate()):
+        assert time.monotonic() - begin < 2, "the run goes on"
+    print("interrupted")
+"""
+    result = run_python(code, str(write_model(tmp_path, "slow", SLOW)), cwd=tmp_path)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "interrupted\n", "")
+
+
+def test_ctrl_c_while_a_python_caller_imports_a_library_is_no_error_of_the_model(tmp_path: Path) -> None:
+    code = f"""
+import os, signal, sys, time
+import trtconv, trtconv.model.onnx_session as onnx_session
+{SWALLOW.format(number="SIGINT")}
+onnx_session._import_runtime = lambda: swallow("onnxruntime")
+try:
+    trtconv.dry_run(sys.argv[1], trtconv.BuildConfig(precision="fp16"))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    text = "g (float[1,4] x, float[4,4] w) => (float[1,4] y) { y = MatMul(x, w) }"
+    result = run_python(code, str(write_model(tmp_path, "m", text)), cwd=tmp_path)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "interrupted\n", "")

@@ -118,7 +118,7 @@ def test_the_worker_prints_what_the_process_itself_would(tmp_path: Path, name: s
     write_model(tmp_path, "static")
     alone = run(*COMMANDS[name], *options, "--no-isolate", cwd=tmp_path)
     isolated = run(*COMMANDS[name], *options, cwd=tmp_path)
-    changing = ("built in", '"seconds"', '"created"')
+    changing = ("time  ", '"seconds"', '"created"')
 
     def lines(text: str) -> list[str]:
         return [line for line in text.splitlines() if not any(word in line for word in changing)]

@@ -22,7 +22,7 @@ def test_build_writes_engine_manifest_and_page(tmp_path: Path) -> None:
     assert page.outcomes("before") == {"/pad": "native", "/norm": "native"}
     assert {made[3] for made in page.decisions()} == {"TensorRT-RTX supports no plugins"}
     steps = [row[0] for row in page.rows() if len(row) == 3 and row[1].endswith(" s")]
-    assert steps[:2] == ["reading static.onnx", "rewriting static.onnx"]
+    assert steps[:3] == ["starting", "reading static.onnx", "rewriting static.onnx"]
     assert steps[-1].startswith("building the engine of static.onnx in TensorRT-RTX")
     assert "page" in {line.split()[0] for line in result.stdout.splitlines()}
     assert page.data["layers"] is None
@@ -117,7 +117,7 @@ def test_inspect_writes_the_page_of_an_engine(tmp_path: Path) -> None:
     assert [(made[0], made[4]) for made in page.decisions()] == [
         ("norm1", "plugin"), ("pad1", "native"), ("exp", "fp32")
     ]  # fmt: skip
-    assert ["input", "image", "float16", "?×3×64×64", "1×3×64×64:1×3×64×64:4×3×64×64"] in page.rows()
+    assert ["input", "image", "float16", "[?, 3, 64, 64]", "1×3×64×64:1×3×64×64:4×3×64×64"] in page.rows()
     assert ["verified", "2 input sets, worst output y: max|error| 0.25 of max|y| (0.3 allowed)"] in page.rows()
     assert (page.data["before"], page.data["layers"]) == (None, None)
     before = contents(tmp_path)

@@ -8,13 +8,19 @@ import os
 import pty
 import re
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+import trtconv
 from tests.support.command_line import COMMAND, RTX, environment, write_model
-from trtconv import progress
-from trtconv.progress import BarProgress, PlainProgress, Progress
+from trtconv import displays
+from trtconv.displays import BarProgress, PlainProgress
+from trtconv.progress import NoProgress, Progress, StepTime, StepTimes, announce, heard_by
+from trtconv.reports.build_report import describe_time
+from trtconv.watching import watched
 
 CLEAR_LINE = "\x1b[2K"
 
@@ -24,7 +30,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(displays.time, "monotonic", lambda: self.now)
 
 
 @pytest.fixture
@@ -149,3 +155,74 @@ def test_verbose_shows_messages_instead_of_bars(tmp_path: Path) -> None:
     seen, _ = on_terminal("build", model, *RTX, "--verbose")
     assert "info: " in seen
     assert "━" not in seen
+
+
+def test_every_step_and_every_run_of_a_calibration_is_told(tmp_path: Path) -> None:
+    told = []
+
+    class Recorder(NoProgress):
+        def phase_start(self, name: str, parent: str | None, num_steps: int) -> None:
+            told.append((name, parent, num_steps))
+
+        def step_complete(self, name: str, step: int) -> None:
+            told.append((name, step))
+
+        def phase_finish(self, name: str) -> None:
+            told.append((name, "ends"))
+
+    text = "g (float[1,4] x, float[4,4] w) => (float[1,4] y) { y = MatMul(x, w) }"
+    trtconv.dry_run(write_model(tmp_path, "m", text), trtconv.BuildConfig(precision="fp16"), progress=Recorder())
+    runs, step = "Running calibration inputs", "calibrating m.onnx for fp16"
+    assert told == [
+        ("reading m.onnx", None, 0),
+        ("reading m.onnx", "ends"),
+        ("rewriting m.onnx", None, 0),
+        ("rewriting m.onnx", "ends"),
+        (step, None, 0),
+        (runs, step, 3),
+        (runs, 0),
+        (runs, 1),
+        (runs, 2),
+        (runs, "ends"),
+        ("Running branches that no input takes", step, 0),
+        ("Running branches that no input takes", "ends"),
+        (step, "ends"),
+    ]
+
+
+def test_two_calls_in_one_process_do_not_hear_each_other() -> None:
+    first, second = StepTimes(), StepTimes()
+
+    def work(times: StepTimes, name: str, begins: threading.Barrier) -> None:
+        with heard_by(times.hear):
+            begins.wait(10)
+            watched(lambda: announce(name), NoProgress(), name="inner")
+
+    begins = threading.Barrier(2)
+    given = ((first, "reading first.onnx"), (second, "reading second.onnx"))
+    threads = [threading.Thread(target=work, args=(*each, begins)) for each in given]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert [[step.name for step in times.steps()][1:] for times in (first, second)] == [[name] for _, name in given]
+
+
+def test_the_time_of_a_report_is_the_whole_time_by_kind_of_step() -> None:
+    steps = [("starting", 0.5), ("reading m.onnx", 0.01), ("calibrating m.onnx for fp16", 94.0), ("building m", 6.5)]
+    verified = [("loading m.onnx", 0.25), ("running m.onnx", 1.0), ("comparing a with b", 0.5)]
+    times = [StepTime(*each) for each in (*steps, *verified)]
+    assert describe_time(times) == "102.8 s: starting 0.5, calibrating 94.0, building 6.5, verifying 1.8"
+    assert describe_time([StepTime("starting", 0.01)]) == "0.0 s"
+
+
+def test_a_step_that_nobody_can_count_has_no_count() -> None:
+    bars = BarProgress(io.StringIO())
+    bars.phase_start("reading a.onnx", None, 0)
+    bars.phase_start("Running inputs", "reading a.onnx", 3)
+    console = Console(file=io.StringIO(), width=80)
+    with console.capture() as shown:
+        console.print(bars._bars.get_renderable())
+    first, second = shown.get().splitlines()
+    assert "/" not in first
+    assert second.rstrip().endswith("0/3")

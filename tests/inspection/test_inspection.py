@@ -18,7 +18,7 @@ from tests.support.inspection_cases import case_paths, expected_outputs, inspect
 from trtconv import rewrite
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.inspection import diff, inspect, inspect_model, op_support
-from trtconv.inspection.model_report import NodeInspection
+from trtconv.inspection.inspected_nodes import NodeInspection
 from trtconv.reports.tables import NO_BREAK, Column, Facts, Table, render, shorten_middle
 
 MODELS = os.environ.get("TRTCONV_TEST_MODELS")
@@ -119,7 +119,7 @@ def test_the_file_is_not_changed(tmp_path: Path) -> None:
 
 def test_ops_that_onnx_does_not_define() -> None:
     problems = {problem.nodes[0]: problem.what for problem in inspect_case(CASES["unknown_ops"]).problems}
-    assert "no ONNX op" in problems["scaler"]
+    assert "not a standard ONNX operator" in problems["scaler"]
     assert "custom domain" in problems["mine"]
     assert "dropped with opset 10" in problems["old"]
     assert "came with opset 18" in problems["new"]
@@ -213,6 +213,54 @@ def test_a_model_does_not_differ_from_itself(tmp_path: Path) -> None:
     difference = diff(inspect(path), inspect(path))
     assert difference.changes == []
     assert difference.num_compared > 10
+
+
+# Groups -----------------------------------------------------------------------------------------------------------
+
+
+ALIKE = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,3,8,8] x) => (float[1,3,12,12] y) <float[3] s = {1,1,1}, int64[8] p = {0,0,1,1,0,0,1,1}> {
+    [n1] a = InstanceNormalization(x, s, s)
+    [n2] b = InstanceNormalization(a, s, s)
+    [n3] c = InstanceNormalization(b, s, s)
+    [p1] d = Pad<mode="reflect">(c, p)
+    [e1] e = Pad<mode="edge">(d, p)
+    y = Relu(e)
+}"""
+
+
+def test_equal_nodes_share_a_row_and_all_lists_each(tmp_path: Path) -> None:
+    onnx.save(onnx.parser.parse_model(ALIKE), tmp_path / "m.onnx")
+    inspection = inspect_model(tmp_path / "m.onnx")
+    text = inspection.render(140)
+    assert "3 InstanceNormalization" in text
+    assert "n1, n2 and 1 more" in text
+    assert "n3" not in text
+    assert "2: 1 reflect (plugin), 1 edge (native)" in text.replace(NO_BREAK, " ")
+    every = inspection.render(140, show_all=True)
+    assert all(name in every for name in ("n1", "n2", "n3", "p1", "e1"))
+    assert "and 1 more" not in every
+
+
+def test_changes_of_equal_nodes_share_a_row(tmp_path: Path) -> None:
+    onnx.save(onnx.parser.parse_model(ALIKE), tmp_path / "m.onnx")
+    rewrite(tmp_path / "m.onnx", tmp_path / "r.onnx")
+    difference = diff(inspect(tmp_path / "m.onnx"), inspect(tmp_path / "r.onnx"))
+    assert "3: n1, n2 and 1 more" in difference.render(140)
+    assert "n3" in difference.render(140, show_all=True)
+    assert [change.item for change in difference.changes if change.section == "nodes"] == ["n1", "n2", "n3", "p1"]
+
+
+def test_a_norm_has_one_type(tmp_path: Path) -> None:
+    """ONNX gives scale and bias the type of X, which custom ops before it leave open."""
+    text = ALIKE.replace("[n1] a = InstanceNormalization(x, s, s)", "a = my.Foo(x)").replace(
+        '["" : 17]', '["" : 17, "my" : 1]'
+    )
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    inspection = inspect_model(tmp_path / "m.onnx")
+    assert {node.dtype for node in inspection.nodes if node.op == "InstanceNormalization"} == {"float32"}
+    assert "type unknown" not in inspection.render(80, show_all=True)
+    assert inspection.render(80).index("Blockers") < inspection.render(80).index("Inputs and outputs")
 
 
 # Layout -----------------------------------------------------------------------------------------------------------

@@ -232,7 +232,7 @@ def test_profiles_fix_the_shapes_that_the_page_shows(tmp_path: Path) -> None:
     text = "g (float[N,3,8,8] x) => (float[N,3,8,8] y) { y = Relu(x) }"
     model = write_model(tmp_path, "open", text)
     open_page = page_of_dry_run(model)
-    assert open_page.nodes("before")[0]["outputs"] == [("y", "float32 N×3×8×8", "output")]
+    assert open_page.nodes("before")[0]["outputs"] == [("y", "float32 [N, 3, 8, 8]", "output")]
     given = {"x": ShapeRange((2, 3, 8, 8), (2, 3, 8, 8), (2, 3, 8, 8))}
     fixed = page_of_dry_run(model, profiles=[given])
     assert fixed.nodes("before")[0]["outputs"] == [("y", "float32 2×3×8×8", "output")]

@@ -136,7 +136,7 @@ def test_tensorrt_rtx_builds_it(name: str, precision: str) -> None:
     backend, notes = backends.select_backend(config)
     plan = building.build(model, network(name, native=True)[1], config, backend, NoProgress(), notes)
     assert len(plan.data) > 0
-    assert {tensor.dtype for tensor in (*plan.inputs, *plan.outputs)} == {"float"}
+    assert {tensor.dtype for tensor in (*plan.inputs, *plan.outputs)} == {"float32"}
 
 
 @pytest.mark.parametrize("name", ["onnxasr_whisper80_conv_op17", "onnxasr_whisper80_stft_op17"])

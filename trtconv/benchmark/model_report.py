@@ -14,6 +14,7 @@ from trtconv.errors import TrtconvError
 from trtconv.gpu.timing import Timing
 from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Column, Facts, Table, render
 from trtconv.reports.text import format_size
+from trtconv.shapes import format_dims
 
 _NUM_LAYERS = 10  # of each engine, in the table; JSON has all
 
@@ -105,7 +106,7 @@ class ModelReport:
         machine = self.machine
         yield "model", str(self.model)
         for name, shape in self.shapes.items():
-            yield "input", f"{name} {'x'.join(map(str, shape)) or 'scalar'}"
+            yield "input", f"{name} {format_dims(shape)}"
         yield "GPU", f"{machine['gpu']} ({machine['gpu_arch']}), driver for CUDA {machine['driver_cuda']}"
         yield "TensorRT", machine["tensorrt"]
         for note in dict.fromkeys(note for built in self.variants.values() for note in built.notes):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trtconv.cli.console import print_report, shown_progress
+from trtconv.cli.option_groups import GroupedCommand
 from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option, trust_links_option
 
 if TYPE_CHECKING:
@@ -18,10 +19,25 @@ if TYPE_CHECKING:
 _OPS, _MODEL = "only with --ops", "only with a MODEL"
 _OPS_OPTIONS = ("patterns", "no_native", "engines", "jobs")
 _TAKEN = ("precision", "opt_level", "tf32", "keep_native", "decisions", "timing_cache", "trust_links")
+_GROUPS = {
+    "Times of kernels": ("ops", "patterns", "no_native", "engines", "jobs"),
+    "Times of a model": (
+        "shapes",
+        "precision",
+        "opt_level",
+        "tf32",
+        "keep_native",
+        "decisions",
+        "timing_cache",
+        "layers",
+        "force",
+    ),
+    "Output": ("plot", "out"),
+}
 _MODEL_OPTIONS = ("shapes", *_TAKEN, "layers", "force")
 
 
-@click.command()
+@click.command(cls=GroupedCommand, groups=_GROUPS)
 @click.argument("model", type=FILE, required=False)
 @click.option("--ops", is_flag=True, help="Time the kernels of both operators, without a model.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=SHAPE", help=f"As in build; {_MODEL}.")
@@ -36,8 +52,8 @@ _MODEL_OPTIONS = ("shapes", *_TAKEN, "layers", "force")
 @click.option("--force", is_flag=True, help=f"Time engines that compute something else, too; {_MODEL}.")
 @click.option("--filter", "patterns", multiple=True, metavar="GLOB", help=f"The cases whose name matches; {_OPS}.")
 @click.option("--no-native", is_flag=True, help=f"Leave TensorRT's own layers out; {_OPS}.")
-@click.option("--engines", is_flag=True, help=f"The plugins inside of engines too; {_OPS}.")
-@click.option("--jobs", type=int, metavar="N", help=f"Engines to build at once; {_OPS}. [default: one a processor]")
+@click.option("--engines", is_flag=True, help=f"The plugins inside engines too; {_OPS}.")
+@click.option("--jobs", type=int, metavar="N", help=f"Engines to build in parallel; {_OPS}. [default: one a processor]")
 @click.option("--plot", type=FILE, metavar="FILE", help="The times as .png or .svg; with --ops, bandwidth over size.")
 @click.option("--out", type=FILE, metavar="FILE", help="Write the JSON document there too.")
 @quiet_option

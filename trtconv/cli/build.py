@@ -8,18 +8,36 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_log, print_report, shown_progress
+from trtconv.cli.option_groups import GroupedCommand
 from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option, trust_links_option
 
 NEXT_PROFILE = "--profile"
+_GROUPS = {
+    "Output and checks": ("output", "report", "dry_run", "verify"),
+    "Shapes": ("shapes",),
+    "Backend": ("backend", "gpu_arch"),
+    "Precision": ("precision", "keep_fp32", "io_types", "calibration", "tf32"),
+    "Plugins": ("ops", "keep_native", "decisions", "tune", "tune_budget", "embed_plugins"),
+    "Engine": (
+        "workspace",
+        "opt_level",
+        "timing_cache",
+        "version_compatible",
+        "exclude_lean_runtime",
+        "hardware_compatible",
+        "refittable",
+        "strip_weights",
+    ),
+}
 
 
-@click.command()
+@click.command(cls=GroupedCommand, groups=_GROUPS)
 @click.argument("model", type=FILE)
 @click.option("-o", "--output", type=FILE, help="Engine file. [default: MODEL with .engine]")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=SHAPE", help="AxBxC, or min:opt:max; [] is a scalar, "
               "[1,2] the values of a shape tensor. Needed for every dynamic input.")  # fmt: skip
 @click.option("--profile", "shapes", is_flag=True, flag_value=NEXT_PROFILE, multiple=True, type=str,
-              help="Start the next optimisation profile; the --shape options behind it belong to it.")  # fmt: skip
+              help="Start the next optimisation profile; the --shape options that follow belong to it.")  # fmt: skip
 @click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
               help="auto: TensorRT where a GPU answers, else TensorRT-RTX.")  # fmt: skip
 @click.option("--gpu-arch", metavar="SM", help="TensorRT-RTX: the architecture to build for, such as sm_89.")
@@ -33,12 +51,16 @@ NEXT_PROFILE = "--profile"
 @click.option("--tune", is_flag=True, help="Measure what becomes of each node, and keep the fastest engine.")
 @click.option("--tune-budget", metavar="TIME", help="How long --tune may take, such as 90s or 10m. [default: 10m]")
 @keep_native_option
-@click.option("--precision", type=click.Choice(["fp16", "bf16"]), help="The network's types, where they do no harm.")
+@click.option(
+    "--precision", type=click.Choice(["fp16", "bf16"]), help="Run in fp16 or bf16 wherever it is numerically safe."
+)
 @click.option("--keep-fp32", multiple=True, metavar="PATTERN", help="Keep nodes in fp32 whose address matches this.")
 @click.option("--io-types", multiple=True, metavar="[NAME=]TYPE", help="fp32, fp16, bf16 or keep: inputs and outputs.")
 @click.option("--calibration", type=FILE, multiple=True, metavar="PATH", help="Inputs to judge fp16 by, as for "
               "compare: an .npz or .npy file, an image, or a folder of images.")  # fmt: skip
-@click.option("--decisions", type=FILE, metavar="FILE", help="Obey this decision file, or write it if there is none.")
+@click.option(
+    "--decisions", type=FILE, metavar="FILE", help="Follow this decision file; create it if it does not exist."
+)
 @click.option("--timing-cache", type=FILE, metavar="FILE", help="Measured tactics: read, and written after the build.")
 @click.option("--version-compatible", is_flag=True, help="An engine for later TensorRT versions too.")
 @click.option("--hardware-compatible", is_flag=True, help="An engine for all GPUs from Ampere on.")
@@ -49,7 +71,7 @@ NEXT_PROFILE = "--profile"
 @click.option("--exclude-lean-runtime", is_flag=True, help="With --version-compatible: leave the lean runtime out "
               "of the engine.")  # fmt: skip
 @trust_links_option
-@click.option("--verify", is_flag=True, help="Compare the engine with the model; keep none that is wrong.")
+@click.option("--verify", is_flag=True, help="Check the engine against the model and discard it if they disagree.")
 @click.option("--report", type=FILE, metavar="FILE", help="Write an HTML page: the graph before and after, decisions "
               "and figures.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would become of each node, and build nothing.")
@@ -83,7 +105,8 @@ def build(
 
     \b
     Example:
-      trtconv build model.onnx -o model.engine --shape x=1x3x256x256:1x3x720x1280:4x3x1080x1920
+      trtconv build model.onnx -o model.engine \\
+        --shape x=1x3x256x256:1x3x720x1280:4x3x1080x1920
     """
     from trtconv import convert
     from trtconv.config import BuildConfig
@@ -105,9 +128,10 @@ def build(
         io_types=parse_io_types(io_types),
         **options,
     )
-    if dry_run:
-        print_report(convert.dry_run(model, config), as_json, quiet=quiet, verbose=verbose)
-        return
-    with shown_progress(quiet=as_json or quiet, plain=verbose) as progress:
-        report = convert.build(model, config, progress=progress, log=print_log if verbose else None)
+    report: Any
+    with shown_progress(quiet=as_json or quiet, plain=verbose, label="dry run" if dry_run else "building") as progress:
+        if dry_run:
+            report = convert.dry_run(model, config, progress=progress)
+        else:
+            report = convert.build(model, config, progress=progress, log=print_log if verbose else None)
     print_report(report, as_json, quiet=quiet, verbose=verbose)

@@ -9,14 +9,21 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_report, shown_progress
+from trtconv.cli.option_groups import GroupedCommand
 from trtconv.cli.options import FILE, common_options, isolated, quiet_option, trust_links_option, trust_option
 
+_GROUPS = {
+    "Inputs": ("inputs", "num_sets", "seed", "generator", "shapes", "all_shapes", "image_range"),
+    "Tolerance": ("tolerance", "atol", "rtol"),
+    "Output": ("bisect", "plot", "save_inputs", "save_outputs"),
+}
 
-@click.command()
+
+@click.command(cls=GroupedCommand, groups=_GROUPS)
 @click.argument("reference", type=FILE)
 @click.argument("candidate", type=FILE)
 @click.option("--inputs", type=FILE, multiple=True, metavar="PATH", help="An .npz or .npy file, an image, or a "
-              "folder of images; once for each. [default: made inputs]")  # fmt: skip
+              "folder of images; repeatable. [default: made inputs]")  # fmt: skip
 @click.option("--sets", "num_sets", type=int, metavar="N", help="Input sets to make of each kind. [default: 2, or 1 of "
               "each adversarial kind]")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the made inputs.")
@@ -57,7 +64,7 @@ def compare(
     """Compare an engine, or a rewritten model, with the original.
 
     REFERENCE is the original ONNX model, which ONNX Runtime runs; CANDIDATE an engine or another ONNX model. Exit code
-    1 means that an output is outside of the tolerance.
+    1 means that an output is outside the tolerance.
 
     \b
     Example:

@@ -47,17 +47,21 @@ def print_report(report: Any, as_json: bool, quiet: bool = False, **options: Any
     if quiet and not as_json:
         return
     text = json.dumps(report.to_json(), indent=2) if as_json else report.render(**options)
-    text = printable_lines(text, color=bool(options.get("color")))
+    color = bool(options.get("color")) and not as_json
+    text = printable_lines(text, color=color)
     try:
-        click.echo(text)
+        click.echo(text, color=color)
     except BrokenPipeError:
         leave(0)  # nobody reads the report, but the work is done
     except OSError as error:
         raise BackendError(f"standard output cannot be written: {error.strerror}") from error
 
 
-def run_isolated(args: Sequence[str], limits: Limits) -> int:
-    """Run the command line in a worker process and return its exit code; what native libraries printed follows it."""
+def run_isolated(args: Sequence[str], limits: Limits, *, quiet: bool) -> int:
+    """Run the command line in a worker process and return its exit code.
+
+    What native libraries printed follows, but with `quiet`.
+    """
     try:
         end = parent.run_worker("trtconv.cli.worker", args, limits)
     except Interrupted:
@@ -67,10 +71,32 @@ def run_isolated(args: Sequence[str], limits: Limits) -> int:
             if sys.stderr.isatty():
                 sys.stderr.write(_SHOW_CURSOR)
         raise
-    if end.exit_code in _FINISHED or "--debug" in args:  # an error says itself what went wrong
+    is_told = end.exit_code in _FINISHED and not quiet  # an error says itself what went wrong
+    if is_told or "--debug" in args:
         for line in end.printed.splitlines():
             print_log(line)
     return end.exit_code
+
+
+@contextlib.contextmanager
+def silenced_libraries() -> Iterator[None]:
+    """Drop what native libraries print by themselves; what Python prints goes where it went."""
+    sys.stderr.flush()
+    before, descriptors = sys.stderr, {number: os.dup(number) for number in (1, 2)}
+    messages = os.fdopen(os.dup(2), "w", buffering=1, encoding=before.encoding, errors=before.errors)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        sys.stderr = messages
+        for number in descriptors:
+            os.dup2(sink, number)
+        yield
+    finally:
+        messages.flush()
+        sys.stderr = before
+        for number, copy in descriptors.items():
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(sink)
 
 
 def print_log(message: str) -> None:
@@ -81,12 +107,12 @@ def print_log(message: str) -> None:
 
 @contextlib.contextmanager
 def shown_progress(quiet: bool, plain: bool, label: str = "building") -> Iterator[Progress]:
-    from trtconv.progress import BarProgress, NoProgress, PlainProgress
+    from trtconv.displays import BarProgress, PlainProgress
+    from trtconv.progress import NoProgress
 
     if quiet:
         yield NoProgress()
-    elif plain or not sys.stderr.isatty():
-        yield PlainProgress(sys.stderr, label=label)
-    else:
-        with BarProgress(sys.stderr) as bars:
-            yield bars
+        return
+    is_plain = plain or not sys.stderr.isatty()
+    with PlainProgress(sys.stderr, label=label) if is_plain else BarProgress(sys.stderr) as display:
+        yield display

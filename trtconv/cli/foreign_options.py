@@ -1,6 +1,8 @@
-"""Options of trtexec and polygraphy, and what they are called here."""
+"""Options and commands of trtexec, polygraphy, torch2trt and other converters, and what they are called here."""
 
 from __future__ import annotations
+
+import re
 
 import click
 
@@ -8,6 +10,9 @@ _SHAPES = "--shape NAME=MIN:OPT:MAX, such as --shape x=1x3x256x256:1x3x720x1280:
 _QUANTISED = "--precision fp16 or bf16; a model that is quantised already (Q/DQ nodes) stays as it is"
 _PLUGINS = "trtconv loads its own plugins by itself; a library in their place: TRTCONV_PLUGIN_LIBRARY=PATH"
 _TYPED = "nothing: networks are always strongly typed"
+_NO_DLA = "nothing: trtconv builds for GPUs, not for DLA"
+_NO_SPARSITY = "nothing: trtconv does not ask for sparse weights"
+_TIMES = "trtconv bench model.onnx, or trtconv run model.engine INPUT --latency"
 _FIRST = "the model as the first argument: trtconv build model.onnx"
 # By the option in lower case, without dashes and underscores.
 _OURS = {
@@ -62,16 +67,101 @@ _OURS = {
     "outputioformats": "--io-types fp16, with --precision",
     "layerprecisions": "--keep-fp32 PATTERN, with --precision",
     "calib": "--calibration FILE",
+    "bestprecision": _QUANTISED,
+    "fp16mode": "--precision fp16",
+    "int8mode": _QUANTISED,
+    "enabledprecisions": "--precision fp16 or bf16",
+    "dtype": "--precision fp16 or bf16",
+    "quantize": _QUANTISED,
+    "calibrationcache": "--calibration FILE, with the inputs themselves",
+    "calibcache": "--calibration FILE, with the inputs themselves",
+    "dataloaderscript": "--calibration FILE.npz, with the inputs themselves",
+    "precisionconstraints": _TYPED,
+    "layeroutputtypes": "--keep-fp32 PATTERN, with --precision",
+    "dynamic": _SHAPES,
+    "imgsz": _SHAPES,
+    "maxbatchsize": _SHAPES,
+    "calibshapes": _SHAPES,
+    "maxworkspacesize": "--workspace 2GiB",
+    "workspacesize": "--workspace 2GiB",
+    "loadtimingcache": "--timing-cache FILE, which is read and written",
+    "savetimingcache": "--timing-cache FILE, which is read and written",
+    "timingcache": "--timing-cache FILE",
+    "errorontimingcachemiss": "nothing: --timing-cache measures what the file does not hold",
+    "versioncompat": "--version-compatible",
+    "hardwarecompatible": "--hardware-compatible",
+    "stripallweights": "--strip-weights",
+    "weightless": "--strip-weights",
+    "usedlacore": _NO_DLA,
+    "usedla": _NO_DLA,
+    "dlacore": _NO_DLA,
+    "allowgpufallback": _NO_DLA,
+    "builddlastandalone": _NO_DLA,
+    "sparsity": _NO_SPARSITY,
+    "sparseweights": _NO_SPARSITY,
+    "simplify": "nothing: TensorRT simplifies the graph itself",
+    "opset": "nothing: models of any opset are taken",
+    "useonnx": "nothing: the model is ONNX",
+    "convertto": "nothing: an engine is what trtconv build makes",
+    "modeltype": "nothing: the model is ONNX",
+    "trt": "nothing: an engine is what trtconv build makes",
+    "onnxrt": "trtconv compare model.onnx model.engine, which runs both",
+    "validate": "--verify",
+    "checker": "--verify",
+    "warmup": _TIMES,
+    "iterations": _TIMES,
+    "duration": _TIMES,
+    "avgruns": _TIMES,
+    "streams": _TIMES,
+    "usecudagraph": _TIMES,
+    "nodatatransfers": _TIMES,
+    "dumpprofile": "trtconv bench model.onnx --layers",
+    "separateprofilerun": "trtconv bench model.onnx --layers",
+    "exportprofile": "trtconv bench model.onnx --layers --out FILE",
+    "exporttimes": "trtconv bench model.onnx --out FILE",
+    "loadinputs": "trtconv run model.engine inputs.npz -o outputs.npz",
+    "dumpoutput": "trtconv run model.engine inputs.npz",
+    "exportoutput": "trtconv run model.engine inputs.npz -o outputs.npz",
+    "saveoutputs": "trtconv run model.engine inputs.npz -o outputs.npz",
+    "profilingverbosity": "nothing: the engine tells its layers by name",
     "exportlayerinfo": "trtconv inspect model.engine --json",
     "dumplayerinfo": "trtconv inspect model.engine",
 }
 
 
+# The commands of other tools, in lower case.
+_COMMANDS = {
+    **dict.fromkeys(("convert", "export", "compile", "onnx2trt", "trtexec", "torch2trt", "onnx"), "build MODEL"),
+    **dict.fromkeys(("benchmark", "profile", "time", "perf"), "bench MODEL"),
+    **dict.fromkeys(("info", "show", "summary", "list"), "inspect FILE"),
+    **dict.fromkeys(("infer", "predict", "exec"), "run ENGINE INPUT"),
+    **dict.fromkeys(("verify", "diff", "validate"), "compare MODEL ENGINE"),
+    **dict.fromkeys(("surgeon", "optimize", "simplify"), "rewrite MODEL -o FILE"),
+    **dict.fromkeys(("check", "env", "version"), "doctor"),
+    "help": "--help",
+}
+_MODEL_SUFFIXES = (".onnx", ".onnxtxt")
+
+
 def hint_for(error: click.UsageError) -> str | None:
-    """Return what an unknown option is called here, or None for one that neither tool has."""
-    if not isinstance(error, click.NoSuchOption):
+    """Return what an unknown option or command is called here, or None for one that no other tool has."""
+    if isinstance(error, click.NoSuchOption):
+        return _option_hint(error)
+    if (match := re.match(r"No such command '([^']+)'", error.format_message())) is None:
         return None
+    if match[1].lower().endswith(_MODEL_SUFFIXES):
+        return f"run: trtconv build {match[1]}"
+    command = _COMMANDS.get(match[1].lower())
+    return None if command is None else f"run: trtconv {command}"
+
+
+def _option_hint(error: click.NoSuchOption) -> str | None:
     ours = _OURS.get(error.option_name.lower().replace("-", "").replace("_", ""))
     if ours is None or ours == _PLUGINS:
         return ours
-    return f"leave it out: {ours.removeprefix('nothing: ')}" if ours.startswith("nothing") else f"use {ours}"
+    if ours.startswith("nothing"):
+        return f"leave it out: {ours.removeprefix('nothing: ')}"
+    option = ours.partition(" ")[0]
+    known = {name for param in (error.ctx.command.params if error.ctx else ()) for name in param.opts}
+    is_builds = option.startswith("-") and option not in known
+    return f"trtconv build has {ours}" if is_builds else f"use {ours}"

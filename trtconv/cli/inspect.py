@@ -22,10 +22,11 @@ from trtconv.cli.options import (
 
 @click.command()
 @click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE")
-@click.option("--diff", is_flag=True, help="Hold two models, or two engines, against each other.")
+@click.option("--diff", is_flag=True, help="Compare two models or two engines.")
 @click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
               help="Whose parser checks a model's ops.")  # fmt: skip
 @click.option("--html", type=FILE, metavar="FILE", help="Write the report as an HTML page, too, with the graph.")
+@click.option("--all", "show_all", is_flag=True, help="List equal nodes one by one.")
 @inspected_ops_option
 @keep_native_option
 @trust_links_option
@@ -37,6 +38,7 @@ def inspect(
     diff: bool,
     backend: Any,
     html: Path | None,
+    show_all: bool,
     ops: Any,
     keep_native: tuple[str, ...],
     trust_links: bool,
@@ -46,8 +48,8 @@ def inspect(
 ) -> None:
     """Show what is in a model or an engine.
 
-    Of a model: what would become of each node that plugins are there for, and why. Of an engine: what it needs, and its
-    layers where a GPU is at hand. It writes nothing but the page that --html names.
+    Of a model: what prevents a build, and what would become of each node that has a plugin, and why; equal nodes share
+    a row. Of an engine: what it needs, and its layers where a GPU is at hand. It writes nothing but the page of --html.
 
     \b
     Example:
@@ -66,4 +68,4 @@ def inspect(
         trust=trust,
         html=html,
     )
-    print_report(report, as_json, **tables.style_for(sys.stdout))
+    print_report(report, as_json, show_all=show_all, **tables.style_for(sys.stdout))

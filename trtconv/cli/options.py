@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from trtconv.cli.console import run_isolated
+from trtconv.cli.console import run_isolated, silenced_libraries
 from trtconv.errors import ConfigError
 from trtconv.workers.parent import can_isolate
 
@@ -40,13 +41,14 @@ def isolated(command: Callable[..., Any]) -> Callable[..., Any]:
         words = click.get_current_context().find_root().obj
         if words is None:
             return command(*args, **options)
-        limits = _limits(limit_memory, limit_time)
+        limits, is_quiet = _limits(limit_memory, limit_time), bool(options.get("quiet"))
         if no_isolate or not can_isolate():
             if limit_memory or limit_time:
                 what = "a limit holds for a worker process, and there is none"
                 raise ConfigError(what, where="--limit-memory, --limit-time", hint="leave --no-isolate out")
-            return command(*args, **options)
-        return run_isolated(words, limits)
+            with silenced_libraries() if is_quiet else contextlib.nullcontext():
+                return command(*args, **options)
+        return run_isolated(words, limits, quiet=is_quiet)
 
     for option in reversed(_ISOLATION_OPTIONS):
         run = option(run)
@@ -74,7 +76,10 @@ _OPS_HELP = (
     "rewritten: convolutions are written for speed, too."
 )
 keep_native_option = click.option(
-    "--keep-native", multiple=True, metavar="PATTERN", help="Keep nodes native whose address matches this glob."
+    "--keep-native",
+    multiple=True,
+    metavar="PATTERN",
+    help="Do not replace nodes whose name matches this (repeatable).",
 )
 inspected_ops_option = click.option(
     "--ops", type=click.Choice(["plugin", "fused", "rewritten"]), default="plugin", show_default=True, help=_OPS_HELP

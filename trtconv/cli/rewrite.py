@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from trtconv.cli.console import print_report
+from trtconv.cli.console import print_report, shown_progress
 from trtconv.cli.options import (
     FILE,
     common_options,
@@ -53,7 +53,7 @@ def rewrite(
     """
     from trtconv import convert
 
-    report = convert.rewrite(
-        model, output, ops=ops, keep_native=keep_native, functions=not no_functions, trust_links=trust_links
-    )
+    options: dict[str, Any] = {"ops": ops, "keep_native": keep_native, "trust_links": trust_links}
+    with shown_progress(quiet=as_json or quiet, plain=verbose, label="rewriting") as progress:
+        report = convert.rewrite(model, output, functions=not no_functions, progress=progress, **options)
     print_report(report, as_json, quiet=quiet, verbose=verbose)

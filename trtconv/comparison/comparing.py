@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from trtconv.comparison.runners import load, require_polygraphy
 from trtconv.comparison.running import run_both
 from trtconv.comparison.saving import ArrayFiles, require_places
 from trtconv.comparison.tolerance import TOLERANCE, Tolerance, Tolerances
+from trtconv.converted import OptionalPath, Paths
 from trtconv.engine.live_engine import shapes_taken
 from trtconv.engine.loading import is_engine_file
 from trtconv.errors import ConfigError
@@ -28,8 +29,8 @@ from trtconv.model import model_io
 from trtconv.model.exact_norms import exact_reference
 from trtconv.model.model_io import Model
 from trtconv.model.onnx_session import notes_of_runtime, open_session
-from trtconv.progress import Progress
-from trtconv.shapes import Profile
+from trtconv.progress import Progress, following_steps
+from trtconv.shapes import Profile, Profiles, ShapeLike, only_profile
 
 GENERATORS: tuple[Generator, ...] = ("random", "adversarial")
 
@@ -38,34 +39,37 @@ GENERATORS: tuple[Generator, ...] = ("random", "adversarial")
 class CompareConfig:
     """How `trtconv.compare` compares.
 
-    `inputs` names .npz and .npy files, images and folders of images, one input set each; without any, `num_sets`
-    sets of each kind of `generator` are made from `seed`. `profiles` gives shapes of dynamic inputs, by default those
-    of the engine, of which `all_shapes` takes the smallest and largest too. `tolerance` (as a part of max|y|), `atol`
-    and `rtol` go from an output's name, or "*", to a value. `bisect` looks for the first tensor that differs, `plot`
-    names a PNG. `save_inputs` and `save_outputs` name .npz files, which become one for each input set. `trust_links`
-    lets external data be links out of the model's folder, `trust` takes an engine whose manifest belongs to another
-    one. Raises ConfigError when a value is out of range.
+    `inputs` names .npz and .npy files, images and folders of images, one input set each; without any, `num_sets` sets
+    of each kind of `generator` are made from `seed`. `shapes` or `profiles` give shapes of dynamic inputs as in
+    BuildConfig, by default those of the engine, of which `all_shapes` takes the smallest and largest too. `tolerance`
+    (as a part of max|y|), `atol` and `rtol` go from an output's name, or "*", to a value. `bisect` looks for the first
+    tensor that differs, `plot` names a PNG. `save_inputs` and `save_outputs` name .npz files, which become one for each
+    input set. `trust_links` lets external data be links out of the model's folder, `trust` takes an engine whose
+    manifest belongs to another one. Raises ConfigError when a value is out of range.
     """
 
-    inputs: Sequence[Path] = ()
+    inputs: Paths = Paths()
     num_sets: int | None = None
     seed: int = 0
     generator: Generator = "random"
-    profiles: Sequence[Profile] = ()
+    profiles: Profiles = Profiles()
+    shapes: InitVar[Mapping[str, ShapeLike] | None] = None
     all_shapes: bool = False
     tolerance: Mapping[str, float] = field(default_factory=dict)
     atol: Mapping[str, float] = field(default_factory=dict)
     rtol: Mapping[str, float] = field(default_factory=dict)
     image_range: ImageRange = field(default_factory=ImageRange)
     bisect: bool = False
-    plot: Path | None = None
-    save_inputs: Path | None = None
-    save_outputs: Path | None = None
+    plot: OptionalPath = OptionalPath()
+    save_inputs: OptionalPath = OptionalPath()
+    save_outputs: OptionalPath = OptionalPath()
     allow_embedded_code: bool = False
     trust_links: bool = False
     trust: bool = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, shapes: Mapping[str, ShapeLike] | None) -> None:
+        if shapes is not None:
+            object.__setattr__(self, "profiles", only_profile(shapes, self.profiles))
         if self.generator not in GENERATORS:
             what = f"generator {self.generator!r} is unknown, expected {' or '.join(GENERATORS)}"
             raise ConfigError(what, where="--generator")
@@ -86,10 +90,15 @@ def compare(
 ) -> ComparisonReport:
     """Run an ONNX model in ONNX Runtime, and an engine or another ONNX model on the same inputs; compare every output.
 
-    Without tolerances in `config` the precision of the candidate says what is allowed. Raises a TrtconvError where one
-    of the two does not run; that they differ is no error, but `passed` in the report.
+    Without tolerances in `config` the precision of the candidate says what is allowed. `progress` is told of every
+    step. Raises a TrtconvError where one of the two does not run; that they differ is not an error, but `passed` in the
+    report.
     """
-    reference, candidate, config = Path(reference), Path(candidate), config or CompareConfig()
+    with following_steps(progress) as told:
+        return _compare(Path(reference), Path(candidate), config or CompareConfig(), told)
+
+
+def _compare(reference: Path, candidate: Path, config: CompareConfig, progress: Progress) -> ComparisonReport:
     _require_all(reference, candidate, config)
     model = model_io.load(reference, trust_links=config.trust_links)
     loaded = load(candidate, config.allow_embedded_code, config.trust) if is_engine_file(candidate) else None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -14,19 +13,16 @@ from trtconv.comparison.runners import opened, same_inputs, title_of
 from trtconv.comparison.tolerance import Tolerance, Tolerances
 from trtconv.errors import ConfigError
 from trtconv.inputs.made_inputs import Arrays
-from trtconv.progress import NoProgress, Progress
+from trtconv.progress import NoProgress, Progress, announce, phase
+from trtconv.watching import watched
 
-Result = TypeVar("Result")
 OnOutputs = Callable[[int, Mapping[str, Any], Mapping[str, Any]], None]
-
-_PHASE = "Comparing input sets"
-_TICK_SECONDS = 0.1
 
 
 def run_both(
     reference: Any,
     candidate: Any,
-    feeds: Sequence[Arrays],
+    feeds: Arrays | Sequence[Arrays],
     tolerance: float | Tolerances,
     *,
     labels: Sequence[str] | None = None,
@@ -35,7 +31,7 @@ def run_both(
     progress: Progress | None = None,
     option: str = "--inputs",
 ) -> ComparisonReport:
-    """Run both on every input set of `feeds` and compare all outputs.
+    """Run both on every input set of `feeds`, which may be a single one, and compare all outputs.
 
     Each is the path of an ONNX model (run by ONNX Runtime on the CPU) or of an engine, a loaded engine (TensorRT's, or
     a LoadedEngine), or a callable that returns an ONNX Runtime session. A `tolerance` that is a number bounds
@@ -44,6 +40,7 @@ def run_both(
     valid during the call. `option` is what errors call the place where users give inputs. Raises ConfigError
     without input sets, and another TrtconvError where one of the two does not run.
     """
+    feeds = [feeds] if isinstance(feeds, Mapping) else feeds
     if not feeds:
         raise ConfigError("nothing to compare: no input sets", where=title_of(reference))
     tolerances = tolerance if isinstance(tolerance, Tolerances) else Tolerances(Tolerance(of_max=tolerance))
@@ -54,16 +51,16 @@ def run_both(
     def work() -> None:
         with opened(reference, "reference", option) as first, opened(candidate, "candidate", option) as second:
             collected.notes += same_inputs(first, second, feeds[0])
-            progress.phase_start(_PHASE, None, len(feeds))
-            for index, (label, feed) in enumerate(zip(names, feeds, strict=True)):
-                expected, got = first.run(feed), second.run(feed)
-                if on_outputs is not None:
-                    on_outputs(index, expected, got)
-                collected.add(label, expected, got)
-                progress.step_complete(_PHASE, index)
-            progress.phase_finish(_PHASE)
+            announce(f"comparing {title_of(candidate)} with {title_of(reference)}")
+            with phase(progress, "Running input sets", len(feeds)) as advance:
+                for index, (label, feed) in enumerate(zip(names, feeds, strict=True)):
+                    expected, got = first.run(feed), second.run(feed)
+                    if on_outputs is not None:
+                        on_outputs(index, expected, got)
+                    collected.add(label, expected, got)
+                    advance()
 
-    watched(work, progress)
+    watched(work, progress, name="trtconv-compare")
     return collected.report(title_of(reference), title_of(candidate), names)
 
 
@@ -102,25 +99,3 @@ class _Collected:
         return ComparisonReport(
             reference, candidate, outputs, list(labels), notes=notes, warnings=warnings, arrays=self._arrays
         )
-
-
-def watched(work: Callable[[], Result], progress: Progress) -> Result:
-    """Do the work in a thread of its own: Ctrl-C then works while a runtime computes, and progress shows."""
-    finished = threading.Event()
-    results: list[Result] = []
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            finished.set()
-
-    threading.Thread(target=run, name="trtconv-compare", daemon=True).start()
-    while not finished.wait(_TICK_SECONDS):
-        progress.tick()
-    if failures:
-        raise failures[0]
-    return results[0]

@@ -13,6 +13,7 @@ from trtconv.config import BuildConfig
 from trtconv.engine.backends import Backend
 from trtconv.engine.build_errors import build_error
 from trtconv.engine.builder_options import add_profiles, apply_options
+from trtconv.engine.inspector_json import dtype_name
 from trtconv.engine.logger import Log, create, make_logger
 from trtconv.engine.monitored_build import build_serialized
 from trtconv.engine.network_parsing import parse_network, set_io_format
@@ -108,4 +109,4 @@ def _types(network: Any) -> list[str]:
 
 
 def _describe(tensor: Any) -> IoTensor:
-    return IoTensor(tensor.name, tensor.dtype.name.lower(), tuple(tensor.shape))
+    return IoTensor(tensor.name, dtype_name(tensor.dtype.name), tuple(tensor.shape))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 from trtconv.errors import Interrupted
 from trtconv.progress import Progress
-
-# How long a cancelled build may take to answer before it is abandoned: Ctrl-C must work within 2 s.
-_CANCEL_SECONDS = 1.5
-_TICK_SECONDS = 0.1
+from trtconv.watching import watched
 
 
 def build_serialized(trt: Any, builder: Any, network: Any, config: Any, parser: Any, progress: Progress) -> Any:
@@ -20,37 +18,20 @@ def build_serialized(trt: Any, builder: Any, network: Any, config: Any, parser: 
     Interrupted on Ctrl-C.
     """
     cancelled = threading.Event()
-    finished = threading.Event()  # Thread.join() forgets its thread when Ctrl-C interrupts it, before Python 3.13
     monitor = _make_monitor(trt, progress, cancelled)
     config.progress_monitor = monitor
-    results: list[Any] = []
-    failures: list[BaseException] = []
-
-    def run(*alive: Any) -> None:
-        try:
-            results.append(_build(trt, builder, network, config))
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            finished.set()
-
-    worker = threading.Thread(target=run, args=(parser, monitor), name="trtconv-build", daemon=True)
+    work = partial(_build, trt, builder, network, config, kept=(parser, monitor))
     try:
-        worker.start()
-        while not finished.wait(_TICK_SECONDS):
-            progress.tick()
+        return watched(work, progress, name="trtconv-build", cancel=cancelled.set)
     except KeyboardInterrupt:
         raise Interrupted("the build was interrupted, no engine was written") from None
-    finally:
-        cancelled.set()
-        finished.wait(_CANCEL_SECONDS)
-    if failures:
-        raise failures[0]
-    return results[0]
 
 
-def _build(trt: Any, builder: Any, network: Any, config: Any) -> Any:
-    """Build through a stream where the version has one (10.14 and later): engines over 2 GB need it."""
+def _build(trt: Any, builder: Any, network: Any, config: Any, kept: object) -> Any:
+    """Build through a stream where the version has one (10.14 and later): engines over 2 GB need it.
+
+    `kept` is what TensorRT reads besides, which lives as long as this call.
+    """
     if not hasattr(builder, "build_serialized_network_to_stream"):
         return builder.build_serialized_network(network, config)
 

@@ -117,7 +117,7 @@ def _require_makeable(spec: InputSpec) -> None:
     """Raise ConfigError for an input that has more elements than can be made up in memory."""
     num_elements = math.prod(dim for dim in spec.dims if isinstance(dim, int))
     if num_elements > _MAX_ELEMENTS:
-        what = f"input {spec.name} ({format_dims(spec.dims)}) has {num_elements} elements, of at most {_MAX_ELEMENTS}"
+        what = f"input {spec.name} {format_dims(spec.dims)} has {num_elements} elements, of at most {_MAX_ELEMENTS}"
         raise ConfigError(what, hint="give a smaller shape, or files of inputs")
 
 
@@ -127,7 +127,7 @@ def _made(
     try:
         yield from _GENERATORS[generator](specs, seed, num_sets, narrow)
     except MemoryError:
-        names = ", ".join(f"{spec.name} ({format_dims(spec.dims)})" for spec in specs)
+        names = ", ".join(f"{spec.name} {format_dims(spec.dims)}" for spec in specs)
         hint = "use smaller shapes, or a machine with more memory"
         raise BackendError(f"out of memory for made-up inputs: {names}", hint=hint) from None
 

@@ -10,13 +10,17 @@ from trtconv.decisions import Decision
 from trtconv.engine.inspector_json import Layer
 from trtconv.errors import ConfigError
 from trtconv.inspection.engine_report import EngineInspection
-from trtconv.inspection.model_report import ModelInspection, outcome
+from trtconv.inspection.inspected_nodes import describe_shape
+from trtconv.inspection.model_report import ModelInspection
+from trtconv.inspection.node_tables import MAX_GROUPED_NAMES, list_nodes, outcome
+from trtconv.reports.grouping import kind_of
 from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Column, Facts, Table, render
-from trtconv.shapes import ShapeRange, format_dims
+from trtconv.shapes import format_dims
 
 Inspection = ModelInspection | EngineInspection
 # What is compared: {(section, item): value}, in the order in which it is told.
 _Items = dict[tuple[str, str], str]
+_OF_NODES = ("nodes", "layers")  # the sections of which many items are alike
 
 
 @dataclass(frozen=True)
@@ -43,21 +47,38 @@ class Difference:
         """Return the difference in the types of JSON, as docs/inspect.md describes it."""
         return {"kind": "diff", **asdict(self)}
 
-    def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
-        """Return the difference as text for a terminal of this width."""
+    def render(self, width: int = DEFAULT_WIDTH, color: bool = False, show_all: bool = False) -> str:
+        """Return the difference as text for a terminal of this width; `show_all` lists equal changes one by one."""
         same = f"{self.num_compared - len(self.changes)} of {self.num_compared} items are the same"
         facts = Facts([("A", self.a), ("B", self.b), ("compared", same)])
-        columns = [Column("item", "name"), Column("A", "text"), Column("B", "text")]
         sections = dict.fromkeys(change.section for change in self.changes)
-        tables = [
-            Table(
-                f"Different: {section}",
-                columns,
-                [(each.item, each.a or NOTHING, each.b or NOTHING) for each in self.changes if each.section == section],
-            )
-            for section in sections
+        return render([facts, *(self._table(section, show_all) for section in sections)], width, color)
+
+    def _table(self, section: str, show_all: bool) -> Table:
+        """Return the changes of a section, those of nodes and layers that differ in names alone in one row."""
+        groups: dict[tuple[str, ...], list[Change]] = {}
+        for change in self.changes:
+            if change.section == section:
+                kind = (change.item,) if show_all else (kind_of(change.a or NOTHING), kind_of(change.b or NOTHING))
+                groups.setdefault(kind if section in _OF_NODES else (change.item,), []).append(change)
+        rows = [
+            (_name(group), _text([each.a for each in group]), _text([each.b for each in group]))
+            for group in groups.values()
         ]
-        return render([facts, *tables], width, color)
+        item = Column("item", "text" if any(len(group) > 1 for group in groups.values()) else "name")
+        columns = [item, Column("A", "text"), Column("B", "text")]
+        return Table(f"Different: {section}", columns, rows)
+
+
+def _name(group: Sequence[Change]) -> str:
+    names = list_nodes([each.item for each in group], limit=MAX_GROUPED_NAMES)
+    return names if len(group) == 1 else f"{len(group)}: {names}"
+
+
+def _text(sides: Sequence[str | None]) -> str:
+    """Return the text of one side of changes that differ in names alone."""
+    more = "; likewise the others" if len(set(sides)) > 1 else ""
+    return f"{sides[0]}{more}" if sides[0] is not None else NOTHING
 
 
 def diff(a: Inspection, b: Inspection) -> Difference:
@@ -81,8 +102,7 @@ def _model_items(model: ModelInspection) -> _Items:
     items["weights", "bytes"] = str(model.weight_bytes)
     for direction, tensors in (("inputs", model.inputs), ("outputs", model.outputs)):
         for tensor in tensors:
-            shape = "rank unknown" if tensor.shape is None else format_dims(tensor.shape)
-            items[direction, tensor.name] = f"{tensor.dtype} {shape}"
+            items[direction, tensor.name] = f"{tensor.dtype} {describe_shape(tensor.shape)}"
     items |= {("ops", op): str(count) for op, count in model.ops.items()}
     for node in model.nodes:
         items["nodes", _unused(items, "nodes", node.node)] = f"{node.op}: {outcome(node.became)}, {node.reason}"
@@ -103,7 +123,7 @@ def _engine_items(engine: EngineInspection) -> _Items:
         shape = format_dims([None if dim < 0 else dim for dim in tensor.shape])
         items[f"{tensor.direction}s", tensor.name] = f"{tensor.dtype} {shape} {tensor.format or ''}".rstrip()
         for index, given in enumerate(tensor.profiles):
-            items["profiles", f"{index + 1}: {tensor.name}"] = _range_text(given)
+            items["profiles", f"{index + 1}: {tensor.name}"] = str(given)
     for decision in engine.decisions:
         items["nodes", _unused(items, "nodes", decision.node)] = _decision_text(decision)
     if engine.layers is not None:
@@ -120,10 +140,6 @@ def _unused(items: Mapping[tuple[str, str], str], section: str, name: str) -> st
         number += 1
         candidate = f"{name} ({number})"
     return candidate
-
-
-def _range_text(given: ShapeRange) -> str:
-    return ":".join("x".join(map(str, sizes)) for sizes in (given.min, given.opt, given.max))
 
 
 def _decision_text(decision: Decision) -> str:

@@ -12,10 +12,11 @@ from trtconv.decisions import Decision, group_decisions
 from trtconv.engine.inspector_json import Layer
 from trtconv.engine.live_engine import EngineTensor
 from trtconv.inspection.inspected_file import FileIdentity
-from trtconv.inspection.model_report import outcome
+from trtconv.inspection.node_tables import list_nodes, outcome
 from trtconv.manifest import Manifest
 from trtconv.ops import list_titles
 from trtconv.reports.build_report import describe_precision
+from trtconv.reports.grouping import by_kind, reason_of
 from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render
 from trtconv.reports.text import format_size
 from trtconv.shapes import ShapeRange, format_dims
@@ -72,17 +73,12 @@ class EngineInspection:
             ]
         return document
 
-    def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
-        """Return the inspection as text for a terminal of this width."""
-        return render_engine(self, width, color)
+    def render(self, width: int = DEFAULT_WIDTH, color: bool = False, show_all: bool = False) -> str:
+        """Return the inspection as text for a terminal of this width; `show_all` names every node."""
+        return render([engine_facts(self), *_tables(self, show_all)], width, color)
 
 
 _SHA_DIGITS = 12
-
-
-def render_engine(inspection: EngineInspection, width: int, color: bool) -> str:
-    """Return the inspection as text."""
-    return render([engine_facts(inspection), *_tables(inspection)], width, color)
 
 
 def engine_facts(inspection: EngineInspection) -> Facts:
@@ -120,7 +116,7 @@ def _match(match: Match) -> str:
     return f"{built_with}; here is {match.here}" + ("" if match.matches is None else ": the engine does not load here")
 
 
-def _tables(inspection: EngineInspection) -> list[Table]:
+def _tables(inspection: EngineInspection, show_all: bool) -> list[Table]:
     tensors = [
         (tensor.direction, tensor.name, tensor.dtype, format_dims(_dims(tensor)), tensor.format or "")
         for tensor in inspection.tensors
@@ -144,19 +140,24 @@ def _tables(inspection: EngineInspection) -> list[Table]:
         Table(
             f"What became of each {list_titles()}, and why",
             [Column("op"), Column("became"), Column("why", "text"), Column("nodes", "text")],
-            _decisions(inspection.decisions),
+            _decisions(inspection.decisions, show_all),
         ),
         _layers(inspection),
     ]
 
 
-def _decisions(decisions: Sequence[Decision]) -> list[tuple[str, str, str, str]]:
-    """Return one row for each outcome and reason: in an engine many nodes share them."""
-    rows = []
-    for group in group_decisions(decisions, "op", "became", "reason"):
-        first, nodes = group[0], ", ".join(decision.node for decision in group)
-        rows.append((f"{len(group)} {first.op}", outcome(first.became), first.reason, nodes))
-    return rows
+def _decisions(decisions: Sequence[Decision], show_all: bool) -> list[tuple[str, str, str, str]]:
+    """Return one row for each outcome and kind of reason: in an engine many nodes share them."""
+    groups = group_decisions(decisions, "op", "became", "reason") if show_all else by_kind(decisions)
+    return [
+        (
+            f"{len(group)} {group[0].op}",
+            outcome(group[0].became),
+            reason_of(group),
+            list_nodes([decision.node for decision in group], show_all),
+        )
+        for group in groups
+    ]
 
 
 def _layers(inspection: EngineInspection) -> Table:
@@ -180,4 +181,5 @@ def _dims(tensor: EngineTensor) -> list[int | None]:
 
 def _range_end(given: ShapeRange, sizes: Sequence[int]) -> str:
     """Return a shape, or the values of a shape tensor in brackets."""
-    return "[" + ",".join(map(str, sizes)) + "]" if given.kind == "values" else format_dims(sizes)
+    end = tuple(sizes)
+    return str(ShapeRange(end, end, end, given.kind))

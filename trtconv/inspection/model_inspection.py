@@ -17,7 +17,8 @@ from trtconv.config import BackendName, Ops
 from trtconv.element_types import BY_ONNX
 from trtconv.errors import ModelError
 from trtconv.inspection.inspected_file import identify
-from trtconv.inspection.model_report import ModelInspection, NodeInspection, Tensor
+from trtconv.inspection.inspected_nodes import NodeInspection, Tensor
+from trtconv.inspection.model_report import ModelInspection
 from trtconv.inspection.op_support import Problem, check_backend, external_files, onnx_problems
 from trtconv.inspection.parameter_sources import read_parameters
 from trtconv.model import model_io, redefinitions, walking
@@ -26,6 +27,7 @@ from trtconv.model.native_norms import native_norms
 from trtconv.model.shape_inference import is_made_up
 from trtconv.ops import BY_ONNX_OP, other_form
 from trtconv.ops.custom_op import DOMAIN, Dim
+from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.pages.graph_reading import tensor_types
 from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext, Site, walk
@@ -58,7 +60,7 @@ def inspect_model(
 
     `trust_links` follows links of external data out of the model's folder.
     Raises ConfigError when there is no such file or a `keep_native` pattern matches nothing, ModelError when it is no
-    ONNX model. What stands in the way of a build is no error here: it is in `problems`.
+    ONNX model. Blockers of a build are not errors here: they are in `problems`.
     """
     return examine_model(
         Path(path), ops=ops, keep_native=keep_native, backend=backend, trust_links=trust_links
@@ -166,10 +168,13 @@ def _title(site: Site) -> str:
 
 
 def _type_of_x(site: Site) -> tuple[str | None, list[Dim] | None]:
+    """Return the type and shape of X. Of a norm, ONNX gives scale and bias its type, which may be known alone."""
     if not site.node.inputs:
         return None, None
-    x = site.node.inputs[0]
-    return _inferred_dtype(x), _inferred_shape(x)
+    x, *operands = site.node.inputs
+    alike = operands if site.node.op == INSTANCE_NORM.form.op_type else []
+    dtype = next(filter(None, map(_inferred_dtype, (x, *alike))), None)
+    return dtype, _inferred_shape(x)
 
 
 def _inputs(graph: onnx.GraphProto) -> list[Tensor]:

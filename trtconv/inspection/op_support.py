@@ -26,7 +26,7 @@ _MAX_EXTERNAL_BYTES = 2 << 30
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that stands in the way of a conversion. `found_by` is ONNX, trtconv, or a backend's title."""
+    """A blocker of a conversion. `found_by` is ONNX, trtconv, or a backend's title."""
 
     found_by: str
     what: str
@@ -85,14 +85,14 @@ def _unknown_to_onnx(op: str, domain: str, opsets: Mapping[str, int]) -> str | N
     if not onnx.defs.has(op, domain):
         if domain:
             return f"{name} is of a custom domain: TensorRT needs a plugin for it"
-        return f"{op} is no ONNX op: it never was, or it was dropped"
+        return f"{op} is not a standard ONNX operator (experimental or removed)"
     opset = opsets.get(domain or "ai.onnx", 1)
     try:
         schema = onnx.defs.get_schema(op, opset, domain)
     except onnx.defs.SchemaError:
         history = onnx.defs.get_all_schemas_with_history()
         since = min(each.since_version for each in history if (each.name, each.domain) == (op, domain))
-        return f"{name} is no op of opset {opset}: it came with opset {since}"
+        return f"{name} is not in opset {opset}: it came with opset {since}"
     return f"{name} was dropped with opset {schema.since_version}" if schema.deprecated else None
 
 

@@ -6,14 +6,14 @@ from trtconv.decisions import Decision
 from trtconv.errors import TrtconvError
 from trtconv.inspection.engine_report import EngineInspection, engine_facts
 from trtconv.inspection.model_inspection import Examined
-from trtconv.inspection.model_report import ModelInspection, model_facts, problem_table
+from trtconv.inspection.model_report import ModelInspection, model_facts, problem_table, tensor_table
 from trtconv.model import model_io
 from trtconv.pages import engine_parts
 from trtconv.pages.build_page import count_outcomes
 from trtconv.pages.graph_reading import tensor_types
 from trtconv.pages.graphs import put_together
 from trtconv.reports.html.page import Graphs, Highlight, Page
-from trtconv.reports.tables import NO_BREAK, Column, Facts, Table
+from trtconv.reports.tables import NO_BREAK, Facts
 from trtconv.reports.text import format_size
 
 
@@ -31,7 +31,7 @@ def model_page(examined: Examined) -> Page:
             Highlight(f"{num_nodes:,}", "nodes"),
             Highlight(format_size(inspection.weight_bytes), "weights"),
         ],
-        tables=[problem_table(inspection), _tensor_table(inspection)],
+        tables=[problem_table(inspection), tensor_table(inspection, "×")],
         graphs=_graphs(examined, decisions),
         decisions=decisions,
     )
@@ -64,17 +64,6 @@ def engine_page(inspection: EngineInspection) -> Page:
 
 def _facts(facts: Facts) -> list[tuple[str, str]]:
     return [(label, text.replace(NO_BREAK, " ")) for label, text in facts.items]
-
-
-def _tensor_table(inspection: ModelInspection) -> Table:
-    rows = []
-    for direction, tensors in (("input", inspection.inputs), ("output", inspection.outputs)):
-        for tensor in tensors:
-            dims = ["?" if dim is None else str(dim) for dim in tensor.shape or ()]
-            shape = "rank unknown" if tensor.shape is None else "×".join(dims) or "[]"
-            rows.append((direction, tensor.name, tensor.dtype or "?", shape))
-    columns = [Column(""), Column("name", "name"), Column("type"), Column("shape")]
-    return Table("Inputs and outputs", columns, rows)
 
 
 def _decisions(inspection: ModelInspection) -> list[Decision]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,22 @@ def open_session(proto: onnx.ModelProto, folder: Path, num_threads: int = 0) -> 
     options.enable_mem_pattern = False
     options.enable_cpu_mem_arena = False
     return _open_in_memory(copy_for_runtime(proto, folder), folder, options)
+
+
+class StoppableRun:
+    """One run of an ONNX Runtime session on values of its inputs, which another thread can stop."""
+
+    def __init__(self, session: Any, outputs: Sequence[str], feed: Mapping[str, Any]) -> None:
+        self._session, self._outputs, self._feed = session, outputs, dict(feed)
+        self._options = _import_runtime().RunOptions()
+
+    def __call__(self) -> list[Any]:
+        """Return the outputs, or raise what ONNX Runtime raises."""
+        return list(self._session.run(self._outputs, self._feed, self._options))
+
+    def stop(self) -> None:
+        """Let the run fail after the node that is being computed."""
+        self._options.terminate = True
 
 
 def copy_for_runtime(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:

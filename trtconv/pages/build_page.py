@@ -104,7 +104,7 @@ def count_outcomes(decisions: Sequence[Decision]) -> list[Highlight]:
 def _graphs(rewrite: Rewrite, decisions: Sequence[Decision]) -> Graphs:
     after = {**rewrite.types, **tensor_types(rewrite.model.graph)}
     if rewrite.report.precision is not None:  # whose conversion comes after the passes: the shapes stay
-        after = {name: told.rpartition(" ")[2] for name, told in after.items() if "×" in told}
+        after = tensor_types(rewrite.model.graph, shapes_alone=True)
     return put_together(rewrite.model.proto.graph, rewrite.proto.graph, decisions, rewrite.types, after)
 
 

@@ -13,6 +13,7 @@ from trtconv.errors import TrtconvError
 from trtconv.manifest import Manifest
 from trtconv.reports.html.page import LayerRow
 from trtconv.reports.tables import Column, Table
+from trtconv.shapes import format_dims
 
 
 def tensors_of(manifest: Manifest | None) -> list[EngineTensor]:
@@ -39,7 +40,7 @@ def tensor_table(tensors: Sequence[EngineTensor]) -> Table:
     ]
     rows = []
     for tensor in tensors:
-        shape = "×".join("?" if dim < 0 else str(dim) for dim in tensor.shape) or "[]"
+        shape = format_dims([None if dim < 0 else dim for dim in tensor.shape], "×")
         profiles = "; ".join(str(given).replace("x", "×") for given in tensor.profiles)
         rows.append((tensor.direction, tensor.name, tensor.dtype, shape, tensor.format or "", profiles))
     return Table("Inputs and outputs", columns, rows)

@@ -19,6 +19,7 @@ from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.passes.base import walk
 from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
 from trtconv.reports.html.page import Role, Tensor
+from trtconv.shapes import format_dims
 
 MAX_NODES: Final = 20_000  # of a graph: with more, a page takes seconds to open
 _MAX_TENSORS = 32  # of a node
@@ -55,12 +56,13 @@ class ReadGraph:
     num_left_out: int = 0
 
 
-def tensor_types(graph: gs.Graph) -> dict[str, str]:
+def tensor_types(graph: gs.Graph, *, shapes_alone: bool = False) -> dict[str, str]:
     """Return type and shape, as far as they are known, of each tensor that nodes read or write, by its name."""
     types: dict[str, str] = {}
     for site in walk(graph):
         for tensor in (*site.node.inputs, *site.node.outputs):
-            if tensor.name not in types and (told := _type_text(dtype_of(tensor), shape_of(tensor))):
+            dtype = None if shapes_alone else dtype_of(tensor)
+            if tensor.name not in types and (told := _type_text(dtype, shape_of(tensor))):
                 types[tensor.name] = told
     return types
 
@@ -135,8 +137,8 @@ def _declared(value: onnx.ValueInfoProto) -> str:
 
 def _type_text(dtype: int | None, dims: Sequence[Dim] | None) -> str:
     """Return a type and a shape as the page writes them."""
-    sizes = None if dims is None else ["?" if dim is None or is_made_up(dim) else str(dim) for dim in dims]
-    shape = "" if sizes is None else "×".join(sizes) or "[]"
+    known = dims and [None if is_made_up(dim) else dim for dim in dims]
+    shape = "" if known is None else format_dims(known, "×")
     return " ".join(filter(None, (describe_dtype(dtype) if dtype else "", shape)))
 
 

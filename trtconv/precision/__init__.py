@@ -39,6 +39,7 @@ from trtconv.precision.rules import (
 )
 from trtconv.precision.type_conversion import Typing
 from trtconv.precision.value_ranges import observe
+from trtconv.progress import NoProgress, Progress
 
 IoType = Literal["keep", "fp32", "fp16", "bf16"]
 ALL_TENSORS = "*"
@@ -108,6 +109,7 @@ def convert_precision(
     *,
     are_made: bool = False,
     joins_casts: bool = False,
+    progress: Progress | None = None,
 ) -> Conversion:
     """Return the model with its float32 tensors in 16 bits, except what must stay.
 
@@ -115,7 +117,7 @@ def convert_precision(
     `model_path`. `feeds` are the calibration's input sets, which fp16 alone needs; without them make_feeds
     makes some, for which the model's inputs must have fixed shapes. `are_made` says that they come from there: then
     zeros prove nothing, and inputs in [0, 1] are tried where the others give NaN. With `joins_casts`, custom ops change
-    types themselves where they can. A model that is in the wanted
+    types themselves where they can. `progress` is told of each run of the calibration. A model that is in the wanted
     precision already stays as it is. Raises ConfigError for options that do not fit the model, ModelError when nothing
     of it can be converted or the calibration cannot run.
     """
@@ -129,7 +131,7 @@ def convert_precision(
     low_nodes: set[int] = set()
     if not _is_converted(graph, low_type, model_path):
         is_given = bool(feeds) and not are_made
-        reasons, warnings = _decide(graph, low_type, asked, feeds, is_given)
+        reasons, warnings = _decide(graph, low_type, asked, feeds, is_given, progress or NoProgress())
         low_nodes = {index for index, slots in enumerate(graph.slots) if slots and index not in reasons}
         if not low_nodes:
             raise _nothing_to_convert(graph, reasons, options.precision, model_path, warnings)
@@ -145,7 +147,7 @@ def convert_precision(
 
 
 def _decide(
-    graph: FloatGraph, low_type: int, asked: Reasons, feeds: Sequence[Arrays], is_given: bool
+    graph: FloatGraph, low_type: int, asked: Reasons, feeds: Sequence[Arrays], is_given: bool, progress: Progress
 ) -> tuple[Reasons, Sequence[str]]:
     """Return why nodes stay fp32: the user's wish before what they compute, before the values, before fewer Casts."""
     reasons = reasons_by_op(graph, low_type)
@@ -154,7 +156,7 @@ def _decide(
         input_sets = (
             calibration.name_given(feeds) if is_given else calibration.name_made(feeds or make_feeds(graph.proto))
         )
-        observed = observe(graph, input_sets, are_made=not is_given)
+        observed = observe(graph, input_sets, are_made=not is_given, progress=progress)
         reasons = reasons_by_value(graph, observed.ranges) | reasons
         warnings = observed.warnings
     reasons |= asked

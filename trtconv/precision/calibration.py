@@ -17,9 +17,11 @@ import numpy.typing as npt
 import onnx
 
 from trtconv.errors import ModelError
-from trtconv.model.onnx_session import cause_of, hint_of, integer_inputs, open_session
+from trtconv.model.onnx_session import StoppableRun, cause_of, hint_of, integer_inputs, open_session
 from trtconv.precision.probes import PREFIX, Probing
 from trtconv.precision.scopes import MAIN, names_in_branches
+from trtconv.progress import NoProgress, Progress
+from trtconv.watching import watched
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -57,17 +59,28 @@ class Calibration:
     """A model in ONNX Runtime that measures the extremes of the float32 tensors in `names`.
 
     `arguments` are those among them whose smallest magnitude is needed too; `folder` is the model's, for external data.
-    All tensor names of `proto` are unique. Raises ModelError when ONNX Runtime refuses the model.
+    All tensor names of `proto` are unique. `progress` gets a tick while ONNX Runtime is at it. Raises ModelError when
+    ONNX Runtime refuses the model.
     """
 
-    def __init__(self, proto: onnx.ModelProto, folder: Path, names: Sequence[str], arguments: Sequence[str]) -> None:
+    def __init__(
+        self,
+        proto: onnx.ModelProto,
+        folder: Path,
+        names: Sequence[str],
+        arguments: Sequence[str],
+        progress: Progress | None = None,
+    ) -> None:
         probing = Probing(proto, names, set(arguments))
         self._proto = proto
         self._names = names
+        self._progress = progress or NoProgress()
         self._turned = probing.turned
         self._inner = names_in_branches(proto)
         try:
-            self._session = open_session(probing.model, folder)
+            self._session = watched(
+                lambda: open_session(probing.model, folder), self._progress, name="trtconv-calibration"
+            )
         except Exception as error:
             raise _cannot_run(error, proto) from None
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -82,7 +95,7 @@ class Calibration:
         given: dict[str, Any] = {name: values for name, values in feed.items() if name in self._known}
         given |= {name: np.array(name in turned) for name in self._turned}
         try:
-            results = dict(zip(self._outputs, self._session.run(self._outputs, given), strict=True))
+            results = dict(zip(self._outputs, self._run(given), strict=True))
         except Exception as error:
             raise _cannot_run(error, self._proto) from None
         ranges = {}
@@ -90,6 +103,10 @@ class Calibration:
             if (seen := _range_of(results, number, name in self._inner)) is not None:
                 ranges[name] = seen
         return ranges
+
+    def _run(self, given: Arrays) -> list[npt.NDArray[Any]]:
+        run = StoppableRun(self._session, self._outputs, given)
+        return watched(run, self._progress, name="trtconv-calibration", cancel=run.stop)
 
 
 def name_made(feeds: Sequence[Arrays]) -> list[InputSet]:

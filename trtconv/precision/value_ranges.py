@@ -20,6 +20,7 @@ from trtconv.precision.op_kinds import SELECTIONS
 from trtconv.precision.probes import turning_input
 from trtconv.precision.rules import sensitive_arguments
 from trtconv.precision.scopes import MAIN
+from trtconv.progress import NoProgress, Progress, phase
 
 _MAX_TURNS = 8  # each runs the network once more on every input set
 UNIT_INTERVAL = "inputs in [0, 1]"
@@ -36,28 +37,39 @@ class Observed:
     warnings: Sequence[str] = ()
 
 
-def observe(graph: FloatGraph, input_sets: Sequence[InputSet], *, are_made: bool) -> Observed:
+def observe(
+    graph: FloatGraph, input_sets: Sequence[InputSet], *, are_made: bool, progress: Progress | None = None
+) -> Observed:
     """Return the range of every float32 tensor that is an input or the output of a node.
 
-    `are_made` says that nobody gave the input sets, so
-    that others may be tried. Raises ModelError when ONNX Runtime cannot run the model on them.
+    `are_made` says that nobody gave the input sets, so that others may be tried. `progress` is told of each run. Raises
+    ModelError when ONNX Runtime cannot run the model on them.
     """
     names = _tensors(graph)
     if not names:
         return Observed({})
     arguments = [name for _, name in sensitive_arguments(graph)]
-    calibration = Calibration(graph.proto, graph.folder, names, arguments)
+    progress = progress or NoProgress()
+    calibration = Calibration(graph.proto, graph.folder, names, arguments, progress)
     roots = _of_roots_alone(graph, arguments)
-    seen = [(each, _without_zeros(each, calibration.see(each.arrays), roots)) for each in input_sets]
+    seen = []
+    with phase(progress, "Running calibration inputs", len(input_sets)) as advance:
+        for each in input_sets:
+            seen.append((each, _without_zeros(each, calibration.see(each.arrays), roots)))
+            advance()
     ranges = _merge(seen)
     if are_made and any(found.unknown for each, run in seen if each.proves for found in run.values()):
         unit = InputSet(UNIT_INTERVAL, in_unit_interval(input_sets[0].arrays))
-        with suppress(ModelError):  # the model may run on one input set and not on another
+        with (
+            phase(progress, f"Running {UNIT_INTERVAL}"),
+            suppress(ModelError),
+        ):  # the model may run on one input set and not on another
             seen.append((unit, calibration.see(unit.arrays)))
         ranges = _merge(seen)
     warnings = _warnings(graph, seen, ranges, are_made)
     was_run = {name for each, run in seen if each.proves for name in run}
-    _turn_branches(graph, calibration, names, [each for each, _ in seen if each.proves], ranges, was_run)
+    with phase(progress, "Running branches that no input takes"):
+        _turn_branches(graph, calibration, names, [each for each, _ in seen if each.proves], ranges, was_run)
     _pass_on(graph, ranges)
     for name in names:
         if name not in ranges:

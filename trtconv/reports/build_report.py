@@ -12,18 +12,23 @@ from trtconv.decisions import REWRITTEN, Decision, group_decisions
 from trtconv.display import printable
 from trtconv.manifest import Manifest, Verified
 from trtconv.ops import describe_replaced
+from trtconv.progress import StepTime
 from trtconv.reports.grouping import by_kind, reason_of
 from trtconv.reports.text import format_size
 from trtconv.reports.tuning_report import TuningReport
+
+_VERIFYING = ("loading", "running", "comparing")  # how the steps of a comparison begin
+_SHORTEST_TOLD_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class RewriteReport:
     """The result of the graph passes. `output` is None when nothing was written to disk.
 
-    `page` is the HTML page, where one was written. `kept_fp32` are the nodes that a change to `precision` left alone,
-    and why. `chosen` says how many nodes became what, where that was chosen by cost. `others` are those that no pass
-    looks at and that a user may look for: norms in another form, and plugins of a model that was rewritten before.
+    `page` is the HTML page, where one was written. `decisions_read` and `decisions_written` are the decision file, by
+    what was done with it. `kept_fp32` are the nodes that a change to `precision` left alone, and why. `chosen` says how
+    many nodes became what, where that was chosen by cost. `others` are those that no pass looks at and that a user may
+    look for: norms in another form, and plugins of a model that was rewritten before.
     """
 
     model: Path
@@ -37,6 +42,8 @@ class RewriteReport:
     others: Sequence[Decision] = ()
     page: Path | None = None
     chosen: str = ""
+    decisions_read: Path | None = None
+    decisions_written: Path | None = None
 
     @property
     def num_rewritten(self) -> int:
@@ -59,6 +66,12 @@ class RewriteReport:
         lines += [_line("warning", warning) for warning in self.warnings]
         if self.output:
             lines.append(_line("output", f"{self.output} ({format_size(self.output.stat().st_size)})"))
+        if self.decisions_read:
+            lines.append(_line("decisions", f"followed {self.decisions_read}"))
+        if self.decisions_written:
+            count = len(self.decisions)
+            told = f"{count} decision{'' if count == 1 else 's'}"
+            lines.append(_line("decisions", f"wrote {told} to {self.decisions_written}; a later build follows them"))
         if self.page:
             lines.append(_line("page", str(self.page)))
         return "\n".join(lines)
@@ -66,7 +79,10 @@ class RewriteReport:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """The result of `trtconv build`: the manifest's content and what stands around it."""
+    """The result of `trtconv build`: the manifest's content and what stands around it.
+
+    `steps` are those of the whole call, one after the other.
+    """
 
     rewrite: RewriteReport
     engine: Path
@@ -74,8 +90,13 @@ class BuildReport:
     manifest: Manifest = field(repr=False)
     backend: str
     notes: Sequence[str]
-    seconds: float
+    steps: Sequence[StepTime]
     tuning: TuningReport | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the whole call took."""
+        return sum(step.seconds for step in self.steps)
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in the types of JSON."""
@@ -83,6 +104,7 @@ class BuildReport:
             "engine": str(self.engine),
             "manifest": str(self.manifest_path),
             "seconds": round(self.seconds, 3),
+            "steps": [{"name": step.name, "seconds": round(step.seconds, 3)} for step in self.steps],
             "notes": list(self.notes),
             "rewrite": self.rewrite.to_json(),
             "build": self.manifest.to_json(),
@@ -95,10 +117,11 @@ class BuildReport:
         lines += [_line("note", note) for note in self.notes]
         lines += [_line("tuned", line) for line in (self.tuning.lines() if self.tuning else ())]
         size = format_size(self.engine.stat().st_size)
-        lines.append(_line("engine", f"{self.engine} ({size}, built in {self.seconds:.1f} s)"))
+        lines.append(_line("engine", f"{self.engine} ({size})"))
         lines.append(_line("manifest", str(self.manifest_path)))
         if self.manifest.verified is not None:
             lines.append(_line("verified", _describe_verified(self.manifest.verified)))
+        lines.append(_line("time", describe_time(self.steps)))
         return "\n".join(lines)
 
 
@@ -145,6 +168,17 @@ def describe_precision(precision: str, num_kept: int) -> str:
     if num_kept == 0:
         return precision
     return f"{precision}, but for {num_kept} node{'s that stay' if num_kept > 1 else ' that stays'} fp32"
+
+
+def describe_time(steps: Sequence[StepTime]) -> str:
+    """Return how long work took, and how much of that each kind of step, by the first word of its name."""
+    kinds: dict[str, float] = {}
+    for step in steps:
+        verb = step.name.partition(" ")[0]
+        kind = "verifying" if verb in _VERIFYING else verb
+        kinds[kind] = kinds.get(kind, 0.0) + step.seconds
+    told = (f"{kind} {seconds:.1f}" for kind, seconds in kinds.items() if seconds >= _SHORTEST_TOLD_SECONDS)
+    return f"{sum(kinds.values()):.1f} s: {', '.join(told)}".removesuffix(": ")
 
 
 def _describe_verified(verified: Verified) -> str:

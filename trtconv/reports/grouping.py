@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from trtconv.decisions import Decision
 
@@ -36,7 +37,15 @@ def by_kind(decisions: Iterable[Decision]) -> list[list[Decision]]:
     return list(groups.values())
 
 
-def reason_of(group: Sequence[Decision]) -> str:
+class Reasoned(Protocol):
+    """What was decided for a reason."""
+
+    @property
+    def reason(self) -> str:
+        """The reason."""
+
+
+def reason_of(group: Sequence[Reasoned]) -> str:
     """Return the reason of a group: that of its first node, with a word where the others have one of the same kind."""
     reasons = dict.fromkeys(decision.reason for decision in group)
     first = next(iter(reasons))

@@ -101,15 +101,19 @@ def render(blocks: Sequence[Block], width: int = DEFAULT_WIDTH, color: bool = Fa
 
 
 def style_for(stream: TextIO) -> dict[str, Any]:
-    """Return width and colour for a stream, as arguments of `render`: its terminal's, plain text elsewhere."""
+    """Return width and colour for a stream, as arguments of `render`: its terminal's, plain text elsewhere.
+
+    FORCE_COLOR colours everywhere, NO_COLOR nowhere.
+    """
     is_terminal = stream.isatty()
     columns = os.environ.get("COLUMNS", "")
     width = int(columns) if columns.isdecimal() else 0
     if not width and is_terminal:
         with contextlib.suppress(OSError):
             width = os.get_terminal_size(stream.fileno()).columns
-    allows_color = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return {"width": width or DEFAULT_WIDTH, "color": is_terminal and allows_color}
+    is_coloured = is_terminal and os.environ.get("TERM") != "dumb"
+    color = not os.environ.get("NO_COLOR") and (is_coloured or bool(os.environ.get("FORCE_COLOR")))
+    return {"width": width or DEFAULT_WIDTH, "color": color}
 
 
 def shorten_middle(text: str, width: int) -> str:

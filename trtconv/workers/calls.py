@@ -7,27 +7,34 @@ an appetite for memory away from the caller, not a program that means harm.
 from __future__ import annotations
 
 import base64
+import dataclasses
+import inspect
 import pickle
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from trtconv import interrupts
+from trtconv.config import BuildConfig
 from trtconv.errors import BackendError, Interrupted, TrtconvError
 from trtconv.workers import parent, worker
 from trtconv.workers.limits import Limits
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from trtconv.comparison.comparing import CompareConfig
     from trtconv.comparison.report import ComparisonReport
-    from trtconv.config import BuildConfig, Ops
+    from trtconv.config import Ops
+    from trtconv.keyword_options import BuildOptions, CompareOptions
     from trtconv.progress import Progress
     from trtconv.reports.build_report import BuildReport, RewriteReport
 
 _MODULE = "trtconv.workers.calls"
 _ANSWER, _LOG, _PROGRESS = "answer", "log", "progress"
+Config = TypeVar("Config")
 _SIZE_BYTES = 8  # of the number before a request
 
 
@@ -38,26 +45,34 @@ def build(
     progress: Progress | None = None,
     log: Callable[[str], None] | None = None,
     isolate: bool | Limits = False,
+    **options: Unpack[BuildOptions],
 ) -> BuildReport:
     """Convert an ONNX model into a TensorRT engine and write it, with its manifest beside it.
 
-    `config.output` defaults to the model with `.engine` for `.onnx`. `progress` follows the build, `log` receives
-    TensorRT's messages. With `isolate` the work is done in a worker process, within Limits where they are given: a
-    crash there is a BackendError, or a ModelError while the model is read. Raises a TrtconvError; then neither file was
-    written.
+    `options` are fields of BuildConfig, which go before those of `config`. `output` defaults to the model with
+    `.engine` for `.onnx`. `progress` is told of every step, `log` of TensorRT's messages. With `isolate` the work is
+    done in a worker process, within Limits where they are given: a crash there is a BackendError, or a ModelError while
+    the model is read. Raises a TrtconvError; then neither file was written.
     """
+    config = _with_options(config or BuildConfig(), options)
     return _call("build", (model_path, config), {}, isolate, progress=progress, log=log)  # type: ignore[no-any-return]
 
 
 def dry_run(
-    model_path: str | Path, config: BuildConfig | None = None, *, isolate: bool | Limits = False
+    model_path: str | Path,
+    config: BuildConfig | None = None,
+    *,
+    progress: Progress | None = None,
+    isolate: bool | Limits = False,
+    **options: Unpack[BuildOptions],
 ) -> RewriteReport:
     """Return what `build` would decide for each node, without a GPU and without building.
 
-    The decisions are those for full TensorRT, unless `config` names TensorRT-RTX. Shapes may be left out. `isolate` and
-    errors as in `build`.
+    The decisions are those for full TensorRT, unless `config` names TensorRT-RTX. Shapes may be left out. `options`,
+    `progress`, `isolate` and errors as in `build`.
     """
-    return _call("dry_run", (model_path, config), {}, isolate)  # type: ignore[no-any-return]
+    config = _with_options(config or BuildConfig(), options)
+    return _call("dry_run", (model_path, config), {}, isolate, progress=progress)  # type: ignore[no-any-return]
 
 
 def rewrite(
@@ -68,17 +83,18 @@ def rewrite(
     keep_native: Sequence[str] = (),
     functions: bool = True,
     trust_links: bool = False,
+    progress: Progress | None = None,
     isolate: bool | Limits = False,
 ) -> RewriteReport:
     """Run the graph passes alone and write the rewritten model, which still runs in ONNX Runtime.
 
     `ops` is as BuildConfig has it: "auto" chooses by the times of the model's own type and sizes. Without `functions`
     only TensorRT with the plugin library runs it; its parsers before 10.7 need it so, because they prefer a function to
-    a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. `isolate` and errors as in
-    `build`.
+    a plugin. Copies of the external data files come along; `trust_links` as in BuildConfig. `progress`, `isolate` and
+    errors as in `build`.
     """
     options = {"ops": ops, "keep_native": keep_native, "functions": functions, "trust_links": trust_links}
-    return _call("rewrite", (model_path, output), options, isolate)  # type: ignore[no-any-return]
+    return _call("rewrite", (model_path, output), options, isolate, progress=progress)  # type: ignore[no-any-return]
 
 
 def compare(
@@ -88,13 +104,26 @@ def compare(
     *,
     progress: Progress | None = None,
     isolate: bool | Limits = False,
+    **options: Unpack[CompareOptions],
 ) -> ComparisonReport:
     """Run an ONNX model in ONNX Runtime, and an engine or another ONNX model on the same inputs; compare every output.
 
-    Without tolerances in `config` the precision of the candidate says what is allowed. That the two differ is not an
-    error, but `passed` in the report. `isolate` as in `build`. Raises a TrtconvError where one of the two does not run.
+    `options` are fields of CompareConfig, which go before those of `config`. Without tolerances the precision of the
+    candidate says what is allowed. That the two differ is not an error, but `passed` in the report. `isolate` as in
+    `build`. Raises a TrtconvError where one of the two does not run.
     """
+    from trtconv.comparison.comparing import CompareConfig
+
+    config = _with_options(config or CompareConfig(), options)
     return _call("compare", (reference, candidate, config), {}, isolate, progress=progress)  # type: ignore[no-any-return]
+
+
+def _with_options(config: Config, options: Mapping[str, Any]) -> Config:
+    """Return the configuration with some fields changed. Raises TypeError for one that it does not have."""
+    known = inspect.signature(type(config)).parameters
+    for name in options.keys() - known.keys():
+        raise TypeError(f"there is no option {name!r}, expected one of: {', '.join(known)}")
+    return dataclasses.replace(config, **options) if options else config  # type: ignore[type-var]
 
 
 def _function(name: str) -> Callable[..., Any]:
