@@ -89,7 +89,7 @@ def children_of(process: int) -> list[int]:
 
 def test_an_isolated_build_is_that_of_the_process_itself(model: Path, tmp_path: Path) -> None:
     listener, messages = Listener(), []
-    config = BuildConfig(output=tmp_path / "there.engine", backend="tensorrt", tf32=False, opt_level=1)
+    config = BuildConfig(output=tmp_path / "there.engine", backend="tensorrt", ops="plugin", tf32=False, opt_level=1)
     there = trtconv.build(model, config, progress=listener, log=messages.append, isolate=True)
     assert there.manifest.plugins
     assert sum(decision.became is not None for decision in there.rewrite.decisions) == NETWORK.num_plugins

@@ -217,7 +217,7 @@ class _Reader:
         if len(node.inputs) == 1:
             starts, ends = node.attrs.get("starts"), node.attrs.get("ends")
             is_one = isinstance(starts, list) and isinstance(ends, list) and len(starts) == len(ends) == 1
-            return slice(starts[0], ends[0]) if is_one else None
+            return slice(starts[0], ends[0]) if is_one and _are_ints(starts[0], ends[0]) else None
         values = [self._small_value(node, position) for position in (1, 2)]
         step = self._small_value(node, 4) if len(given_inputs(node)) > 4 else np.array([1])
         if any(value is None or value.size != 1 for value in (*values, step)):
@@ -226,14 +226,15 @@ class _Reader:
         return slice(start, end, stride) if stride > 0 else None
 
     def _small_value(self, node: gs.Node, position: int) -> npt.NDArray[Any] | None:
-        """Return the value of an input that is a constant itself."""
+        """Return the value of an input that is a constant itself, if it holds integers."""
         tensor = given_inputs(node)[position] if len(node.inputs) > position else None
         if tensor is None:
             return None
         try:
-            return self._value_of(tensor)
+            value = self._value_of(tensor)
         except Exception:
             return None
+        return value if value is not None and np.issubdtype(value.dtype, np.integer) else None
 
     def _value_of(self, tensor: gs.Tensor) -> npt.NDArray[Any] | None:
         """Return a value that needs no computation any more."""
