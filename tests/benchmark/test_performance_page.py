@@ -30,7 +30,12 @@ def report(**times: float) -> OpsReport:
 
 
 def goal_rows(made: OpsReport) -> dict[str, list[str]]:
-    lines = page(json.loads(json.dumps(made.to_json()))).split("## Goals\n\n")[1].split("\n\n")[0].splitlines()[2:]
+    lines = (
+        page(json.loads(json.dumps(made.to_json())))
+        .split("## Goals of the kernels\n\n")[1]
+        .split("\n\n")[0]
+        .splitlines()[2:]
+    )
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {row[0]: row[1:] for row in cells}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import gc
 import os
 import resource
 import signal
@@ -232,6 +233,21 @@ def test_inference_is_the_same_in_a_child(tmp_path: Path, monkeypatch: pytest.Mo
     here = infer(model, tmp_path)
     monkeypatch.setattr("trtconv.model.shape_inference.stays_small", lambda proto: False)
     assert infer(model, tmp_path) == here
+
+
+def test_bounded_work_collects_nothing_that_was_left_before() -> None:
+    """Garbage may hold sessions of ONNX Runtime, whose threads the copied process does not have."""
+
+    class Trap:
+        def __init__(self) -> None:
+            self.itself, self.process = self, os.getpid()
+
+        def __del__(self) -> None:
+            if os.getpid() != self.process:
+                os._exit(9)
+
+    Trap()
+    assert run_bounded(lambda: gc.collect() * 0, TINY_LIMIT, 10) == 0
 
 
 def test_bounded_work_gives_its_result_or_its_error() -> None:

@@ -22,7 +22,7 @@ g (float[1,3,16,16] x) => (float[N,C,H,W] y) {{
 _PARTS = {
     "a text as end": (17, "a = Constant<value_ints: ints = [0]>() b = Constant<pad_mode: string = \"reflect\">() "
                       "c = Constant<value_ints: ints = [0]>() found = Slice(shape, a, b, c)"),
-    "texts as ends": (17, "a = Constant<value_ints: ints = [0]>() b = Constant<value_strings: strings = [\"reflect\"]>() "
+    "texts as ends": (17, "a = Constant<value_ints: ints = [0]>() b = Constant<value_strings: strings = [\"b\"]>() "
                       "c = Constant<value_ints: ints = [0]>() found = Slice(shape, a, b, c)"),
     "an infinite start": (17, "a = Constant<value_floats: floats = [3e38]>() b = Constant<value_ints: ints = [2]>() "
                           "found = Slice(shape, a, b)"),

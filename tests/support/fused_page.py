@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support import network_tables
-
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "fused.md"
 _MEASUREMENTS = DOCS / "measurements"
@@ -22,8 +20,6 @@ _COPY_GOAL = 0.90
 def with_tables(page: str) -> str:
     """Return the page with each of its tables made anew."""
     made = {
-        "networks": _networks(slice(0, 1)),
-        "kinds": _networks(slice(1, 2)),
         "placed": _placed(_measured("fused_placed_norms_h100")),
         "linear": _placed(_measured("fused_linear_norms_h100")),
         "copied": _copied(_measured("fused_linear_norms_h100")),
@@ -37,11 +33,6 @@ def with_tables(page: str) -> str:
 
 def _measured(name: str) -> Any:
     return json.loads((_MEASUREMENTS / f"{name}.json").read_text())
-
-
-def _networks(part: slice) -> str:
-    networks = _measured("fused_networks_h100")["networks"]
-    return "\n".join("\n".join(network_tables.tables(networks)).split("\n\n")[part])
 
 
 def _placed(document: Mapping[str, Any]) -> str:

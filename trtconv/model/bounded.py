@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import resource
@@ -57,6 +58,7 @@ def run_bounded(work: Callable[[], Result], max_bytes: int, max_seconds: int) ->
 def _be_child(work: Callable[[], Any], results: int, max_bytes: int, max_seconds: int) -> None:
     exit_code = _NO_MEMORY
     try:
+        gc.freeze()  # what the parent left behind stays: a session of ONNX Runtime would wait for threads of the parent
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
@@ -100,7 +102,7 @@ def _has_ended(child: int, seconds: float) -> bool:
     """Wait for the end of a child, at most about so many seconds, and say whether it came."""
     try:
         descriptor = os.pidfd_open(child)
-    except OSError:  # sandboxed kernels, gVisor's for one, have no such descriptors
+    except OSError:  # sandboxed kernels may have no such descriptors
         time.sleep(_POLL_SECONDS)
         return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 # What the system cannot take back: pages of mapped files, such as libraries and weights, are left out.
 _HELD = ("RssAnon:", "RssShmem:", "VmSwap:")
-_RESIDENT = "VmRSS:"  # all that sandboxed kernels, gVisor's for one, tell
+_RESIDENT = "VmRSS:"  # all that sandboxed kernels may tell
 _CGROUP_FILES = ("memory.max", "memory.limit_in_bytes")
 
 
