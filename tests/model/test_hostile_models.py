@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import gc
+import itertools
 import os
 import resource
 import signal

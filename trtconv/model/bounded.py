@@ -36,9 +36,7 @@ def run_bounded(work: Callable[[], Result], max_bytes: int, max_seconds: int) ->
     """
     results = os.memfd_create("trtconv-bounded")
     try:
-        with warnings.catch_warnings():  # Python warns of forks beside threads: the child takes no lock of another one
-            warnings.simplefilter("ignore", DeprecationWarning)
-            child = os.fork()
+        child = _fork()
         if child == 0:
             _be_child(work, results, max_bytes, max_seconds)
         status = _wait(child, max_seconds * _TIMES_WALL)
@@ -55,10 +53,28 @@ def run_bounded(work: Callable[[], Result], max_bytes: int, max_seconds: int) ->
     raise OutOfLimitsError(_reason(status, max_bytes, max_seconds))
 
 
+def _fork() -> int:
+    """Copy this process; the copy collects nothing of what it was born with.
+
+    Garbage may hold a session of ONNX Runtime, whose end waits for threads that only the parent has.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():  # Python warns of forks beside threads: the child takes no lock of another one
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            gc.freeze()
+        return child
+    finally:
+        if collects:
+            gc.enable()
+
+
 def _be_child(work: Callable[[], Any], results: int, max_bytes: int, max_seconds: int) -> None:
     exit_code = _NO_MEMORY
     try:
-        gc.freeze()  # what the parent left behind stays: a session of ONNX Runtime would wait for threads of the parent
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
