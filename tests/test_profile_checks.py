@@ -58,7 +58,7 @@ def test_profiles_that_cannot_run_are_refused(
 
 @pytest.mark.parametrize("items", [["x=1x2x9x9"], ["x=1x2x9x9:1x2x16x16:1x2x64x64"], []])
 def test_profiles_that_can_run_are_taken(items: list[str | None], tmp_path: Path) -> None:
-    report = trtconv.dry_run(write(tmp_path, PADDED), BuildConfig(profiles=parse_profiles(items)))
+    report = trtconv.dry_run(write(tmp_path, PADDED), BuildConfig(ops="plugin", profiles=parse_profiles(items)))
     assert report.num_rewritten == 1
 
 
@@ -66,7 +66,7 @@ def test_pads_that_depend_on_the_size_are_computed_for_each_shape(tmp_path: Path
     path = write(tmp_path, TO_MULTIPLE)
     with pytest.raises(ConfigError, match="reflect pad of 5 on axis 2, which is 3 for the usual shape of x"):
         trtconv.dry_run(path, BuildConfig(profiles=parse_profiles(["x=1x2x0x8:1x2x3x8:1x2x64x8"])))
-    report = trtconv.dry_run(path, BuildConfig(profiles=parse_profiles(["x=1x2x8x8:1x2x30x8:1x2x64x8"])))
+    report = trtconv.dry_run(path, BuildConfig(ops="plugin", profiles=parse_profiles(["x=1x2x8x8:1x2x30x8:1x2x64x8"])))
     assert [decision.became for decision in report.decisions] == ["trtconv::DynamicReflectPad"]
 
 
@@ -107,7 +107,7 @@ def test_the_input_behind_the_pad_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("num_profiles", [1, 2])
 def test_sizes_that_every_profile_fixes_are_known_to_the_passes(num_profiles: int, tmp_path: Path) -> None:
     items: list[str | None] = ["x=1x2x30x29", *([None, "x=1x2x30x29"] * (num_profiles - 1))]
-    report = trtconv.dry_run(write(tmp_path, TO_MULTIPLE), BuildConfig(profiles=parse_profiles(items)))
+    report = trtconv.dry_run(write(tmp_path, TO_MULTIPLE), BuildConfig(ops="plugin", profiles=parse_profiles(items)))
     (decision,) = report.decisions
     assert decision.became == "trtconv::ReflectPad"
     assert decision.figures["pads"] == [0, 0, 0, 0, 0, 0, 2, 3]
@@ -130,6 +130,6 @@ def test_pads_of_either_kind_take_the_precision(precision: Any, tmp_path: Path) 
     graph = TO_MULTIPLE.replace("(x, pads)\n}", "(m, pads)\n}").replace("sides =", "m = Mul (x, x)\n  sides =")
     path = write(tmp_path, graph)
     for items in (["x=1x2x30x29"], ["x=1x2x8x8:1x2x30x29:1x2x64x64"]):
-        report = trtconv.dry_run(path, BuildConfig(profiles=parse_profiles(items), precision=precision))
+        report = trtconv.dry_run(path, BuildConfig(ops="plugin", profiles=parse_profiles(items), precision=precision))
         assert report.num_rewritten == 1
         assert list(report.kept_fp32) == []

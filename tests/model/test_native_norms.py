@@ -79,7 +79,7 @@ def test_a_report_never_says_that_there_is_nothing(tmp_path: Path, op: str) -> N
     inspection = inspect_model(path)
     assert [norm.op for norm in inspection.native_norms] == [op]
     assert "nothing: the 1 norm of this model stays native" in inspection.render()
-    assert f"1  {op}" in inspection.render()
+    assert f"1 {op}" in inspection.render()
 
 
 def test_statistics_of_a_batch_are_told_once(tmp_path: Path) -> None:
