@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trtconv.decisions import Decision
+from trtconv.display import printable
 from trtconv.manifest import Manifest
 from trtconv.progress import StepTime
-from trtconv.reports.build_report import BuildReport, RewriteReport, decision_lines
+from trtconv.reports.build_report import BuildReport, RewriteReport, decision_facts
 from trtconv.reports.grouping import kind_of
 from trtconv.reports.text import format_size
 
 PAD, NORM = "trtconv::ReflectPad", "trtconv::InstanceNorm"
+
+
+def decision_lines(decisions: list[Decision], verbose: bool, others: Sequence[Decision] = ()) -> list[str]:
+    return [f"{label:<10} {printable(value)}" for label, value in decision_facts(decisions, verbose, others)]
 
 
 def pads(count: int) -> list[Decision]:
@@ -177,3 +183,11 @@ def test_a_build_is_json(build_report: BuildReport) -> None:
 )
 def test_sizes_are_for_people(num_bytes: int, text: str) -> None:
     assert format_size(num_bytes) == text
+
+
+def test_a_report_fits_its_terminal(build_report: BuildReport) -> None:
+    whole, narrow = build_report.render(), build_report.render(width=60)
+    assert max(map(len, whole.splitlines())) > 60
+    assert max(map(len, narrow.splitlines())) <= 60
+    assert "".join(narrow.split()) == "".join(whole.split())
+    assert "\x1b[" in build_report.render(width=60, color=True)

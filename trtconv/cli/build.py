@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,7 @@ def build(
     from trtconv import convert
     from trtconv.config import BuildConfig
     from trtconv.precision import parse_io_types
+    from trtconv.reports import tables
     from trtconv.shapes import parse_profiles
     from trtconv.units import parse_seconds, parse_size
 
@@ -134,4 +136,4 @@ def build(
             report = convert.dry_run(model, config, progress=progress)
         else:
             report = convert.build(model, config, progress=progress, log=print_log if verbose else None)
-    print_report(report, as_json, quiet=quiet, verbose=verbose)
+    print_report(report, as_json, quiet=quiet, verbose=verbose, **tables.terminal_style(sys.stdout))

@@ -13,7 +13,9 @@ from trtconv.display import printable
 from trtconv.manifest import Manifest, Verified
 from trtconv.ops import describe_replaced
 from trtconv.progress import StepTime
+from trtconv.reports import tables
 from trtconv.reports.grouping import by_kind, reason_of
+from trtconv.reports.tables import Fact, Facts
 from trtconv.reports.text import format_size
 from trtconv.reports.tuning_report import TuningReport
 
@@ -54,27 +56,34 @@ class RewriteReport:
         """Return the report in the types of JSON."""
         return records.as_object(self) | {"num_rewritten": self.num_rewritten}
 
-    def render(self, verbose: bool = False) -> str:
-        """Return the report as lines for a terminal; `verbose` names every node."""
+    def render(self, verbose: bool = False, width: int | None = None, color: bool = False) -> str:
+        """Return the report as text; `verbose` names every node.
+
+        Without a `width` each fact is one line, however long; else no line is wider than that.
+        """
+        return _text(self.facts(verbose), width, color)
+
+    def facts(self, verbose: bool) -> list[Fact]:
+        """Return what the report says, each with a label."""
         chosen = f": {self.chosen}" if self.chosen else ""
-        lines = [_line("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes){chosen}")]
-        lines += decision_lines(self.decisions, verbose, self.others)
-        lines += _growth_lines(self.decisions)
+        lines = [("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes){chosen}")]
+        lines += decision_facts(self.decisions, verbose, self.others)
+        lines += _growth_facts(self.decisions)
         if self.precision:
-            lines.append(_line("precision", describe_precision(self.precision, len(self.kept_fp32))))
-            lines += _kept_lines(self.kept_fp32, verbose)
-        lines += [_line("warning", warning) for warning in self.warnings]
+            lines.append(("precision", describe_precision(self.precision, len(self.kept_fp32))))
+            lines += _kept_facts(self.kept_fp32, verbose)
+        lines += [("warning", warning) for warning in self.warnings]
         if self.output:
-            lines.append(_line("output", f"{self.output} ({format_size(self.output.stat().st_size)})"))
+            lines.append(("output", f"{self.output} ({format_size(self.output.stat().st_size)})"))
         if self.decisions_read:
-            lines.append(_line("decisions", f"followed {self.decisions_read}"))
+            lines.append(("decisions", f"followed {self.decisions_read}"))
         if self.decisions_written:
             count = len(self.decisions)
             told = f"{count} decision{'' if count == 1 else 's'}"
-            lines.append(_line("decisions", f"wrote {told} to {self.decisions_written}; a later build follows them"))
+            lines.append(("decisions", f"wrote {told} to {self.decisions_written}; a later build follows them"))
         if self.page:
-            lines.append(_line("page", str(self.page)))
-        return "\n".join(lines)
+            lines.append(("page", str(self.page)))
+        return lines
 
 
 @dataclass(frozen=True)
@@ -111,21 +120,27 @@ class BuildReport:
             "tuning": None if self.tuning is None else self.tuning.to_json(),
         }
 
-    def render(self, verbose: bool = False) -> str:
-        """Return the report as lines for a terminal; `verbose` names every node."""
-        lines = [self.rewrite.render(verbose), _line("backend", self.backend)]
-        lines += [_line("note", note) for note in self.notes]
-        lines += [_line("tuned", line) for line in (self.tuning.lines() if self.tuning else ())]
+    def render(self, verbose: bool = False, width: int | None = None, color: bool = False) -> str:
+        """Return the report as text, as RewriteReport does."""
+        lines = [*self.rewrite.facts(verbose), ("backend", self.backend)]
+        lines += [("note", note) for note in self.notes]
+        lines += [("tuned", line) for line in (self.tuning.lines() if self.tuning else ())]
         size = format_size(self.engine.stat().st_size)
-        lines.append(_line("engine", f"{self.engine} ({size})"))
-        lines.append(_line("manifest", str(self.manifest_path)))
+        lines.append(("engine", f"{self.engine} ({size})"))
+        lines.append(("manifest", str(self.manifest_path)))
         if self.manifest.verified is not None:
-            lines.append(_line("verified", _describe_verified(self.manifest.verified)))
-        lines.append(_line("time", describe_time(self.steps)))
-        return "\n".join(lines)
+            lines.append(("verified", _describe_verified(self.manifest.verified)))
+        lines.append(("time", describe_time(self.steps)))
+        return _text(lines, width, color)
 
 
-def decision_lines(decisions: Iterable[Decision], verbose: bool, others: Sequence[Decision] = ()) -> list[str]:
+def _text(facts: Sequence[Fact], width: int | None, color: bool) -> str:
+    if width is None:
+        return "\n".join(f"{label:<10} {printable(value)}" for label, value in facts)
+    return tables.render([Facts(facts)], width, color)
+
+
+def decision_facts(decisions: Iterable[Decision], verbose: bool, others: Sequence[Decision] = ()) -> list[Fact]:
     """Group decisions of one outcome and kind of reason into one line each; `verbose` names every node and reason.
 
     `others` are told behind them; where there are no decisions, they say why.
@@ -134,11 +149,11 @@ def decision_lines(decisions: Iterable[Decision], verbose: bool, others: Sequenc
     def group(given: Iterable[Decision]) -> list[list[Decision]]:
         return group_decisions(given, "op", "became", "reason") if verbose else by_kind(given)
 
-    lines = [_group_line(_label(each[0]), each, verbose) for each in group(decisions)]
-    if not lines:
+    facts = [_group_fact(_label(each[0]), each, verbose) for each in group(decisions)]
+    if not facts:
         none = "" if others else f": no {describe_replaced('and no')} in this model"
-        lines = [_line("rewritten", f"nothing{none}")]
-    return lines + [_group_line("plugin" if each[0].became else "native", each, verbose) for each in group(others)]
+        facts = [("rewritten", f"nothing{none}")]
+    return facts + [_group_fact("plugin" if each[0].became else "native", each, verbose) for each in group(others)]
 
 
 def _label(decision: Decision) -> str:
@@ -147,20 +162,20 @@ def _label(decision: Decision) -> str:
     return "rewritten" if decision.became else "native"
 
 
-def _group_line(label: str, group: Sequence[Decision], verbose: bool) -> str:
+def _group_fact(label: str, group: Sequence[Decision], verbose: bool) -> Fact:
     first, nodes = group[0], [decision.node for decision in group]
     into = f" -> {first.became}" if first.became not in (None, first.op, REWRITTEN) else ""
-    return _line(label, f"{len(nodes)} {first.op}{into}: {reason_of(group)} [{_shorten(nodes, verbose)}]")
+    return (label, f"{len(nodes)} {first.op}{into}: {reason_of(group)} [{_shorten(nodes, verbose)}]")
 
 
-def _growth_lines(decisions: Iterable[Decision]) -> list[str]:
+def _growth_facts(decisions: Iterable[Decision]) -> list[Fact]:
     """Say how much larger the weights of rewritten convolutions are, in the type of the model."""
     figures = [each.figures for each in decisions if each.became == REWRITTEN and "weight_bytes_after" in each.figures]
     if not figures:
         return []
     before, after = (sum(each[f"weight_bytes_{when}"] for each in figures) for when in ("before", "after"))
     plural = "convolutions" if len(figures) > 1 else "convolution"
-    return [_line("weights", f"{format_size(before)} -> {format_size(after)} in {len(figures)} rewritten {plural}")]
+    return [("weights", f"{format_size(before)} -> {format_size(after)} in {len(figures)} rewritten {plural}")]
 
 
 def describe_precision(precision: str, num_kept: int) -> str:
@@ -186,19 +201,15 @@ def _describe_verified(verified: Verified) -> str:
     return f"{len(verified.input_sets)} input sets, worst output {verified.worst_output}: {error}"
 
 
-def _kept_lines(kept: Sequence[Decision], verbose: bool) -> list[str]:
+def _kept_facts(kept: Sequence[Decision], verbose: bool) -> list[Fact]:
     """Group the nodes that stay fp32 by their reason."""
-    lines = []
+    lines: list[Fact] = []
     for group in group_decisions(kept, "reason"):
         nodes = [f"{decision.node} ({decision.op})" if verbose else decision.node for decision in group]
-        lines.append(_line("fp32", f"{len(nodes)}: {group[0].reason} [{_shorten(nodes, verbose)}]"))
+        lines.append(("fp32", f"{len(nodes)}: {group[0].reason} [{_shorten(nodes, verbose)}]"))
     return lines
 
 
 def _shorten(nodes: Sequence[str], verbose: bool) -> str:
     more = "" if verbose or len(nodes) <= 2 else f", and {len(nodes) - 2} more"
     return ", ".join(nodes if verbose else nodes[:2]) + more
-
-
-def _line(label: str, text: str) -> str:
-    return f"{label:<10} {printable(text)}"

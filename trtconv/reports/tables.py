@@ -54,11 +54,14 @@ class Column:
     kind: Literal["word", "number", "name", "text"] = "word"
 
 
+Fact = tuple[str, str]  # a label and a value
+
+
 @dataclass(frozen=True)
 class Facts:
     """Labelled values, one or more lines each."""
 
-    items: Sequence[tuple[str, str]]
+    items: Sequence[Fact]
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,12 @@ def style_for(stream: TextIO) -> dict[str, Any]:
     is_coloured = is_terminal and os.environ.get("TERM") != "dumb"
     color = not os.environ.get("NO_COLOR") and (is_coloured or bool(os.environ.get("FORCE_COLOR")))
     return {"width": width or DEFAULT_WIDTH, "color": color}
+
+
+def terminal_style(stream: TextIO) -> dict[str, Any]:
+    """Return `style_for` a terminal, or where COLUMNS or FORCE_COLOR ask for it; nothing elsewhere."""
+    is_asked = os.environ.get("COLUMNS") or os.environ.get("FORCE_COLOR")
+    return style_for(stream) if stream.isatty() or is_asked else {}
 
 
 def shorten_middle(text: str, width: int) -> str:
