@@ -171,11 +171,14 @@ def test_every_step_and_every_run_of_a_calibration_is_told(tmp_path: Path) -> No
             told.append((name, "ends"))
 
     text = "g (float[1,4] x, float[4,4] w) => (float[1,4] y) { y = MatMul(x, w) }"
-    trtconv.dry_run(write_model(tmp_path, "m", text), trtconv.BuildConfig(precision="fp16"), progress=Recorder())
+    config = trtconv.BuildConfig(precision="fp16")
+    trtconv.dry_run(write_model(tmp_path, "m", text), config, progress=Recorder())
     runs, step = "Running calibration inputs", "calibrating m.onnx for fp16"
     assert told == [
         ("reading m.onnx", None, 0),
         ("reading m.onnx", "ends"),
+        ("predicting the times of m.onnx", None, 0),
+        ("predicting the times of m.onnx", "ends"),
         ("rewriting m.onnx", None, 0),
         ("rewriting m.onnx", "ends"),
         (step, None, 0),

@@ -34,7 +34,8 @@ def model(tmp_path: Path) -> Path:
 
 
 def engine_of(model: Path, **options: Any) -> Path:
-    return trtconv.build(model, BuildConfig(output=model.with_suffix(".engine"), **options)).engine
+    given = {"ops": "plugin"} | options
+    return trtconv.build(model, BuildConfig(output=model.with_suffix(".engine"), **given)).engine
 
 
 def unread_precision(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +263,7 @@ def test_verify_keeps_no_engine_that_is_wrong(model: Path, tensorrt: FakeTensorR
     with pytest.raises(
         AccuracyError, match="--verify: the engine does not compute what the model does: output"
     ) as caught:
-        trtconv.build(model, BuildConfig(verify=True))
+        trtconv.build(model, BuildConfig(verify=True, ops="plugin"))
     assert caught.value.exit_code == 1
     assert "allowed 0.005 max|y|" in caught.value.what
     assert contents(model.parent) == before

@@ -106,7 +106,7 @@ def group_config(maths: ctypes.CDLL, shape: tuple[int, int, int], groups: int, v
     ("shape", "groups", "method"),
     [
         ((1, 128, 512 * 512), 32, STREAMED),  # two groups in a vector
-        ((1, 512, 64 * 64), 32, GRID),  # two vectors a group
+        ((1, 512, 64 * 64), 32, CLUSTER),  # two vectors a group
         ((2, 320, 64 * 64), 32, SPLIT),  # groups of 10 channels, across columns
         ((1, 48, 300 * 301), 6, STREAMED),  # one column
         ((1, 256, 64 * 64), 1, SPLIT),  # a group wider than a column

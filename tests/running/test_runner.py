@@ -53,7 +53,7 @@ def test_one_output_is_returned_as_it_is(tmp_path: Path) -> None:
         ((X, [1, 2], X), {}, "takes 2 inputs, got 3"),
         ((X, [1, 2]), {"c": X}, "has no input c"),
         ((X, [1.5, 2.5]), {}, "b is of type float64, expected int64"),
-        ((X[:, :1], [1, 2]), {}, "a is 3x1, expected nx2"),
+        ((X[:, :1], [1, 2]), {}, "a is 3x1, expected \\[n, 2\\]"),
     ],
 )
 def test_values_that_do_not_fit_are_refused(two: Path, values: Any, named: Any, message: str) -> None:
