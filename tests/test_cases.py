@@ -181,7 +181,7 @@ def require_words(text: str) -> None:
 def test_a_case(path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     name, rewritten = _name_of(path), tmp_path / "rewritten" / "model.onnx"
     rewritten.parent.mkdir()
-    require(name, "dry run", *outcome(lambda: dry_run(path)))
+    require(name, "dry run", *outcome(lambda: dry_run(path, BuildConfig(ops="plugin"))))
     exit_code, text = outcome(lambda: rewrite(path, rewritten))
     require(name, "rewrite", exit_code, text)
     require_words(outcome(lambda: inspect_model(path))[1])
