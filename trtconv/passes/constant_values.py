@@ -26,7 +26,7 @@ from trtconv.model.walking import is_onnx
 from trtconv.ops.custom_op import Dim
 from trtconv.passes.base import NoMatch
 from trtconv.passes.evaluation_hazards import require_harmless
-from trtconv.passes.graph_edit import given_inputs, shape_of
+from trtconv.passes.graph_edit import given_inputs, is_equal, shape_of
 from trtconv.progress import bounded
 
 
@@ -206,7 +206,7 @@ class _Reader:
 
     def _gathered(self, node: gs.Node, dims: list[Dim]) -> list[Dim] | Dim:
         indices = self._small_value(node, 1)
-        if indices is None or indices.ndim > 1 or node.attrs.get("axis", 0) != 0:
+        if indices is None or indices.ndim > 1 or not is_equal(node.attrs.get("axis", 0), 0):
             return None
         if not all(-len(dims) <= index < len(dims) for index in indices.flat):
             return None

@@ -14,7 +14,7 @@ from trtconv import element_types
 from trtconv.ops.output_map import FLOATS
 from trtconv.passes.base import NoMatch, PassContext
 from trtconv.passes.constant_values import read_constants
-from trtconv.passes.graph_edit import given_inputs, shape_of
+from trtconv.passes.graph_edit import given_inputs, is_equal, shape_of
 
 MAX_KERNEL = 1 << 12  # elements of an axis
 MAX_WEIGHTS = 1 << 28  # elements; a convolution has fewer
@@ -98,7 +98,9 @@ def read_convolution(node: gs.Node) -> Convolution | NoMatch:
     if isinstance(pads, NoMatch):
         return pads
     of_axes = (strides, dilations, output_padding, *pads)
-    if any(len(values) != len(kernel) for values in of_axes) or node.attrs.get("kernel_shape", kernel) != kernel:
+    if any(len(values) != len(kernel) for values in of_axes) or not is_equal(
+        node.attrs.get("kernel_shape", kernel), kernel
+    ):
         return NoMatch(_MISFIT)
     if min(*strides, *dilations) < 1:
         return NoMatch(_MISFIT)
