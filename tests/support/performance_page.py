@@ -114,7 +114,7 @@ REASONS = {
 LIBRARY = """## The library
 
 19.2 MB with machine code for sm_75, 80, 86, 89, 90, 100 and 120 and PTX for later ones; two cores compile it in
-14 minutes, 26 of processor time. For one architecture it is 6.6 MB and about 4 minutes."""
+14 minutes, 26 of processor time. For one architecture it is 6.6 MB."""
 
 
 def page(document: dict[str, Any]) -> str:
