@@ -71,6 +71,16 @@ def test_a_run_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert running.run_one(Target("test", spin, None), "x", b"")[0] == "more than 1 s of CPU"
 
 
+def take_one_path(run: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each file to `run`, in place of the paths of its kind."""
+    kinds = tuple(
+        targets.Kind(kind.name, kind.weight, kind.mutate, (Target(kind.targets[0].name, run, None),))
+        for kind in targets.KINDS
+    )
+    monkeypatch.setattr(targets, "KINDS", kinds)
+    monkeypatch.setattr(targets, "_PATHS_BESIDE_LOAD", 0)
+
+
 def test_a_death_costs_one_run_and_not_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     deadly = targets.file_of(SEED, 3)[2]
 
@@ -78,12 +88,7 @@ def test_a_death_costs_one_run_and_not_the_batch(monkeypatch: pytest.MonkeyPatch
         if path.read_bytes() == deadly:
             os.kill(os.getpid(), signal.SIGSEGV)
 
-    kinds = tuple(
-        targets.Kind(kind.name, kind.weight, kind.mutate, (Target(kind.targets[0].name, run, None),))
-        for kind in targets.KINDS
-    )
-    monkeypatch.setattr(targets, "KINDS", kinds)
-    monkeypatch.setattr(targets, "_PATHS_BESIDE_LOAD", 0)
+    take_one_path(run, monkeypatch)
     tally = running.Tally()
     running.run_inputs(running.Plan(SEED, max_runs=10, batch=10), tally)
     ends = [end for (_, _, end), number in tally.runs.items() for _ in range(number)]
@@ -101,12 +106,7 @@ def test_a_run_that_ends_a_shared_child_is_repeated_alone(monkeypatch: pytest.Mo
         if is_cheap:
             os.kill(os.getpid(), signal.SIGSEGV)
 
-    kinds = tuple(
-        targets.Kind(kind.name, kind.weight, kind.mutate, (Target(kind.targets[0].name, run, None),))
-        for kind in targets.KINDS
-    )
-    monkeypatch.setattr(targets, "KINDS", kinds)
-    monkeypatch.setattr(targets, "_PATHS_BESIDE_LOAD", 0)
+    take_one_path(run, monkeypatch)
     tally = running.Tally()
     running.run_inputs(running.Plan(SEED, max_runs=3), tally)
     assert tally.repeated == tally.num_runs == 3
