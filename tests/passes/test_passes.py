@@ -49,6 +49,19 @@ def test_pads_that_no_plugin_field_holds_stay_native(tmp_path: Path) -> None:
     assert rewritten.reasons == ["pads must be at most 2147483647, got [2147483648, 0]"]
 
 
+@pytest.mark.parametrize("opset", [10, 17])
+def test_pads_that_crop_more_than_int64_holds_are_refused(opset: int, tmp_path: Path) -> None:
+    values = "-9223372036854775808, 1"
+    pad, pads = ("(x, pads)", f"<int64[2] pads = {{{values}}}>") if opset > 10 else ("(x)", "")
+    attribute = "" if opset > 10 else f", pads = [{values}]"
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : {opset}]> g (float[N] x) => (float[M] y) {pads} '
+        f'{{ y = Pad <mode = "reflect"{attribute}> {pad} }}'
+    )
+    with pytest.raises(ModelError, match=r"Pad\(y\): pads of -9223372036854775808 crop more than any tensor has"):
+        rewrite(model, tmp_path)
+
+
 def test_rewrite_gives_the_expected_graph(case: golden.Case, tmp_path: Path) -> None:
     if case.error is not None:
         with pytest.raises(ModelError) as raised:

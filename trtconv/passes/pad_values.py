@@ -14,6 +14,7 @@ from trtconv.passes.constant_values import KnownValues, Value, read_constants
 from trtconv.passes.graph_edit import given_inputs, require_x, shape_of
 
 PADS, _AXES = 1, 3  # input positions
+_MOST_NEGATIVE = int(np.iinfo(np.int64).min)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ def find_pads(site: Site, values: dict[str, Value], opset: int) -> KnownPads | N
     found = _find_given(site, values, opset)
     if isinstance(found, NoMatch):
         return found
+    if _MOST_NEGATIVE in found.pads:  # what it crops is beyond int64, in which the bounds of a Slice are written
+        raise ModelError(f"pads of {_MOST_NEGATIVE} crop more than any tensor has", where=site.address)
     axes = find_axes(site, values, rank=None if shape is None else len(shape))
     if isinstance(axes, NoMatch):
         return axes
