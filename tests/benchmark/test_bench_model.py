@@ -50,6 +50,7 @@ class TimedEngine(FakeTensorRT):
 
     device: FakeDevice
     ops: str
+    device_memory_size_v2 = 3 << 20
 
     def execute_async_v3(self, stream: int) -> bool:
         self.device.launch(self.ops, lambda: None)
@@ -138,6 +139,8 @@ def test_all_engines_have_the_same_options_and_are_timed(rig: Rig) -> None:
     assert "2.00x" in text
     assert "3.000" in text
     assert "67%" in text
+    assert "3.0 MiB" in text
+    assert report.to_json()["engines"]["plugin"]["device_memory_bytes"] == 3 << 20
     assert "x 5x3x4x5" in text
     assert "a note on native" in text
 

@@ -89,7 +89,7 @@ def test_percentiles_and_throughput_are_told(rig: Rig, monkeypatch: pytest.Monke
     assert document["engines"]["native"]["per_second"] == pytest.approx(1e6 / timing.median_us)
     assert document["engines"]["native"]["timing"]["p99_us"] == timing.p99_us
     header = next(line for line in report.render().splitlines() if "p50 ms" in line)
-    assert header.split()[-9:] == ["p50", "ms", "p90", "ms", "p99", "ms", "per", "second", "speed"]
+    assert header.split()[-10:] == ["p50", "ms", "p90", "ms", "p99", "ms", "per", "second", "memory", "speed"]
 
 
 @pytest.mark.parametrize("layers", [True, False])

@@ -169,6 +169,7 @@ def _measure(name: str, options: argparse.Namespace) -> None:
             timings = time_side_by_side(device, {ops: _enqueue(each) for ops, each in runners.items()})
             for ops, timing in timings.items():
                 entry["engines"][ops]["timing"] = asdict(timing)
+                entry["engines"][ops]["device_memory_bytes"] = runners[ops].device_memory_bytes
         with _step("layers", entry, options.out):
             for ops, runner in runners.items():
                 _add_layers(entry["engines"][ops], runner, device, built[ops])

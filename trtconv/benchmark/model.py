@@ -126,7 +126,8 @@ class _Bench:
         enqueues = {ops: _enqueue(runner) for ops, runner in runners.items()}
         timings = time_side_by_side(self.device, enqueues, num_replays=_NUM_REPLAYS)
         layer_times = {ops: self._layer_times(ops, runner) for ops, runner in runners.items()} if layers else {}
-        return replace(report, timings=timings, layer_times=layer_times)
+        memory = {ops: runner.device_memory_bytes for ops, runner in runners.items()}
+        return replace(report, timings=timings, memory=memory, layer_times=layer_times)
 
     def _runner(self, ops: str) -> EngineRunner:
         runner = EngineRunner(loading.load_engine(self.built[ops].path), ops)

@@ -33,6 +33,7 @@ class ModelReport:
 
     `same` names for a variant that was not built the one whose graph is the same. `comparisons` compare each engine
     with the model in ONNX Runtime; one that has one of the `problems` has `timings` only where that `is_forced`.
+    `memory` holds the bytes on the GPU that an execution context of each timed engine needs, the weights left out.
     """
 
     model: Path
@@ -45,6 +46,7 @@ class ModelReport:
     problems: Mapping[str, str] = field(default_factory=dict)
     is_forced: bool = False
     timings: Mapping[str, Timing] = field(default_factory=dict)
+    memory: Mapping[str, int] = field(default_factory=dict)
     layer_times: Mapping[str, LayerTimes] = field(default_factory=dict)
 
     @property
@@ -78,7 +80,8 @@ class ModelReport:
     def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
         """Return the report as facts and tables."""
         blocks: list[Facts | Table] = [Facts(list(self._facts()))]
-        titles = ("", "plugins", "engine", "built in", "error", "p50 ms", "p90 ms", "p99 ms", "per second", "speed")
+        times = ("p50 ms", "p90 ms", "p99 ms", "per second")
+        titles = ("", "plugins", "engine", "built in", "error", *times, "memory", "speed")
         columns = [Column(title, "number" if title else "word") for title in titles]
         rows = [self._row(ops) for ops in self.variants]
         blocks.append(Table("engines, timed in turn as CUDA graphs", columns, rows))
@@ -98,6 +101,7 @@ class ModelReport:
             "notes": list(built.notes),
             "timing": None if timing is None else asdict(timing),
             "per_second": None if timing is None else timing.per_second,
+            "device_memory_bytes": self.memory.get(ops),
             "layers_us": {} if times is None else dict(times.by_name),
             "kinds": {} if times is None else {kind: asdict(each) for kind, each in times.by_kind.items()},
         }
@@ -134,9 +138,10 @@ class ModelReport:
         error = NOTHING if worst.problem else f"{worst.relative_error:.1e}"
         cells = [ops, str(built.num_plugins), size, seconds, error]
         if timing is None:
-            return [*cells, "", "", "", "", ""]
+            return [*cells, "", "", "", "", "", ""]
         times = [f"{each / 1000:.3f}" for each in (timing.median_us, timing.high_us, timing.p99_us)]
-        return [*cells, *times, f"{timing.per_second:.1f}", f"{self.speedups.get(ops, 1):.2f}x"]
+        memory = format_size(self.memory[ops])
+        return [*cells, *times, f"{timing.per_second:.1f}", memory, f"{self.speedups.get(ops, 1):.2f}x"]
 
     def _kind_rows(self) -> Iterator[list[str]]:
         """Yield the time and the number of layers of each kind, a column a variant, and at last of all kinds."""

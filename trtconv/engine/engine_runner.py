@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from trtconv.element_types import BY_TENSORRT
 from trtconv.engine.inspector_json import Layer
-from trtconv.engine.live_engine import choose_profile, read_engine
+from trtconv.engine.live_engine import choose_profile, device_memory_bytes, read_engine
 from trtconv.errors import BackendError
 from trtconv.gpu.device import Device
 
@@ -105,6 +105,11 @@ class EngineRunner:
     def layers(self) -> Sequence[Layer]:
         """Return what the engine says of its layers."""
         return read_engine(self._engine).information.layers
+
+    @property
+    def device_memory_bytes(self) -> int:
+        """The bytes on the GPU that an execution context needs, the weights left out."""
+        return device_memory_bytes(self._engine)
 
     def is_on_host(self, name: str) -> bool:
         """Whether a tensor holds a shape or a size, which TensorRT reads on the host."""

@@ -42,13 +42,18 @@ def read_engine(engine: Any) -> LiveEngine:
     """Describe a TensorRT ICudaEngine."""
     trt = sys.modules[type(engine).__module__]  # the module that the engine comes from: tensorrt or tensorrt_rtx
     tensors = [_tensor(engine, engine.get_tensor_name(index)) for index in range(engine.num_io_tensors)]
-    memory = getattr(engine, "device_memory_size_v2", None)  # since 10.1; 11 has no other
     return LiveEngine(
         tensors=tensors,
         num_profiles=int(engine.num_optimization_profiles),
-        device_memory_bytes=int(engine.device_memory_size if memory is None else memory),
+        device_memory_bytes=device_memory_bytes(engine),
         information=_information(trt, engine, tensors),
     )
+
+
+def device_memory_bytes(engine: Any) -> int:
+    """Return the bytes on the GPU that each execution context of an engine needs, the weights left out."""
+    memory = getattr(engine, "device_memory_size_v2", None)  # since 10.1; 11 has no other
+    return int(engine.device_memory_size if memory is None else memory)
 
 
 def _tensor(engine: Any, name: str) -> EngineTensor:
