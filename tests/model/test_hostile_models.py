@@ -392,15 +392,36 @@ def test_a_node_with_too_few_inputs_stays_but_has_no_precision(op: str, tmp_path
         convert.dry_run(path, BuildConfig(precision="bf16"))
 
 
-def test_an_attribute_of_a_strange_kind_is_replaced(tmp_path: Path) -> None:
+ATTRIBUTES = {
+    "a number for a text": ("mode", onnx.AttributeProto.FLOAT, "", "is of kind float, Pad has it as string"),
+    "graphs": ("mode", onnx.AttributeProto.GRAPHS, "", "is of kind graphs, Pad has it as string"),
+    "of a function": ("mode", onnx.AttributeProto.STRING, "m", "refers to m of a function, and is in none"),
+}
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+@pytest.mark.parametrize("place", ["graph", "branch", "function"])
+def test_an_attribute_of_another_kind_is_refused(name: str, place: str, tmp_path: Path) -> None:
+    attribute, kind, refers_to, problem = ATTRIBUTES[name]
+    pad = "y = Pad(x, pads)"
+    branch = f"y = If(b) <then_branch = g () => (y) {{ {pad} }}, else_branch = h () => (y) {{ y = Identity(x) }}>"
+    body = {"graph": pad, "branch": branch, "function": "y = own.F(x, pads)"}[place]
+    function = f'<domain: "own", opset_import: ["": 17]> F (x, pads) => (y) {{ {pad} }}'
     model = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["": 17]> g (float[1,2,4] x, float[2] s) => (float[1,2,4] y) '
-        "{ y = InstanceNormalization(x, s, s) }"
+        '<ir_version: 8, opset_import: ["": 17, "own": 1]> g (float[2,4] x, bool b) => (float[2,6] y) '
+        f"<int64[4] pads = {{0, 1, 0, 1}}> {{ {body} }}" + (function if place == "function" else "")
     )
-    model.graph.node[0].attribute.add(name="epsilon", type=onnx.AttributeProto.GRAPHS)
+    owner = model.functions[0] if place == "function" else model.graph
+    node = owner.node[0] if place != "branch" else owner.node[0].attribute[0].g.node[0]
+    node.attribute.add(name=attribute, type=kind, ref_attr_name=refers_to)
+    if place == "function" and refers_to:
+        model.functions[0].attribute.append(refers_to)
+        model.graph.node[0].attribute.add(name=refers_to, type=onnx.AttributeProto.INTS)  # what the call gives instead
+        problem = "is of kind ints, Pad has it as string"
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    assert convert.dry_run(path, BuildConfig(ops="plugin")).num_rewritten == 1
+    with pytest.raises(ModelError, match=rf"attribute mode of .*Pad\(.*\) {problem}"):
+        convert.dry_run(path, BuildConfig(ops="fused"))
 
 
 @pytest.mark.parametrize("ops", ["fused", "rewritten", "auto"])

@@ -5,17 +5,16 @@ What is only unusual, or against a rule that a runtime may overlook, is not refu
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
 import onnx
-import onnx.defs
 
 from trtconv.errors import ModelError
 from trtconv.model.addresses import address_of
 from trtconv.model.loop_check import require_no_loop
+from trtconv.model.op_schemas import least_inputs
 from trtconv.model.tensor_data import problem_of_tensor
 from trtconv.model.walking import is_onnx, walk_addresses
 
@@ -55,7 +54,7 @@ def require_inputs(graph: onnx.GraphProto, path: Path) -> None:
 
 def require_enough(address: str, op_type: str, given: int, where: str | None = None) -> None:
     """Raise ModelError where a node of ONNX has fewer inputs than its op needs in any opset."""
-    least = _least_inputs(op_type)
+    least = least_inputs(op_type)
     if given < least:
         what = f"node {address}: {op_type} has {given} inputs, at least {least} needed"
         raise ModelError(what, where=where, hint=_HINT)
@@ -106,7 +105,7 @@ class _Checks:
 
     def _onnx_node(self, node: onnx.NodeProto, title: str) -> None:
         """Refuse what no opset allows of an op of ONNX: TensorRT's parser crashes on it."""
-        if not node.input and (least := _least_inputs(node.op_type)):  # one with too few may stay as it is
+        if not node.input and (least := least_inputs(node.op_type)):  # one with too few may stay as it is
             self._fail(f"{title} has no inputs, at least {least} needed")
         given = {attribute.name: attribute for attribute in node.attribute}
         for name in _BRANCHES.get(node.op_type, ()):
@@ -170,19 +169,6 @@ class _Checks:
 
     def _fail(self, what: str) -> NoReturn:
         raise ModelError(what, where=str(self._path), hint=_HINT)
-
-
-@functools.cache
-def _least_inputs(op_type: str) -> int:
-    """Return how many inputs an op needs in any opset, 0 for one that ONNX does not have."""
-    least, version = _MAX_VERSION, _MAX_VERSION
-    while version > 0:
-        try:
-            schema = onnx.defs.get_schema(op_type, version, "")
-        except onnx.defs.SchemaError:
-            break
-        least, version = min(least, schema.min_input), schema.since_version - 1
-    return 0 if least == _MAX_VERSION else least
 
 
 def _shown(name: object) -> str:

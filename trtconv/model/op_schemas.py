@@ -1,0 +1,37 @@
+"""What ONNX says of its operators, in any opset."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+
+import onnx.defs
+
+_LATEST = (1 << 31) - 1  # onnx keeps versions in 32 bits
+
+
+@functools.cache
+def least_inputs(op_type: str) -> int:
+    """Return how many inputs an op needs in any opset, 0 for one that ONNX does not have."""
+    return min((schema.min_input for schema in _schemas(op_type)), default=0)
+
+
+@functools.cache
+def attribute_kinds(op_type: str) -> Mapping[str, frozenset[int]]:
+    """Return the kinds that each attribute of an op has in any opset; nothing for an op that ONNX does not have."""
+    kinds: dict[str, frozenset[int]] = {}
+    for schema in _schemas(op_type):
+        for name, attribute in schema.attributes.items():
+            kinds[name] = kinds.get(name, frozenset()) | {attribute.type.value}
+    return kinds
+
+
+def _schemas(op_type: str) -> Iterator[onnx.defs.OpSchema]:
+    version = _LATEST
+    while version > 0:
+        try:
+            schema = onnx.defs.get_schema(op_type, version, "")
+        except onnx.defs.SchemaError:
+            return
+        yield schema
+        version = schema.since_version - 1
