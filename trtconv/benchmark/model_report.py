@@ -80,8 +80,8 @@ class ModelReport:
     def render(self, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
         """Return the report as facts and tables."""
         blocks: list[Facts | Table] = [Facts(list(self._facts()))]
-        times = ("p50 ms", "p90 ms", "p99 ms", "per second")
-        titles = ("", "plugins", "engine", "built in", "error", *times, "memory", "speed")
+        timed = ("p50 ms", "p90 ms", "p99 ms", "per second")
+        titles = ("", "plugins", "engine", "built in", "error", *timed, "memory", "speed")
         columns = [Column(title, "number" if title else "word") for title in titles]
         rows = [self._row(ops) for ops in self.variants]
         blocks.append(Table("engines, timed in turn as CUDA graphs", columns, rows))

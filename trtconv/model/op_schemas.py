@@ -22,7 +22,8 @@ def attribute_kinds(op_type: str) -> Mapping[str, frozenset[int]]:
     kinds: dict[str, frozenset[int]] = {}
     for schema in _schemas(op_type):
         for name, attribute in schema.attributes.items():
-            kinds[name] = kinds.get(name, frozenset()) | {attribute.type.value}
+            kind: int = attribute.type.value  # type: ignore[attr-defined]  # its stub knows no enum
+            kinds[name] = kinds.get(name, frozenset()) | {kind}
     return kinds
 
 
