@@ -424,6 +424,20 @@ def test_an_attribute_of_another_kind_is_refused(name: str, place: str, tmp_path
         convert.dry_run(path, BuildConfig(ops="fused"))
 
 
+@pytest.mark.parametrize("opset", [1, 17])
+def test_a_node_needs_the_attributes_of_its_opset(opset: int, tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["": {opset}]> g (float[2,4] x) => (float[2,8] y) {{ y = Concat(x, x) }}'
+    )
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    if opset == 1:  # where the axis is 1 by default
+        assert load(model, tmp_path).opset == 1
+        return
+    with pytest.raises(ModelError, match=r"node Concat\(y\): Concat needs the attribute axis"):
+        load(model, tmp_path)
+
+
 @pytest.mark.parametrize("ops", ["fused", "rewritten", "auto"])
 def test_a_product_of_one_factor_is_refused_where_passes_ask_what_it_is(ops: str, tmp_path: Path) -> None:
     model = onnx.parser.parse_model(

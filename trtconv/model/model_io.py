@@ -14,7 +14,7 @@ from trtconv import reading
 from trtconv.errors import ModelError
 from trtconv.model import foreign_files
 from trtconv.model.as_read import AsRead, import_graph
-from trtconv.model.attribute_kinds import require_attribute_kinds
+from trtconv.model.attribute_check import require_attributes
 from trtconv.model.division_check import require_divisible
 from trtconv.model.external_data import require_external_files
 from trtconv.model.functions import attach_functions, inline_functions
@@ -75,7 +75,7 @@ def load(
     drop_repeated_initializers(proto, path)
     require_divisible(proto.graph, path)
     proto = inline_functions(proto, path, inline_plugins)
-    require_attribute_kinds(proto.graph, path)
+    require_attributes(proto.graph, opset_of(proto), path)
     sizes = fixed_sizes(describe_inputs(proto), profiles)
     inferred = at_any_size = infer(proto, path.parent)
     if any(size is not None for dims in sizes.values() for size in dims):

@@ -27,8 +27,20 @@ def attribute_kinds(op_type: str) -> Mapping[str, frozenset[int]]:
     return kinds
 
 
-def _schemas(op_type: str) -> Iterator[onnx.defs.OpSchema]:
-    version = _LATEST
+@functools.cache
+def required_attributes(op_type: str, opset: int) -> frozenset[str]:
+    """Return the attributes that an op must have in an opset; none for an op that is not in it.
+
+    `consumed_inputs` of opsets before 6 says where to write, which nobody needs to know.
+    """
+    schema = next(_schemas(op_type, min(opset, _LATEST)), None)
+    if schema is None or schema.deprecated:
+        return frozenset()
+    return frozenset(name for name, attribute in schema.attributes.items() if attribute.required) - {"consumed_inputs"}
+
+
+def _schemas(op_type: str, version: int = _LATEST) -> Iterator[onnx.defs.OpSchema]:
+    """Yield the schemas of an op, that of `version` first, then the older ones."""
     while version > 0:
         try:
             schema = onnx.defs.get_schema(op_type, version, "")
