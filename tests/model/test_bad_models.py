@@ -246,16 +246,6 @@ def test_data_that_is_no_tensor(tmp_path: Path) -> None:
     assert rewritten.num_edits == 2  # ONNX leaves the type to inference, and inference does not object
 
 
-def test_mode_that_is_a_graph(tmp_path: Path) -> None:
-    model = onnx.ModelProto()
-    model.CopyFrom(MODEL)
-    mode = model.graph.node[-1].attribute[0]
-    mode.Clear()
-    mode.name, mode.type = "mode", onnx.AttributeProto.GRAPH
-    mode.g.name = "reflect"
-    assert rewrite(model, tmp_path).num_edits == 1
-
-
 def test_an_edit_that_breaks_a_model_is_an_error() -> None:
     broken = onnx.ModelProto()
     broken.CopyFrom(MODEL)
