@@ -26,7 +26,7 @@ from trtconv.model.walking import is_onnx
 from trtconv.ops.custom_op import Dim
 from trtconv.passes.base import NoMatch
 from trtconv.passes.evaluation_hazards import require_harmless
-from trtconv.passes.graph_edit import given_inputs, is_equal, shape_of
+from trtconv.passes.graph_edit import dtype_of, given_inputs, is_equal, shape_of
 from trtconv.progress import bounded
 
 
@@ -45,7 +45,7 @@ _EVALUATED_OPS = frozenset(
     {
         *("Constant", "ConstantOfShape", "Identity", "Cast", "Shape", "Size", "Range"),
         *("Concat", "Reshape", "Slice", "Split", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Gather"),
-        *("Expand", "Tile", "Where", "Equal", "Less", "Greater", "Not", "And", "Or"),
+        *("CastLike", "Expand", "Tile", "Where", "Equal", "Less", "Greater", "Not", "And", "Or"),
         *("Add", "Sub", "Mul", "Div", "Mod", "Neg", "Abs", "Min", "Max", "Pow", "Sqrt", "Floor", "Ceil", "Round"),
         *("ReduceProd", "ReduceSum"),
     }
@@ -150,7 +150,7 @@ class _Reader:
             return _Reason(f"{large.name}, which has {_num_elements(large)} elements")
         if self._static_result(node) is not None:
             return None
-        reasons = [reason for tensor in node.inputs if (reason := self._reason_of(tensor)) is not None]
+        reasons = [reason for tensor in _read_by(node) if (reason := self._reason_of(tensor)) is not None]
         if reasons and node.op in ("Shape", "Size"):
             return _Reason(f"the shape of {node.inputs[0].name}", is_size=True)
         return next((reason for reason in reasons if not reason.is_size), reasons[0] if reasons else None)
@@ -170,7 +170,7 @@ class _Reader:
                 seen.add(id(node))
                 stack.append((tensor, True))
                 if is_evaluated(node) and self._static_result(node) is None:
-                    stack.extend((parent, False) for parent in reversed(node.inputs))
+                    stack.extend((parent, False) for parent in reversed(_read_by(node)))
 
     def _is_settled(self, tensor: gs.Tensor) -> bool:
         """Say whether an earlier reading has the value of a tensor, or the reason why it has none."""
@@ -301,7 +301,7 @@ class _Reader:
         return node_proto(node, self._folder)
 
     def _initializers(self, nodes: list[gs.Node]) -> list[onnx.TensorProto]:
-        read = [tensor for node in nodes if self._static_result(node) is None for tensor in node.inputs]
+        read = [tensor for node in nodes if self._static_result(node) is None for tensor in _read_by(node)]
         arrays = {each.name: self._known.arrays[id(each)][1] for each in read if id(each) in self._known.arrays}
         constants = {each.name: each for each in read if isinstance(each, gs.Constant) and each.name not in arrays}
         for tensor in constants.values():
@@ -313,13 +313,23 @@ class _Reader:
         return [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
 
 
+def _read_by(node: gs.Node) -> Sequence[gs.Tensor]:
+    """Return what a node computes with: of a CastLike not what tells the type, where that is known."""
+    is_typed = node.op == "CastLike" and len(node.inputs) == 2 and dtype_of(node.inputs[1]) is not None
+    return node.inputs[:1] if is_typed else node.inputs
+
+
 def node_proto(node: gs.Node, folder: Path) -> onnx.NodeProto:
     """Return a node without branches as ONNX has it; its constant attributes come from `folder` where external."""
+    outputs = [tensor.name for tensor in node.outputs]
+    if node.op == "CastLike" and len(_read_by(node)) == 1:
+        to = dtype_of(node.inputs[1])
+        return onnx.helper.make_node("Cast", [node.inputs[0].name], outputs, to=to)
     attributes = {
         name: onnx.numpy_helper.from_array(_constant_values(value, folder)) if isinstance(value, gs.Constant) else value
         for name, value in node.attrs.items()
     }
-    inputs, outputs = [tensor.name for tensor in node.inputs], [tensor.name for tensor in node.outputs]
+    inputs = [tensor.name for tensor in node.inputs]
     return onnx.helper.make_node(node.op, inputs, outputs, domain=node.domain, **attributes)
 
 

@@ -23,7 +23,7 @@ _MAX_TERMS = 24  # a quantity of a norm has ten; more come of a polynomial that 
 _MAX_POWER = 4
 
 
-class NotMoments(Exception):  # noqa: N818 - it is no error: it says why a tensor is no quantity
+class NotMoments(Exception):  # noqa: N818 - not an error: it says why a tensor is no quantity
     """Why a tensor is none of the quantities that a norm is made of."""
 
 
@@ -97,10 +97,10 @@ def power(base: Moments, exponent: float) -> Moments:
         return result
     if len(base.terms) == 1:
         return _power_of_term(base, exponent)
-    variance, constant = base.terms.get(Term(v=1)), base.terms.get(ONE)
-    if len(base.terms) != 2 or variance is None or constant is None:
+    if base.terms.keys() != {Term(v=1), ONE}:
         raise NotMoments(_why_no_power(base))
-    if not isinstance(variance, float) or not isinstance(constant, float):
+    variance, constant = _as_number(base.terms[Term(v=1)]), _as_number(base.terms[ONE])
+    if variance is None or constant is None:
         raise NotMoments("its epsilon differs from channel to channel")
     if variance < 0 or constant < 0:
         raise NotMoments("it takes the root of a negative number")
@@ -159,13 +159,23 @@ def _product(one: Term, other: Term) -> Term:
     )
 
 
+def _as_number(coefficient: Coefficient) -> float | None:
+    """Return a coefficient that is the same for all channels, None where it differs."""
+    values = np.asarray(coefficient).reshape(-1)
+    return float(values[0]) if (values == values[0]).all() else None
+
+
 def _add(terms: dict[Term, Coefficient], term: Term, coefficient: Coefficient) -> None:
-    """Add a term; what is left of two that cancel each other but for rounding is nothing."""
+    """Add a term; what is left of two that cancel each other but for rounding is nothing.
+
+    Constants and other tensors have no factor such as 1/n: the small difference of two large ones counts.
+    """
     if term not in terms:
         terms[term] = coefficient
         return
     total: Coefficient = terms.pop(term) + coefficient
-    if np.any(np.abs(total) > _ROUNDING * np.abs(coefficient)):
+    rounding = _ROUNDING if any((term.x, term.m, term.v, term.r, term.n)) else 0.0
+    if np.any(np.abs(total) > rounding * np.abs(coefficient)):
         terms[term] = total
 
 
@@ -207,8 +217,11 @@ def _power_of_term(base: Moments, exponent: float) -> Moments:
         raise NotMoments("it takes a root of a variance with and without epsilon")
     if np.any(coefficient == 0):
         raise NotMoments("it divides by zero")
-    if np.any(coefficient < 0) and exponent != int(exponent):
+    is_root = exponent != int(exponent)
+    if is_root and np.any(coefficient < 0):
         raise NotMoments("it takes the root of a negative number")
+    if is_root and term.atoms:  # that of a square is the absolute value
+        raise NotMoments("it takes the root of another tensor")
     raised = Term(
         r=(term.r + term.v) * exponent,
         n=term.n * exponent,

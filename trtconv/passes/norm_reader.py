@@ -83,7 +83,7 @@ class Reader:
         while self._waiting and len(self._seen) <= _MAX_NODES:
             _, _, node = heapq.heappop(self._waiting)
             try:
-                quantity, (output,) = self._read(node), node.outputs
+                quantity, output = self._read(node), _only_output(node)
             except NotMoments as why:
                 self.reading.failures[id(node)] = str(why)
             except (ArithmeticError, LookupError, RuntimeError, StopIteration, TypeError, ValueError):
@@ -107,7 +107,7 @@ class Reader:
     def _read(self, node: gs.Node) -> Quantity:
         step = self._steps.get(node.op) if is_onnx(node.domain) else None
         if step is None:
-            raise NotMoments(f"{node.op} is no part of a norm")
+            raise NotMoments(f"{node.op} is not part of a norm")
         return step(self, node)
 
     def quantity(self, tensor: gs.Tensor) -> Quantity:
@@ -128,14 +128,17 @@ class Reader:
         found = []
         for tensor in node.inputs:
             own = self.reading.quantities.get(id(tensor))
-            found.append(self._other(tensor, view) if own is None else own.moments)
+            found.append(self.other(tensor, view) if own is None else own.moments)
         return found, view
 
-    def _other(self, tensor: gs.Tensor, view: Sequence[Axes]) -> Moments:
+    def other(self, tensor: gs.Tensor, view: Sequence[Axes]) -> Moments:
         """Return a tensor that does not depend on the source, read beside a quantity of this view."""
         value = self.value_of(tensor)
         if value is not None:
             return moments.number(self._by_channel(tensor, value, view))
+        filled = self._filling(tensor, view)
+        if filled is not None:
+            return moments.number(filled)
         sizes = self.sizes.read(tensor)
         if sizes is not None and len(sizes) == 1:
             if _is_product(sizes[0], self.source.spatial):
@@ -156,6 +159,22 @@ class Reader:
             return values.reshape(-1)[:1].reshape(())
         shape = "x".join(map(str, value.shape))
         raise NotMoments(f"the constant {tensor.name} of {shape} varies along other axes than the channels")
+
+    def _filling(self, tensor: gs.Tensor, view: Sequence[Axes]) -> float | None:
+        """Return the one number that fills a tensor of a shape that is known at run time only, None where there is none.
+
+        Its dimensions are 1 or those of the view, so that it makes nothing larger.
+        """
+        writer = tensor.inputs[0] if len(tensor.inputs) == 1 else None
+        if writer is None or writer.op not in ("ConstantOfShape", "Expand") or not is_onnx(writer.domain):
+            return None
+        given = writer.inputs[0] if writer.op == "Expand" else writer.attrs.get("value")
+        value = self.value_of(given) if isinstance(given, gs.Tensor) else np.zeros(1)
+        dims = shape_of(tensor)
+        if value is None or value.size != 1 or dims is None or len(dims) > len(view):
+            return None
+        fits = all(dim == 1 or axes != () for dim, axes in zip(dims[::-1], view[::-1], strict=False))
+        return float(value.reshape(-1)[0]) if fits else None
 
     def _atom(self, tensor: gs.Tensor, view: Sequence[Axes]) -> Moments:
         dims = shape_of(tensor)
@@ -194,6 +213,15 @@ class Reader:
             return None
         value = self.value_of(inputs[1])
         return None if value is None else [int(axis) for axis in value.reshape(-1)]
+
+
+def _only_output(node: gs.Node) -> gs.Tensor:
+    """Return the first output of a node; raise ValueError where others are read."""
+    output: gs.Tensor
+    output, *others = node.outputs
+    if any(tensor.outputs for tensor in others):
+        raise ValueError(f"{node.op} gives more than one tensor")
+    return output
 
 
 def _is_product(size: Size, axes: frozenset[int]) -> bool:

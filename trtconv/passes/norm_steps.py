@@ -1,4 +1,4 @@
-"""What the elementwise nodes and the reductions of a norm give, as steps of norm_reader.py."""
+"""What the elementwise nodes of a norm give, as steps of norm_reader.py."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def _multiply(reader: Reader, node: gs.Node) -> Quantity:
 
 
 def _raise_to(reader: Reader, node: gs.Node) -> Quantity:
-    exponent = reader.value_of(node.inputs[1])
-    if exponent is None or exponent.size != 1:
-        raise NotMoments("an exponent is no constant")
-    base = reader.quantity(node.inputs[0])
-    return Quantity(moments.power(base.moments, float(exponent.reshape(-1)[0])), base.view)
+    (base, exponent), view = reader.operands(node)
+    number = exponent.terms.get(moments.ONE, 0.0)
+    if not exponent.terms.keys() <= {moments.ONE} or not isinstance(number, float):
+        raise NotMoments("an exponent is not one constant")
+    return Quantity(moments.power(base, number), view)
 
 
 def _root(reader: Reader, node: gs.Node) -> Quantity:
@@ -85,63 +85,6 @@ def _bound(
     return float(value.reshape(-1)[0])
 
 
-def _batch_norm(reader: Reader, node: gs.Node) -> Quantity:
-    """BatchNormalization of given statistics: (x - mean) / sqrt(var + epsilon) * scale + bias, one a channel."""
-    if len(node.inputs) < 5 or node.attrs.get("training_mode") or len(node.outputs) > 1:
-        raise NotMoments("it takes the statistics of the batch")
-    x = reader.quantity(node.inputs[0])
-    scale, bias, mean, variance = (reader.beside(tensor, x.view) for tensor in node.inputs[1:5])
-    epsilon = moments.number(float(node.attrs.get("epsilon", 1e-5)))
-    inverse = moments.power(moments.plus(variance, epsilon), -0.5)
-    normalised = moments.times(moments.plus(x.moments, mean, -1.0), inverse)
-    return Quantity(moments.plus(moments.times(normalised, scale), bias), x.view)
-
-
-def _reduce(reader: Reader, node: gs.Node) -> Quantity:
-    base = reader.quantity(node.inputs[0])
-    axes = _reduced(reader, node, len(base.view))
-    reduced = frozenset(axis for dimension in axes for axis in base.view[dimension])
-    if not reduced <= reader.source.spatial | {-1}:
-        raise NotMoments(other_axes(reduced - {-1}))
-    is_square = node.op in ("ReduceSumSquare", "ReduceL2")
-    summed = moments.times(base.moments, base.moments) if is_square else base.moments
-    quantity = moments.mean(summed, reduced - {-1}, reader.source.spatial)
-    if is_square or node.op == "ReduceSum":
-        quantity = moments.times(quantity, _number_of(reader, reduced))
-    if node.op == "ReduceL2":
-        quantity = moments.power(quantity, 0.5)
-    if node.op == "GlobalAveragePool" or node.attrs.get("keepdims", 1):
-        return Quantity(quantity, [() if index in axes else each for index, each in enumerate(base.view)])
-    return Quantity(quantity, [each for index, each in enumerate(base.view) if index not in axes])
-
-
-def other_axes(axes: frozenset[int]) -> str:
-    """Say that the statistics over these axes of a source are none of an instance norm."""
-    return f"its statistics are over axes {sorted(axes)}, not over all those after the channels"
-
-
-def _reduced(reader: Reader, node: gs.Node, rank: int) -> set[int]:
-    if node.op == "GlobalAveragePool":
-        return set(range(2, rank))
-    axes = reader.axes(node, rank)
-    if not axes and node.attrs.get("noop_with_empty_axes"):
-        raise NotMoments("it reduces nothing")
-    if axes is None and len([each for each in given_inputs(node) if each is not None]) > 1:
-        raise NotMoments("its statistics are taken over axes that are known at run time only")
-    return axes or set(range(rank))
-
-
-def _number_of(reader: Reader, axes: frozenset[int]) -> Moments:
-    """Return how many elements a sum over `axes` adds."""
-    sizes = [reader.source.dims[axis] for axis in axes if axis != -1]
-    numbers = [size for size in sizes if isinstance(size, int)]
-    if len(numbers) == len(axes):
-        return moments.number(float(math.prod(numbers)))
-    if axes == reader.source.spatial:
-        return moments.COUNT
-    raise NotMoments("it sums over a number of elements that is known at run time only")
-
-
 STEPS: Mapping[str, Step] = {
     **dict.fromkeys(("Add", "Sub", "Sum"), _add),
     **dict.fromkeys(("Mul", "Div"), _multiply),
@@ -149,6 +92,4 @@ STEPS: Mapping[str, Step] = {
     **dict.fromkeys(("Sqrt", "Reciprocal"), _root),
     "Neg": _negate,
     **dict.fromkeys(("Clip", "Max", "Relu", "Abs"), _clip),
-    "BatchNormalization": _batch_norm,
-    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2", "GlobalAveragePool"), _reduce),
 }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx_graphsurgeon as gs
 
 from trtconv import element_types
-from trtconv.passes.graph_edit import dtype_of, shape_of
+from trtconv.passes.graph_edit import dtype_of, given_inputs, shape_of
 from trtconv.passes.moments import NotMoments
 from trtconv.passes.norm_reader import Quantity, Reader, Step
 from trtconv.passes.views import SPREAD, Size, aligned, reshaped
@@ -17,6 +17,16 @@ def _same(reader: Reader, node: gs.Node) -> Quantity:
     dtype = element_types.BY_ONNX.get(dtype_of(node.outputs[0]) or 0)
     if dtype is None or not dtype.is_float:
         raise NotMoments("it is cast to another kind of type")
+    return reader.quantity(node.inputs[0])
+
+
+def _dropout(reader: Reader, node: gs.Node) -> Quantity:
+    """Dropout keeps all of its data unless it is told to train."""
+    given = given_inputs(node)
+    mode = given[2] if len(given) > 2 else None
+    is_training = None if mode is None else reader.value_of(mode)
+    if mode is not None and (is_training is None or is_training.any()):
+        raise NotMoments("it drops elements at random")
     return reader.quantity(node.inputs[0])
 
 
@@ -90,12 +100,25 @@ def _expand(reader: Reader, node: gs.Node) -> Quantity:
     return Quantity(base.moments, spread)
 
 
+def _tile(reader: Reader, node: gs.Node) -> Quantity:
+    base = reader.quantity(node.inputs[0])
+    repeats = reader.value_of(node.inputs[1])
+    if repeats is None or repeats.size != len(base.view):
+        raise NotMoments("it is repeated a number of times that is known at run time only")
+    pairs = list(zip(base.view, repeats.reshape(-1).tolist(), strict=True))
+    if any(count != 1 and axes not in ((), SPREAD) for axes, count in pairs):
+        raise NotMoments("it repeats the data")
+    return Quantity(base.moments, [SPREAD if count != 1 else axes for axes, count in pairs])
+
+
 STEPS: Mapping[str, Step] = {
     **dict.fromkeys(("Identity", "Cast", "CastLike"), _same),
+    "Dropout": _dropout,
     "Transpose": _transpose,
     "Reshape": _reshape,
     "Flatten": _flatten,
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
     "Expand": _expand,
+    "Tile": _tile,
 }

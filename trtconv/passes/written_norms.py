@@ -9,16 +9,19 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from trtconv.model.walking import is_onnx
-from trtconv.passes import norm_steps, view_steps
+from trtconv.passes import norm_operators, norm_reductions, norm_steps, view_steps
 from trtconv.passes.graph_edit import dtype_of, shape_of
 from trtconv.passes.moments import ONE, Coefficient, Moments, Term
 from trtconv.passes.norm_reader import Quantity, Reader, Reading, Source, ValueOf
 from trtconv.passes.views import Axes, whole
 
-_STEPS = {**norm_steps.STEPS, **view_steps.STEPS}
-REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2", "GlobalAveragePool"})
+_STEPS = {**norm_steps.STEPS, **norm_reductions.STEPS, **norm_operators.STEPS, **view_steps.STEPS}
+# What takes statistics of a tensor; a BatchNormalization is given them.
+REDUCTIONS = (norm_reductions.STEPS.keys() | norm_operators.STEPS.keys()) - {"BatchNormalization"}
 # What a source may lie before, beside squares and means: the same values in another shape, order or type.
-_VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast", "Identity", "CastLike"})
+_VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"}) | {
+    *("Cast", "Identity", "CastLike", "Dropout")
+}
 _MAX_VIEWS = 8
 _MAX_STEPS, _MAX_WIDTH = 6, 16  # from a root to what says why it belongs to no norm
 _ROUNDING = 1e-5
@@ -145,7 +148,7 @@ def _other_axes(reduction: gs.Node, readings: Sequence[Reading]) -> str | None:
     for reading in readings:
         result = reading.quantities.get(id(reduction.outputs[0]))
         if result is not None:
-            return norm_steps.other_axes(frozenset().union(*(term.averaged for term in result.moments.terms)))
+            return norm_reductions.other_axes(frozenset().union(*(term.averaged for term in result.moments.terms)))
     return None
 
 
@@ -158,7 +161,7 @@ def _layouts(tensor: gs.Tensor) -> list[Source]:
 def _sources(reduction: gs.Node) -> Iterator[gs.Tensor]:
     """Yield the tensors that a reduction may be a statistic of: the farthest first."""
     chain = [reduction.inputs[0]]
-    while len(chain) <= _MAX_VIEWS and len(chain[-1].inputs) == 1:
+    while len(chain) <= _MAX_VIEWS and len(chain[-1].inputs) == 1 and chain[-1].inputs[0].inputs:
         writer = chain[-1].inputs[0]
         if not is_onnx(writer.domain) or not (writer.op in _VIEWS | REDUCTIONS or _is_square(writer)):
             break
