@@ -8,6 +8,7 @@ import onnx_graphsurgeon as gs
 
 from trtconv.config import Ops
 from trtconv.passes.base import PassContext
+from trtconv.passes.bypass_identities import bypass_identities
 from trtconv.passes.check_inputs import check_inputs
 from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.fix_constant_inputs import fix_constant_inputs
@@ -41,6 +42,7 @@ _RECOGNISED: Sequence[Pass] = (
     recognise_instance_norm,  # what recognises comes before the rewrites: it makes nodes that the next take
     recognise_group_norm,  # before the rewrite of the norms, which takes what it leaves
     *_REWRITES,
+    bypass_identities,  # after the rewrites: it asks for custom ops; before all that looks at what lies around them
 )
 _CONVOLUTIONS: Sequence[Pass] = (
     rewrite_upsampled_convolution,  # before the upsampling and the pads go into the norm before them

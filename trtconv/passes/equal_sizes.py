@@ -25,7 +25,7 @@ from trtconv.passes.graph_edit import dtype_of, shape_of
 from trtconv.passes.pad_values import find_pads, read_pad_inputs
 
 _KEEPS_SHAPE = frozenset(
-    {"Relu", "LeakyRelu", "PRelu", "Elu", "Tanh", "Sigmoid", "Identity", "Cast", "Dropout"}
+    {"Relu", "LeakyRelu", "PRelu", "Elu", "Tanh", "Sigmoid", "Identity", "Cast", "Dropout", "Swish"}
     | {"BatchNormalization", "Clip", "Exp", "Neg", "Abs", "Softplus", "Erf", "HardSigmoid", "HardSwish", "Selu"}
 )
 _MAX_STEPS = 200

@@ -1,6 +1,7 @@
 """Fuse  Relu(Y), LeakyRelu(Y), PRelu(Y, slope), Elu(Y), Tanh(Y), Mul(Y, Sigmoid(Y))  ->  activation of the op before.
 
 A PRelu with one slope for all channels is a LeakyRelu; one with a slope a channel gives InstanceNorm an input more.
+Clip and Max with 0 as the minimum are a Relu, and Swish is Mul(Y, Sigmoid(Y)).
 """
 
 from __future__ import annotations
@@ -15,17 +16,30 @@ from trtconv.ops.instance_norm_function import SLOPE
 from trtconv.passes.base import NoMatch, PassContext
 from trtconv.passes.constant_values import MAX_ELEMENTS, read_constants
 from trtconv.passes.fusion import Fusion, Rule, is_op
-from trtconv.passes.graph_edit import shape_of
+from trtconv.passes.graph_edit import is_equal, shape_of
+from trtconv.passes.rectifiers import RECTIFIERS, why_not_relu
 
 _PLAIN = {"Relu": "relu", "Tanh": "tanh"}
 _WITH_ALPHA = {"LeakyRelu": ("leaky_relu", 0.01), "Elu": ("elu", 1.0)}  # and ONNX's default
 
 
 def _accepts(node: gs.Node) -> bool:
-    return is_op(node, *_PLAIN, *_WITH_ALPHA, "PRelu") or source_of_silu(node) is not None
+    return is_op(node, *_PLAIN, *_WITH_ALPHA, *RECTIFIERS, "PRelu", "Swish") or _source_of_silu(node) is not None
 
 
-def source_of_silu(node: gs.Node) -> gs.Tensor | None:
+def source_of(node: gs.Node) -> gs.Tensor:
+    """Return Y of a node that the rule accepts."""
+    inputs: list[gs.Tensor] = node.inputs
+    if node.op == "Max":
+        return next((tensor for tensor in inputs if not _is_constant(tensor)), inputs[0])
+    return _source_of_silu(node) or inputs[0]
+
+
+def _is_constant(tensor: gs.Tensor) -> bool:
+    return isinstance(tensor, gs.Constant) or any(writer.op == "Constant" for writer in tensor.inputs)
+
+
+def _source_of_silu(node: gs.Node) -> gs.Tensor | None:
     """Return Y of a node Mul(Y, Sigmoid(Y)), None for another node."""
     if not is_op(node, "Mul") or len(node.inputs) != 2:
         return None
@@ -42,7 +56,14 @@ def _match(y: gs.Tensor, node: gs.Node, context: PassContext) -> Fusion | NoMatc
     if node.op in _WITH_ALPHA:
         name, default = _WITH_ALPHA[node.op]
         alpha = node.attrs.get("alpha", default)
-        return _activation(name, node, alpha=alpha) if isinstance(alpha, float) else NoMatch("its alpha is no number")
+        if not isinstance(alpha, float):
+            return NoMatch("its alpha is not a number")
+        return _activation(name, node, alpha=alpha)
+    if node.op in RECTIFIERS:
+        return why_not_relu(y, node, context) or _activation("relu", node)
+    if node.op == "Swish":
+        beta = node.attrs.get("alpha", 1.0)
+        return _activation("silu", node) if is_equal(beta, 1.0) else NoMatch(f"its alpha is {beta}, expected 1")
     if node.op == "PRelu":
         return _match_prelu(y, node, context)
     gate = next(tensor.inputs[0] for tensor in node.inputs if tensor is not y)

@@ -19,7 +19,7 @@ from trtconv.ops.input_map import has_phases
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.passes.base import NoMatch, PassContext, Site
-from trtconv.passes.fuse_activation import ACTIVATION_RULE, source_of_silu
+from trtconv.passes.fuse_activation import ACTIVATION_RULE, source_of
 from trtconv.passes.fuse_cast import CAST_RULE
 from trtconv.passes.fuse_pad import PAD_RULE
 from trtconv.passes.fuse_phases import fuse_phases
@@ -91,7 +91,7 @@ class _Fuser:
             rule = next((rule for rule in _BEFORE[base.op.name] if writer is not None and rule.accepts(writer)), None)
             if rule is None or writer is None or id(writer) not in self.sites:
                 return
-            source = source_of_silu(writer) or writer.inputs[0]
+            source = source_of(writer) if rule is ACTIVATION_RULE else writer.inputs[0]
             match = _without_slope(base, rule.match(source, writer, self.context))
             if self._fuse(site, base, rule, match, writer, between=[x], source=source) is None:
                 return

@@ -88,7 +88,7 @@ def reads_phases(node: gs.Node) -> bool:
     return plugin is not None and has_phases(plugin.attributes)
 
 
-def is_read_by_plugin(y: gs.Tensor, outputs: frozenset[int]) -> bool:
+def is_read_by_plugin(y: gs.Tensor, outputs: frozenset[int], context: PassContext) -> bool:
     """Say whether a custom op alone reads a tensor, or an activation of it; `outputs` are those of graphs, by id."""
     for _ in range(_MAX_ACTIVATIONS + 1):
         readers = [reader for reader in y.outputs if not is_op(reader, "Sigmoid")]  # that of a silu goes into its Mul
@@ -96,7 +96,8 @@ def is_read_by_plugin(y: gs.Tensor, outputs: frozenset[int]) -> bool:
             return False
         if read_plugin_node(readers[0]) is not None:
             return True
-        if not ACTIVATION_RULE.accepts(readers[0]):
+        rule = ACTIVATION_RULE
+        if not rule.accepts(readers[0]) or isinstance(rule.match(y, readers[0], context), NoMatch):
             return False
         y = readers[0].outputs[0]
     return False

@@ -48,7 +48,7 @@ def rewrite_thin_convolution(graph: gs.Graph, context: PassContext) -> int:
             continue
         if any(reads_phases(reader) for reader in convolution.y.outputs):
             continue
-        form = context.wish_against(site, REWRITTEN) or _match(convolution, outputs)
+        form = context.wish_against(site, REWRITTEN) or _match(convolution, outputs, context)
         if isinstance(form, NoMatch):
             leave(site, form, context)
         else:
@@ -56,8 +56,8 @@ def rewrite_thin_convolution(graph: gs.Graph, context: PassContext) -> int:
     return num_edits
 
 
-def _match(convolution: Convolution, outputs: frozenset[int]) -> PhasedForm | NoMatch:
-    if convolution.out_channels > THIN_ALONE and not is_read_by_plugin(convolution.y, outputs):
+def _match(convolution: Convolution, outputs: frozenset[int], context: PassContext) -> PhasedForm | NoMatch:
+    if convolution.out_channels > THIN_ALONE and not is_read_by_plugin(convolution.y, outputs, context):
         return NoMatch(NO_READER)
     if any(dilation != 1 for dilation in convolution.dilations):
         return NoMatch(

@@ -27,7 +27,7 @@ def rewrite_transposed_convolution(graph: gs.Graph, context: PassContext) -> int
     outputs = given_out(graph)
     num_edits = 0
     for site in context.nodes(graph, lambda node: is_op(node, "ConvTranspose")):
-        form = context.wish_against(site, REWRITTEN) or _match(site, outputs)
+        form = context.wish_against(site, REWRITTEN) or _match(site, outputs, context)
         if isinstance(form, NoMatch):
             leave(site, form, context)
         else:
@@ -35,13 +35,13 @@ def rewrite_transposed_convolution(graph: gs.Graph, context: PassContext) -> int
     return num_edits
 
 
-def _match(site: Site, outputs: frozenset[int]) -> PhasedForm | NoMatch:
+def _match(site: Site, outputs: frozenset[int], context: PassContext) -> PhasedForm | NoMatch:
     convolution = read_convolution(site.node)
     if isinstance(convolution, NoMatch):
         return convolution
     if all(stride == 1 for stride in convolution.strides):
         return NoMatch("its strides are 1: it has one phase")
-    if not is_read_by_plugin(convolution.y, outputs):
+    if not is_read_by_plugin(convolution.y, outputs, context):
         return NoMatch(NO_READER)
     if problem := too_many_phases(convolution.strides):
         return problem

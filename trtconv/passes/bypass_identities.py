@@ -1,0 +1,53 @@
+"""Remove  Identity(X), Dropout(X) outside of training, Cast(X) to the type of X,
+
+so that the passes after it find what lies around a custom op. TensorRT removes these nodes too. A model without custom
+ops stays as it is, and so do nodes whose result a graph gives out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from trtconv.decisions import FUSED
+from trtconv.ops.custom_op import DOMAIN
+from trtconv.passes.base import PassContext, walk
+from trtconv.passes.constant_values import read_constants
+from trtconv.passes.fusion import given_out
+from trtconv.passes.graph_edit import dtype_of, given_inputs, replace
+
+_FIRST_OPSET = 7  # before it, an attribute of Dropout says whether it trains
+
+
+def bypass_identities(graph: gs.Graph, context: PassContext) -> int:
+    """Let the readers of such a node read what it reads; return 0, for none becomes a custom op."""
+    if not any(site.node.domain == DOMAIN for site in walk(graph)):
+        return 0
+    outputs = given_out(graph)
+    for site in context.nodes(graph, lambda node: node.op in ("Identity", "Dropout", "Cast")):
+        node = site.node
+        if not node.inputs or isinstance(node.inputs[0], gs.Constant) or context.wish_against(site, FUSED):
+            continue
+        y, *others = node.outputs
+        is_read = id(y) in outputs or any(tensor.outputs or id(tensor) in outputs for tensor in others)
+        if not is_read and gives_its_input(node, context):
+            replace(site.graph, [node], [], instead=[(y, node.inputs[0])])
+    return 0
+
+
+def gives_its_input(node: gs.Node, context: PassContext) -> bool:
+    """Say whether the first output of an Identity, Dropout or Cast is its first input."""
+    if node.op == "Cast":
+        return node.attrs.get("to") is not None and node.attrs["to"] == dtype_of(node.inputs[0])
+    if node.op == "Dropout":
+        return context.opset >= _FIRST_OPSET and not _may_train(node, context)
+    return True
+
+
+def _may_train(node: gs.Node, context: PassContext) -> bool:
+    inputs = given_inputs(node)
+    mode = inputs[2] if len(inputs) > 2 else None
+    if mode is None:
+        return False
+    (value,) = read_constants([mode], context.opset, context.folder).values()
+    return not isinstance(value, np.ndarray) or bool(value.any())
