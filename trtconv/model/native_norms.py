@@ -15,13 +15,16 @@ from trtconv.model.addresses import address_of
 from trtconv.model.walking import is_onnx
 
 WRITTEN_OUT = "written-out norm"
-ROOTS = frozenset({"Sqrt", "Pow"})
-_MEANS = frozenset({"ReduceMean", "GlobalAveragePool", "ReduceSum", "ReduceSumSquare", "ReduceL2"})
-_SQUARES = frozenset({"ReduceSumSquare", "ReduceL2"})
+_ROOTS = frozenset({"Sqrt", "Pow"})
+_MVN = "MeanVarianceNormalization"
+# The nodes of which a pass says why they are no part of an instance norm.
+JUDGED = _ROOTS | {_MVN}
+_SQUARES = frozenset({"ReduceSumSquare", "ReduceL2", "GlobalLpPool"})
+_MEANS = frozenset({"ReduceMean", "GlobalAveragePool", "AveragePool", "ReduceSum"}) | _SQUARES
 # What stands between a mean of squares and its root, and between the mean and what is squared.
 _BETWEEN = frozenset(
     {"Add", "Sub", "Mul", "Div", "Pow", "Clip", "Max", "Abs", "Neg", "Cast", "Reshape", "Squeeze", "Unsqueeze"}
-    | {"Expand", "Identity", "Where"}
+    | {"Expand", "Identity", "Where", "Dropout", "Tile", "CastLike", "Reciprocal"}
 )
 _MAX_STEPS = 12
 _SPELLED = "TensorRT runs it as it is written; --ops fused takes those that are instance norms"
@@ -71,7 +74,9 @@ def _kind_of(node: onnx.NodeProto, writers: Mapping[str, onnx.NodeProto]) -> tup
         return op, "TensorRT has a layer of its own for it"
     if op == "BatchNormalization":
         return (f"{op} in training mode", _TRAINING) if _is_training(node) else None
-    is_root = op in ROOTS and (op != "Pow" or _is_root_exponent(node, writers))
+    if op == _MVN:
+        return op, "--ops fused takes it where its axes are those after the channels"
+    is_root = op in _ROOTS and (op != "Pow" or _is_root_exponent(node, writers))
     return (WRITTEN_OUT, _SPELLED) if is_root and _has_mean_of_squares(node, writers) else None
 
 

@@ -22,8 +22,9 @@ from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.ops.input_roles import SHAPE_INPUTS
 from trtconv.passes.base import PassContext, walk
-from trtconv.passes.constant_values import KnownValues, node_proto, read_constants
+from trtconv.passes.constant_values import KnownValues, read_constants
 from trtconv.passes.graph_edit import dtype_of, given_inputs, set_type, shape_of
+from trtconv.passes.node_protos import node_proto
 
 _IR_VERSION = 8
 
@@ -91,8 +92,8 @@ class _Completion:
         types = {tensor.name: _type_of(tensor) for tensor in node.inputs if tensor.name and dtype_of(tensor)}
         data = {name: onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()}
         try:
-            schema = onnx.defs.get_schema(node.op, self._opset, "")
             proto = node_proto(node, self._folder)
+            schema = onnx.defs.get_schema(proto.op_type, self._opset, "")
             found: dict[str, onnx.TypeProto] = onnx.shape_inference.infer_node_outputs(
                 schema, proto, types, data, opset_imports=self._imports, ir_version=_IR_VERSION
             )

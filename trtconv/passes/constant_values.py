@@ -20,13 +20,13 @@ import onnx_graphsurgeon as gs
 from trtconv.errors import first_line
 from trtconv.model.addresses import address_of
 from trtconv.model.division_check import DivisionError
-from trtconv.model.external_data import read_external_tensor
 from trtconv.model.onnx_session import cause_of, open_session
 from trtconv.model.walking import is_onnx
 from trtconv.ops.custom_op import Dim
 from trtconv.passes.base import NoMatch
 from trtconv.passes.evaluation_hazards import require_harmless
-from trtconv.passes.graph_edit import dtype_of, given_inputs, is_equal, shape_of
+from trtconv.passes.graph_edit import given_inputs, is_equal, shape_of
+from trtconv.passes.node_protos import node_proto, read_by, values_of
 from trtconv.progress import bounded
 
 
@@ -93,11 +93,11 @@ def is_evaluated(node: gs.Node) -> bool:
 def direct_value(tensor: gs.Tensor, folder: Path) -> npt.NDArray[Any] | None:
     """Return the value of an initializer or a Constant node, None for what other nodes compute or a caller gives."""
     if isinstance(tensor, gs.Constant):
-        return _constant_values(tensor, folder)
+        return values_of(tensor, folder)
     if len(tensor.inputs) == 1 and tensor.inputs[0].op == "Constant" and is_onnx(tensor.inputs[0].domain):
         attributes = tensor.inputs[0].attrs
         if isinstance(attributes.get("value"), gs.Constant):
-            return _constant_values(attributes["value"], folder)
+            return values_of(attributes["value"], folder)
         for name in ("value_ints", "value_int"):
             if name in attributes:
                 return np.array(attributes[name], dtype=np.int64)
@@ -150,7 +150,7 @@ class _Reader:
             return _Reason(f"{large.name}, which has {_num_elements(large)} elements")
         if self._static_result(node) is not None:
             return None
-        reasons = [reason for tensor in _read_by(node) if (reason := self._reason_of(tensor)) is not None]
+        reasons = [reason for tensor in read_by(node) if (reason := self._reason_of(tensor)) is not None]
         if reasons and node.op in ("Shape", "Size"):
             return _Reason(f"the shape of {node.inputs[0].name}", is_size=True)
         return next((reason for reason in reasons if not reason.is_size), reasons[0] if reasons else None)
@@ -170,7 +170,7 @@ class _Reader:
                 seen.add(id(node))
                 stack.append((tensor, True))
                 if is_evaluated(node) and self._static_result(node) is None:
-                    stack.extend((parent, False) for parent in reversed(_read_by(node)))
+                    stack.extend((parent, False) for parent in reversed(read_by(node)))
 
     def _is_settled(self, tensor: gs.Tensor) -> bool:
         """Say whether an earlier reading has the value of a tensor, or the reason why it has none."""
@@ -301,7 +301,7 @@ class _Reader:
         return node_proto(node, self._folder)
 
     def _initializers(self, nodes: list[gs.Node]) -> list[onnx.TensorProto]:
-        read = [tensor for node in nodes if self._static_result(node) is None for tensor in _read_by(node)]
+        read = [tensor for node in nodes if self._static_result(node) is None for tensor in read_by(node)]
         arrays = {each.name: self._known.arrays[id(each)][1] for each in read if id(each) in self._known.arrays}
         constants = {each.name: each for each in read if isinstance(each, gs.Constant) and each.name not in arrays}
         for tensor in constants.values():
@@ -309,39 +309,8 @@ class _Reader:
                 raise ValueError(
                     f"{tensor.name} has the shape {list(tensor.shape)}, too large for a chain of constants"
                 )
-        arrays |= {name: _constant_values(tensor, self._folder) for name, tensor in constants.items()}
+        arrays |= {name: values_of(tensor, self._folder) for name, tensor in constants.items()}
         return [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
-
-
-def _read_by(node: gs.Node) -> Sequence[gs.Tensor]:
-    """Return what a node computes with: of a CastLike not what tells the type, where that is known."""
-    is_typed = node.op == "CastLike" and len(node.inputs) == 2 and dtype_of(node.inputs[1]) is not None
-    return node.inputs[:1] if is_typed else node.inputs
-
-
-def node_proto(node: gs.Node, folder: Path) -> onnx.NodeProto:
-    """Return a node without branches as ONNX has it; its constant attributes come from `folder` where external."""
-    outputs = [tensor.name for tensor in node.outputs]
-    if node.op == "CastLike" and len(_read_by(node)) == 1:
-        to = dtype_of(node.inputs[1])
-        return onnx.helper.make_node("Cast", [node.inputs[0].name], outputs, to=to)
-    attributes = {
-        name: onnx.numpy_helper.from_array(_constant_values(value, folder)) if isinstance(value, gs.Constant) else value
-        for name, value in node.attrs.items()
-    }
-    inputs = [tensor.name for tensor in node.inputs]
-    return onnx.helper.make_node(node.op, inputs, outputs, domain=node.domain, **attributes)
-
-
-def _constant_values(constant: gs.Constant, folder: Path) -> npt.NDArray[Any]:
-    """Return a constant's values; those in an external file are read from there, without a copy in the graph."""
-    lazy = constant._values
-    if not isinstance(getattr(lazy, "tensor", None), onnx.TensorProto):
-        return np.asarray(constant.values)
-    proto = lazy.tensor
-    if proto.data_location == onnx.TensorProto.EXTERNAL:
-        proto = read_external_tensor(proto, folder)
-    return onnx.numpy_helper.to_array(proto)
 
 
 def _sizes(dims: Sequence[Dim] | None) -> list[int] | None:

@@ -161,9 +161,9 @@ class Reader:
         raise NotMoments(f"the constant {tensor.name} of {shape} varies along other axes than the channels")
 
     def _filling(self, tensor: gs.Tensor, view: Sequence[Axes]) -> float | None:
-        """Return the one number that fills a tensor of a shape that is known at run time only, None where there is none.
+        """Return the one number that fills a tensor whose shape is known at run time only, None where there is none.
 
-        Its dimensions are 1 or those of the view, so that it makes nothing larger.
+        Its dimensions are 1 or those of the view, so that the result is not larger than the view.
         """
         writer = tensor.inputs[0] if len(tensor.inputs) == 1 else None
         if writer is None or writer.op not in ("ConstantOfShape", "Expand") or not is_onnx(writer.domain):

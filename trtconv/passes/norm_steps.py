@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 from trtconv import element_types
 from trtconv.passes import moments
 from trtconv.passes.graph_edit import dtype_of, given_inputs
-from trtconv.passes.moments import Moments, NotMoments
+from trtconv.passes.moments import NotMoments
 from trtconv.passes.norm_reader import Quantity, Reader, Step
 
 _LARGEST_FLOAT, _LARGEST_HALF = 3.4e38, 65504.0

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
-from trtconv.model.native_norms import ROOTS, WRITTEN_OUT
+from trtconv.model.native_norms import JUDGED, WRITTEN_OUT
 from trtconv.passes.base import PassContext, Recognised, Site, walk
 from trtconv.passes.constant_values import MAX_ELEMENTS, KnownValues, direct_value, is_evaluated, read_constants
 from trtconv.passes.graph_edit import replace, shape_of
@@ -67,7 +67,7 @@ def _recognise_in(sites: Sequence[Site], context: PassContext, values: _Values) 
     read: list[gs.Tensor] = []
     members: set[int] = set()
     found = survey(graph, values.of)
-    for site in (site for site in sites if site.node.op in ROOTS):
+    for site in (site for site in sites if site.node.op in JUDGED):
         context.roots[site.address] = reason_at(site.node, found.failures)
     for norm in found.norms:
         nodes = norm.nodes

@@ -187,7 +187,7 @@ def _norms_of(reading: Reading, outputs: set[int]) -> list[Norm]:
         chain = [tensor]
         while (following := _only_result(chain[-1], outputs)) is not None and id(following) in matched:
             chain.append(following)
-        able = [matched[id(each)] for each in chain if _is_like(each, reading)]
+        able = [matched[id(each)] for each in chain if _is_like(each, reading) and not _gives_more(each, outputs)]
         constant = [norm for norm in able if norm.is_constant]
         norms += (constant or able)[-1:]
     return norms
@@ -199,6 +199,11 @@ def _only_result(tensor: gs.Tensor, outputs: set[int]) -> gs.Tensor | None:
         return None
     result: gs.Tensor = tensor.outputs[0].outputs[0]
     return result
+
+
+def _gives_more(tensor: gs.Tensor, outputs: set[int]) -> bool:
+    """Say whether the graph gives out something else of the node that writes a tensor."""
+    return any(id(other) in outputs for other in tensor.inputs[0].outputs if other is not tensor)
 
 
 def _is_like(tensor: gs.Tensor, reading: Reading) -> bool:
