@@ -38,7 +38,7 @@ def bypass_identities(graph: gs.Graph, context: PassContext) -> int:
 def gives_its_input(node: gs.Node, context: PassContext) -> bool:
     """Say whether the first output of an Identity, Dropout or Cast is its first input."""
     if node.op == "Cast":
-        return node.attrs.get("to") is not None and node.attrs["to"] == dtype_of(node.inputs[0])
+        return "to" in node.attrs and node.attrs["to"] == dtype_of(node.inputs[0])
     if node.op == "Dropout":
         return context.opset >= _FIRST_OPSET and not _may_train(node, context)
     return True

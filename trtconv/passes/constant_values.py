@@ -25,7 +25,7 @@ from trtconv.model.walking import is_onnx
 from trtconv.ops.custom_op import Dim
 from trtconv.passes.base import NoMatch
 from trtconv.passes.evaluation_hazards import require_harmless
-from trtconv.passes.graph_edit import given_inputs, is_equal, shape_of
+from trtconv.passes.graph_edit import given_inputs, shape_of
 from trtconv.passes.node_protos import node_proto, read_by, values_of
 from trtconv.progress import bounded
 
@@ -193,7 +193,7 @@ class _Reader:
             return None
         if node.op == "Shape":
             shape, start, end = shape_of(node.inputs[0]), node.attrs.get("start", 0), node.attrs.get("end")
-            return shape[start:end] if shape is not None and _are_ints(start, 0 if end is None else end) else None
+            return None if shape is None else shape[start:end]
         if node.op not in ("Slice", "Gather") or not node.inputs[0].inputs:
             return None
         source = node.inputs[0].inputs[0]
@@ -206,7 +206,7 @@ class _Reader:
 
     def _gathered(self, node: gs.Node, dims: list[Dim]) -> list[Dim] | Dim:
         indices = self._small_value(node, 1)
-        if indices is None or indices.ndim > 1 or not is_equal(node.attrs.get("axis", 0), 0):
+        if indices is None or indices.ndim > 1 or node.attrs.get("axis", 0) != 0:
             return None
         if not all(-len(dims) <= index < len(dims) for index in indices.flat):
             return None
@@ -215,9 +215,8 @@ class _Reader:
 
     def _slice_bounds(self, node: gs.Node) -> slice | None:
         if len(node.inputs) == 1:
-            starts, ends = node.attrs.get("starts"), node.attrs.get("ends")
-            is_one = isinstance(starts, list) and isinstance(ends, list) and len(starts) == len(ends) == 1
-            return slice(starts[0], ends[0]) if is_one and _are_ints(starts[0], ends[0]) else None
+            starts, ends = node.attrs.get("starts", []), node.attrs.get("ends", [])
+            return slice(starts[0], ends[0]) if len(starts) == len(ends) == 1 else None
         values = [self._small_value(node, position) for position in (1, 2)]
         step = self._small_value(node, 4) if len(given_inputs(node)) > 4 else np.array([1])
         if any(value is None or value.size != 1 for value in (*values, step)):
@@ -323,7 +322,3 @@ def _num_elements(tensor: gs.Tensor) -> int:
     """Return how many elements a tensor has as far as its dimensions are known, else 0."""
     sizes = _sizes(shape_of(tensor) or [0])
     return 0 if sizes is None else math.prod(sizes)
-
-
-def _are_ints(*values: Any) -> bool:
-    return all(isinstance(value, int) for value in values)

@@ -14,7 +14,7 @@ from trtconv import element_types
 from trtconv.ops.output_map import FLOATS
 from trtconv.passes.base import NoMatch, PassContext
 from trtconv.passes.constant_values import read_constants
-from trtconv.passes.graph_edit import given_inputs, is_equal, shape_of
+from trtconv.passes.graph_edit import given_inputs, shape_of
 
 MAX_KERNEL = 1 << 12  # elements of an axis
 MAX_WEIGHTS = 1 << 28  # elements; a convolution has fewer
@@ -87,7 +87,7 @@ def read_convolution(node: gs.Node) -> Convolution | NoMatch:
         return NoMatch(f"its kernel has the sizes {kernel}")
     ranks = [len(dims) for tensor in (node.inputs[0], node.outputs[0]) if (dims := shape_of(tensor)) is not None]
     lists = {name: node.attrs.get(name, []) for name in ("strides", "dilations", "output_padding", "pads")}
-    if any(rank != len(sizes) for rank in ranks) or not all(map(_are_integers, lists.values())):
+    if any(rank != len(sizes) for rank in ranks):
         return NoMatch(_MISFIT)
     ones = [1] * len(kernel)
     strides, dilations = (lists[name] or ones for name in ("strides", "dilations"))
@@ -98,9 +98,7 @@ def read_convolution(node: gs.Node) -> Convolution | NoMatch:
     if isinstance(pads, NoMatch):
         return pads
     of_axes = (strides, dilations, output_padding, *pads)
-    if any(len(values) != len(kernel) for values in of_axes) or not is_equal(
-        node.attrs.get("kernel_shape", kernel), kernel
-    ):
+    if any(len(values) != len(kernel) for values in of_axes) or node.attrs.get("kernel_shape", kernel) != kernel:
         return NoMatch(_MISFIT)
     if min(*strides, *dilations) < 1:
         return NoMatch(_MISFIT)
@@ -108,10 +106,6 @@ def read_convolution(node: gs.Node) -> Convolution | NoMatch:
         return NoMatch("some of its pads are negative")
     channels = (sizes[0], sizes[1]) if node.op == "ConvTranspose" else (sizes[1], sizes[0])
     return Convolution(node, *channels, kernel, strides, dilations, *pads, output_padding)
-
-
-def _are_integers(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(value, int) for value in values)
 
 
 def _pads(

@@ -18,7 +18,7 @@ import onnx_graphsurgeon as gs
 from trtconv.decisions import CONSTANT, NATIVE
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.constant_values import AtRunTime, Value, direct_value, is_evaluated, read_constants
-from trtconv.passes.graph_edit import given_inputs, is_equal, replace
+from trtconv.passes.graph_edit import given_inputs, replace
 
 _FIRST_WITH_MODE = 14  # before it, batch statistics are used where more than Y is given out
 _FIRST_OPSET = 7  # before it, another attribute chooses
@@ -57,9 +57,7 @@ def uses_batch_statistics(node: gs.Node, opset: int) -> bool:
     """Say whether a node is a BatchNormalization over the statistics of its batch, not over given ones."""
     if node.op != "BatchNormalization" or opset < _FIRST_OPSET:
         return False
-    is_training = (
-        is_equal(node.attrs.get("training_mode", 0), 1) if opset >= _FIRST_WITH_MODE else len(node.outputs) > 1
-    )
+    is_training = node.attrs.get("training_mode", 0) == 1 if opset >= _FIRST_WITH_MODE else len(node.outputs) > 1
     return is_training and len(node.inputs) >= 3
 
 

@@ -16,7 +16,7 @@ from trtconv.ops.instance_norm_function import SLOPE
 from trtconv.passes.base import NoMatch, PassContext
 from trtconv.passes.constant_values import MAX_ELEMENTS, read_constants
 from trtconv.passes.fusion import Fusion, Rule, is_op
-from trtconv.passes.graph_edit import is_equal, shape_of
+from trtconv.passes.graph_edit import shape_of
 from trtconv.passes.rectifiers import RECTIFIERS, why_not_relu
 
 _PLAIN = {"Relu": "relu", "Tanh": "tanh"}
@@ -55,15 +55,12 @@ def _match(y: gs.Tensor, node: gs.Node, context: PassContext) -> Fusion | NoMatc
         return _activation(_PLAIN[node.op], node)
     if node.op in _WITH_ALPHA:
         name, default = _WITH_ALPHA[node.op]
-        alpha = node.attrs.get("alpha", default)
-        if not isinstance(alpha, float):
-            return NoMatch("its alpha is not a number")
-        return _activation(name, node, alpha=alpha)
+        return _activation(name, node, alpha=node.attrs.get("alpha", default))
     if node.op in RECTIFIERS:
         return why_not_relu(y, node, context) or _activation("relu", node)
     if node.op == "Swish":
         beta = node.attrs.get("alpha", 1.0)
-        return _activation("silu", node) if is_equal(beta, 1.0) else NoMatch(f"its alpha is {beta}, expected 1")
+        return _activation("silu", node) if beta == 1 else NoMatch(f"its alpha is {beta}, expected 1")
     if node.op == "PRelu":
         return _match_prelu(y, node, context)
     gate = next(tensor.inputs[0] for tensor in node.inputs if tensor is not y)

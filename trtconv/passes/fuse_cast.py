@@ -12,8 +12,7 @@ from trtconv.passes.graph_edit import dtype_of
 
 
 def _match(y: gs.Tensor, node: gs.Node, context: PassContext) -> Fusion | NoMatch:
-    to, dtype = node.attrs.get("to"), dtype_of(y)
-    number = int(to) if isinstance(to, int) else 0
+    number, dtype = node.attrs.get("to", 0), dtype_of(y)
     if number not in FLOATS:
         return NoMatch(f"the plugin writes no {element_types.name_of(number)}")
     if dtype not in FLOATS:

@@ -19,7 +19,7 @@ from trtconv.ops.reflect_pad import REFLECT_PAD
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.constant_values import read_constants
 from trtconv.passes.fusion import Fusion, Rule, read_plugin_node
-from trtconv.passes.graph_edit import given_inputs, is_equal
+from trtconv.passes.graph_edit import given_inputs
 from trtconv.passes.pad_values import find_pads, read_pad_inputs
 
 _VALUE = 2  # input position
@@ -60,7 +60,7 @@ def _match_onnx(node: gs.Node, context: PassContext) -> Fusion | NoMatch:
         return found
     if any(found.cropped):
         return NoMatch(f"pads {found.pads} are negative")
-    mode = str(node.attrs.get("mode", "constant"))
+    mode = node.attrs.get("mode", "constant")
     if mode == "constant" and any(found.pads) and (problem := _not_zero(node, context)):
         return NoMatch(problem)
     if any(found.pads) and (mode not in _MODES or mode == "reflect"):  # a reflection is a plugin where it can be one
@@ -74,7 +74,7 @@ def _not_zero(node: gs.Node, context: PassContext) -> str | None:
     tensor = inputs[_VALUE] if len(inputs) > _VALUE else None
     if tensor is None:
         value = node.attrs.get("value", 0.0)
-        return None if is_equal(value, 0) else f"it pads with {value}"
+        return None if value == 0 else f"it pads with {value}"
     found = read_constants([tensor], context.opset, context.folder)[tensor.name]
     if isinstance(found, NoMatch):
         return f"its value is only known at run time: {tensor.name}"

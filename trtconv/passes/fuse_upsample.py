@@ -17,7 +17,7 @@ import onnx_graphsurgeon as gs
 from trtconv.passes.base import NoMatch, PassContext
 from trtconv.passes.constant_values import read_constants
 from trtconv.passes.fusion import Fusion, Rule, is_op
-from trtconv.passes.graph_edit import given_inputs, is_equal, shape_of
+from trtconv.passes.graph_edit import given_inputs, shape_of
 
 _HALF = Fraction(1, 2)
 # (position in the result, factor) -> position in the input
@@ -96,7 +96,7 @@ def _find_factors(y: gs.Tensor, node: gs.Node, context: PassContext) -> list[int
 
 def _read_scales(node: gs.Node, context: PassContext) -> tuple[bool, Sequence[Any]] | NoMatch:
     """Return whether sizes are given, not factors, and the values."""
-    if isinstance(node.attrs.get("scales"), list):  # Upsample before opset 9
+    if "scales" in node.attrs:  # Upsample before opset 9
         return False, node.attrs["scales"]
     inputs = given_inputs(node)
     scales_at = 1 if node.op == "Upsample" or context.opset < 11 else 2
@@ -108,7 +108,7 @@ def _read_scales(node: gs.Node, context: PassContext) -> tuple[bool, Sequence[An
         if isinstance(value, NoMatch):
             return NoMatch(f"its {'sizes' if by_sizes else 'factors'} are only known at run time: {tensor.name}")
         if value.size:
-            if by_sizes and not is_equal(node.attrs.get("keep_aspect_ratio_policy", "stretch"), "stretch"):
+            if by_sizes and node.attrs.get("keep_aspect_ratio_policy", "stretch") != "stretch":
                 return NoMatch("it keeps the aspect ratio, its factors are not its sizes'")
             return by_sizes, value.reshape(-1).tolist()
     return NoMatch("it has neither factors nor sizes")

@@ -191,11 +191,6 @@ def require_x(site: Site) -> gs.Tensor:
     return x
 
 
-def is_equal(attribute: Any, expected: Any) -> bool:
-    """Say whether an attribute has a value. One of another kind, such as a tensor, has not."""
-    return not isinstance(attribute, gs.Tensor) and bool(attribute == expected)
-
-
 def given_inputs(node: gs.Node) -> list[gs.Tensor | None]:
     """Return a node's inputs, with None for an optional one that was left out."""
     return [tensor if tensor.name else None for tensor in node.inputs]

@@ -39,8 +39,7 @@ def _why_not_zero(lowest: float | NoMatch) -> NoMatch | None:
 def _bound(node: gs.Node, position: int, name: str, default: float, context: PassContext) -> float | NoMatch:
     """Return a bound of a Clip: an attribute before opset 11, an input from there on."""
     if name in node.attrs:
-        bound = node.attrs[name]
-        return bound if isinstance(bound, float) else NoMatch(f"its {name} is not a number")
+        return float(node.attrs[name])
     inputs = given_inputs(node)
     tensor = inputs[position] if len(inputs) > position else None
     return default if tensor is None else _read(tensor, context)

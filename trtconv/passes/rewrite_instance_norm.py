@@ -70,8 +70,6 @@ def _match(site: Site) -> _Match | NoMatch:
     if problem := INSTANCE_NORM.problem_of_dtype(dtype):
         return NoMatch(problem)
     epsilon = site.node.attrs.get("epsilon", INSTANCE_NORM.attributes["epsilon"].default)
-    if not isinstance(epsilon, float):
-        raise ModelError(f"epsilon is {epsilon!r}, expected a float", where=site.address)
     operands, attributes = [operand_of(tensor) for tensor in (x, scale, bias)], {"epsilon": epsilon}
     if broken := _broken_rule(operands):
         raise ModelError(broken, where=site.address, hint="ONNX wants one value a channel, of the type of the input")

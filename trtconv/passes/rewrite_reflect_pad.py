@@ -92,8 +92,7 @@ def _graphs_in_loops(graph: gs.Graph, is_inside: bool) -> Iterator[int]:
 
 def is_reflect_pad(node: gs.Node) -> bool:
     """Say whether a node pads by reflection."""
-    mode = node.attrs.get("mode")
-    return node.op == "Pad" and isinstance(mode, str) and mode == "reflect"
+    return bool(node.op == "Pad" and node.attrs.get("mode") == "reflect")
 
 
 def has_reflect_pads(graph: gs.Graph) -> bool:
