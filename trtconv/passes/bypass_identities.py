@@ -24,6 +24,8 @@ def bypass_identities(graph: gs.Graph, context: PassContext) -> int:
     if not any(site.node.domain == DOMAIN for site in walk(graph)):
         return 0
     outputs = given_out(graph)
+    found: dict[int, tuple[gs.Graph, list[gs.Node]]] = {}
+    sources: dict[int, gs.Tensor] = {}
     for site in context.nodes(graph, lambda node: node.op in ("Identity", "Dropout", "Cast")):
         node = site.node
         if not node.inputs or isinstance(node.inputs[0], gs.Constant) or context.wish_against(site, FUSED):
@@ -31,7 +33,10 @@ def bypass_identities(graph: gs.Graph, context: PassContext) -> int:
         y, *others = node.outputs
         is_read = id(y) in outputs or any(tensor.outputs or id(tensor) in outputs for tensor in others)
         if not is_read and gives_its_input(node, context):
-            replace(site.graph, [node], [], instead=[(y, node.inputs[0])])
+            sources[id(y)] = sources.get(id(node.inputs[0]), node.inputs[0])
+            found.setdefault(id(site.graph), (site.graph, []))[1].append(node)
+    for inside, nodes in found.values():
+        replace(inside, nodes, [], instead=[(node.outputs[0], sources[id(node.outputs[0])]) for node in nodes])
     return 0
 
 

@@ -77,8 +77,8 @@ def replace(
     kept = {id(heir): _num_kept(new, heir) for new, heir in zip(news, heirs, strict=True) if heir is not None}
     for node in nodes:
         _detach(node, kept.get(id(node), 0))
-    for old, new in instead:
-        _read_instead(graph, old, new)
+    if instead:
+        _read_instead(graph, instead)
     made = [_make(new, heir) for new, heir in zip(news, heirs, strict=True)]
     if positions:
         _put_in_place(graph, positions, made, heirs)
@@ -141,14 +141,16 @@ def _detach(node: gs.Node, num_kept: int) -> None:
         list.__delitem__(tensors, slice(first, None))
 
 
-def _read_instead(graph: gs.Graph, old: gs.Tensor, new: gs.Tensor) -> None:
-    for reader in list(old.outputs):
-        for index, tensor in enumerate(reader.inputs):
-            if tensor is old:
-                reader.inputs[index] = new
+def _read_instead(graph: gs.Graph, instead: Sequence[tuple[gs.Tensor, gs.Tensor]]) -> None:
+    for old, new in instead:
+        for reader in list(old.outputs):
+            for index, tensor in enumerate(reader.inputs):
+                if tensor is old:
+                    reader.inputs[index] = new
+    by_id = {id(old): new for old, new in instead}
     branches = (value for site in walk(graph) for value in site.node.attrs.values() if isinstance(value, gs.Graph))
     for each in (graph, *branches):
-        each.outputs = [new if tensor is old else tensor for tensor in each.outputs]
+        each.outputs = [by_id.get(id(tensor), tensor) for tensor in each.outputs]
 
 
 def _make(new: NewNode, heir: gs.Node | None) -> gs.Node:
