@@ -32,6 +32,7 @@ from trtconv.passes.fusion import (
     Rule,
     attributes_with,
     given_out,
+    is_op,
     read_plugin_node,
     tell_why_not,
     title_of,
@@ -123,7 +124,8 @@ class _Fuser:
         by = plugin_node(base.op, list(inputs.values()), [y], attributes, self.context.opset)
         members = [self.sites[id(node)] for node in match.nodes]
         titles = [title_of(member.node) for member in members]
-        replace(site.graph, [base.node, *match.nodes], by)
+        instead = [(base.y, base.inputs["X"])] if source is None and _shapes_of(base) else []
+        replace(site.graph, [base.node, *match.nodes], by, instead)
         set_type(y, dtype, None if dims is None else base.op.output_dims(dims, attributes))
         for member, title in zip(members, titles, strict=True):
             reason = f"{match.what}, fused into {origin}"
@@ -143,7 +145,7 @@ class _Fuser:
         source: gs.Tensor | None,
     ) -> tuple[dict[str, gs.Tensor], dict[str, Any]] | NoMatch:
         """Return the inputs by role and the attributes of an op with its neighbour, or why they stay apart."""
-        if why := self._why_apart(site, fusion, between):
+        if why := self._why_apart(site, base, fusion, between):
             return why
         if source is None and base.stage >= rule.stage:
             return NoMatch(f"it comes after {_STAGES[base.stage]}, and the plugin would do it before that")
@@ -157,7 +159,7 @@ class _Fuser:
         problem = base.op.problem([operand_of(tensor) for tensor in inputs.values()], attributes)
         return NoMatch(problem) if problem else (inputs, attributes)
 
-    def _why_apart(self, site: Site, fusion: Fusion, between: Sequence[gs.Tensor]) -> NoMatch | None:
+    def _why_apart(self, site: Site, base: PluginNode, fusion: Fusion, between: Sequence[gs.Tensor]) -> NoMatch | None:
         """Return why the op and its neighbour cannot be one node, whatever they do."""
         members = [self.sites.get(id(node)) for node in fusion.nodes]
         for member in members:
@@ -166,7 +168,7 @@ class _Fuser:
             if wish := self.context.wish_against(member, FUSED):
                 return wish
         inner = [*between, *(tensor for node in fusion.nodes[:-1] for tensor in node.outputs)]
-        own = {id(node) for node in (site.node, *fusion.nodes)}
+        own = {id(node) for node in (site.node, *fusion.nodes, *_shapes_of(base))}
         for tensor in inner:
             if any(id(reader) not in own for reader in tensor.outputs):
                 return NoMatch(f"other nodes read {tensor.name}, too")
@@ -178,6 +180,13 @@ class _Fuser:
         site = self.sites.get(id(node))
         if site is not None and is_onnx(node.domain):
             tell_why_not(site, reason, self.context)
+
+
+def _shapes_of(base: PluginNode) -> list[gs.Node]:
+    """Return the nodes that only ask for the shape of what a norm gives, where that is the shape of its input."""
+    if base.op is not INSTANCE_NORM or base.stage >= UPSAMPLE_RULE.stage or has_phases(base.attributes):
+        return []
+    return [reader for reader in base.y.outputs if is_op(reader, "Shape")]
 
 
 def _without_slope(base: PluginNode, match: Fusion | NoMatch) -> Fusion | NoMatch:

@@ -18,6 +18,8 @@ from trtconv.passes.base import NoMatch, PassContext
 from trtconv.passes.constant_values import read_constants
 from trtconv.passes.fusion import Fusion, Rule, is_op
 from trtconv.passes.graph_edit import given_inputs, shape_of
+from trtconv.passes.view_sizes import SizeReader
+from trtconv.passes.views import Size
 
 _HALF = Fraction(1, 2)
 # (position in the result, factor) -> position in the input
@@ -81,11 +83,13 @@ def _find_factors(y: gs.Tensor, node: gs.Node, context: PassContext) -> list[int
     axes = [axis % len(dims) for axis in axes]
     if len(values) != len(axes):
         return NoMatch(f"it has {len(values)} factors for {len(axes)} axes")
-    if not all(math.isfinite(value) for value in values):
+    if not all(isinstance(value, tuple) or math.isfinite(value) for value in values):
         return NoMatch("its factors are not finite")
     scales = [Fraction(1)] * len(dims)
     for axis, value in zip(axes, values, strict=True):
         size = dims[axis]
+        if value == (axis,):  # as large as its input
+            continue
         if by_sizes and not isinstance(size, int):
             return NoMatch("its sizes are given, and those of its input are not known")
         scales[axis] = Fraction(value) / size if by_sizes and isinstance(size, int) and size else Fraction(value)
@@ -95,7 +99,7 @@ def _find_factors(y: gs.Tensor, node: gs.Node, context: PassContext) -> list[int
 
 
 def _read_scales(node: gs.Node, context: PassContext) -> tuple[bool, Sequence[Any]] | NoMatch:
-    """Return whether sizes are given, not factors, and the values."""
+    """Return whether sizes are given, not factors, and the values; a size that is that of an axis is (axis,)."""
     if "scales" in node.attrs:  # Upsample before opset 9
         return False, node.attrs["scales"]
     inputs = given_inputs(node)
@@ -105,6 +109,8 @@ def _read_scales(node: gs.Node, context: PassContext) -> tuple[bool, Sequence[An
         if tensor is None:
             continue
         value: npt.NDArray[Any] | NoMatch = read_constants([tensor], context.opset, context.folder)[tensor.name]
+        if by_sizes and isinstance(value, NoMatch) and (sizes := _read_sizes(node.inputs[0], tensor, context)):
+            return True, sizes
         if isinstance(value, NoMatch):
             return NoMatch(f"its {'sizes' if by_sizes else 'factors'} are only known at run time: {tensor.name}")
         if value.size:
@@ -112,6 +118,20 @@ def _read_scales(node: gs.Node, context: PassContext) -> tuple[bool, Sequence[An
                 return NoMatch("it keeps the aspect ratio, its factors are not its sizes'")
             return by_sizes, value.reshape(-1).tolist()
     return NoMatch("it has neither factors nor sizes")
+
+
+def _read_sizes(y: gs.Tensor, tensor: gs.Tensor, context: PassContext) -> list[Size] | None:
+    """Return sizes that are computed of the shape of Y: numbers, and (axis,) for one that is as large as that of Y.
+
+    None where some are neither.
+    """
+
+    def value_of(constant: gs.Tensor) -> npt.NDArray[Any] | None:
+        (value,) = read_constants([constant], context.opset, context.folder).values()
+        return None if isinstance(value, NoMatch) else value
+
+    sizes = SizeReader(shape_of(y) or [], lambda _: None, value_of).read(tensor)
+    return None if sizes is None or None in sizes or -1 in sizes else sizes
 
 
 UPSAMPLE_RULE = Rule(2, lambda node: is_op(node, "Resize", "Upsample"), _match)
