@@ -64,11 +64,7 @@ def find_pads(site: Site, values: dict[str, Value], opset: int) -> KnownPads | N
 def _find_given(site: Site, values: dict[str, Value], opset: int) -> KnownPads | NoMatch:
     """Return the pads as they are given, without regard to axes."""
     if opset < 11:
-        attribute = "paddings" if opset < 2 else "pads"
-        pads = site.node.attrs.get(attribute)
-        if pads is None:
-            raise ModelError(f"Pad needs an attribute {attribute}", where=site.address)
-        return KnownPads(pads, "an attribute")
+        return KnownPads(site.node.attrs["paddings" if opset < 2 else "pads"], "an attribute")
     inputs = given_inputs(site.node)
     tensor = inputs[PADS] if len(inputs) > PADS else None
     if tensor is None:

@@ -121,9 +121,7 @@ def _match_operator(site: Site, context: PassContext) -> _Match | NoMatch:
     node = site.node
     if len(node.inputs) != 3:
         return NoMatch(f"it has {len(node.inputs)} inputs, expected X, scale and bias")
-    groups, epsilon = node.attrs.get("num_groups"), node.attrs.get("epsilon", 1e-5)
-    if groups is None:
-        return NoMatch("it has no number of groups")
+    groups, epsilon = node.attrs["num_groups"], node.attrs.get("epsilon", 1e-5)
     x, scale, bias = node.inputs
     channels = _num_channels(x)
     if context.opset >= _SCALE_BY_CHANNEL_OPSET:
