@@ -21,10 +21,15 @@ from trtconv.passes.rectifiers import RECTIFIERS, why_not_relu
 
 _PLAIN = {"Relu": "relu", "Tanh": "tanh"}
 _WITH_ALPHA = {"LeakyRelu": ("leaky_relu", 0.01), "Elu": ("elu", 1.0)}  # and ONNX's default
+# Activations that the plugins do not have: the report says why these stay.
+_UNKNOWN = frozenset(
+    {"Celu", "Gelu", "HardSigmoid", "HardSwish", "Mish", "Selu", "Softplus", "Softsign", "ThresholdedRelu"}
+)
 
 
 def _accepts(node: gs.Node) -> bool:
-    return is_op(node, *_PLAIN, *_WITH_ALPHA, *RECTIFIERS, "PRelu", "Swish") or _source_of_silu(node) is not None
+    is_activation = is_op(node, *_PLAIN, *_WITH_ALPHA, *RECTIFIERS, "PRelu", "Swish", *_UNKNOWN)
+    return is_activation or _source_of_silu(node) is not None
 
 
 def source_of(node: gs.Node) -> gs.Tensor:
@@ -51,6 +56,8 @@ def _source_of_silu(node: gs.Node) -> gs.Tensor | None:
 
 
 def _match(y: gs.Tensor, node: gs.Node, context: PassContext) -> Fusion | NoMatch:
+    if node.op in _UNKNOWN:
+        return NoMatch(f"the plugins have no {node.op}")
     if node.op in _PLAIN:
         return _activation(_PLAIN[node.op], node)
     if node.op in _WITH_ALPHA:
