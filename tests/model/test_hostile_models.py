@@ -78,6 +78,18 @@ REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
         r"Cast\(z\): Cast has no inputs, at least 1",
     ),
     "circle": (add_circle, "read each other's results in a circle: .*second -> first|first -> second"),
+    "two writers": (
+        lambda model: [add_node(model, "Relu", ["x"], ["z"], name="r"), add_node(model, "Abs", ["z"], ["w", "z"])],
+        r"node Abs\(w\) writes the tensor z, which node r gives already",
+    ),
+    "input written": (
+        lambda model: add_node(model, "Relu", ["x"], ["x"]),
+        r"Relu\(x\) writes .* x, which an input gives",
+    ),
+    "initializer written": (
+        lambda model: add_node(model, "Relu", ["x"], [model.graph.initializer[0].name]),
+        "which an initializer gives already",
+    ),
     "no branch": (lambda model: add_node(model, "If", ["x"], ["z"]), r"node If\(z\): If has no then_branch"),
     "scan": (lambda model: add_scan(model, 1 << 62), "num_scan_inputs 4611686018427387904 and 1 inputs"),
     "negative dimension": (

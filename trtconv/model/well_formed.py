@@ -32,7 +32,8 @@ def require_well_formed(proto: onnx.ModelProto, path: Path) -> None:
     """Raise ModelError for a model whose graph cannot be one.
 
     That is: names that are not UTF-8 text, versions and element types that do not exist, attributes of no kind, nodes
-    that give nothing, tensors whose data do not fit their dimensions, more than 32 dimensions, nodes in a circle.
+    that give nothing or what another gives, tensors whose data do not fit their dimensions, more than 32 dimensions,
+    nodes in a circle.
     """
     checks = _Checks(path)
     checks.opsets(proto.opset_import, "the model")
@@ -79,6 +80,7 @@ class _Checks:
             self._attribute(attribute, title)
         for node in function.node:
             self._node(node, f"{title}/")
+        self._single_writers(function.node, dict.fromkeys(function.input, "an input"), f"{title}/")
 
     def graph(self, graph: onnx.GraphProto, prefix: str) -> None:
         for value in (*graph.input, *graph.output, *graph.value_info):
@@ -89,6 +91,18 @@ class _Checks:
             self._sparse(sparse, f"{prefix}sparse initializer {_shown(sparse.values.name)}")
         for node in graph.node:
             self._node(node, prefix)
+        given = dict.fromkeys((value.name for value in graph.input), "an input")
+        given |= dict.fromkeys((tensor.name for tensor in graph.initializer), "an initializer")
+        self._single_writers(graph.node, given, prefix)
+
+    def _single_writers(self, nodes: Iterable[onnx.NodeProto], given: dict[str, str], prefix: str) -> None:
+        """Refuse a tensor that two nodes write, or a node and the graph: what reads it cannot tell them apart."""
+        for node in nodes:
+            for name in filter(None, node.output):
+                if name in given:
+                    address = f"{prefix}{address_of(node)}"
+                    self._fail(f"node {address} writes the tensor {name}, which {given[name]} gives already")
+                given[name] = f"node {prefix}{address_of(node)}"
 
     def _node(self, node: onnx.NodeProto, prefix: str) -> None:
         texts = (node.name, node.op_type, node.domain, node.overload, *node.input, *node.output)
