@@ -161,7 +161,17 @@ def test_a_build_tells_all_it_knows_in_aligned_lines(build_report: BuildReport) 
 
 def test_a_build_is_json(build_report: BuildReport) -> None:
     document = json.loads(json.dumps(build_report.to_json()))
-    assert document.keys() == {"engine", "manifest", "seconds", "steps", "notes", "rewrite", "build", "tuning"}
+    assert document.keys() == {
+        "engine",
+        "manifest",
+        "seconds",
+        "steps",
+        "notes",
+        "rewrite",
+        "build",
+        "tuning",
+        "next_step",
+    }
     assert document["steps"][0] == {"name": "reading model.onnx", "seconds": 0.235}
     assert document["seconds"] == 1.235
     assert document["rewrite"]["warnings"] == ["it is odd"]

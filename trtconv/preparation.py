@@ -61,7 +61,7 @@ def prepare_as_built(
 def native_reason_of(config: BuildConfig, supports_plugins: bool) -> str | None:
     """Return why every operator stays native, or None when plugins are to be used."""
     if not supports_plugins:
-        return "TensorRT-RTX supports no plugins"
+        return "TensorRT-RTX does not support plugins"
     return "asked for by --ops native" if config.ops == "native" else None
 
 

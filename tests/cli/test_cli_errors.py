@@ -180,7 +180,7 @@ def test_an_error_is_one_line_whatever_the_names(tmp_path: Path) -> None:
     model = onnx.parser.parse_model(f"{OPSET_17} {graph}")
     model.graph.node[0].name = "odd\nname\x1b[2J"
     onnx.save(model, tmp_path / "odd.onnx")
-    result = run("build", tmp_path / "odd.onnx", "--dry-run", "--keep-native", "x\ny")
+    result = run("build", tmp_path / "odd.onnx", "--dry-run", "--backend", "tensorrt", "--keep-native", "x\ny")
     assert result.exit_code == 2
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["error", "hint"]
     assert result.stderr.endswith("odd\\nname\\x1b[2J\n")

@@ -31,7 +31,7 @@ def test_build_writes_engine_manifest_and_page(tmp_path: Path) -> None:
 def test_json_names_the_page(tmp_path: Path) -> None:
     model = write_model(tmp_path, "static")
     asked = ("--ops", "plugin", "--report", tmp_path / "page.html", "--json")
-    result = run_here("build", model, "--dry-run", *asked, cwd=tmp_path)
+    result = run_here("build", model, "--dry-run", "--backend", "tensorrt", *asked, cwd=tmp_path)
     assert result.document["page"] == str(tmp_path / "page.html")
     assert run_here("build", model, "--dry-run", "--json", cwd=tmp_path).document["page"] is None
     assert read_page((tmp_path / "page.html").read_bytes()).outcomes("after") == {"/pad": "plugin", "/norm": "plugin"}

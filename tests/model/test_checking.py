@@ -47,7 +47,7 @@ def warnings_of(folder: Path, text: str) -> list[str]:
         if not value.type.tensor_type.shape.dim:
             value.type.tensor_type.ClearField("shape")
     onnx.save(model, path)
-    return list(dry_run(path).warnings)
+    return list(dry_run(path, backend="tensorrt").warnings)
 
 
 @pytest.mark.parametrize("case", MODELS)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from trtconv.cli.console import print_log, print_report, shown_progress
-from trtconv.cli.option_groups import GroupedCommand
+from trtconv.cli.option_groups import WORDS, GroupedCommand
 from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option, trust_links_option
 
 NEXT_PROFILE = "--profile"
@@ -75,7 +76,8 @@ _GROUPS = {
 @click.option("--verify", is_flag=True, help="Check the engine against the model and discard it if they disagree.")
 @click.option("--report", type=FILE, metavar="FILE", help="Write an HTML page: the graph before and after, decisions "
               "and figures.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Show what would become of each node, and build nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would become of each node with the backend that the build "
+              "would use, and build nothing.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Name every node, and show TensorRT's messages.")
 @quiet_option
 @common_options
@@ -109,10 +111,10 @@ def build(
       trtconv build model.onnx -o model.engine \\
         --shape x=1x3x256x256:1x3x720x1280:4x3x1080x1920
     """
-    from trtconv import convert
+    from trtconv import convert, dry_running
     from trtconv.config import BuildConfig
     from trtconv.precision import parse_io_types
-    from trtconv.reports import tables
+    from trtconv.reports import next_steps, tables
     from trtconv.shapes import parse_profiles
     from trtconv.units import parse_seconds, parse_size
 
@@ -133,7 +135,9 @@ def build(
     report: Any
     with shown_progress(quiet=as_json or quiet, plain=verbose, label="dry run" if dry_run else "building") as progress:
         if dry_run:
-            report = convert.dry_run(model, config, progress=progress)
+            report = dry_running.dry_run(model, config, progress=progress)
+            next_step = next_steps.after_dry_run(click.get_current_context().meta[WORDS], report.missing_shapes)
+            report = replace(report, next_step=next_step)
         else:
             report = convert.build(model, config, progress=progress, log=print_log if verbose else None)
     print_report(report, as_json, quiet=quiet, verbose=verbose, **tables.terminal_style(sys.stdout))

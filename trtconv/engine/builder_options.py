@@ -18,7 +18,7 @@ def require_options(config: BuildConfig, key: str) -> None:
         what = "only TensorRT-RTX builds for another GPU than the one at hand"
         raise ConfigError(what, where="--gpu-arch", hint="add --backend tensorrt-rtx")
     # "auto" is no error there: it chooses, and finds nothing to choose between.
-    no_plugins = "TensorRT-RTX supports no plugins: every node stays native"
+    no_plugins = "TensorRT-RTX does not support plugins: every node stays native"
     foreign_to_rtx = {
         f"--ops {config.ops}": (config.ops not in (None, "auto", "native"), no_plugins),
         "--keep-native": (bool(config.keep_native), no_plugins),

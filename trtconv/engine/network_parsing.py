@@ -17,6 +17,9 @@ from trtconv.model import functions, loops, walking
 from trtconv.native_output import kept_off_the_streams
 from trtconv.progress import announce
 
+# The parser reads external tensors to check a model; beyond this, only `trtconv build` lets it.
+MAX_CHECKED_EXTERNAL_BYTES = 2 << 30
+
 
 def parse_network(
     trt: Any, builder: Any, logger: Log, title: str, proto: onnx.ModelProto, model_path: Path

@@ -115,6 +115,11 @@ def data_locations(proto: onnx.ModelProto, folder: Path) -> list[str]:
     return sorted({_place_of(tensor, folder).location for tensor in external_tensors(proto)})
 
 
+def file_sizes(proto: onnx.ModelProto, folder: Path) -> dict[str, int]:
+    """Return the sizes in bytes of the data files beside a model in `folder`, by their paths relative to it."""
+    return {name: reading.size_of(folder / name) for name in data_locations(proto, folder)}
+
+
 def carry_external_files(proto: onnx.ModelProto, source_folder: Path, target_folder: Path) -> list[Path]:
     """Copy the data files that `proto` names, with their permissions, into `target_folder`; return the new ones.
 
