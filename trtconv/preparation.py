@@ -108,7 +108,7 @@ def prepare(
     proto, report = run_and_check(model, choices, config.profiles, ops)
     report = replace(report, decisions=costs.with_figures(report.decisions), chosen=costs.told(report.decisions))
     if path is not None and is_given:
-        decisions.require_obeyed(path, wanted, report.decisions)
+        decisions.require_followed(path, wanted, report.decisions)
         report = replace(report, decisions_read=path)
     elif path is not None:
         decisions.write(path, model.path, report.decisions, config.ops or "plugin")

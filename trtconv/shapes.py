@@ -150,8 +150,8 @@ def _as_range(name: str, given: ShapeLike) -> ShapeRange:
 def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Profile]) -> None:
     """Raise ConfigError unless every profile names inputs of the model only and gives each dynamic one a fitting shape.
 
-    `described` maps each input's name to its dimensions; one that is no int is dynamic. Raises ModelError for an input
-    without dimensions: TensorRT takes it for a scalar.
+    `described` maps each input's name to its dimensions; one that is not an int is dynamic. Raises ModelError for an
+    input without dimensions: TensorRT takes it for a scalar.
     """
     inputs = {name: dims for name, dims in described.items() if dims is not None}
     for name in described.keys() - inputs.keys():
@@ -310,7 +310,7 @@ def _parse_dims(text: str) -> tuple[tuple[int, ...], Kind]:
         return tuple(_parse_int(value) for value in match[1].split(",")), "values"
     if re.fullmatch(r"\d+(?:x\d+)*", text):
         return tuple(_parse_int(dim) for dim in text.split("x")), "shape"
-    raise ConfigError(f"{text!r} is no shape")
+    raise ConfigError(f"{text!r} is not a shape")
 
 
 def _parse_int(text: str) -> int:

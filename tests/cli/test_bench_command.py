@@ -33,7 +33,7 @@ WRONG_USAGE = {
     "unknown case": ("--ops --filter Layer*", "--filter: no case matches 'Layer*'", "names look like InstanceNorm/"),
     "no processes": ("--ops --jobs 0", "--jobs: need at least one process", ""),
     "plot of another kind": ("--ops --plot x.pdf", "x.pdf: got .pdf, expected .png or .svg", ""),
-    "two files in one": ("--ops --out x.svg --plot ./x.svg", "--out x.svg: is the file of --plot, too", ""),
+    "two files in one": ("--ops --out x.svg --plot ./x.svg", "--out x.svg: is also the file of --plot", ""),
     "folder that is not there": ("--ops --out no/x.json", "no/x.json: the folder does not exist", "mkdir -p"),
     "model that is not there": ("model.onnx", "model.onnx: no such file", ""),
 }

@@ -126,7 +126,7 @@ def test_rewrite_prints_what_became_of_the_nodes(tmp_path: Path) -> None:
     result = run("rewrite", model, "-o", tmp_path / "rewritten.onnx", "--ops", "plugin")
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["model", "rewritten", "rewritten", "output"]
+    assert [line.split()[0] for line in lines] == ["model", "rewritten", "rewritten", "output", "next"]
     assert "-> trtconv::InstanceNorm" in lines[1]
     assert "[/norm]" in lines[1]
     assert "-> trtconv::ReflectPad" in lines[2]
@@ -139,9 +139,9 @@ def test_build_says_which_backend_was_chosen_and_why(tmp_path: Path) -> None:
     result = run("build", model, env=environment_without_gpu)
     assert result.exit_code == 0, result.stderr
     assert "TensorRT-RTX" in next(line for line in result.stdout.splitlines() if line.startswith("backend"))
-    assert "no CUDA device answers: TensorRT-RTX is taken" in result.stdout
-    assert "--gpu-arch chooses another of sm_75, sm_80" in result.stdout
-    assert "TensorRT-RTX supports no plugins" in result.stdout
+    assert "no CUDA device found: using TensorRT-RTX" in result.stdout
+    assert "choose with --gpu-arch (sm_75, sm_80" in result.stdout
+    assert "TensorRT-RTX does not support plugins" in result.stdout
     assert result.stderr == ""
 
 

@@ -52,9 +52,9 @@ WRONG_OPTIONS = {
     "level, which RTX ignores": ("static", "--opt-level 3", 2, "--opt-level: TensorRT-RTX", ""),
     "architecture without sm": ("static", "--gpu-arch 89", 2, "'89'", ""),
     "architecture unknown to RTX": ("static", "--gpu-arch sm_90", 2, "sm_75, sm_80, sm_86, sm_89, sm_120", ""),
-    "plugins on RTX": ("static", "--ops plugin", 2, "--ops plugin: TensorRT-RTX supports no plugins", ""),
-    "fused plugins on RTX": ("static", "--ops fused", 2, "--ops fused: TensorRT-RTX supports no plugins", ""),
-    "kept nodes on RTX": ("static", "--keep-native *", 2, "--keep-native: TensorRT-RTX supports no plugins", ""),
+    "plugins on RTX": ("static", "--ops plugin", 2, "--ops plugin: TensorRT-RTX does not support plugins", ""),
+    "fused plugins on RTX": ("static", "--ops fused", 2, "--ops fused: TensorRT-RTX does not support plugins", ""),
+    "kept nodes on RTX": ("static", "--keep-native *", 2, "--keep-native: TensorRT-RTX does not support plugins", ""),
     "calibration that is not there": ("static", "--precision fp16 --calibration no.npz", 2, "no such file", ""),
     "calibration that is no file of arrays": (
         ("static", "--precision fp16 --calibration static.onnx", 2, "is no .npz file", "numpy.savez")

@@ -20,7 +20,7 @@ def test_build_writes_engine_manifest_and_page(tmp_path: Path) -> None:
     assert sorted(contents(tmp_path)) == ["m.engine", "m.engine.json", "page.html", "static.onnx"]
     page = read_page((tmp_path / "page.html").read_bytes())
     assert page.outcomes("before") == {"/pad": "native", "/norm": "native"}
-    assert {made[3] for made in page.decisions()} == {"TensorRT-RTX supports no plugins"}
+    assert {made[3] for made in page.decisions()} == {"TensorRT-RTX does not support plugins"}
     steps = [row[0] for row in page.rows() if len(row) == 3 and row[1].endswith(" s")]
     assert steps[:3] == ["starting", "reading static.onnx", "rewriting static.onnx"]
     assert steps[-1].startswith("building the engine of static.onnx in TensorRT-RTX")

@@ -175,8 +175,8 @@ def test_bad_places(location: str, place: dict[str, Any], message: str, tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tensor: tensor.external_data.add(key="location", value="other.bin"), "names one thing twice"),
-        (lambda tensor: tensor.external_data.add(key="length", value="240"), "names one thing twice"),
+        (lambda tensor: tensor.external_data.add(key="location", value="other.bin"), "gives one entry twice"),
+        (lambda tensor: tensor.external_data.add(key="length", value="240"), "gives one entry twice"),
         (
             lambda tensor: tensor.dims.__setitem__(0, -2),
             r"has the dimensions \[-2, 5, 6\], of which none may be",

@@ -51,7 +51,7 @@ def test_inspect_tells_it_beside_the_plugins(case: Path, tmp_path: Path) -> None
     assert len(inspection.nodes) == 1
     text = inspection.render(140)
     assert "rewrite    nothing: no InstanceNormalization and no Pad(reflect) in this model" in text
-    assert "Other nodes that TensorRT does not take as they are" in text
+    assert "Other nodes that TensorRT does not accept as they are" in text
     assert not inspection.problems
 
 

@@ -24,8 +24,8 @@ from trtconv.cli.options import (
 @click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE")
 @click.option("--diff", is_flag=True, help="Compare two models or two engines.")
 @click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
-              help="Whose parser checks a model's ops.")  # fmt: skip
-@click.option("--html", type=FILE, metavar="FILE", help="Write the report as an HTML page, too, with the graph.")
+              help="Backend whose parser checks a model's ops.")  # fmt: skip
+@click.option("--html", type=FILE, metavar="FILE", help="Also write the report as an HTML page with the graph.")
 @click.option("--all", "show_all", is_flag=True, help="List equal nodes one by one.")
 @inspected_ops_option
 @keep_native_option

@@ -72,8 +72,8 @@ class Backend:
 def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
     """Return the backend that `config` asks for, and notes on what was chosen and why.
 
-    "auto" takes TensorRT where it imports and a CUDA device answers, else TensorRT-RTX. Raises BackendError when none
-    is there, ConfigError when the backend lacks an option that was given.
+    "auto" is TensorRT where it can be imported and there is a CUDA device, else TensorRT-RTX. Raises BackendError when
+    there is none, ConfigError when the backend lacks an option that was given.
     """
     gpu = driver.find_gpu()
     notes: list[str] = []
@@ -93,11 +93,15 @@ def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
             require_driver(backend.title, gpu)
             return backend, [*notes, *unproven(backend.version)]
         if config.backend == "auto":
-            why = "no CUDA device found" if gpu is None else "the package tensorrt cannot be imported"
-            notes.append(f"{why}: using TensorRT-RTX")
+            notes.append(f"{why_not_tensorrt(gpu)}: using TensorRT-RTX")
         return Backend(key, module, gpu, _rtx_arch(module, config, gpu, notes)), notes
     missing = " and ".join(MODULES[key] for key in wanted)
     raise BackendError(f"the package {missing} cannot be imported", hint=install_hint(*wanted))
+
+
+def why_not_tensorrt(gpu: Gpu | None) -> str:
+    """Say why "auto" uses TensorRT-RTX."""
+    return "no CUDA device found" if gpu is None else "the package tensorrt cannot be imported"
 
 
 def find_backend(config: BuildConfig) -> tuple[BackendKey, Backend | None, list[str]]:

@@ -91,10 +91,10 @@ def _make_profile(builder: Any, network: Any, profile: Profile) -> Any:
     for name, shape in profile.items():
         where = f"--shape {name}={shape}"
         if name not in inputs:
-            raise ConfigError(f"{name} is no input of TensorRT's network", where=where)
+            raise ConfigError(f"{name} is not an input of TensorRT's network", where=where)
         is_values = shape.kind == "values"
         if is_values and not inputs[name].is_shape_tensor:
-            raise ConfigError(f"{name} is no shape tensor: give its shape as AxBxC", where=where)
+            raise ConfigError(f"{name} is not a shape tensor: give its shape as AxBxC", where=where)
         if is_values and len(shape.opt) != _num_values(inputs[name]):
             raise ConfigError(f"{len(shape.opt)} values, expected {_num_values(inputs[name])}", where=where)
         set_range = made.set_shape_input if is_values else made.set_shape

@@ -53,7 +53,7 @@ class ModelCheck:
 
 def check_model(backend: Backend, proto: onnx.ModelProto, model_path: Path) -> ModelCheck:
     """Ask the parser, on a network as a build makes it, whether it takes `proto`; nothing is built."""
-    announce(f"asking the parser of {backend.title} about {model_path.name}", is_of_model=True)
+    announce(f"checking {model_path.name} with the parser of {backend.title}", is_of_model=True)
     trt = backend.trt
     logger = make_logger(trt, None)
     builder = create(lambda: trt.Builder(logger.native), "a builder", backend, logger)

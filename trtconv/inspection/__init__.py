@@ -50,7 +50,7 @@ def inspect_files(
         raise ConfigError("a page shows one file, not the difference of two", where="--html", hint="leave out --diff")
     wanted = 2 if compare else 1
     if len(paths) != wanted:
-        hint = "add --diff to hold two files against each other" if len(paths) == 2 else None
+        hint = "add --diff to compare the two files" if len(paths) == 2 else None
         raise ConfigError(f"got {len(paths)} files, expected {wanted}", hint=hint)
     options: dict[str, Any] = {"ops": ops, "keep_native": keep_native, "backend": backend}
     options |= {"trust_links": trust_links, "trust": trust, "html": html}

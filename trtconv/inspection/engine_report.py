@@ -112,10 +112,11 @@ def engine_facts(inspection: EngineInspection) -> Facts:
 def _match(match: Match) -> str:
     built_with = f"{match.what} {match.built_with}" if match.built_with else f"{match.what} unknown"
     if match.matches:
-        return f"{built_with}, as here"
+        return f"{built_with} ({'runs on the GPU here' if match.what == 'GPU' else 'same version installed'})"
     if match.here is None:
-        return f"{built_with}; here is none"
-    return f"{built_with}; here is {match.here}" + ("" if match.matches is None else ": the engine does not load here")
+        return f"{built_with}; no GPU here" if match.what == "GPU" else f"{built_with}; not installed here"
+    here = f"{built_with}; {match.here} here"
+    return here if match.matches is None else f"{here}: the engine does not load here"
 
 
 def _tables(inspection: EngineInspection, show_all: bool) -> list[Table]:

@@ -59,8 +59,8 @@ def inspect_model(
     """Read a model, run the passes of `ops` on it in memory, and let the parser of `backend` check its ops.
 
     `trust_links` follows links of external data out of the model's folder.
-    Raises ConfigError when there is no such file or a `keep_native` pattern matches nothing, ModelError when it is no
-    ONNX model. Blockers of a build are not errors here: they are in `problems`.
+    Raises ConfigError when there is no such file or a `keep_native` pattern matches nothing, ModelError when it is not
+    an ONNX model. Blockers of a build are not errors here: they are in `problems`.
     """
     return examine_model(
         Path(path), ops=ops, keep_native=keep_native, backend=backend, trust_links=trust_links

@@ -62,8 +62,8 @@ def check_backend(wanted: BackendName, model: Model) -> BackendCheck:
     try:
         problems = _parse(backend, model)
     except Exception as error:  # pybind11 has many
-        return BackendCheck(backend.title, False, f"its parser cannot be asked: {error}")
-    detail = "its parser refuses the model" if problems else "its parser takes the model"
+        return BackendCheck(backend.title, False, f"its parser cannot check the model: {error}")
+    detail = "its parser refuses the model" if problems else "its parser accepts the model"
     return BackendCheck(backend.title, True, detail, problems)
 
 

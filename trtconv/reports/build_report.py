@@ -139,7 +139,7 @@ class BuildReport:
 def decision_facts(decisions: Iterable[Decision], verbose: bool, others: Sequence[Decision] = ()) -> list[Fact]:
     """Group decisions of one outcome and kind of reason into one line each; `verbose` names every node and reason.
 
-    `others` are told behind them; where there are no decisions, they say why.
+    `others` follow them; where there are no decisions, they say why.
     """
 
     def group(given: Iterable[Decision]) -> list[list[Decision]]:

@@ -31,6 +31,7 @@ _INDENT, _GAP = 2, 2
 _LABEL_WIDTH = 11
 _MIN_WIDTH = 40
 _MIN_NAME, _MIN_TEXT = 20, 24  # what a column must keep to be readable
+_OF_NODES = frozenset({"rewritten", "plugin", "native", "computed", "fp32"})  # labels of facts that name nodes
 _STYLES = {
     "rewritten": "green",
     "plugin": "green",
@@ -183,9 +184,11 @@ def _print_facts(console: Console, facts: Facts) -> None:
     grid.add_column(width=_LABEL_WIDTH - 1, no_wrap=True)
     grid.add_column(overflow="fold")
     for label, value in facts.items:
-        text = printable(value)
+        text, room = printable(value), console.width - _LABEL_WIDTH
         if label == NEXT:
-            text = _wrapped_command(text, console.width - _LABEL_WIDTH)
+            text = _wrapped_command(text, room)
+        elif label in _OF_NODES:
+            text = _with_short_words(text, room)
         grid.add_row(label, _styled(text, label))
     console.print(grid)
 
@@ -259,11 +262,13 @@ def _column_widths(table: Table, available: int) -> list[int] | None:
 
 
 def _cell(column: Column, value: str, width: int) -> Text:
-    is_name = column.kind == "name"
-    shown = (
-        shorten_middle(value, width) if is_name else " ".join(shorten_middle(word, width) for word in value.split(" "))
-    )
+    shown = shorten_middle(value, width) if column.kind == "name" else _with_short_words(value, width)
     return _styled(shown, value.split(" ", 1)[0])
+
+
+def _with_short_words(text: str, width: int) -> str:
+    """Return a text whose words fit into a line: names of nodes can be longer."""
+    return " ".join(shorten_middle(word, width) for word in text.split(" "))
 
 
 def _styled(value: str, word: str) -> Text:

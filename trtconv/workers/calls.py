@@ -164,7 +164,7 @@ def _call(name: str, args: Sequence[Any], options: dict[str, Any], isolate: bool
         _MODULE, (), limits, request=len(request).to_bytes(_SIZE_BYTES, "little") + request, hear_more=hear
     )
     if not answers:
-        raise BackendError("the worker process ended without an answer", hint="report it, with what was called")
+        raise BackendError("the worker process ended without an answer", hint="report it, with the call that led to it")
     if isinstance(answers[0], BaseException):
         raise answers[0]
     return answers[0]
