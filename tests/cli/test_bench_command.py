@@ -22,7 +22,7 @@ from trtconv.gpu.driver import find_gpu
 
 WRONG_USAGE = {
     "nothing": ("", "nothing to time", "trtconv bench --ops"),
-    "both": ("--ops model.onnx", "two different things", "trtconv bench model.onnx"),
+    "both": ("--ops model.onnx", "got both a MODEL and --ops", "trtconv bench model.onnx"),
     "layers of kernels": ("--ops --layers", "--layers: belongs to a MODEL", ""),
     "types of kernels": ("--ops --no-tf32", "--tf32: belongs to a MODEL", ""),
     "shapes of kernels": ("--ops --shape x=1", "--shape: belongs to a MODEL", ""),
