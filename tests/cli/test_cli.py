@@ -123,7 +123,7 @@ def test_the_command_works_from_anywhere(tmp_path: Path) -> None:
 
 def test_rewrite_prints_what_became_of_the_nodes(tmp_path: Path) -> None:
     model = write_model(tmp_path, "static")
-    result = run("rewrite", model, "-o", tmp_path / "rewritten.onnx", "--ops", "plugin")
+    result = run("rewrite", model.name, "-o", "rewritten.onnx", "--ops", "plugin", cwd=tmp_path)
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["model", "rewritten", "rewritten", "output", "next"]
@@ -131,6 +131,8 @@ def test_rewrite_prints_what_became_of_the_nodes(tmp_path: Path) -> None:
     assert "[/norm]" in lines[1]
     assert "-> trtconv::ReflectPad" in lines[2]
     assert len({line.index(line.split()[1]) for line in lines}) == 1, "the second column is not aligned"
+    assert lines[0].endswith(": 2 of 2 norms and pads become plugins")
+    assert lines[-1].split(maxsplit=1)[1] == "trtconv compare static.onnx rewritten.onnx"
 
 
 def test_build_says_which_backend_was_chosen_and_why(tmp_path: Path) -> None:

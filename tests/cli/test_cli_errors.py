@@ -40,7 +40,7 @@ WRONG_OPTIONS = {
     "min above opt": ("dynamic", "--shape x=1x3x9x8:1x3x8x8:1x3x8x8", 2, "axis 2: need min <= opt <= max", ""),
     "two shapes of three": ("dynamic", "--shape x=1x3x8x8:1x3x9x9", 2, "min:opt:max", ""),
     "two shapes in one profile": ("dynamic", "--shape x=1x3x8x8 --shape x=1x3x9x9", 2, "two shapes", "--profile"),
-    "values for no shape tensor": ("static", "--shape x=[1,2,3,4]", 2, "no shape tensor", ""),
+    "values for no shape tensor": ("static", "--shape x=[1,2,3,4]", 2, "is not a shape tensor", ""),
     "no shape": ("dynamic", "", 2, "dynamic", "--shape x=1x3x256x256"),
     "no values of a shape tensor": ("resize", "", 2, "sizes is a shape tensor", "--shape 'sizes=[1,1,1,1]:"),
     "too few values": ("resize", "--shape sizes=[1,3,8]", 2, "3 values, expected 4", ""),
@@ -57,7 +57,7 @@ WRONG_OPTIONS = {
     "kept nodes on RTX": ("static", "--keep-native *", 2, "--keep-native: TensorRT-RTX does not support plugins", ""),
     "calibration that is not there": ("static", "--precision fp16 --calibration no.npz", 2, "no such file", ""),
     "calibration that is no file of arrays": (
-        ("static", "--precision fp16 --calibration static.onnx", 2, "is no .npz file", "numpy.savez")
+        ("static", "--precision fp16 --calibration static.onnx", 2, "is not an .npz file", "numpy.savez")
     ),
     "calibration of one array": (
         ("static", "--precision fp16 --calibration one.npy", 2, "--calibration one.npy: x is 3, expected 1x3x8x8", "")

@@ -129,7 +129,7 @@ def test_inspect_writes_the_page_of_an_engine(tmp_path: Path) -> None:
 def test_a_difference_has_no_page(tmp_path: Path) -> None:
     model = write_model(tmp_path, "static")
     result = run_here("inspect", model, model, "--diff", "--html", tmp_path / "page.html", cwd=tmp_path)
-    assert (result.exit_code, result.hint) == (2, "leave out --diff")
+    assert (result.exit_code, result.hint) == (2, "name one file")
     assert sorted(contents(tmp_path)) == ["static.onnx"]
 
 
