@@ -99,7 +99,7 @@ def test_an_engine_without_a_manifest(model: Path, tensorrt: FakeTensorRT) -> No
     manifest_path(engine).unlink()
     report = trtconv.compare(model, engine)
     assert report.passed
-    assert "TensorRT's default: there is no manifest" in report.basis
+    assert "TensorRT's default, as there is no manifest" in report.basis
     assert report.notes[0].startswith("there is no manifest beside the engine")
     tensorrt.spoil = swap_scale_and_bias
     with pytest.raises(ConfigError, match="there is no manifest, which says how the engine was built"):

@@ -191,7 +191,7 @@ def test_a_damaged_library_is_an_error_and_no_crash(tmp_path: Path, keep: float)
     data = library_path().read_bytes()
     damaged = tmp_path / "damaged.so"
     damaged.write_bytes(data[: int(keep * len(data)) if 0 < keep < 1 else int(keep)])
-    with pytest.raises(BackendError, match="no shared library"):
+    with pytest.raises(BackendError, match="is not a shared library"):
         read_binary(damaged)
 
 

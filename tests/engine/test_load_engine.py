@@ -117,7 +117,7 @@ def test_no_gpu_is_told_before_tensorrt_crashes(
     plan: Path, tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "find_gpu", lambda: None)
-    with pytest.raises(BackendError, match="no CUDA device found"):
+    with pytest.raises(BackendError, match="no CUDA device was found"):
         load_engine(plan)
 
 

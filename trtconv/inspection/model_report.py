@@ -119,7 +119,7 @@ def _summary(nodes: Sequence[NodeInspection], native_norms: Sequence[NativeNorm]
     if not outcomes:
         return f"nothing: no {list_titles('and no')} in this model"
     plugins = f"{sum(outcomes)} of {len(outcomes)} {list_titles()} nodes become plugins"
-    return f"{plugins} with TensorRT; TensorRT-RTX does not support plugins, so all stay native there"
+    return f"{plugins} with TensorRT; with TensorRT-RTX all stay native"
 
 
 def _is_pad(node: NodeInspection) -> bool:
