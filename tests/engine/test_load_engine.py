@@ -257,9 +257,9 @@ def test_an_rtx_engine_without_a_gpu_says_so(tmp_path: Path) -> None:
     if driver.find_gpu() is not None:
         pytest.skip("there is a GPU")
     report = build(write_model(tmp_path, "static"), BuildConfig(backend="tensorrt-rtx"))
-    with pytest.raises(BackendError, match=r"cannot load it: .*CUDA driver") as caught:
+    with pytest.raises(BackendError, match="needs a GPU, and no CUDA device was found") as caught:
         load_engine(report.engine)
-    assert caught.value.hint == "no CUDA device found; check: nvidia-smi"
+    assert caught.value.hint == "check: nvidia-smi"
     report.manifest_path.unlink()
     report.engine.write_bytes(report.engine.read_bytes()[:-100])
     with pytest.raises(BackendError, match=r"cannot load it: .*Serialization assertion"):

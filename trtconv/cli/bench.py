@@ -68,7 +68,7 @@ _MODEL_OPTIONS = ("shapes", *_TAKEN, "layers", "force")
 def bench(
     model: Path | None, ops: bool, out: Path | None, quiet: bool, as_json: bool, debug: bool, **options: Any
 ) -> int:
-    """Time TensorRT's own layers against the plugins.
+    """Compare the times of the plugins and of TensorRT's own layers.
 
     With a MODEL: engines of TensorRT's own layers and of each --ops of build are built in a temporary folder, compared
     with the model in ONNX Runtime, and timed in turn. With --ops: the kernels, checked first, beside a device

@@ -89,8 +89,7 @@ _GROUPS = {
 @click.option("--verify", is_flag=True, help="Check the engine against the model and discard it if they disagree.")
 @click.option("--report", type=FILE, metavar="FILE", help="Write an HTML page: the graph before and after, decisions "
               "and figures.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Show what the build would do with each node, and "
-              "would use, and build nothing.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Show what the build would do with each node, and build nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every node, and show TensorRT's messages.")
 @quiet_option
 @common_options

@@ -20,7 +20,7 @@ def engine_precision(manifest: Manifest | None, model: onnx.ModelProto) -> tuple
     if options.tf32 is False:
         return "fp32", "the engine is fp32 without TF32 (from its manifest)"
     source = "from its manifest" if manifest is not None else "TensorRT's default, as there is no manifest"
-    return "tf32", f"the engine is fp32 with TF32, ({source})"
+    return "tf32", f"the engine is fp32 with TF32 ({source})"
 
 
 def model_precision(candidate: onnx.ModelProto) -> tuple[str, str]:

@@ -22,6 +22,8 @@ from trtconv.manifest import Manifest, read_manifest
 from trtconv.plugins.loading import load_plugins_for
 from trtconv.progress import announce
 
+_CUDA_FAILED = "Cuda Runtime"  # in TensorRT-RTX's message where CUDA finds no GPU
+
 
 def load_plan(plan: Plan, backend: Backend) -> Any:
     """Load an engine that has just been built and is not on disk yet; its plugins are loaded already."""
@@ -60,7 +62,7 @@ def load_engine(
     if key == "tensorrt":
         gpu = driver.find_gpu()
         if gpu is None:  # TensorRT 10.6 would end the process
-            raise BackendError("needs a GPU, and no CUDA device was found", where=str(path), hint=NO_GPU_HINT)
+            raise _needs_gpu(path)
         require_driver(f"{TITLES[key]} {trt.__version__}", gpu)
         if not allow_embedded_code:
             no_plugins = load_plugins_for(manifest, trt, logger)
@@ -69,10 +71,16 @@ def load_engine(
         runtime.engine_host_code_allowed = True
     engine = runtime.deserialize_cuda_engine(data)
     if engine is None:
+        if _CUDA_FAILED in logger.first_error() and driver.find_gpu() is None:
+            raise _needs_gpu(path)
         what = f"{TITLES[key]} {trt.__version__} cannot load it: {logger.first_error()}"
         hint = f"if it holds plugins of trtconv: {no_plugins}" if no_plugins else _mismatch(manifest, trt)
         raise BackendError(what, where=str(path), hint=hint)
     return engine
+
+
+def _needs_gpu(path: Path) -> BackendError:
+    return BackendError("needs a GPU, and no CUDA device was found", where=str(path), hint=NO_GPU_HINT)
 
 
 def is_engine_file(path: Path) -> bool:
