@@ -67,7 +67,8 @@ def _dry_run(model_path: Path, config: BuildConfig, progress: Progress) -> DryRu
     )
     if config.report is None:
         return report
-    files.write_atomically({config.report: render_page(dry_run_page(Rewrite(model, types, prepared, report)))})
+    page = dry_run_page(Rewrite(model, types, prepared, report), report.told_backend, notes)
+    files.write_atomically({config.report: render_page(page)})
     return DryRunReport(**(vars(report) | {"page": config.report}))
 
 

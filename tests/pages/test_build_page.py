@@ -35,6 +35,7 @@ def page_of_dry_run(model: Path, **options: object) -> ReadPage:
     report = dry_run(model, BuildConfig(backend="tensorrt", report=path, **{"ops": "plugin", **options}))  # type: ignore[arg-type]
     assert report.page == path
     assert ["page", str(path)] in [line.split() for line in report.render().splitlines()]
+    assert report.told_backend in path.read_text()
     return read_page(path.read_bytes())
 
 

@@ -23,11 +23,16 @@ class DryRunReport(RewriteReport):
     notes: Sequence[str] = ()
     missing_shapes: Sequence[str] = ()
 
+    @property
+    def told_backend(self) -> str:
+        """The backend and what its parser says, for people."""
+        return f"{self.backend}: {self.parser_check}"
+
     def facts(self, verbose: bool) -> list[Fact]:
         """Return what the report says, each with a label."""
         return [
             *super().facts(verbose),
-            ("backend", f"{self.backend}: {self.parser_check}"),
+            ("backend", self.told_backend),
             *(("note", note) for note in self.notes),
             ("dry run", "nothing was built"),
         ]
