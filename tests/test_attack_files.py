@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from trtconv import convert
+from trtconv import convert, dry_running
 from trtconv.config import BuildConfig
 from trtconv.errors import TrtconvError
 from trtconv.inspection.model_inspection import inspect_model
@@ -35,10 +35,10 @@ def inspected(path: Path) -> None:
 
 
 WORKS: dict[str, Callable[[Path], object]] = {
-    "dry run": convert.dry_run,
-    "fused": lambda path: convert.dry_run(path, BuildConfig(ops="fused")),
-    "fp16": lambda path: convert.dry_run(path, BuildConfig(precision="fp16")),
-    "bf16": lambda path: convert.dry_run(path, BuildConfig(precision="bf16")),
+    "dry run": lambda path: dry_running.dry_run(path, BuildConfig(backend="tensorrt")),
+    "fused": lambda path: dry_running.dry_run(path, BuildConfig(backend="tensorrt", ops="fused")),
+    "fp16": lambda path: dry_running.dry_run(path, BuildConfig(backend="tensorrt", precision="fp16")),
+    "bf16": lambda path: dry_running.dry_run(path, BuildConfig(backend="tensorrt", precision="bf16")),
     "rewrite": rewritten,
     "inspect": inspected,
 }

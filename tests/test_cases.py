@@ -181,7 +181,7 @@ def require_words(text: str) -> None:
 def test_a_case(path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     name, rewritten = _name_of(path), tmp_path / "rewritten" / "model.onnx"
     rewritten.parent.mkdir()
-    require(name, "dry run", *outcome(lambda: dry_run(path, BuildConfig(ops="plugin"))))
+    require(name, "dry run", *outcome(lambda: dry_run(path, BuildConfig(backend="tensorrt", ops="plugin"))))
     exit_code, text = outcome(lambda: rewrite(path, rewritten))
     require(name, "rewrite", exit_code, text)
     require_words(outcome(lambda: inspect_model(path))[1])
@@ -195,7 +195,7 @@ def test_a_case(path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
 def test_a_case_in_another_precision(path: Path, precision: Any) -> None:
     if _name_of(path) in NOT_RUN:
         pytest.skip("ONNX Runtime ends the process")
-    exit_code, _ = outcome(lambda: dry_run(path, BuildConfig(precision=precision)))
+    exit_code, _ = outcome(lambda: dry_run(path, BuildConfig(backend="tensorrt", precision=precision)))
     assert exit_code in (0, 2, 3)
 
 

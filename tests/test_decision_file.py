@@ -30,7 +30,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def decide(model: Path, file: Path) -> dict[str, str | None]:
-    report = dry_run(model, BuildConfig(ops="plugin", decisions=file))
+    report = dry_run(model, BuildConfig(backend="tensorrt", ops="plugin", decisions=file))
     return {decision.node: decision.became for decision in report.decisions}
 
 
@@ -51,7 +51,7 @@ def test_a_missing_file_is_written(model: Path, tmp_path: Path) -> None:
 
 def test_the_report_says_whether_the_file_was_written_or_followed(model: Path, tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
-    config = BuildConfig(decisions=file)
+    config = BuildConfig(backend="tensorrt", decisions=file)
     first, second = dry_run(model, config), dry_run(model, config)
     assert (first.decisions_written, first.decisions_read) == (file, None)
     assert (second.decisions_written, second.decisions_read) == (None, file)
@@ -76,7 +76,7 @@ def test_an_edited_file_is_obeyed_and_left_alone(model: Path, tmp_path: Path) ->
     decide(model, file)
     edit(file, 1, became=None, reason="slower here")
     content = file.read_text()
-    report = dry_run(model, BuildConfig(ops="plugin", decisions=file))
+    report = dry_run(model, BuildConfig(backend="tensorrt", ops="plugin", decisions=file))
     kept = next(decision for decision in report.decisions if decision.node == "second")
     assert kept.became is None
     assert "slower here" in kept.reason
@@ -183,7 +183,7 @@ def test_the_figures_of_a_precision_reach_the_report(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     onnx.save(onnx.parser.parse_model(text), path)
     np.savez(tmp_path / "inputs.npz", x=np.ones((2, 4), np.float32))
-    report = dry_run(path, BuildConfig(precision="fp16", calibration=[tmp_path / "inputs.npz"]))
+    report = dry_run(path, BuildConfig(backend="tensorrt", precision="fp16", calibration=[tmp_path / "inputs.npz"]))
     (large,) = [decision for decision in report.kept_fp32 if decision.node == "large"]
     assert large.became == KEPT_FP32
     document = json.loads(json.dumps(report.to_json()))

@@ -56,7 +56,7 @@ LAYERS = (
     {"cli"},
     {"workers"},
     {"keyword_options"},
-    {"benchmark", "inspection", "doctor", "run", "reduction"},
+    {"benchmark", "inspection", "doctor", "run", "reduction", "dry_running"},
     {"convert"},
     {"pages"},
     {"tuning"},

@@ -183,7 +183,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "precision": ({"options": {"precision": "int8"}}, 'options.precision: got "int8", expected "fp16" or "bf16"'),
     "types": ({"options": {"io_types": {"x": 1}}}, "options.io_types.x: got 1, expected text"),
     "truth": ({"options": {"refittable": "no"}}, 'options.refittable: got "no", expected true or false'),
-    "shape": ({"profiles": [{"x": "1x"}]}, "profiles[0].x: '1x' is no shape"),
+    "shape": ({"profiles": [{"x": "1x"}]}, "profiles[0].x: '1x' is not a shape"),
     "shape as a list": ({"profiles": [{"x": LIST}]}, "profiles[0].x: got a list, expected text"),
     "tensor": ({"inputs": [{"name": "x", "dtype": "float"}]}, "inputs[0]: shape is missing"),
     "dimension": ({"outputs": [{"name": "x", "dtype": "float", "shape": ["N"]}]}, "outputs[0].shape[0]: got"),

@@ -15,7 +15,12 @@ from trtconv.errors import ConfigError, ModelError
 from trtconv.shapes import parse_profiles
 
 HEADER = '<ir_version: 8, opset_import: ["" : 17]>'
-BACKENDS: list[dict[str, Any]] = [{}, {"ops": "native"}, {"backend": "tensorrt-rtx"}, {"keep_native": ["*"]}]
+BACKENDS: list[dict[str, Any]] = [
+    {"backend": "tensorrt"},
+    {"ops": "native"},
+    {"backend": "tensorrt-rtx"},
+    {"backend": "tensorrt", "keep_native": ["*"]},
+]
 PADDED = """ g (float[1,2,H,W] x) => (float[1,2,P,Q] y) <int64[8] pads = {0,0,8,8,0,0,8,8}> {
   c = Relu (x)
   [pad] y = Pad <mode = "reflect"> (c, pads)
@@ -58,15 +63,19 @@ def test_profiles_that_cannot_run_are_refused(
 
 @pytest.mark.parametrize("items", [["x=1x2x9x9"], ["x=1x2x9x9:1x2x16x16:1x2x64x64"], []])
 def test_profiles_that_can_run_are_taken(items: list[str | None], tmp_path: Path) -> None:
-    report = trtconv.dry_run(write(tmp_path, PADDED), BuildConfig(ops="plugin", profiles=parse_profiles(items)))
+    report = trtconv.dry_run(
+        write(tmp_path, PADDED), BuildConfig(backend="tensorrt", ops="plugin", profiles=parse_profiles(items))
+    )
     assert report.num_rewritten == 1
 
 
 def test_pads_that_depend_on_the_size_are_computed_for_each_shape(tmp_path: Path) -> None:
     path = write(tmp_path, TO_MULTIPLE)
     with pytest.raises(ConfigError, match="reflect pad of 5 on axis 2, which is 3 for the usual shape of x"):
-        trtconv.dry_run(path, BuildConfig(profiles=parse_profiles(["x=1x2x0x8:1x2x3x8:1x2x64x8"])))
-    report = trtconv.dry_run(path, BuildConfig(ops="plugin", profiles=parse_profiles(["x=1x2x8x8:1x2x30x8:1x2x64x8"])))
+        trtconv.dry_run(path, BuildConfig(backend="tensorrt", profiles=parse_profiles(["x=1x2x0x8:1x2x3x8:1x2x64x8"])))
+    report = trtconv.dry_run(
+        path, BuildConfig(backend="tensorrt", ops="plugin", profiles=parse_profiles(["x=1x2x8x8:1x2x30x8:1x2x64x8"]))
+    )
     assert [decision.became for decision in report.decisions] == ["trtconv::DynamicReflectPad"]
 
 
@@ -90,7 +99,7 @@ def test_a_rewritten_model_is_looked_at_too(tmp_path: Path) -> None:
     rewritten = tmp_path / "rewritten.onnx"
     trtconv.rewrite(write(tmp_path, PADDED), rewritten, ops="plugin")
     with pytest.raises(ConfigError, match="reflect pad of 8 on axis 2, which is 4"):
-        trtconv.dry_run(rewritten, BuildConfig(profiles=parse_profiles(["x=1x2x4x16"])))
+        trtconv.dry_run(rewritten, BuildConfig(backend="tensorrt", profiles=parse_profiles(["x=1x2x4x16"])))
 
 
 def test_the_input_behind_the_pad_is_named(tmp_path: Path) -> None:
@@ -107,7 +116,9 @@ def test_the_input_behind_the_pad_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("num_profiles", [1, 2])
 def test_sizes_that_every_profile_fixes_are_known_to_the_passes(num_profiles: int, tmp_path: Path) -> None:
     items: list[str | None] = ["x=1x2x30x29", *([None, "x=1x2x30x29"] * (num_profiles - 1))]
-    report = trtconv.dry_run(write(tmp_path, TO_MULTIPLE), BuildConfig(ops="plugin", profiles=parse_profiles(items)))
+    report = trtconv.dry_run(
+        write(tmp_path, TO_MULTIPLE), BuildConfig(backend="tensorrt", ops="plugin", profiles=parse_profiles(items))
+    )
     (decision,) = report.decisions
     assert decision.became == "trtconv::ReflectPad"
     assert decision.figures["pads"] == [0, 0, 0, 0, 0, 0, 2, 3]
@@ -130,6 +141,8 @@ def test_pads_of_either_kind_take_the_precision(precision: Any, tmp_path: Path) 
     graph = TO_MULTIPLE.replace("(x, pads)\n}", "(m, pads)\n}").replace("sides =", "m = Mul (x, x)\n  sides =")
     path = write(tmp_path, graph)
     for items in (["x=1x2x30x29"], ["x=1x2x8x8:1x2x30x29:1x2x64x64"]):
-        report = trtconv.dry_run(path, BuildConfig(ops="plugin", profiles=parse_profiles(items), precision=precision))
+        report = trtconv.dry_run(
+            path, BuildConfig(backend="tensorrt", ops="plugin", profiles=parse_profiles(items), precision=precision)
+        )
         assert report.num_rewritten == 1
         assert list(report.kept_fp32) == []

@@ -36,7 +36,7 @@ def test_paths_as_text_and_shapes_as_tuples_build(tmp_path: Path) -> None:
 
 def test_options_go_before_those_of_a_configuration(tmp_path: Path) -> None:
     model = str(write_model(tmp_path, "static"))
-    config = BuildConfig(keep_native="/pad", precision="bf16", ops="plugin")
+    config = BuildConfig(backend="tensorrt", keep_native="/pad", precision="bf16", ops="plugin")
     report = trtconv.dry_run(model, config, keep_native="/norm", decisions=str(tmp_path / "plan.json"))
     assert report.precision == "bf16"
     assert {made.node for made in report.decisions if made.became is None} == {"/norm"}

@@ -118,7 +118,7 @@ NAMED: dict[str, tuple[str | Path, ...]] = {
     "inspect": ("inspect", "special"),
     "compare": ("compare", "special", "static.onnx"),
     "compare with": ("compare", "static.onnx", "special"),
-    "decisions": ("build", "static.onnx", "--dry-run", "--decisions", "special"),
+    "decisions": ("build", "static.onnx", "--dry-run", "--backend", "tensorrt", "--decisions", "special"),
     "calibration": ("build", "static.onnx", "--dry-run", "--precision", "fp16", "--calibration", "special"),
     "array": ("build", "static.onnx", "--dry-run", "--precision", "fp16", "--calibration", "special.npy"),
     "image": ("build", "static.onnx", "--dry-run", "--precision", "fp16", "--calibration", "special.png"),

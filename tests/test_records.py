@@ -77,6 +77,8 @@ def test_no_command_follows_a_document_into_the_depth(tmp_path: Path, content: s
     (tmp_path / "m.engine").write_bytes(engine_bytes())
     for name in ("m.engine.json", "decisions.json"):
         (tmp_path / name).write_text(content)
-    result = run_here("build", "static.onnx", "--dry-run", "--decisions", "decisions.json", cwd=tmp_path)
+    result = run_here(
+        "build", "static.onnx", "--dry-run", "--backend", "tensorrt", "--decisions", "decisions.json", cwd=tmp_path
+    )
     assert (result.exit_code, "is not a decision file: is not JSON of at most 64 levels" in result.error) == (2, True)
     assert run_here("inspect", "m.engine", cwd=tmp_path).exit_code == 0

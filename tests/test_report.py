@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from trtconv.decisions import Decision
 from trtconv.display import printable
 from trtconv.manifest import Manifest
 from trtconv.progress import StepTime
+from trtconv.reports import next_steps, tables
 from trtconv.reports.build_report import BuildReport, RewriteReport, decision_facts
 from trtconv.reports.grouping import kind_of
 from trtconv.reports.text import format_size
@@ -161,7 +163,17 @@ def test_a_build_tells_all_it_knows_in_aligned_lines(build_report: BuildReport) 
 
 def test_a_build_is_json(build_report: BuildReport) -> None:
     document = json.loads(json.dumps(build_report.to_json()))
-    assert document.keys() == {"engine", "manifest", "seconds", "steps", "notes", "rewrite", "build", "tuning"}
+    assert document.keys() == {
+        "engine",
+        "manifest",
+        "seconds",
+        "steps",
+        "notes",
+        "rewrite",
+        "build",
+        "tuning",
+        "next_step",
+    }
     assert document["steps"][0] == {"name": "reading model.onnx", "seconds": 0.235}
     assert document["seconds"] == 1.235
     assert document["rewrite"]["warnings"] == ["it is odd"]
@@ -191,3 +203,26 @@ def test_a_report_fits_its_terminal(build_report: BuildReport) -> None:
     assert max(map(len, narrow.splitlines())) <= 60
     assert "".join(narrow.split()) == "".join(whole.split())
     assert "\x1b[" in build_report.render(width=60, color=True)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_next_line_can_be_copied_from_a_narrow_terminal(width: int) -> None:
+    command = next_steps.after_dry_run(
+        ["build", "m.onnx", "--dry-run"], [f"input_{index}=1x3x256x256" for index in range(6)]
+    )
+    text = tables.render_facts(tables.next_fact(command), width, color=False)
+    assert all(len(line) <= width for line in text.splitlines())
+    pasted = subprocess.run(
+        ["sh", "-c", f"echo {text.removeprefix('next')}"], capture_output=True, text=True, check=True
+    )
+    assert pasted.stdout.split() == command.split()
+    assert tables.render_facts(tables.next_fact(command), None, color=False) == f"next       {command}"
+
+
+def test_a_long_name_of_a_node_is_shortened_and_a_path_is_not() -> None:
+    name, path = "/block" * 30, "/folder" * 30
+    lines = tables.render_facts([("native", f"1 Pad [{name}, /b]"), ("engine", path)], 80, color=False).splitlines()
+    assert any("…" in line for line in lines)
+    assert not any(line.split()[-1] in name for line in lines if line.startswith("native"))
+    first = next(index for index, line in enumerate(lines) if line.startswith("engine"))
+    assert "".join(line[11:] for line in lines[first:]) == path

@@ -142,7 +142,7 @@ def _rules(config: BuildConfig) -> tuple[_Rule, ...]:
         ),
         _Rule(
             bool(config.calibration) and config.precision != "fp16",
-            "only fp16 is judged by values: bf16 has the range of fp32",
+            "only fp16 needs calibration: bf16 has the range of fp32",
             "--calibration",
         ),
         _Rule(
@@ -153,7 +153,7 @@ def _rules(config: BuildConfig) -> tuple[_Rule, ...]:
         ),
         _Rule(
             config.verify and config.strip_weights,
-            "an engine without weights computes nothing that could be compared",
+            "an engine without weights cannot be compared",
             "--verify",
             "verify it without --strip-weights first",
         ),
@@ -163,7 +163,7 @@ def _rules(config: BuildConfig) -> tuple[_Rule, ...]:
             "--tune",
             "leave one of the two out",
         ),
-        _Rule(config.tune and config.strip_weights, "an engine without weights computes nothing to be timed", "--tune"),
+        _Rule(config.tune and config.strip_weights, "an engine without weights cannot be timed", "--tune"),
         _Rule(
             config.tune_budget_s is not None and not config.tune,
             "says how long --tune may measure, and --tune is not given",
@@ -180,7 +180,7 @@ def _rules(config: BuildConfig) -> tuple[_Rule, ...]:
             "--exclude-lean-runtime",
             "add --version-compatible",
         ),
-        _Rule(is_native and config.embed_plugins, "native nodes leave no plugin to embed", "--embed-plugins"),
+        _Rule(is_native and config.embed_plugins, "with --ops native there is no plugin to embed", "--embed-plugins"),
         _Rule(
             is_native and bool(config.keep_native),
             "picks nodes that stay native; with ops native all of them stay native",

@@ -19,7 +19,6 @@ from trtconv.comparison.report import ComparisonReport
 from trtconv.config import DEFAULT_OPS, FUSING_OPS, BuildConfig, Ops
 from trtconv.engine import backends, building, loading
 from trtconv.engine.backends import Backend
-from trtconv.engine.builder_options import require_options
 from trtconv.engine.building import Plan
 from trtconv.engine.live_engine import read_engine
 from trtconv.engine.precision_check import require_precision
@@ -35,11 +34,12 @@ from trtconv.manifest import (
 from trtconv.model import external_data, model_io, walking
 from trtconv.model.functions import without_functions
 from trtconv.model.model_io import Model
-from trtconv.pages.build_page import Rewrite, build_page, dry_run_page
+from trtconv.pages.build_page import Rewrite, build_page
 from trtconv.pages.engine_parts import read_layers
 from trtconv.pages.graph_reading import tensor_types
 from trtconv.preparation import native_reason_of, prepare, prepare_as_built, with_decided_ops
 from trtconv.progress import Progress, StepTimes, announce, following_steps, heard_by
+from trtconv.reports import next_steps
 from trtconv.reports.build_report import BuildReport, RewriteReport
 from trtconv.reports.html.rendering import render_page
 from trtconv.reports.tuning_report import TuningReport
@@ -74,11 +74,9 @@ def _build(
     config = with_decided_ops(config)
     _require_no_decisions(config)
     native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
-    model = _load(model_path, config, native_reason)
+    model = load_model(model_path, config, native_reason)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
-    _require_writable(
-        model, output, manifest_path(output), config.timing_cache, config.report, _tuned_decisions(config)
-    )
+    require_writable(model, output, manifest_path(output), config.timing_cache, config.report, _tuned_decisions(config))
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     types = {} if config.report is None else tensor_types(model.graph)
     if config.tune:
@@ -87,7 +85,7 @@ def _build(
         made = _make(model, config, native_reason, backend, progress, log)
     comparison = None if made.is_interrupted else _check_engine(made, backend, model, progress)
     manifest = _manifest(model_sha256, made, backend, comparison)
-    title = f"{backend.title} for {backend.gpu.name if backend.supports_plugins and backend.gpu else backend.arch}"
+    title = f"{backend.title} for {backend.target}"
     notes += made.notes
     pages: dict[Path, bytes | memoryview] = {}
     if config.report is not None and not made.is_interrupted:
@@ -102,7 +100,12 @@ def _build(
     files.write_atomically(pages)
     made.require_finished(output)
     report = replace(made.report, page=config.report)
-    return BuildReport(report, output, manifest_path(output), manifest, title, notes, times.steps(), made.tuning)
+    next_step = next_steps.after_build(model_path, output, is_verified=comparison is not None)
+    if backend.gpu is None or backend.gpu.arch != backend.arch:
+        notes.append(f"the engine runs on {backend.arch} GPUs, and there is none here")
+    return BuildReport(
+        report, output, manifest_path(output), manifest, title, notes, times.steps(), made.tuning, next_step
+    )
 
 
 @dataclass(frozen=True)
@@ -178,38 +181,6 @@ def default_engine_path(model_path: Path) -> Path:
     return model_path.with_name((name[:-5] if name.lower().endswith(".onnx") else name) + ".engine")
 
 
-def dry_run(
-    model_path: str | Path, config: BuildConfig | None = None, *, progress: Progress | None = None
-) -> RewriteReport:
-    """Return what `build` would decide for each node, without a GPU and without building.
-
-    The decisions are those for full TensorRT, unless `config` names TensorRT-RTX. Shapes may be left out. `progress`
-    and errors as in `build`.
-    """
-    with following_steps(progress) as told:
-        return _dry_run(Path(model_path), config or BuildConfig(), told)
-
-
-def _dry_run(model_path: Path, config: BuildConfig, progress: Progress) -> RewriteReport:
-    reading.require_readable(model_path)
-    if config.tune:
-        raise ConfigError("measures engines, and a dry run builds none", where="--tune", hint="use --ops auto")
-    if config.backend != "auto":
-        require_options(config, config.backend)
-    config = with_decided_ops(config)
-    native_reason = native_reason_of(config, supports_plugins=config.backend != "tensorrt-rtx")
-    model = _load(model_path, config, native_reason)
-    _require_writable(model, config.report)
-    if config.profiles:
-        shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
-    types = {} if config.report is None else tensor_types(model.graph)
-    rewritten, report = prepare(model, config, native_reason, progress=progress)
-    if config.report is None:
-        return report
-    files.write_atomically({config.report: render_page(dry_run_page(Rewrite(model, types, rewritten, report)))})
-    return replace(report, page=config.report)
-
-
 def refit_engine(
     engine_path: str | Path, model_path: str | Path, *, trust_links: bool = False, trust: bool = False
 ) -> Any:
@@ -251,7 +222,7 @@ def _rewrite(
 ) -> RewriteReport:
     reading.require_readable(model_path)
     model = model_io.load(model_path, trust_links=trust_links)
-    _require_writable(model, output)
+    require_writable(model, output)
     config = BuildConfig(ops=ops, keep_native=keep_native)
     rewritten, report = prepare(model, config, native_reason_of(config, supports_plugins=True))
     del model  # one of 2 GB leaves room for the bytes of the written one
@@ -264,10 +235,12 @@ def _rewrite(
         for path in carried:
             path.unlink(missing_ok=True)
         raise
-    return RewriteReport(**(vars(report) | {"output": output}))
+    next_step = next_steps.after_rewrite(model_path, output, has_functions=functions)
+    return replace(report, output=output, next_step=next_step)
 
 
-def _load(model_path: Path, config: BuildConfig, native_reason: str | None) -> Model:
+def load_model(model_path: Path, config: BuildConfig, native_reason: str | None) -> Model:
+    """Read a model; where the operators stay native, custom ops in it are ONNX ops again."""
     return model_io.load(
         model_path,
         inline_plugins=native_reason is not None,
@@ -276,7 +249,7 @@ def _load(model_path: Path, config: BuildConfig, native_reason: str | None) -> M
     )
 
 
-def _require_writable(model: Model, *outputs: Path | None) -> None:
+def require_writable(model: Model, *outputs: Path | None) -> None:
     """Raise ConfigError where an output cannot be written, or belongs to the model or its external data."""
     folder = model.path.parent
     data_files = (folder / location for location in external_data.data_locations(model.proto, folder))

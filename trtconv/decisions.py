@@ -153,7 +153,7 @@ def write(
     files.write_atomically({path: (json.dumps(document, indent=2) + "\n").encode()})
 
 
-def require_obeyed(path: Path, wanted: Mapping[str, Decision], made: Sequence[Decision]) -> None:
+def require_followed(path: Path, wanted: Mapping[str, Decision], made: Sequence[Decision]) -> None:
     """Raise ConfigError when the file names a node that is not there, or wants of one what cannot be made of it."""
     by_node = {decision.node: decision for decision in made}
     for node, decision in wanted.items():

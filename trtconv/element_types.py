@@ -52,7 +52,7 @@ class ElementType:
         return self.array is not None and "float" in self.array
 
     def num_bytes(self, num_elements: int) -> int:
-        """Return what so many elements take in memory."""
+        """Return how many bytes that number of elements takes."""
         return -(-num_elements * self.bits // 8)
 
 

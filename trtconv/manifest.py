@@ -103,7 +103,7 @@ class Manifest:
             return records.from_json(cls, content)
         except ConfigError as error:
             raise ConfigError(
-                f"is of another form than this trtconv writes: {error.what}", where=where, hint=_HINT
+                f"does not have the format that this trtconv writes: {error.what}", where=where, hint=_HINT
             ) from None
 
     def to_json(self) -> dict[str, Any]:

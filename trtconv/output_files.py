@@ -42,7 +42,9 @@ class OutputFiles:
             _make_folder(self.place)
         elif self.place.suffix.lower() not in _SUFFIXES:
             hint = "use .npz, .npy, an image such as .png, or a folder"
-            raise ConfigError("is not a name that outputs are written to", where=str(self.place), hint=hint)
+            raise ConfigError(
+                "is not the name of a file that outputs can be written to", where=str(self.place), hint=hint
+            )
         else:
             files.require_writable(self.place, inputs=tuple(self.sources))
 

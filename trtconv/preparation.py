@@ -61,7 +61,7 @@ def prepare_as_built(
 def native_reason_of(config: BuildConfig, supports_plugins: bool) -> str | None:
     """Return why every operator stays native, or None when plugins are to be used."""
     if not supports_plugins:
-        return "TensorRT-RTX supports no plugins"
+        return "TensorRT-RTX does not support plugins"
     return "asked for by --ops native" if config.ops == "native" else None
 
 
@@ -108,7 +108,7 @@ def prepare(
     proto, report = run_and_check(model, choices, config.profiles, ops)
     report = replace(report, decisions=costs.with_figures(report.decisions), chosen=costs.told(report.decisions))
     if path is not None and is_given:
-        decisions.require_obeyed(path, wanted, report.decisions)
+        decisions.require_followed(path, wanted, report.decisions)
         report = replace(report, decisions_read=path)
     elif path is not None:
         decisions.write(path, model.path, report.decisions, config.ops or "plugin")

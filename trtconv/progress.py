@@ -20,7 +20,7 @@ class Step:
     """What a process is doing, such as "reading model.onnx".
 
     `is_of_model` says that a crash in it is the model's fault. A bounded step may take `max_seconds`, and `max_bytes`
-    more memory than the process held before; None is no bound.
+    more memory than the process held before; None means without a bound.
     """
 
     name: str

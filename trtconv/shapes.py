@@ -150,8 +150,8 @@ def _as_range(name: str, given: ShapeLike) -> ShapeRange:
 def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Profile]) -> None:
     """Raise ConfigError unless every profile names inputs of the model only and gives each dynamic one a fitting shape.
 
-    `described` maps each input's name to its dimensions; one that is no int is dynamic. Raises ModelError for an input
-    without dimensions: TensorRT takes it for a scalar.
+    `described` maps each input's name to its dimensions; one that is not an int is dynamic. Raises ModelError for an
+    input without dimensions: TensorRT takes it for a scalar.
     """
     inputs = {name: dims for name, dims in described.items() if dims is not None}
     for name in described.keys() - inputs.keys():
@@ -170,14 +170,25 @@ def require_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Prof
         _require_equal_symbols(inputs, profile)
         missing = [name for name in dynamic if name not in profile]
         if missing:
-            batches = _batch_symbols(inputs)
             listed = ", ".join(f"{name} {format_dims(inputs[name])}" for name in missing)
             plural = "s have" if len(missing) > 1 else " has"
             raise ConfigError(
                 f"input{plural} dynamic dimensions and no shape: {listed}",
                 where="--shape",
-                hint="add " + " ".join(_suggestion(name, inputs[name], batches) for name in missing),
+                hint="add " + " ".join(f"--shape {shlex.quote(each)}" for each in missing_shapes(inputs, [profile])),
             )
+
+
+def missing_shapes(described: Mapping[str, Dims | None], profiles: Sequence[Profile]) -> list[str]:
+    """Return a shape, as --shape takes it, for each dynamic input that the first profile lacks."""
+    inputs = {name: dims for name, dims in described.items() if dims is not None}
+    given = profiles[0] if profiles else {}
+    batches = _batch_symbols(inputs)
+    return [
+        _suggestion(name, dims, batches)
+        for name, dims in inputs.items()
+        if name not in given and not all(isinstance(dim, int) for dim in dims)
+    ]
 
 
 def sizes_at(described: Mapping[str, Dims | None], profile: Profile, bound: Bound) -> dict[str, list[int | None]]:
@@ -272,7 +283,7 @@ def _suggestion(name: str, dims: Dims, batches: frozenset[str]) -> str:
     for axis, dim in enumerate(dims):
         open_size = _SUGGESTED_BATCH if _is_batch(dims, axis, batches) else _SUGGESTED_SIZE
         sizes.append(dim if isinstance(dim, int) else open_size)
-    return f"--shape {shlex.quote(f'{name}={format_dims(sizes)}')}"
+    return f"{name}={format_dims(sizes)}"
 
 
 def _is_batch(dims: Dims, axis: int, batches: frozenset[str]) -> bool:
@@ -299,7 +310,7 @@ def _parse_dims(text: str) -> tuple[tuple[int, ...], Kind]:
         return tuple(_parse_int(value) for value in match[1].split(",")), "values"
     if re.fullmatch(r"\d+(?:x\d+)*", text):
         return tuple(_parse_int(dim) for dim in text.split("x")), "shape"
-    raise ConfigError(f"{text!r} is no shape")
+    raise ConfigError(f"{text!r} is not a shape")
 
 
 def _parse_int(text: str) -> int:

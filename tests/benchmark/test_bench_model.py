@@ -246,7 +246,7 @@ def test_what_cannot_run_is_told_before_anything_is_built(rig: Rig, monkeypatch:
         bench_model(rig.model.with_name("other.onnx"))
 
     def no_gpu(config: BuildConfig) -> Any:
-        raise BackendError("no CUDA device answers")
+        raise BackendError("no CUDA device found")
 
     monkeypatch.setattr(model.backends, "select_backend", no_gpu)
     with pytest.raises(BackendError, match="no CUDA device"):

@@ -32,7 +32,7 @@ def test_engines_are_held_to_the_error_of_the_native_one(rig: Rig) -> None:
     document = json.loads(json.dumps(report.to_json()))
     errors = {ops: each["outputs"][0]["relative_error"] for ops, each in document["comparisons"].items()}
     assert errors["native"] == pytest.approx(errors["plugin"] / 1.05, rel=0.01)
-    assert "y, native: outside of the tolerance" in report.render()
+    assert "y, native: outside the tolerance" in report.render()
 
 
 def test_what_is_wrong_is_timed_where_that_is_forced(rig: Rig) -> None:

@@ -79,7 +79,7 @@ def test_cuda_bindings_have_every_name_that_is_used() -> None:
 
 def test_without_a_gpu_or_the_package_there_is_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_device, "find_gpu", lambda: None)
-    with pytest.raises(BackendError, match="no CUDA device answers") as caught:
+    with pytest.raises(BackendError, match="no CUDA device found") as caught:
         gpu_device.open_device()
     assert caught.value.exit_code == 4
     assert "nvidia-smi" in (caught.value.hint or "")

@@ -22,7 +22,7 @@ from trtconv.gpu.driver import find_gpu
 
 WRONG_USAGE = {
     "nothing": ("", "nothing to time", "trtconv bench --ops"),
-    "both": ("--ops model.onnx", "two different things", "trtconv bench model.onnx"),
+    "both": ("--ops model.onnx", "got both a MODEL and --ops", "trtconv bench model.onnx"),
     "layers of kernels": ("--ops --layers", "--layers: belongs to a MODEL", ""),
     "types of kernels": ("--ops --no-tf32", "--tf32: belongs to a MODEL", ""),
     "shapes of kernels": ("--ops --shape x=1", "--shape: belongs to a MODEL", ""),
@@ -33,7 +33,7 @@ WRONG_USAGE = {
     "unknown case": ("--ops --filter Layer*", "--filter: no case matches 'Layer*'", "names look like InstanceNorm/"),
     "no processes": ("--ops --jobs 0", "--jobs: need at least one process", ""),
     "plot of another kind": ("--ops --plot x.pdf", "x.pdf: got .pdf, expected .png or .svg", ""),
-    "two files in one": ("--ops --out x.svg --plot ./x.svg", "--out x.svg: is the file of --plot, too", ""),
+    "two files in one": ("--ops --out x.svg --plot ./x.svg", "--out x.svg: is also the file of --plot", ""),
     "folder that is not there": ("--ops --out no/x.json", "no/x.json: the folder does not exist", "mkdir -p"),
     "model that is not there": ("model.onnx", "model.onnx: no such file", ""),
 }

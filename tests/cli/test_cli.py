@@ -123,14 +123,16 @@ def test_the_command_works_from_anywhere(tmp_path: Path) -> None:
 
 def test_rewrite_prints_what_became_of_the_nodes(tmp_path: Path) -> None:
     model = write_model(tmp_path, "static")
-    result = run("rewrite", model, "-o", tmp_path / "rewritten.onnx", "--ops", "plugin")
+    result = run("rewrite", model.name, "-o", "rewritten.onnx", "--ops", "plugin", cwd=tmp_path)
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["model", "rewritten", "rewritten", "output"]
+    assert [line.split()[0] for line in lines] == ["model", "rewritten", "rewritten", "output", "next"]
     assert "-> trtconv::InstanceNorm" in lines[1]
     assert "[/norm]" in lines[1]
     assert "-> trtconv::ReflectPad" in lines[2]
     assert len({line.index(line.split()[1]) for line in lines}) == 1, "the second column is not aligned"
+    assert lines[0].endswith(": 2 of 2 norms and pads become plugins")
+    assert lines[-1].split(maxsplit=1)[1] == "trtconv compare static.onnx rewritten.onnx"
 
 
 def test_build_says_which_backend_was_chosen_and_why(tmp_path: Path) -> None:
@@ -139,9 +141,9 @@ def test_build_says_which_backend_was_chosen_and_why(tmp_path: Path) -> None:
     result = run("build", model, env=environment_without_gpu)
     assert result.exit_code == 0, result.stderr
     assert "TensorRT-RTX" in next(line for line in result.stdout.splitlines() if line.startswith("backend"))
-    assert "no CUDA device answers: TensorRT-RTX is taken" in result.stdout
-    assert "--gpu-arch chooses another of sm_75, sm_80" in result.stdout
-    assert "TensorRT-RTX supports no plugins" in result.stdout
+    assert "no CUDA device found: using TensorRT-RTX" in result.stdout
+    assert "choose with --gpu-arch (sm_75, sm_80" in result.stdout
+    assert "TensorRT-RTX does not support plugins" in result.stdout
     assert result.stderr == ""
 
 

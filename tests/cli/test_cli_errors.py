@@ -40,7 +40,7 @@ WRONG_OPTIONS = {
     "min above opt": ("dynamic", "--shape x=1x3x9x8:1x3x8x8:1x3x8x8", 2, "axis 2: need min <= opt <= max", ""),
     "two shapes of three": ("dynamic", "--shape x=1x3x8x8:1x3x9x9", 2, "min:opt:max", ""),
     "two shapes in one profile": ("dynamic", "--shape x=1x3x8x8 --shape x=1x3x9x9", 2, "two shapes", "--profile"),
-    "values for no shape tensor": ("static", "--shape x=[1,2,3,4]", 2, "no shape tensor", ""),
+    "values for no shape tensor": ("static", "--shape x=[1,2,3,4]", 2, "is not a shape tensor", ""),
     "no shape": ("dynamic", "", 2, "dynamic", "--shape x=1x3x256x256"),
     "no values of a shape tensor": ("resize", "", 2, "sizes is a shape tensor", "--shape 'sizes=[1,1,1,1]:"),
     "too few values": ("resize", "--shape sizes=[1,3,8]", 2, "3 values, expected 4", ""),
@@ -52,12 +52,12 @@ WRONG_OPTIONS = {
     "level, which RTX ignores": ("static", "--opt-level 3", 2, "--opt-level: TensorRT-RTX", ""),
     "architecture without sm": ("static", "--gpu-arch 89", 2, "'89'", ""),
     "architecture unknown to RTX": ("static", "--gpu-arch sm_90", 2, "sm_75, sm_80, sm_86, sm_89, sm_120", ""),
-    "plugins on RTX": ("static", "--ops plugin", 2, "--ops plugin: TensorRT-RTX supports no plugins", ""),
-    "fused plugins on RTX": ("static", "--ops fused", 2, "--ops fused: TensorRT-RTX supports no plugins", ""),
-    "kept nodes on RTX": ("static", "--keep-native *", 2, "--keep-native: TensorRT-RTX supports no plugins", ""),
+    "plugins on RTX": ("static", "--ops plugin", 2, "--ops plugin: TensorRT-RTX does not support plugins", ""),
+    "fused plugins on RTX": ("static", "--ops fused", 2, "--ops fused: TensorRT-RTX does not support plugins", ""),
+    "kept nodes on RTX": ("static", "--keep-native *", 2, "--keep-native: TensorRT-RTX does not support plugins", ""),
     "calibration that is not there": ("static", "--precision fp16 --calibration no.npz", 2, "no such file", ""),
     "calibration that is no file of arrays": (
-        ("static", "--precision fp16 --calibration static.onnx", 2, "is no .npz file", "numpy.savez")
+        ("static", "--precision fp16 --calibration static.onnx", 2, "is not an .npz file", "numpy.savez")
     ),
     "calibration of one array": (
         ("static", "--precision fp16 --calibration one.npy", 2, "--calibration one.npy: x is 3, expected 1x3x8x8", "")
@@ -180,7 +180,7 @@ def test_an_error_is_one_line_whatever_the_names(tmp_path: Path) -> None:
     model = onnx.parser.parse_model(f"{OPSET_17} {graph}")
     model.graph.node[0].name = "odd\nname\x1b[2J"
     onnx.save(model, tmp_path / "odd.onnx")
-    result = run("build", tmp_path / "odd.onnx", "--dry-run", "--keep-native", "x\ny")
+    result = run("build", tmp_path / "odd.onnx", "--dry-run", "--backend", "tensorrt", "--keep-native", "x\ny")
     assert result.exit_code == 2
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["error", "hint"]
     assert result.stderr.endswith("odd\\nname\\x1b[2J\n")

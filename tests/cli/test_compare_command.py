@@ -81,7 +81,7 @@ def test_bisect_says_that_it_looks_at_floats_alone(tmp_path: Path) -> None:
     result = run_here("compare", "a.onnx", "b.onnx", "--bisect", cwd=tmp_path)
     assert result.exit_code == 1
     said = " ".join(result.stdout.split())
-    assert "1 float tensor compared, none differs: the error arises behind z, or in tensors of other types" in said
+    assert "1 float tensor compared, none differs: the error arises after z, or in tensors of other types" in said
 
 
 def test_json_is_one_document_as_documented(folder: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_missing_package_is_named_before_any_work(
     ("args", "said"),
     [
         (("good.onnx", "nothing.onnx"), "no such file"),
-        (("good.onnx", "other.onnx"), "the candidate takes w, which is no input of the reference"),
+        (("good.onnx", "other.onnx"), "the candidate takes w, which is not an input of the reference"),
         (("good.onnx", "bad.onnx", "--atol", "q=1"), "there is no output 'q'"),
         (("good.onnx", "bad.onnx", "--atol", "x"), "got 'x', expected a number"),
         (("good.onnx", "bad.onnx", "--atol", "-1"), "got '-1', expected a number"),
@@ -174,7 +174,7 @@ def test_a_missing_package_is_named_before_any_work(
         (("good.onnx", "bad.onnx", "--inputs", "i.npz", "--sets", "3"), "are for made inputs"),
         (("good.onnx", "bad.onnx", "--plot", "errors.jpg"), "errors.jpg: got .jpg, expected .png"),
         (("good.onnx", "bad.onnx", "--image-range", "a"), "what black and white become"),
-        (("brain.onnx", "brain.onnx"), "input x is of type bfloat16, for which no values can be made up"),
+        (("brain.onnx", "brain.onnx"), "input x is of type bfloat16, for which no values can be generated"),
         (("free.onnx", "free.onnx"), "input has dynamic dimensions and no shape: x [N, 3]"),
         (("fake.engine", "good.onnx"), "is an engine, expected the ONNX model"),
     ],

@@ -71,7 +71,7 @@ def test_time_is_limited(tmp_path: Path) -> None:
     result = run_patched(patch, *COMMANDS["inspect"], "--json", "--limit-time", "8s", cwd=tmp_path)
     assert 8 < time.monotonic() - began < 30
     assert result.exit_code == result.document["error"]["exit_code"] == 4
-    assert result.error == "--limit-time: 8 s were over while reading static.onnx"
+    assert result.error == "--limit-time: 8 s had passed while reading static.onnx"
 
 
 def test_shape_inference_that_needs_too_much_is_the_models_fault(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_worker_that_is_ended_leaves_no_temporary_files(tmp_path: Path) -> Non
         (("--limit-memory", "0"), "--limit-memory: must be positive"),
         (("--limit-time", "2d"), "--limit-time: got '2d', expected a time"),
         (("--limit-time", "0"), "--limit-time: must be positive"),
-        (("--limit-time", "5", "--no-isolate"), "a limit holds for a worker process, and there is none"),
+        (("--limit-time", "5", "--no-isolate"), "limits apply to a worker process, and none is used"),
     ],
 )
 def test_a_limit_that_cannot_hold_is_refused(tmp_path: Path, options: tuple[str, ...], said: str) -> None:

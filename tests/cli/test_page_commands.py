@@ -20,7 +20,7 @@ def test_build_writes_engine_manifest_and_page(tmp_path: Path) -> None:
     assert sorted(contents(tmp_path)) == ["m.engine", "m.engine.json", "page.html", "static.onnx"]
     page = read_page((tmp_path / "page.html").read_bytes())
     assert page.outcomes("before") == {"/pad": "native", "/norm": "native"}
-    assert {made[3] for made in page.decisions()} == {"TensorRT-RTX supports no plugins"}
+    assert {made[3] for made in page.decisions()} == {"TensorRT-RTX does not support plugins"}
     steps = [row[0] for row in page.rows() if len(row) == 3 and row[1].endswith(" s")]
     assert steps[:3] == ["starting", "reading static.onnx", "rewriting static.onnx"]
     assert steps[-1].startswith("building the engine of static.onnx in TensorRT-RTX")
@@ -31,7 +31,7 @@ def test_build_writes_engine_manifest_and_page(tmp_path: Path) -> None:
 def test_json_names_the_page(tmp_path: Path) -> None:
     model = write_model(tmp_path, "static")
     asked = ("--ops", "plugin", "--report", tmp_path / "page.html", "--json")
-    result = run_here("build", model, "--dry-run", *asked, cwd=tmp_path)
+    result = run_here("build", model, "--dry-run", "--backend", "tensorrt", *asked, cwd=tmp_path)
     assert result.document["page"] == str(tmp_path / "page.html")
     assert run_here("build", model, "--dry-run", "--json", cwd=tmp_path).document["page"] is None
     assert read_page((tmp_path / "page.html").read_bytes()).outcomes("after") == {"/pad": "plugin", "/norm": "plugin"}
@@ -129,7 +129,7 @@ def test_inspect_writes_the_page_of_an_engine(tmp_path: Path) -> None:
 def test_a_difference_has_no_page(tmp_path: Path) -> None:
     model = write_model(tmp_path, "static")
     result = run_here("inspect", model, model, "--diff", "--html", tmp_path / "page.html", cwd=tmp_path)
-    assert (result.exit_code, result.hint) == (2, "leave out --diff")
+    assert (result.exit_code, result.hint) == (2, "name one file")
     assert sorted(contents(tmp_path)) == ["static.onnx"]
 
 

@@ -31,7 +31,7 @@ READ = {
 WRITTEN = {
     "build": ("build", "static.onnx", *RTX, "-o", "PATH"),
     "rewrite": ("rewrite", "static.onnx", "-o", "PATH"),
-    "decisions": ("build", "static.onnx", "--dry-run", "--decisions", "PATH"),
+    "decisions": ("build", "static.onnx", "--dry-run", "--backend", "tensorrt", "--decisions", "PATH"),
     "plot": ("compare", "static.onnx", "static.onnx", "--plot", "PATH.png"),
     "bench": ("bench", "static.onnx", "--out", "PATH"),
 }

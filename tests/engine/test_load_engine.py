@@ -117,7 +117,7 @@ def test_no_gpu_is_told_before_tensorrt_crashes(
     plan: Path, tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "find_gpu", lambda: None)
-    with pytest.raises(BackendError, match="no CUDA device answers"):
+    with pytest.raises(BackendError, match="no CUDA device was found"):
         load_engine(plan)
 
 
@@ -212,7 +212,7 @@ def test_a_library_that_does_not_load_says_why(
 @pytest.mark.parametrize("wrong", ['"plugins": 3', '"engine": []', '"engine": {"bytes": "many"}', '"format": 2'])
 def test_a_damaged_manifest_is_said(plan: Path, tensorrt: FakeTensorRT, wrong: str) -> None:
     write_manifest(plan, f'{{"trtconv": "0.1", {wrong}}}')
-    with pytest.raises(ConfigError, match="is of another form than this trtconv writes") as caught:
+    with pytest.raises(ConfigError, match="does not have the format that this trtconv writes") as caught:
         load_engine(plan)
     assert caught.value.where == f"{plan}.json"
     assert "move its manifest away" in (caught.value.hint or "")
@@ -230,7 +230,7 @@ def test_a_truncated_engine_is_told_by_its_manifest(plan: Path, tensorrt: FakeTe
         (
             '{"trtconv": "0.1", "plugins": [], "backend_version": "10.9.0"}',
             H100,
-            "built with version 10.9.0, here is 10.6.0",
+            "built with version 10.9.0, and version 10.6.0 is installed",
         ),
         (
             '{"trtconv": "0.1", "plugins": [], "backend_version": "10.9.0", "options": {"exclude_lean_runtime": true}}',
@@ -257,9 +257,9 @@ def test_an_rtx_engine_without_a_gpu_says_so(tmp_path: Path) -> None:
     if driver.find_gpu() is not None:
         pytest.skip("there is a GPU")
     report = build(write_model(tmp_path, "static"), BuildConfig(backend="tensorrt-rtx"))
-    with pytest.raises(BackendError, match=r"cannot load it: .*CUDA driver") as caught:
+    with pytest.raises(BackendError, match="needs a GPU, and no CUDA device was found") as caught:
         load_engine(report.engine)
-    assert caught.value.hint == "no CUDA device answers; check: nvidia-smi"
+    assert caught.value.hint == "check: nvidia-smi"
     report.manifest_path.unlink()
     report.engine.write_bytes(report.engine.read_bytes()[:-100])
     with pytest.raises(BackendError, match=r"cannot load it: .*Serialization assertion"):

@@ -75,11 +75,11 @@ REFUSED = {
     ),
     "an input that nothing gives": (
         'g (float[1,3] x) => (float[1,3] y) { ["sum"] y = Add(x, lost) }',
-        ": nothing in the model gives its input lost [node sum (Add)]",
+        ": no node in the model produces its input lost [node sum (Add)]",
     ),
     "an output that nothing gives": (
         "g (float[1,3] x) => (float[1,3] z) { y = Relu(x) }",
-        ": nothing in the model gives the output z",
+        ": no node in the model produces the output z",
     ),
     "a circle": (
         "g (float[1,3] x) => (float[1,3] y) { a = Add(x, b)  b = Relu(a)  y = Neg(b) }",

@@ -15,7 +15,7 @@ import onnx
 from tests.fuzz import corpus
 from tests.fuzz.model_mutations import mutate_model
 from tests.fuzz.mutations import mutate_bytes, mutate_json
-from trtconv import BuildConfig, convert, decisions, inspection
+from trtconv import BuildConfig, convert, decisions, dry_running, inspection
 from trtconv.engine import backends, loading
 from trtconv.engine.timing_cache import use_timing_cache
 from trtconv.inputs.input_files import read_calibration
@@ -78,7 +78,7 @@ def _engine(rng: random.Random) -> tuple[str, bytes]:
 
 
 def _dry_run(**options: Any) -> Callable[[Path], Any]:
-    return lambda path: convert.dry_run(path, BuildConfig(**options)).render(verbose=True)
+    return lambda path: dry_running.dry_run(path, BuildConfig(backend="tensorrt", **options)).render(verbose=True)
 
 
 def _rewrite(path: Path) -> None:
@@ -98,7 +98,7 @@ def _static(path: Path) -> Path:
 
 
 def _with_decisions(path: Path) -> None:
-    convert.dry_run(_static(path), BuildConfig(decisions=path))
+    dry_running.dry_run(_static(path), BuildConfig(backend="tensorrt", decisions=path))
 
 
 def _calibrate(path: Path) -> None:
@@ -135,8 +135,8 @@ def _use_timing_cache(path: Path) -> None:
 
 
 _FILE, _OUT = "{file}", "{folder}/out"
-_DRY = ("build", "{file}", "--dry-run")
-_DRY_STATIC = ("build", "{folder}/" + STATIC, "--dry-run")
+_DRY = ("build", "{file}", "--dry-run", "--backend", "tensorrt")
+_DRY_STATIC = ("build", "{folder}/" + STATIC, "--dry-run", "--backend", "tensorrt")
 _MODEL_TARGETS = (
     Target(LOAD, model_io.load, _DRY),
     Target("dry run", _dry_run(), (*_DRY, "--verbose")),

@@ -61,7 +61,7 @@ def test_a_right_engine_ends_with_0(folder: Path) -> None:
     document = result.document
     assert document["passed"]
     assert document["notes"] == document["warnings"] == []
-    assert "fp32 without TF32, says its manifest" in document["basis"]
+    assert "fp32 without TF32 (from its manifest)" in document["basis"]
     assert {output["name"] for output in document["outputs"]} == {"y", "z"}
     assert all(output["relative_error"] <= 1e-5 for output in document["outputs"]), document["outputs"]
     shown = compare("good.onnx", "good.engine", cwd=folder)
@@ -138,7 +138,7 @@ def test_an_fp16_engine_is_held_to_fp16_and_bisected_in_fp16(tmp_path: Path) -> 
     report = trtconv.compare(model, made)
     print(report.render())
     assert report.passed
-    assert "the engine is fp16, says its manifest" in report.basis
+    assert "the engine is fp16 (from its manifest)" in report.basis
     # With no tolerance at all rounding to fp16 is an error, which begins where the weights or the data are rounded.
     strict = trtconv.compare(model, made, CompareConfig(tolerance={"*": 0.0}, bisect=True))
     assert strict.bisection is not None

@@ -39,7 +39,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "fp16": {"precision": "fp16"},
     "fp16 model": {},
 }
-# Where both are outside of the tolerance: how much worse than native TensorRT ours may be.
+# Where both are outside the tolerance: how much worse than native TensorRT ours may be.
 SLACK = 1.5
 
 

@@ -188,7 +188,7 @@ def wrong_checksum(path: Path) -> None:
 def test_what_zipfile_refuses_is_an_error_of_the_file(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros(1000, np.float32))
     damage(tmp_path / "a.npz")
-    with pytest.raises(ConfigError, match=r"is no \.npz file of arrays") as caught:
+    with pytest.raises(ConfigError, match=r"is not an \.npz file of arrays") as caught:
         read_inputs([tmp_path / "a.npz"], [spec(1000)])
     assert caught.value.where == f"--inputs {tmp_path / 'a.npz'}"
 

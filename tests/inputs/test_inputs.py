@@ -231,7 +231,7 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="no such file"):
             read_inputs([tmp_path / name], [IMAGE], {})
         (tmp_path / name).write_bytes(b"\x93NUMPY damaged")
-        with pytest.raises(ConfigError, match=r"is no \.np[yz] file"):
+        with pytest.raises(ConfigError, match=r"is not an \.np[yz] file"):
             read_inputs([tmp_path / name], [IMAGE], {})
     np.savez(tmp_path / "i.npz", other=np.zeros(3))
     with pytest.raises(ConfigError, match="has no array for image; it holds other"):

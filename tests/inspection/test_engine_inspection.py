@@ -163,7 +163,7 @@ def test_a_header_of_an_unknown_serialization_tells_the_backend_alone() -> None:
 
 def test_without_a_gpu_file_and_manifest_tell_what_they_can(tmp_path: Path, without_gpu: None) -> None:
     inspection = inspect_engine(write_engine(tmp_path, MANIFEST))
-    assert inspection.not_loaded_because == "no CUDA device answers"
+    assert inspection.not_loaded_because == "no CUDA device found"
     assert inspection.layers is None
     assert inspection.version == "10.6.0.26"
     assert [(tensor.name, tensor.dtype) for tensor in inspection.tensors] == [
@@ -175,7 +175,7 @@ def test_without_a_gpu_file_and_manifest_tell_what_they_can(tmp_path: Path, with
     text = inspection.render(100)
     assert "layers, formats and memory need a loaded engine" in text
     assert "pads is only known at run time" in text
-    assert "GPU sm_90 (NVIDIA H100); here is none" in text
+    assert "GPU sm_90 (NVIDIA H100); no GPU here" in text
 
 
 def test_the_precision_is_told(tmp_path: Path, without_gpu: None) -> None:
@@ -217,8 +217,8 @@ def test_another_version_and_gpu_do_not_match(tmp_path: Path, monkeypatch: pytes
     assert [(match.what, match.matches) for match in inspection.matches] == [("TensorRT", False), ("GPU", False)]
     assert inspection.not_loaded_because == "TensorRT 10.13.3 cannot load it"
     text = inspection.render(120)
-    assert "TensorRT 10.6.0.26; here is 10.13.3: the engine does not load here" in text
-    assert "GPU sm_80; here is sm_90 (NVIDIA H100)" in text
+    assert "TensorRT 10.6.0.26; 10.13.3 here: the engine does not load here" in text
+    assert "GPU sm_80; sm_90 (NVIDIA H100) here" in text
 
 
 def test_a_missing_plugin_library_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_gpu: None) -> None:
@@ -259,7 +259,7 @@ def test_a_manifest_of_another_make_is_no_crash(tmp_path: Path, without_gpu: Non
         {"inputs": 3},
     ):
         inspection = inspect_engine(write_engine(tmp_path, {"trtconv": "9.0", **content}))
-        assert any("another form" in warning for warning in inspection.warnings)
+        assert any("does not have the format" in warning for warning in inspection.warnings)
         assert inspection.render(80)
         json.dumps(inspection.to_json())
 

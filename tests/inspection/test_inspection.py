@@ -148,7 +148,7 @@ def test_the_parser_reads_custom_ops_as_onnx_ops(tmp_path: Path) -> None:
 
 def test_without_a_parser_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_backend(config: object) -> None:
-        raise BackendError("TensorRT builds engines on a GPU, and no CUDA device answers")
+        raise BackendError("TensorRT builds engines on a GPU, and no CUDA device found")
 
     monkeypatch.setattr(op_support.backends, "select_backend", no_backend)
     inspection = inspect_model(write_case("reasons", tmp_path), backend="tensorrt")

@@ -225,7 +225,7 @@ def test_newer_ir_version_is_a_warning(tmp_path: Path) -> None:
     model.ir_version = 99
     rewritten = rewrite(model, tmp_path)
     assert rewritten.num_edits == 2
-    assert "before as after" in (rewritten.warning or "")
+    assert "neither before the rewrite nor after it" in (rewritten.warning or "")
 
 
 def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -191,7 +191,7 @@ def test_every_command_refuses_a_link_and_takes_it_where_it_is_trusted(linked: P
 def test_python_asks_for_trust_as_well(linked: Path, tmp_path: Path) -> None:
     calls: dict[str, Callable[..., Any]] = {
         "rewrite": lambda **trust: rewrite(linked, tmp_path / "out.onnx", **trust),
-        "dry_run": lambda **trust: dry_run(linked, BuildConfig(**trust)),
+        "dry_run": lambda **trust: dry_run(linked, BuildConfig(backend="tensorrt", **trust)),
         "inspect": lambda **trust: inspect(linked, **trust),
     }
     for call in calls.values():

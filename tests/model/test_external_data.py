@@ -86,7 +86,7 @@ def test_carry_refuses_to_overwrite(content: bytes, tmp_path: Path) -> None:
     path = write_model(tmp_path / "in")
     there = tmp_path / "weights.bin"
     there.write_bytes(content)
-    with pytest.raises(ConfigError, match="another file of this name is there"):
+    with pytest.raises(ConfigError, match="a different file of this name exists"):
         external_data.carry_external_files(onnx.load(path, load_external_data=False), path.parent, tmp_path)
     assert there.read_bytes() == content
 
@@ -102,7 +102,7 @@ def test_carry_takes_a_file_of_the_same_content(tmp_path: Path) -> None:
 def test_carry_over_a_folder(tmp_path: Path) -> None:
     path = write_model(tmp_path / "in")
     (tmp_path / "weights.bin").mkdir()
-    with pytest.raises(ConfigError, match="another file of this name is there"):
+    with pytest.raises(ConfigError, match="a different file of this name exists"):
         external_data.carry_external_files(onnx.load(path, load_external_data=False), path.parent, tmp_path)
 
 
@@ -175,8 +175,8 @@ def test_bad_places(location: str, place: dict[str, Any], message: str, tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tensor: tensor.external_data.add(key="location", value="other.bin"), "names one thing twice"),
-        (lambda tensor: tensor.external_data.add(key="length", value="240"), "names one thing twice"),
+        (lambda tensor: tensor.external_data.add(key="location", value="other.bin"), "gives one entry twice"),
+        (lambda tensor: tensor.external_data.add(key="length", value="240"), "gives one entry twice"),
         (
             lambda tensor: tensor.dims.__setitem__(0, -2),
             r"has the dimensions \[-2, 5, 6\], of which none may be",

@@ -18,7 +18,7 @@ import pytest
 from onnx import AttributeProto, NodeProto, TensorProto, helper, numpy_helper
 
 from tests.support.equivalence import rewrite
-from trtconv import convert
+from trtconv import convert, dry_running
 from trtconv.config import BuildConfig
 from trtconv.errors import ConfigError, ModelError
 from trtconv.model import function_calls, model_io
@@ -202,7 +202,7 @@ def test_doc_string_that_is_not_text(tmp_path: Path) -> None:
     report = convert.rewrite(path, tmp_path / "out.onnx")
     assert [decision.became is not None for decision in report.decisions] == [True, True]
     for precision in ("fp16", "bf16"):
-        convert.dry_run(path, BuildConfig(precision=precision))
+        dry_running.dry_run(path, BuildConfig(backend="tensorrt", precision=precision))
 
 
 HUGE = {
@@ -373,14 +373,14 @@ def test_an_input_without_type_or_of_too_many_elements(precision: str, tmp_path:
     path.write_bytes(model.SerializeToString())
     if precision == "fp16":
         with pytest.raises(ConfigError, match=r"input h .* has 34359738368 elements"):
-            convert.dry_run(path, BuildConfig(precision="fp16"))
+            dry_running.dry_run(path, BuildConfig(backend="tensorrt", precision="fp16"))
     model.graph.input[-1].type.tensor_type.elem_type = 0
     path.write_bytes(model.SerializeToString())
     if precision == "fp16":
         with pytest.raises(ModelError, match="input h has no element type"):
-            convert.dry_run(path, BuildConfig(precision="fp16"))
+            dry_running.dry_run(path, BuildConfig(backend="tensorrt", precision="fp16"))
     else:
-        convert.dry_run(path, BuildConfig(precision="bf16"))
+        dry_running.dry_run(path, BuildConfig(backend="tensorrt", precision="bf16"))
 
 
 @pytest.mark.parametrize("axes", [np.array([np.nan], np.float32), np.array(["z"], object)])
@@ -399,9 +399,9 @@ def test_a_node_with_too_few_inputs_stays_but_has_no_precision(op: str, tmp_path
     add_node(model, op, ["x"], ["z"])
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    convert.dry_run(path, BuildConfig(ops="plugin"))
+    dry_running.dry_run(path, BuildConfig(backend="tensorrt", ops="plugin"))
     with pytest.raises(ModelError, match=rf"node {op}\(z\): {op} has 1 inputs, at least [23] needed"):
-        convert.dry_run(path, BuildConfig(precision="bf16"))
+        dry_running.dry_run(path, BuildConfig(backend="tensorrt", precision="bf16"))
 
 
 ATTRIBUTES = {
@@ -433,7 +433,7 @@ def test_an_attribute_of_another_kind_is_refused(name: str, place: str, tmp_path
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match=rf"attribute mode of .*Pad\(.*\) {problem}"):
-        convert.dry_run(path, BuildConfig(ops="fused"))
+        dry_running.dry_run(path, BuildConfig(backend="tensorrt", ops="fused"))
 
 
 @pytest.mark.parametrize("opset", [1, 17])
@@ -459,6 +459,6 @@ def test_a_product_of_one_factor_is_refused_where_passes_ask_what_it_is(ops: str
     del model.graph.node[0].input[1]
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    assert convert.dry_run(path, BuildConfig(ops="plugin")).num_rewritten == 0
+    assert dry_running.dry_run(path, BuildConfig(backend="tensorrt", ops="plugin")).num_rewritten == 0
     with pytest.raises(ModelError, match=r"node Mul\(q\): Mul has 1 inputs, at least 2 needed"):
-        convert.dry_run(path, BuildConfig(ops=ops))  # type: ignore[arg-type]
+        dry_running.dry_run(path, BuildConfig(backend="tensorrt", ops=ops))  # type: ignore[arg-type]

@@ -135,7 +135,7 @@ def test_a_conflict_at_the_last_data_file_takes_the_others_back(external: Path, 
     target.mkdir()
     (target / "weights_2.bin").write_bytes(b"another")
     proto = onnx.load(external, load_external_data=False)
-    with pytest.raises(ConfigError, match="another file of this name"):
+    with pytest.raises(ConfigError, match="a different file of this name"):
         external_data.carry_external_files(proto, external.parent, target)
     assert contents(target) == {"weights_2.bin": b"another"}
 

@@ -73,7 +73,7 @@ def test_a_report_never_says_that_there_is_nothing(tmp_path: Path, op: str) -> N
     opset, text = OTHERS.get(op, (17, SPELLINGS["product"]))
     path = tmp_path / "m.onnx"
     onnx.save(parse(text, opset), path)
-    lines = dry_run(path, BuildConfig(ops="plugin")).render().splitlines()
+    lines = dry_run(path, BuildConfig(backend="tensorrt", ops="plugin")).render().splitlines()
     assert lines[1].split() == ["rewritten", "nothing"]
     assert lines[2].startswith(f"native     1 {op}: ")
     inspection = inspect_model(path)
@@ -87,7 +87,9 @@ def test_statistics_of_a_batch_are_told_once(tmp_path: Path) -> None:
     text = "<float[4] s = {1,1,1,1}> { y, a, b = BatchNormalization<training_mode=1>(x, s, s, s, s) }"
     onnx.save(parse(text), path)
     told = [
-        line for line in dry_run(path, BuildConfig(ops="plugin")).render().splitlines() if "BatchNormalization" in line
+        line
+        for line in dry_run(path, BuildConfig(backend="tensorrt", ops="plugin")).render().splitlines()
+        if "BatchNormalization" in line
     ]
     assert len(told) == 1
     assert told[0].startswith("native     1 BatchNormalization: ")
@@ -98,6 +100,6 @@ def test_a_model_that_was_rewritten_before(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     onnx.save(parse("<float[4] s = {1,1,1,1}> { y = InstanceNormalization(x, s, s) }"), path)
     rewrite(path, tmp_path / "r.onnx", ops="plugin")
-    lines = dry_run(tmp_path / "r.onnx", BuildConfig(ops="plugin")).render().splitlines()
+    lines = dry_run(tmp_path / "r.onnx", BuildConfig(backend="tensorrt", ops="plugin")).render().splitlines()
     assert lines[1].split() == ["rewritten", "nothing"]
     assert lines[2] == "plugin     1 trtconv::InstanceNorm: the model was rewritten before [InstanceNorm(y)]"

@@ -34,7 +34,7 @@ g (float[1,4,8,8] x, bool c) => (float[1,4,h,w] y) <int64[8] pads = {0,0,1,1,0,0
 def test_a_branch_that_defines_an_outer_name_again(tmp_path: Path) -> None:
     path = tmp_path / "shadowing.onnx"
     onnx.save(onnx.parser.parse_model(SHADOWING), path)
-    report = dry_run(path, BuildConfig(ops="plugin"))
+    report = dry_run(path, BuildConfig(backend="tensorrt", ops="plugin"))
     (warning,) = report.warnings
     assert warning.startswith("if/then_branch defines the outer tensor pads again")
     became = {decision.node.rpartition("/")[2]: decision.became for decision in report.decisions}

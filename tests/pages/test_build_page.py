@@ -32,9 +32,10 @@ from trtconv.shapes import ShapeRange
 
 def page_of_dry_run(model: Path, **options: object) -> ReadPage:
     path = model.with_suffix(".html")
-    report = dry_run(model, BuildConfig(report=path, **{"ops": "plugin", **options}))  # type: ignore[arg-type]
+    report = dry_run(model, BuildConfig(backend="tensorrt", report=path, **{"ops": "plugin", **options}))  # type: ignore[arg-type]
     assert report.page == path
-    assert report.render().splitlines()[-1].split() == ["page", str(path)]
+    assert ["page", str(path)] in [line.split() for line in report.render().splitlines()]
+    assert report.told_backend in path.read_text()
     return read_page(path.read_bytes())
 
 

@@ -21,7 +21,9 @@ PLUGIN_GREEN = (0x1A, 0x7F, 0x37)
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a small model."""
     folder = tmp_path_factory.mktemp("chain")
-    dry_run(write_model(folder, "chain", CHAIN), BuildConfig(ops="fused", report=folder / "page.html"))
+    dry_run(
+        write_model(folder, "chain", CHAIN), BuildConfig(backend="tensorrt", ops="fused", report=folder / "page.html")
+    )
     return folder / "page.html"
 
 

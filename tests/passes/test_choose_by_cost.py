@@ -41,7 +41,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def auto(*shapes: str, **options: Any) -> BuildConfig:
-    return BuildConfig(ops="auto", profiles=parse_profiles(shapes), **options)
+    return BuildConfig(**{"backend": "tensorrt", "ops": "auto", "profiles": parse_profiles(shapes), **options})
 
 
 def became(decisions: Sequence[Decision]) -> dict[str, str | None]:
@@ -182,7 +182,7 @@ def test_larger_weights_need_a_gain_above_noise(tmp_path: Path, monkeypatch: pyt
 def test_a_file_holds_each_choice_and_a_build_makes_it_again(tmp_path: Path, form: str) -> None:
     """Whatever else a later build is asked for: `auto` would choose otherwise for most of these nodes."""
     path, plan = write_upsampled(tmp_path / "m.onnx"), tmp_path / "plan.json"
-    first = dry_run(path, BuildConfig(ops=form, decisions=plan))  # type: ignore[arg-type]
+    first = dry_run(path, BuildConfig(backend="tensorrt", ops=form, decisions=plan))  # type: ignore[arg-type]
     document = json.loads(plan.read_text())
     assert {each["node"]: each.get("choice", "native") for each in document["decisions"]} == made(first.decisions)
     # What the passes of the form do not look at; around native norms nobody asks what becomes of activations.
@@ -203,23 +203,23 @@ def test_a_node_chosen_as_a_plugin_stays_one_of_its_own(tmp_path: Path) -> None:
         }"""
     path, plan = tmp_path / "m.onnx", tmp_path / "plan.json"
     onnx.save(onnx.parser.parse_model(text), path)
-    assert made(dry_run(path, BuildConfig(ops="fused")).decisions)["pad"] == "fused"
-    dry_run(path, BuildConfig(ops="plugin", decisions=plan))
-    assert made(dry_run(path, BuildConfig(ops="fused", decisions=plan)).decisions) == {
+    assert made(dry_run(path, BuildConfig(backend="tensorrt", ops="fused")).decisions)["pad"] == "fused"
+    dry_run(path, BuildConfig(backend="tensorrt", ops="plugin", decisions=plan))
+    assert made(dry_run(path, BuildConfig(backend="tensorrt", ops="fused", decisions=plan)).decisions) == {
         "norm": "plugin",
         "pad": "plugin",
     }
     document = json.loads(plan.read_text())
     document["decisions"][1]["choice"] = "native"
     plan.write_text(json.dumps(document))
-    assert made(dry_run(path, BuildConfig(ops="fused", decisions=plan)).decisions) == {
+    assert made(dry_run(path, BuildConfig(backend="tensorrt", ops="fused", decisions=plan)).decisions) == {
         "norm": "plugin",
         "pad": "native",
     }
     document["decisions"][1]["choice"] = "fused"
     plan.write_text(json.dumps(document))
     with pytest.raises(ConfigError, match="wants pad fused, which is plugin"):
-        dry_run(path, BuildConfig(ops="plugin", decisions=plan))
+        dry_run(path, BuildConfig(backend="tensorrt", ops="plugin", decisions=plan))
 
 
 @pytest.mark.parametrize("precision", [None, "fp16"])
@@ -293,7 +293,7 @@ def test_the_file_of_a_build_holds_the_figures_and_is_followed(model: Path, tmp_
     document = json.loads(file.read_text())
     assert document["ops"] == "auto"
     assert all(set(each["figures"]["predicted_us"]) >= {"native", "fused"} for each in document["decisions"])
-    again = dry_run(model, BuildConfig(profiles=parse_profiles([SHAPE]), decisions=file))
+    again = dry_run(model, BuildConfig(backend="tensorrt", profiles=parse_profiles([SHAPE]), decisions=file))
     assert became(again.decisions) == became(first.decisions)
 
 
@@ -325,7 +325,7 @@ def test_the_result_computes_the_same(model: Path) -> None:
 def test_rewrite_chooses_as_a_build_does(tmp_path: Path) -> None:
     path, output = write_upsampled(tmp_path / "m.onnx"), tmp_path / "out.onnx"
     report = rewrite(path, output)
-    assert made(report.decisions) == made(dry_run(path).decisions)
+    assert made(report.decisions) == made(dry_run(path, backend="tensorrt").decisions)
     assert (
         report.render()
         .splitlines()[0]
@@ -342,4 +342,4 @@ def test_rewrite_chooses_as_a_build_does(tmp_path: Path) -> None:
 
 def test_rtx_has_nothing_to_choose(model: Path) -> None:
     decisions = dry_run(model, auto(SHAPE, backend="tensorrt-rtx")).decisions
-    assert {(each.became, each.reason) for each in decisions} == {(None, "TensorRT-RTX supports no plugins")}
+    assert {(each.became, each.reason) for each in decisions} == {(None, "TensorRT-RTX does not support plugins")}

@@ -15,13 +15,17 @@ import trtconv
 from tests.support import golden
 from trtconv import BuildConfig
 from trtconv.decisions import CONSTANT, CONSTANT_INPUT
-from trtconv.errors import ConfigError
+from trtconv.errors import ConfigError, ModelError
 from trtconv.inspection import inspect_model
 
 FOLDED = golden.FOLDER / "fold_batch_statistics" / "weights_of_a_convolution.onnxtxt"
 FIXED = golden.FOLDER / "fix_constant_inputs" / "axes_of_a_reduction.onnxtxt"
 OF_DATA = golden.FOLDER / "fold_batch_statistics" / "of_data.onnxtxt"
-OPTIONS: list[dict[str, Any]] = [{"ops": "plugin"}, {"backend": "tensorrt-rtx"}, {"ops": "native"}]
+OPTIONS: list[dict[str, Any]] = [
+    {"backend": "tensorrt", "ops": "plugin"},
+    {"backend": "tensorrt-rtx"},
+    {"ops": "native"},
+]
 
 
 def write(case: Path, folder: Path) -> Path:
@@ -47,7 +51,7 @@ def test_inspect_tells_it_beside_the_plugins(case: Path, tmp_path: Path) -> None
     assert len(inspection.nodes) == 1
     text = inspection.render(140)
     assert "rewrite    nothing: no InstanceNormalization and no Pad(reflect) in this model" in text
-    assert "Other nodes that TensorRT does not take as they are" in text
+    assert "Other nodes that TensorRT does not accept as they are" in text
     assert not inspection.problems
 
 
@@ -62,22 +66,26 @@ def test_rtx_builds_what_it_would_refuse(tmp_path: Path) -> None:
 
 
 def test_batch_statistics_of_data_are_told(tmp_path: Path) -> None:
-    report = trtconv.dry_run(write(OF_DATA, tmp_path), BuildConfig(backend="tensorrt-rtx"))
+    path = write(OF_DATA, tmp_path)
+    report = trtconv.dry_run(path, BuildConfig(backend="tensorrt"))
     assert [(decision.became, decision.op) for decision in report.decisions] == [(None, "BatchNormalization")]
     assert "TensorRT refuses" in report.decisions[0].reason
+    pytest.importorskip("tensorrt_rtx")
+    with pytest.raises(ModelError, match="does not support training_mode"):
+        trtconv.dry_run(path, BuildConfig(backend="tensorrt-rtx"))
 
 
 def test_a_decision_file_can_prevent_a_fold(tmp_path: Path) -> None:
     path, file = write(FOLDED, tmp_path), tmp_path / "decisions.json"
-    trtconv.dry_run(path, BuildConfig(ops="plugin", decisions=file))
+    trtconv.dry_run(path, BuildConfig(backend="tensorrt", ops="plugin", decisions=file))
     file.write_text(file.read_text().replace('"became": "constant"', '"became": null'))
-    report = trtconv.dry_run(path, BuildConfig(ops="plugin", decisions=file))
+    report = trtconv.dry_run(path, BuildConfig(backend="tensorrt", ops="plugin", decisions=file))
     assert [decision.became for decision in report.decisions] == [None]
 
 
 def test_keep_native_means_no_fold(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="matches no"):
-        trtconv.dry_run(write(FOLDED, tmp_path), BuildConfig(ops="plugin", keep_native=["*"]))
+        trtconv.dry_run(write(FOLDED, tmp_path), BuildConfig(backend="tensorrt", ops="plugin", keep_native=["*"]))
 
 
 @pytest.mark.parametrize("is_external", [False, True], ids=["inside", "external"])

@@ -81,7 +81,7 @@ def test_the_commands_name_what_was_fused(tmp_path: Path) -> None:
     assert "1 Relu -> trtconv::InstanceNorm: activation relu, fused into norm [act]" in done.stdout
     assert onnx.load(output).graph.node[0].op_type == "InstanceNorm"
     shown = command_line.run("inspect", tmp_path / "model.onnx", "--ops", "fused").stdout
-    assert "What lies around a plugin, and whether it becomes part of it" in shown
+    assert "Neighbours of plugins, and whether they become part of them" in shown
     kept = command_line.run(
         "rewrite", tmp_path / "model.onnx", "-o", output, "--ops", "fused", "--keep-native", "act", "--json"
     )
@@ -225,4 +225,4 @@ def test_nodes_without_names_keep_the_addresses_that_they_had(tmp_path: Path) ->
     told = {each.node: each.reason for each in context.decisions}
     assert told.keys() == {"InstanceNormalization(n)", "Relu(z)", "Pad(q)", "InstanceNormalization(m)", "Add(y)"}
     assert told["Relu(z)"].endswith("fused into InstanceNormalization(n)")
-    assert told["Pad(q)"].endswith("fused into Relu(z); its inside is a residual of Add(y)")
+    assert told["Pad(q)"].endswith("fused into Relu(z); its inner part is a residual of Add(y)")

@@ -80,7 +80,7 @@ def test_a_rewritten_model_becomes_native_again(tmp_path: Path) -> None:
     assert "Pad" in {node.op_type for node in native.graph.node}
     assert {node.domain for node in native.graph.node} == {""}
     profiles = parse_profiles(["x=1x2x8x9:1x2x13x12:1x2x16x15"])
-    report = trtconv.dry_run(rewritten, BuildConfig(ops="native", profiles=profiles))
+    report = trtconv.dry_run(rewritten, BuildConfig(backend="tensorrt", ops="native", profiles=profiles))
     assert [decision.became for decision in report.decisions] == [None]
 
 

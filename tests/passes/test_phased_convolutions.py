@@ -264,7 +264,7 @@ def test_figures_and_the_growth_of_the_weights_are_told(tmp_path: Path) -> None:
     assert "rewritten  1 Conv: computed before the upsampling by 2x2 [conv]" in shown
     assert "weights    2.1 KiB -> 8.4 KiB in 1 rewritten convolution" in shown
     inspected = command_line.run("inspect", path, "--ops", "rewritten").stdout
-    assert "Convolutions that could be written for speed" in inspected
+    assert "Convolutions that could be rewritten for speed" in inspected
     fused = command_line.run("rewrite", path, "-o", tmp_path / "made.onnx", "--ops", "fused").stdout
     assert "Conv" not in fused.replace("conv]", "")
 

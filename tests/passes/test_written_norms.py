@@ -108,12 +108,12 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_the_report_names_the_node_that_writes_the_result(model: Path) -> None:
-    (decision,) = trtconv.dry_run(model, BuildConfig(ops="fused")).decisions
+    (decision,) = trtconv.dry_run(model, BuildConfig(backend="tensorrt", ops="fused")).decisions
     assert (decision.node, decision.op) == ("/norm/Add", "written-out norm")
     assert decision.became == "trtconv::InstanceNorm"
     assert decision.reason.startswith("written out in 10 nodes")
     assert decision.figures["nodes"] == 10
-    report = trtconv.dry_run(model, BuildConfig(ops="plugin"))
+    report = trtconv.dry_run(model, BuildConfig(backend="tensorrt", ops="plugin"))
     assert report.decisions == ()
     assert [(other.node, other.op) for other in report.others] == [("Sqrt(s)", "written-out norm")]
 
@@ -128,16 +128,16 @@ def test_inspect_shows_the_decisions_of_fused(model: Path) -> None:
 
 def test_a_decision_file_keeps_a_written_norm(model: Path, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
-    trtconv.dry_run(model, BuildConfig(ops="fused", decisions=plan))
+    trtconv.dry_run(model, BuildConfig(backend="tensorrt", ops="fused", decisions=plan))
     plan.write_text(plan.read_text().replace('"became": "trtconv::InstanceNorm"', '"became": null'))
-    (decision,) = trtconv.dry_run(model, BuildConfig(ops="fused", decisions=plan)).decisions
+    (decision,) = trtconv.dry_run(model, BuildConfig(backend="tensorrt", ops="fused", decisions=plan)).decisions
     assert (decision.node, decision.became) == ("/norm/Add", None)
 
 
 def test_a_manifest_says_which_passes_ran(model: Path) -> None:
     made = {}
     for ops in ("plugin", "fused"):
-        decisions = trtconv.dry_run(model, BuildConfig(ops=ops)).decisions
+        decisions = trtconv.dry_run(model, BuildConfig(backend="tensorrt", ops=ops)).decisions
         manifest = Manifest(trtconv="0", options=EngineOptions(ops=ops), decisions=decisions)
         proto, _ = prepare_as_built(model, manifest)
         made[ops] = [node.op_type for node in proto.graph.node]
@@ -165,5 +165,5 @@ def test_a_scale_of_another_length_than_the_channels_keeps_a_norm(tmp_path: Path
         e = Add (v, eps)  s = Sqrt (e)  n = Div (d, s)  y = Mul (n, g) }}"""
     path = tmp_path / "model.onnx"
     onnx.save(onnx.parser.parse_model(text), path)
-    (decision,) = trtconv.dry_run(path, BuildConfig(ops="fused")).decisions
+    (decision,) = trtconv.dry_run(path, BuildConfig(backend="tensorrt", ops="fused")).decisions
     assert (decision.became, decision.reason) == (None, "its scale or bias has 8 values for 3 channels")

@@ -272,11 +272,11 @@ def test_rtx_networks_take_no_plugins() -> None:
     builder = rtx.Builder(logger)
     network = builder.create_network(0)
     x = network.add_input("x", rtx.float32, (1, 3, 8))
-    with pytest.raises(BackendError, match="TensorRT-RTX supports no plugins") as caught:
+    with pytest.raises(BackendError, match="TensorRT-RTX does not support plugins") as caught:
         plugins.add_reflect_pad(network, x, [0, 0, 1, 0, 0, 1])
     assert caught.value.hint is not None
     assert "add_slice" in caught.value.hint
-    with pytest.raises(BackendError, match="TensorRT-RTX supports no plugins"):
+    with pytest.raises(BackendError, match="TensorRT-RTX does not support plugins"):
         plugins.add_instance_norm(network, x, np.ones(3), np.ones(3), epsilon=1e-5)
 
 

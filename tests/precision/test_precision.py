@@ -200,7 +200,7 @@ def test_inputs_and_outputs_take_the_types_that_are_asked_for() -> None:
     assert mixed.casts[0] == ("x", FP16)
     all_kept = between("b = Exp(a)", io_types={"*": "fp16"}, keep_fp32=["first"])
     assert all_kept.casts[0] == ("x", FLOAT)
-    with pytest.raises(ConfigError, match="z is no input or output") as caught:
+    with pytest.raises(ConfigError, match="z is not an input or output") as caught:
         between("b = Relu(a)", io_types={"z": "fp16"})
     assert "x, y" in str(caught.value.hint)
 

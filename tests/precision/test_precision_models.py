@@ -307,12 +307,14 @@ def test_tensorrt_rtx_builds_branches_bodies_and_quantised_parts(kind: str, prec
 def test_the_report_warns_of_made_inputs_that_are_nan(tmp_path: Path) -> None:
     path = tmp_path / "power.onnx"
     onnx.save(power(), path)
-    report = trtconv.dry_run(path, BuildConfig(precision="fp16"))
+    report = trtconv.dry_run(path, BuildConfig(backend="tensorrt", precision="fp16"))
     assert {decision.node for decision in report.kept_fp32} == {"wide", "head"}
     assert ["from r (root) on" in warning for warning in report.warnings] == [True]
     assert report.to_json()["warnings"] == list(report.warnings)
     np.savez(tmp_path / "real.npz", x=np.full((2, 4), 0.9, np.float32))
-    given = trtconv.dry_run(path, BuildConfig(precision="fp16", calibration=(tmp_path / "real.npz",)))
+    given = trtconv.dry_run(
+        path, BuildConfig(backend="tensorrt", precision="fp16", calibration=(tmp_path / "real.npz",))
+    )
     assert {decision.node for decision in given.kept_fp32} == {"wide", "head"}
     assert not given.warnings
 

@@ -122,7 +122,7 @@ def test_values_that_are_not_numbers_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["photo.png", "-o", "out.txt"], "out.txt: is not a name that outputs are written to"),
+        (["photo.png", "-o", "out.txt"], "out.txt: is not the name of a file that outputs can be written to"),
         (["photo.png", "-o", "photo.png"], "photo.png"),
         (["none.png"], "none.png"),
         (["photo.png", "-o", "no/out.png"], "the folder does not exist"),

@@ -27,7 +27,7 @@ ENGINE_FOLDER = Path(__file__).parents[1] / "data" / "inspect_engine"
 WIDTHS = (80, 140)
 _OUTPUT_MARK = "# output"
 # Which TensorRT is at hand is no part of a golden file, nor how this version of protobuf writes the model.
-_BACKEND = BackendCheck("TensorRT-RTX 1.7.1", True, "its parser takes the model")
+_BACKEND = BackendCheck("TensorRT-RTX 1.7.1", True, "its parser accepts the model")
 _FILE = re.compile(r"\([^()]* sha256 [0-9a-f]{12}\)")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from trtconv import convert
+from trtconv import convert, dry_running
 from trtconv.config import BuildConfig
 from trtconv.inspection.model_inspection import inspect_model
 
@@ -128,9 +128,9 @@ FAMILIES: dict[str, tuple[Callable[[int], onnx.ModelProto], int]] = {
     "outputs": (outputs, 1000),
 }
 COMMANDS: dict[str, Callable[[Path], object]] = {
-    "dry run": convert.dry_run,
-    "--ops fused": lambda path: convert.dry_run(path, BuildConfig(ops="fused")),
-    "--precision bf16": lambda path: convert.dry_run(path, BuildConfig(precision="bf16")),
+    "dry run": lambda path: dry_running.dry_run(path, BuildConfig(backend="tensorrt")),
+    "--ops fused": lambda path: dry_running.dry_run(path, BuildConfig(backend="tensorrt", ops="fused")),
+    "--precision bf16": lambda path: dry_running.dry_run(path, BuildConfig(backend="tensorrt", precision="bf16")),
     "rewrite": lambda path: convert.rewrite(path, path.with_name("out.onnx")),
     "inspect": lambda path: inspect_model(path).render(),
 }

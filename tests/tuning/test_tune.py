@@ -133,8 +133,8 @@ WRONG = {
     "budget": (["--tune", "--tune-budget", "soon"], "--tune-budget: got 'soon', expected a time such as"),
     "no time": (["--tune", "--tune-budget", "0s"], "--tune-budget: must be a time above 0, got 0.0 s"),
     "dry run": (["--tune", "--dry-run"], "--tune: measures engines, and a dry run builds none"),
-    "RTX": (["--tune", "--backend", "tensorrt-rtx"], "--tune: TensorRT-RTX supports no plugins"),
-    "no weights": (["--tune", "--strip-weights"], "--tune: an engine without weights computes nothing"),
+    "RTX": (["--tune", "--backend", "tensorrt-rtx"], "--tune: TensorRT-RTX does not support plugins"),
+    "no weights": (["--tune", "--strip-weights"], "--tune: an engine without weights cannot be timed"),
 }
 
 

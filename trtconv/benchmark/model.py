@@ -55,7 +55,7 @@ def bench_model(
     """Build an engine a variant with the options of `config`, compare each with the model, and time them in turn.
 
     A variant whose graph is that of another is not built again. Dynamic inputs have the usual shapes of the first
-    profile. The model runs in ONNX Runtime. An engine that is outside of the tolerance, and further from the model than
+    profile. The model runs in ONNX Runtime. An engine that is outside the tolerance, and further from the model than
     that of TensorRT's own layers, is timed with `force` only. Nothing is written beside the model. Raises a
     TrtconvError.
     """

@@ -84,7 +84,7 @@ class ModelReport:
         titles = ("", "plugins", "engine", "built in", "error", *timed, "memory", "speed")
         columns = [Column(title, "number" if title else "word") for title in titles]
         rows = [self._row(ops) for ops in self.variants]
-        blocks.append(Table("engines, timed in turn as CUDA graphs", columns, rows))
+        blocks.append(Table("engines, timed alternately as CUDA graphs", columns, rows))
         columns = [Column("us (layers)"), *(Column(ops, "number") for ops in self.layer_times)]
         blocks.append(Table("layers by kind, without a CUDA graph", columns, list(self._kind_rows())))
         for ops, times in self.layer_times.items():
@@ -121,7 +121,7 @@ class ModelReport:
             yield "note", f"{ops}: the same graph as {other}, so it is not built again"
         for ops, compared in self.comparisons.items():
             for output in compared.outputs:
-                state = "right" if output.passed else "outside of the tolerance"
+                state = "right" if output.passed else "outside the tolerance"
                 detail = output.problem or f"max|error| is {output.relative_error:.2g} of max|y|"
                 yield "output", f"{output.name}, {ops}: {state}, {detail} (tolerance {output.tolerance})"
         for warning in dict.fromkeys(each for compared in self.comparisons.values() for each in compared.warnings):

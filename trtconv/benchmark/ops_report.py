@@ -19,7 +19,7 @@ _ENGINE_TITLES = {
     "native_op": "native, as ONNX's own op",
     "plugin": "plugin in an engine",
 }
-_METHOD = "median over replays of CUDA graphs, taken in turn; what exceeds L2 goes round buffers of over 4 times L2"
+_METHOD = "median over alternating replays of CUDA graphs; what exceeds L2 cycles through buffers of over 4 times L2"
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,10 @@ class OpsReport:
         """Yield what the run was made on."""
         machine = self.machine
         yield "GPU", f"{machine['gpu']} ({machine['gpu_arch']}), driver for CUDA {machine['driver_cuda']}"
-        yield "L2", f"{machine['l2_bytes'] / 2**20:.0f} MiB; (L2) marks a case that fits, which says nothing of memory"
+        yield (
+            "L2",
+            f"{machine['l2_bytes'] / 2**20:.0f} MiB; (L2) marks a case that fits: it says nothing about bandwidth",
+        )
         if machine["tensorrt"]:
             yield "TensorRT", machine["tensorrt"]
         if self.why_no_engines:

@@ -29,7 +29,7 @@ class ReportFiles:
         for path in filter(None, (self.out, self.plot)):
             files.require_writable(path, inputs=() if model is None else (model,))
         if self.out is not None and self.plot is not None and os.path.realpath(self.out) == os.path.realpath(self.plot):
-            raise ConfigError("is the file of --plot, too", where=f"--out {self.out}")
+            raise ConfigError("is also the file of --plot", where=f"--out {self.out}")
 
     def write(self, report: ModelReport | OpsReport) -> None:
         """Write all files, or none."""

@@ -1,4 +1,4 @@
-"""The engines that `trtconv bench MODEL` times against each other: which there are, and how each is built."""
+"""The engines that `trtconv bench MODEL` compares by time: which there are, and how each is built."""
 
 from __future__ import annotations
 

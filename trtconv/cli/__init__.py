@@ -31,7 +31,7 @@ class _DefectError(TrtconvError):
 def cli() -> None:
     """Convert ONNX models into TensorRT engines.
 
-    Norms and reflect padding become CUDA plugins where the backend takes them.
+    Norms and reflect padding become CUDA plugins where the backend supports plugins.
 
     \b
     Example:

@@ -39,30 +39,36 @@ _MODEL_OPTIONS = ("shapes", *_TAKEN, "layers", "force")
 
 @click.command(cls=GroupedCommand, groups=_GROUPS)
 @click.argument("model", type=FILE, required=False)
-@click.option("--ops", is_flag=True, help="Time the kernels of both operators, without a model.")
+@click.option("--ops", is_flag=True, help="Time the kernels alone, without a model.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=SHAPE", help=f"As in build; {_MODEL}.")
 @click.option("--precision", type=click.Choice(["fp16", "bf16"]), help=f"As in build; {_MODEL}.")
 @click.option("--opt-level", type=int, metavar="0..5", help=f"As in build; {_MODEL}.")
 @click.option("--tf32/--no-tf32", default=None, help=f"As in build; {_MODEL}.")
 @keep_native_option
-@click.option("--decisions", type=FILE, metavar="FILE", help=f"An engine by this decision file, too; {_MODEL}.")
+@click.option(
+    "--decisions", type=FILE, metavar="FILE", help=f"Also time an engine built by this decision file; {_MODEL}."
+)
 @click.option("--timing-cache", type=FILE, metavar="FILE", help=f"As in build; {_MODEL}.")
 @trust_links_option
-@click.option("--layers", is_flag=True, help=f"The layers of each engine by kind, and the slowest; {_MODEL}.")
-@click.option("--force", is_flag=True, help=f"Time engines that compute something else, too; {_MODEL}.")
-@click.option("--filter", "patterns", multiple=True, metavar="GLOB", help=f"The cases whose name matches; {_OPS}.")
+@click.option("--layers", is_flag=True, help=f"List the layers of each engine by kind, and the slowest; {_MODEL}.")
+@click.option("--force", is_flag=True, help=f"Also time engines whose outputs are wrong; {_MODEL}.")
+@click.option(
+    "--filter", "patterns", multiple=True, metavar="GLOB", help=f"Only cases whose name matches this glob; {_OPS}."
+)
 @click.option("--no-native", is_flag=True, help=f"Leave TensorRT's own layers out; {_OPS}.")
-@click.option("--engines", is_flag=True, help=f"The plugins inside engines too; {_OPS}.")
+@click.option("--engines", is_flag=True, help=f"Also time the plugins inside engines; {_OPS}.")
 @click.option("--jobs", type=int, metavar="N", help=f"Engines to build in parallel; {_OPS}. [default: one a processor]")
-@click.option("--plot", type=FILE, metavar="FILE", help="The times as .png or .svg; with --ops, bandwidth over size.")
-@click.option("--out", type=FILE, metavar="FILE", help="Write the JSON document there too.")
+@click.option(
+    "--plot", type=FILE, metavar="FILE", help="Plot the times to a .png or .svg file; with --ops, bandwidth over size."
+)
+@click.option("--out", type=FILE, metavar="FILE", help="Also write the JSON document to this file.")
 @quiet_option
 @common_options
 @isolated
 def bench(
     model: Path | None, ops: bool, out: Path | None, quiet: bool, as_json: bool, debug: bool, **options: Any
 ) -> int:
-    """Time TensorRT's own layers against the plugins.
+    """Compare the times of the plugins and of TensorRT's own layers.
 
     With a MODEL: engines of TensorRT's own layers and of each --ops of build are built in a temporary folder, compared
     with the model in ONNX Runtime, and timed in turn. With --ops: the kernels, checked first, beside a device
@@ -108,7 +114,7 @@ def _require_fitting(model: Path | None, ops: bool, options: Mapping[str, Any]) 
     from trtconv.errors import ConfigError
 
     if (model is None) != ops:
-        what = "a MODEL and --ops are two different things" if ops else "nothing to time"
+        what = "got both a MODEL and --ops, expected one of them" if ops else "nothing to time"
         raise ConfigError(what, hint="run: trtconv bench model.onnx, or: trtconv bench --ops")
     for name in _MODEL_OPTIONS if ops else _OPS_OPTIONS:
         if options[name] not in (None, ()) and (options[name] is not False or name == "tf32"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from trtconv.cli.console import print_log, print_report, shown_progress
-from trtconv.cli.option_groups import GroupedCommand
+from trtconv.cli.option_groups import WORDS, GroupedCommand
 from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option, trust_links_option
 
 NEXT_PROFILE = "--profile"
@@ -40,42 +41,55 @@ _GROUPS = {
 @click.option("--profile", "shapes", is_flag=True, flag_value=NEXT_PROFILE, multiple=True, type=str,
               help="Start the next optimisation profile; the --shape options that follow belong to it.")  # fmt: skip
 @click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
-              help="auto: TensorRT where a GPU answers, else TensorRT-RTX.")  # fmt: skip
+              help="auto: TensorRT where there is a GPU, else TensorRT-RTX.")  # fmt: skip
 @click.option("--gpu-arch", metavar="SM", help="TensorRT-RTX: the architecture to build for, such as sm_89.")
-@click.option("--workspace", metavar="SIZE", help="Limit of TensorRT's scratch memory, such as 512MiB or 2GiB.")
+@click.option("--workspace", metavar="SIZE", help="Limit TensorRT's scratch memory, such as 512MiB or 2GiB.")
 @click.option("--opt-level", type=int, metavar="0..5", help="TensorRT's optimisation level.")
 @click.option("--tf32/--no-tf32", default=None, help="Allow or forbid TF32 in fp32 layers. [default: TensorRT's]")
-@click.option("--ops", type=click.Choice(["plugin", "fused", "rewritten", "auto", "native"]), help="What the two "
-              "operators become; fused: written-out norms and neighbours go in, too; rewritten: convolutions are "
-              "written for speed, too; auto: what is predicted to be fastest, node by node. "
+@click.option("--ops", type=click.Choice(["plugin", "fused", "rewritten", "auto", "native"]), help="What norms "
+              "and reflect pads become. plugin: a plugin each; fused: plugins also take in written-out norms and "
+              "neighbouring nodes; rewritten: also rewrite convolutions for speed; auto: the fastest by prediction, "
+              "node by node; native: TensorRT's own layers. "
               "[default: auto, native on TensorRT-RTX]")  # fmt: skip
-@click.option("--tune", is_flag=True, help="Measure what becomes of each node, and keep the fastest engine.")
+@click.option("--tune", is_flag=True, help="Measure the choices for each node and keep the fastest engine.")
 @click.option("--tune-budget", metavar="TIME", help="How long --tune may take, such as 90s or 10m. [default: 10m]")
 @keep_native_option
 @click.option(
     "--precision", type=click.Choice(["fp16", "bf16"]), help="Run in fp16 or bf16 wherever it is numerically safe."
 )
-@click.option("--keep-fp32", multiple=True, metavar="PATTERN", help="Keep nodes in fp32 whose address matches this.")
-@click.option("--io-types", multiple=True, metavar="[NAME=]TYPE", help="fp32, fp16, bf16 or keep: inputs and outputs.")
-@click.option("--calibration", type=FILE, multiple=True, metavar="PATH", help="Inputs to judge fp16 by, as for "
-              "compare: an .npz or .npy file, an image, or a folder of images.")  # fmt: skip
+@click.option(
+    "--keep-fp32",
+    multiple=True,
+    metavar="PATTERN",
+    help="Keep nodes in fp32 whose name matches this glob (repeatable).",
+)
+@click.option(
+    "--io-types", multiple=True, metavar="[NAME=]TYPE", help="Type of inputs and outputs: fp32, fp16, bf16 or keep."
+)
+@click.option("--calibration", type=FILE, multiple=True, metavar="PATH", help="Inputs that decide what can "
+              "run in fp16: an .npz or .npy file, an image, or a folder of images (repeatable).")  # fmt: skip
 @click.option(
     "--decisions", type=FILE, metavar="FILE", help="Follow this decision file; create it if it does not exist."
 )
-@click.option("--timing-cache", type=FILE, metavar="FILE", help="Measured tactics: read, and written after the build.")
-@click.option("--version-compatible", is_flag=True, help="An engine for later TensorRT versions too.")
-@click.option("--hardware-compatible", is_flag=True, help="An engine for all GPUs from Ampere on.")
-@click.option("--refittable", is_flag=True, help="An engine whose weights can be replaced.")
-@click.option("--strip-weights", is_flag=True, help="An engine without weights: trtconv.refit_engine puts them in.")
-@click.option("--embed-plugins", is_flag=True, help="Put the plugin library into the engine, which is then "
-              "version-compatible.")  # fmt: skip
+@click.option(
+    "--timing-cache",
+    type=FILE,
+    metavar="FILE",
+    help="Reuse the tactics measured in this file; update it after the build.",
+)
+@click.option("--version-compatible", is_flag=True, help="Make the engine load in later TensorRT versions too.")
+@click.option("--hardware-compatible", is_flag=True, help="Make the engine run on all GPUs from Ampere on.")
+@click.option("--refittable", is_flag=True, help="Make an engine whose weights can be replaced.")
+@click.option("--strip-weights", is_flag=True, help="Leave the weights out; trtconv.refit_engine puts them in.")
+@click.option("--embed-plugins", is_flag=True, help="Embed the plugin library in the engine; implies "
+              "--version-compatible.")  # fmt: skip
 @click.option("--exclude-lean-runtime", is_flag=True, help="With --version-compatible: leave the lean runtime out "
               "of the engine.")  # fmt: skip
 @trust_links_option
 @click.option("--verify", is_flag=True, help="Check the engine against the model and discard it if they disagree.")
 @click.option("--report", type=FILE, metavar="FILE", help="Write an HTML page: the graph before and after, decisions "
               "and figures.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Show what would become of each node, and build nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what the build would do with each node, and build nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every node, and show TensorRT's messages.")
 @quiet_option
 @common_options
@@ -109,10 +123,10 @@ def build(
       trtconv build model.onnx -o model.engine \\
         --shape x=1x3x256x256:1x3x720x1280:4x3x1080x1920
     """
-    from trtconv import convert
+    from trtconv import convert, dry_running
     from trtconv.config import BuildConfig
     from trtconv.precision import parse_io_types
-    from trtconv.reports import tables
+    from trtconv.reports import next_steps, tables
     from trtconv.shapes import parse_profiles
     from trtconv.units import parse_seconds, parse_size
 
@@ -133,7 +147,9 @@ def build(
     report: Any
     with shown_progress(quiet=as_json or quiet, plain=verbose, label="dry run" if dry_run else "building") as progress:
         if dry_run:
-            report = convert.dry_run(model, config, progress=progress)
+            report = dry_running.dry_run(model, config, progress=progress)
+            next_step = next_steps.after_dry_run(click.get_current_context().meta[WORDS], report.missing_shapes)
+            report = replace(report, next_step=next_step)
         else:
             report = convert.build(model, config, progress=progress, log=print_log if verbose else None)
     print_report(report, as_json, quiet=quiet, verbose=verbose, **tables.terminal_style(sys.stdout))

@@ -23,26 +23,28 @@ _GROUPS = {
 @click.argument("reference", type=FILE)
 @click.argument("candidate", type=FILE)
 @click.option("--inputs", type=FILE, multiple=True, metavar="PATH", help="An .npz or .npy file, an image, or a "
-              "folder of images; repeatable. [default: made inputs]")  # fmt: skip
-@click.option("--sets", "num_sets", type=int, metavar="N", help="Input sets to make of each kind. [default: 2, or 1 of "
-              "each adversarial kind]")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the made inputs.")
+              "folder of images; repeatable. [default: generated inputs]")  # fmt: skip
+@click.option("--sets", "num_sets", type=int, metavar="N", help="Number of input sets to generate "
+              "of each kind. [default: 2, or 1 of each adversarial kind]")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed for the generated inputs.")
 @click.option("--generator", type=click.Choice(["random", "adversarial"]), default="random", show_default=True,
               help="random: uniform in [-1, 1]; adversarial: five kinds that are hard on the arithmetic.")  # fmt: skip
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=SHAPE", help="AxBxC, or min:opt:max, as for build. "
               "[default: the engine's own]")  # fmt: skip
-@click.option("--all-shapes", is_flag=True, help="Also the smallest and the largest shapes of each profile.")
-@click.option("--tolerance", multiple=True, metavar="[NAME=]VALUE", help="What max|error| may be as a part of max|y|. "
-              "[default: by precision]")  # fmt: skip
-@click.option("--atol", multiple=True, metavar="[NAME=]VALUE", help="What |error| may be, instead of the default.")
-@click.option("--rtol", multiple=True, metavar="[NAME=]VALUE", help="What |error| may be as a part of |y|, likewise.")
-@click.option("--image-range", default="0:1", show_default=True, metavar="BLACK:WHITE", help="What pixels become in a "
-              "float input.")  # fmt: skip
-@click.option("--bisect", is_flag=True, help="Where they differ, find the first tensor inside that does.")
-@click.option("--plot", type=FILE, metavar="FILE", help="Draw the errors into a .png file.")
-@click.option("--save-inputs", type=FILE, metavar="FILE", help="Write the inputs into an .npz file, one for each set.")
-@click.option("--save-outputs", type=FILE, metavar="FILE", help="Write the outputs of both, likewise.")
-@click.option("--allow-embedded-code", is_flag=True, help="Run the code that an engine embeds.")
+@click.option("--all-shapes", is_flag=True, help="Also use the smallest and largest shapes of each profile.")
+@click.option("--tolerance", multiple=True, metavar="[NAME=]VALUE", help="Largest max|error| allowed, as a "
+              "fraction of max|y|. [default: by precision]")  # fmt: skip
+@click.option("--atol", multiple=True, metavar="[NAME=]VALUE", help="Largest |error| allowed, in place of the default.")
+@click.option(
+    "--rtol", multiple=True, metavar="[NAME=]VALUE", help="Largest |error| allowed, as a fraction of |y|, likewise."
+)
+@click.option("--image-range", default="0:1", show_default=True, metavar="BLACK:WHITE", help="Values of black and "
+              "white in a float input.")  # fmt: skip
+@click.option("--bisect", is_flag=True, help="If they differ, find the first internal tensor that does.")
+@click.option("--plot", type=FILE, metavar="FILE", help="Plot the errors to a .png file.")
+@click.option("--save-inputs", type=FILE, metavar="FILE", help="Write the inputs to .npz files, one per set.")
+@click.option("--save-outputs", type=FILE, metavar="FILE", help="Write the outputs of both models, likewise.")
+@click.option("--allow-embedded-code", is_flag=True, help="Allow an engine to run the code that it embeds.")
 @trust_links_option
 @trust_option
 @quiet_option

@@ -21,11 +21,11 @@ from trtconv.cli.options import (
 
 
 @click.command()
-@click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE")
-@click.option("--diff", is_flag=True, help="Compare two models or two engines.")
+@click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE [FILE]")
+@click.option("--diff", is_flag=True, help="Compare two models or two engines; two files are compared without it, too.")
 @click.option("--backend", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
-              help="Whose parser checks a model's ops.")  # fmt: skip
-@click.option("--html", type=FILE, metavar="FILE", help="Write the report as an HTML page, too, with the graph.")
+              help="Backend whose parser checks a model's ops.")  # fmt: skip
+@click.option("--html", type=FILE, metavar="FILE", help="Also write the report as an HTML page with the graph.")
 @click.option("--all", "show_all", is_flag=True, help="List equal nodes one by one.")
 @inspected_ops_option
 @keep_native_option
@@ -60,7 +60,7 @@ def inspect(
 
     report = inspection.inspect_files(
         files,
-        compare=diff,
+        compare=diff or len(files) == 2,
         ops=ops,
         keep_native=keep_native,
         backend=backend,

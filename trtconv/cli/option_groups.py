@@ -12,6 +12,7 @@ COMMON = {
     "Messages": ("verbose", "quiet", "as_json", "debug", "help"),
     "Limits and trust": ("trust_links", "trust", "allow_embedded_code", "limit_memory", "limit_time", "no_isolate"),
 }
+WORDS = "trtconv.words"  # where a context holds the words of its command line, from the command on
 _OTHERS = "Others"
 _MAX_WIDTH = 30
 
@@ -22,6 +23,11 @@ class GroupedCommand(click.Command):
     def __init__(self, *args: Any, groups: Mapping[str, Sequence[str]], **options: Any) -> None:
         super().__init__(*args, **options)
         self.groups = {**groups, **COMMON}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words for the line that a dry run ends with."""
+        ctx.meta[WORDS] = [ctx.info_name, *args]
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options below their headings, all in the same columns."""

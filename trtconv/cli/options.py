@@ -44,7 +44,7 @@ def isolated(command: Callable[..., Any]) -> Callable[..., Any]:
         limits, is_quiet = _limits(limit_memory, limit_time), bool(options.get("quiet"))
         if no_isolate or not can_isolate():
             if limit_memory or limit_time:
-                what = "a limit holds for a worker process, and there is none"
+                what = "limits apply to a worker process, and none is used"
                 raise ConfigError(what, where="--limit-memory, --limit-time", hint="leave --no-isolate out")
             with silenced_libraries() if is_quiet else contextlib.nullcontext():
                 return command(*args, **options)
@@ -66,20 +66,20 @@ def _limits(memory: str | None, time: str | None) -> Limits:
 
 
 _ISOLATION_OPTIONS = (
-    click.option("--limit-memory", metavar="SIZE", help="End the work where it takes more, such as 8GB. "
+    click.option("--limit-memory", metavar="SIZE", help="Stop when the work takes more memory, such as 8GB. "
                  "[default: 9/10 of the machine's memory]"),
-    click.option("--limit-time", metavar="TIME", help="End the work where it takes longer: 90s, 30m, 2h."),
+    click.option("--limit-time", metavar="TIME", help="Stop when the work takes longer, such as 90s, 30m or 2h."),
     click.option("--no-isolate", is_flag=True, help="Work without a worker process, for debugging."),
 )  # fmt: skip
 _OPS_HELP = (
-    "plugin: a plugin for each of the two operators; fused: written-out norms and neighbours go in, too; "
-    "rewritten: convolutions are written for speed, too."
+    "plugin: a plugin for each norm and reflect pad; fused: plugins also take in written-out norms and neighbouring "
+    "nodes; rewritten: also rewrite convolutions for speed."
 )
 keep_native_option = click.option(
     "--keep-native",
     multiple=True,
     metavar="PATTERN",
-    help="Do not replace nodes whose name matches this (repeatable).",
+    help="Do not replace nodes whose name matches this glob (repeatable).",
 )
 inspected_ops_option = click.option(
     "--ops", type=click.Choice(["plugin", "fused", "rewritten"]), default="plugin", show_default=True, help=_OPS_HELP
@@ -91,7 +91,7 @@ rewritten_ops_option = click.option(
     show_default=True,
     help=f"{_OPS_HELP} auto: what is predicted to be fastest, node by node.",
 )
-trust_option = click.option("--trust", is_flag=True, help="Take an engine whose manifest belongs to another one.")
+trust_option = click.option("--trust", is_flag=True, help="Accept an engine whose manifest belongs to another engine.")
 trust_links_option = click.option(
     "--trust-links", is_flag=True, help="Follow links of external data out of the model's folder."
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from trtconv.cli.console import print_report
@@ -21,9 +23,12 @@ def plugins(path_only: bool, as_json: bool, debug: bool) -> None:
       trtexec --onnx=rewritten.onnx --dynamicPlugins=$(trtconv plugins --path)
     """
     from trtconv.plugins import library
+    from trtconv.reports import tables
+    from trtconv.reports.library_report import LibraryReport
 
     found = library.find()
     if path_only and not as_json:
         click.echo(found.path)
     else:
-        print_report(found, as_json)
+        report = LibraryReport(found.path, found.sha256, found.plugins)
+        print_report(report, as_json, **tables.terminal_style(sys.stdout))

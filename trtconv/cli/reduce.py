@@ -21,16 +21,18 @@ from trtconv.cli.options import FILE, common_options, inspected_ops_option, isol
 @click.option("--runtime", type=click.Choice(["auto", "tensorrt", "onnxruntime"]), default="auto", show_default=True,
               help="tensorrt: an engine; onnxruntime: the rewritten model, without a GPU; auto: an engine where one "
               "can be built.")  # fmt: skip
-@click.option("--inputs", type=FILE, multiple=True, metavar="PATH", help="As for compare. [default: made inputs]")
-@click.option("--sets", "num_sets", type=int, metavar="N", help="Input sets to make, as for compare.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the made inputs.")
+@click.option("--inputs", type=FILE, multiple=True, metavar="PATH", help="As for compare. [default: generated inputs]")
+@click.option("--sets", "num_sets", type=int, metavar="N", help="Number of input sets to generate, as for compare.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed for the generated inputs.")
 @click.option("--generator", type=click.Choice(["random", "adversarial"]), default="random", show_default=True,
-              help="Kind of the made inputs, as for compare.")  # fmt: skip
+              help="Kind of generated inputs, as for compare.")  # fmt: skip
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=SHAPE", help="AxBxC, or min:opt:max, as for build.")
-@click.option("--tolerance", multiple=True, metavar="[NAME=]VALUE", help="What max|error| may be as a part of max|y|. "
-              "[default: by precision]")  # fmt: skip
-@click.option("--atol", multiple=True, metavar="[NAME=]VALUE", help="What |error| may be, instead of the default.")
-@click.option("--rtol", multiple=True, metavar="[NAME=]VALUE", help="What |error| may be as a part of |y|, likewise.")
+@click.option("--tolerance", multiple=True, metavar="[NAME=]VALUE", help="Largest max|error| allowed, as a "
+              "fraction of max|y|. [default: by precision]")  # fmt: skip
+@click.option("--atol", multiple=True, metavar="[NAME=]VALUE", help="Largest |error| allowed, in place of the default.")
+@click.option(
+    "--rtol", multiple=True, metavar="[NAME=]VALUE", help="Largest |error| allowed, as a fraction of |y|, likewise."
+)
 @trust_links_option
 @quiet_option
 @common_options

@@ -17,17 +17,17 @@ from trtconv.cli.options import FILE, common_options, isolated, quiet_option, tr
 @click.argument("inputs", type=FILE, nargs=-1, required=True, metavar="INPUT...")
 @click.option("-o", "--output", type=FILE, metavar="PATH", help="An image, .npz (all outputs), .npy (one output), or a "
               "folder with a file for each input. [default: write nothing]")  # fmt: skip
-@click.option("--image-range", metavar="BLACK:WHITE", help="What black and white become in the input, such as 0:255. "
+@click.option("--image-range", metavar="BLACK:WHITE", help="Values of black and white in the input, such as 0:255. "
               "[default: what the model shows, else 0:1]")  # fmt: skip
-@click.option("--output-range", metavar="BLACK:WHITE", help="What is black and white in the output. [default: what the "
-              "model or the values show]")  # fmt: skip
-@click.option("--layout", "order", type=click.Choice(["nchw", "nhwc"]), help="Where the channels of images are. "
+@click.option("--output-range", metavar="BLACK:WHITE", help="Values of black and white in the output. [default: "
+              "what the model or the values show]")  # fmt: skip
+@click.option("--layout", "order", type=click.Choice(["nchw", "nhwc"]), help="Position of the channels of images. "
               "[default: where the sizes show them]")  # fmt: skip
-@click.option("--size", metavar="HxW", help="Height and width of the input, where the model leaves them open. "
+@click.option("--size", metavar="HxW", help="Height and width of the input, if the model leaves them open. "
               "[default: the image's own]")  # fmt: skip
-@click.option("--output-name", metavar="NAME", help="Which output, where there are several.")
+@click.option("--output-name", metavar="NAME", help="Output to write, if there are several.")
 @click.option("--latency", is_flag=True, help="Measure how long a run takes.")
-@click.option("--allow-embedded-code", is_flag=True, help="Run the code that an engine embeds.")
+@click.option("--allow-embedded-code", is_flag=True, help="Allow an engine to run the code that it embeds.")
 @trust_links_option
 @trust_option
 @quiet_option

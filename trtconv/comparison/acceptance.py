@@ -10,7 +10,7 @@ _ALLOWED_EXCESS = 1.1  # of the native engine's error: two builds of one network
 def problem_of(report: ComparisonReport, native: ComparisonReport | None) -> str | None:
     """Return what is wrong with an engine that was compared with its model, None where nothing is.
 
-    `native` is the same comparison of an engine of TensorRT's own layers. An output outside of the tolerance is right
+    `native` is the same comparison of an engine of TensorRT's own layers. An output outside the tolerance is right
     where it is no more than a tenth further from the model than that of the native engine.
     """
     errors = {} if native is None else {each.name: each for each in native.outputs}

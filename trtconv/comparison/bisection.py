@@ -84,7 +84,7 @@ def bisect_engine(
     trust_links: bool = False,
     trust: bool = False,
 ) -> Bisection:
-    """Compare the inside of an ONNX model with that of an engine, which is built anew with more outputs.
+    """Compare the internal tensors of an ONNX model with those of an engine, which is built anew with more outputs.
 
     Raises ConfigError where the manifest, or the model that the engine was built from, is not there.
     """
@@ -126,7 +126,7 @@ def find(
                 return Bisection(how, num_compared, *origin, found, before)
             before = found
     last = (
-        f"the error arises behind {before.name}, or in tensors of other types"
+        f"the error arises after {before.name}, or in tensors of other types"
         if before
         else "the two have no float tensors of the same name"
     )

@@ -14,13 +14,13 @@ def engine_precision(manifest: Manifest | None, model: onnx.ModelProto) -> tuple
     in_model = _half_type(model)
     options = EngineOptions() if manifest is None else manifest.options
     if options.precision is not None:
-        return options.precision, f"the engine is {options.precision}, says its manifest"
+        return options.precision, f"the engine is {options.precision} (from its manifest)"
     if in_model is not None:
         return in_model, f"the model is {in_model}"
     if options.tf32 is False:
-        return "fp32", "the engine is fp32 without TF32, says its manifest"
-    source = "says its manifest" if manifest is not None else "which is TensorRT's default: there is no manifest"
-    return "tf32", f"the engine is fp32 with TF32, {source}"
+        return "fp32", "the engine is fp32 without TF32 (from its manifest)"
+    source = "from its manifest" if manifest is not None else "TensorRT's default, as there is no manifest"
+    return "tf32", f"the engine is fp32 with TF32 ({source})"
 
 
 def model_precision(candidate: onnx.ModelProto) -> tuple[str, str]:

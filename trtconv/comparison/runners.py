@@ -182,7 +182,7 @@ def same_inputs(reference: Runner, candidate: Runner, names: Mapping[str, Any]) 
     notes = []
     unknown = candidate.dtypes.keys() - reference.dtypes.keys()
     if unknown:
-        what = f"the candidate takes {', '.join(sorted(unknown))}, which is no input of the reference"
+        what = f"the candidate takes {', '.join(sorted(unknown))}, which is not an input of the reference"
         raise ConfigError(what, hint=f"the reference takes: {', '.join(reference.dtypes)}")
     missing = reference.dtypes.keys() - names.keys()
     if missing:

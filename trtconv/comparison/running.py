@@ -94,7 +94,7 @@ class _Collected:
                 notes.append(f"output {output.name}: {output.candidate_dtype}, {output.dtype} in the reference")
             if not any(each.is_telling for each in self._comparisons[output.name]):
                 is_empty = 0 in (output.shape or ()) or output.by_equality
-                what = "is empty" if is_empty else "has no number but 0"
+                what = "is empty" if is_empty else "holds only zeros and values that are not finite"
                 warnings.append(f"output {output.name} {what} in every input set: its comparison proves nothing")
         return ComparisonReport(
             reference, candidate, outputs, list(labels), notes=notes, warnings=warnings, arrays=self._arrays

@@ -46,7 +46,7 @@ def compare_with_model(model: Model, loaded: Any, config: BuildConfig, progress:
 def verify(model: Model, loaded: Any, config: BuildConfig, progress: Progress) -> ComparisonReport:
     """Return the comparison of a loaded engine with its model.
 
-    Raises AccuracyError when it is outside of the tolerance of its precision.
+    Raises AccuracyError when it is outside the tolerance of its precision.
     """
     report = compare_with_model(model, loaded, config, progress)
     if not report.passed:

@@ -39,7 +39,7 @@ class Rate:
         return self.microseconds[-1] * num_bytes / self.num_bytes[-1]
 
     def scaled(self, factor: float) -> Rate:
-        """Return the rate of a memory that is `factor` times as fast; what the smallest layer took is no memory's."""
+        """Return the rate of a memory that is `factor` times as fast; the time of the smallest layer stays."""
         least = self.microseconds[0]
         return Rate(self.num_bytes, [least + (each - least) / factor for each in self.microseconds])
 

@@ -62,10 +62,14 @@ def _backend_state(name: str, probe: ProbeResult, gpu: Gpu | None) -> BackendSta
     if version is None:
         return BackendState(name, None, False, _why_not_imported(probe), None)
     if is_full and gpu is None:
-        return BackendState(name, version, False, "builds on a GPU, and no CUDA device answers", takes_plugins)
+        return BackendState(name, version, False, "builds on a GPU, and no CUDA device was found", takes_plugins)
     if not probe.succeeded("builder"):
         return BackendState(name, version, False, f"creates no builder: {probe.error('builder')}", takes_plugins)
-    detail = "builds for the GPU here" if is_full else "builds without a GPU too; has no plugins, all ops stay native"
+    detail = (
+        "builds for the GPU here"
+        if is_full
+        else "builds without a GPU too; does not support plugins, so all ops stay native"
+    )
     return BackendState(name, version, True, detail, takes_plugins)
 
 
@@ -98,6 +102,6 @@ def _choose(states: list[BackendState], probes: dict[str, ProbeResult]) -> tuple
         backend, notes = backends.select_backend(BuildConfig())
     except TrtconvError as error:
         return None, str(error)
-    return backend.key, "; ".join(
-        notes
-    ) or f"it is installed and {backend.gpu.name if backend.gpu else 'a GPU'} answers"
+    if backend.key == "tensorrt":
+        return backend.key, "; ".join([f"it is installed, and the GPU is {backend.target}", *notes])
+    return backend.key, backends.why_not_tensorrt(backend.gpu)

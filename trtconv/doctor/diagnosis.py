@@ -116,9 +116,12 @@ class Diagnosis:
                 ("python", f"{platform.python_version()} ({sys.executable}), {_platform()}"),
                 (
                     "GPU",
-                    f"{gpu.name} ({gpu.arch}), its driver runs CUDA {gpu.driver}" if gpu else "no CUDA device answers",
+                    f"{gpu.name} ({gpu.arch}), its driver runs CUDA {gpu.driver}" if gpu else "no CUDA device found",
                 ),
-                ("auto takes", f"{self.auto}: {self.auto_reason}" if self.auto else f"nothing: {self.auto_reason}"),
+                (
+                    "default",
+                    f"backend {self.auto} ({self.auto_reason})" if self.auto else f"no backend: {self.auto_reason}",
+                ),
             ]
         )
 

@@ -23,7 +23,7 @@ def find_problems(
     auto: str | None,
     library: LibraryState,
 ) -> list[Finding]:
-    """Return what stands in the way of a build first, then what limits it."""
+    """Return what prevents a build first, then what limits it."""
     found = [
         *_about_packages(packages),
         *_about_backends(gpu, backends, auto),
@@ -44,7 +44,7 @@ def _about_backends(gpu: Gpu | None, backends: Sequence[BackendState], auto: str
         hint = install_hint("tensorrt-rtx") if gpu is None else install_hint("tensorrt", "tensorrt-rtx")
         yield Finding("error", "no backend can build an engine here", hint)
     elif auto not in usable:
-        what = f"--backend auto takes {auto}, which cannot build here" if auto else "--backend auto finds no backend"
+        what = f"--backend auto uses {auto}, which cannot build here" if auto else "--backend auto finds no backend"
         yield Finding("warning", what, f"use: --backend {usable[0]}")
     full = next((backend for backend in backends if backend.name == "tensorrt"), None)
     for note in unproven(full.version) if full is not None and full.version is not None else ():

@@ -53,7 +53,7 @@ def read_binary(path: Path) -> LibraryBinary:
         entries = [entry for name in (".nv_fatbin", "__nv_relfatbin") for entry in _entries(sections.get(name, b""))]
         symbols = tuple(sorted(_symbols(sections.get(".dynsym", b""), sections.get(".dynstr", b""))))
     except (ConfigError, ValueError, struct.error) as error:
-        raise BackendError(f"is no shared library, or is damaged: {error}", where=str(path)) from None
+        raise BackendError(f"is not a shared library, or is damaged: {error}", where=str(path)) from None
     compiler = _NVCC.search(sections.get(".rodata", b""))
     return LibraryBinary(
         symbols,

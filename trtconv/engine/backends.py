@@ -59,6 +59,11 @@ class Backend:
         return f"{TITLES[self.key]} {self.version}"
 
     @property
+    def target(self) -> str:
+        """What engines are built for, for people: this GPU by its name, or an architecture."""
+        return self.gpu.name if self.supports_plugins and self.gpu else self.arch
+
+    @property
     def supports_plugins(self) -> bool:
         """Whether networks of this backend can hold plugins."""
         return self.key == "tensorrt"
@@ -67,8 +72,8 @@ class Backend:
 def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
     """Return the backend that `config` asks for, and notes on what was chosen and why.
 
-    "auto" takes TensorRT where it imports and a CUDA device answers, else TensorRT-RTX. Raises BackendError when none
-    is there, ConfigError when the backend lacks an option that was given.
+    "auto" is TensorRT where it can be imported and there is a CUDA device, else TensorRT-RTX. Raises BackendError when
+    there is none, ConfigError when the backend lacks an option that was given.
     """
     gpu = driver.find_gpu()
     notes: list[str] = []
@@ -83,16 +88,35 @@ def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
         if key == "tensorrt":
             if gpu is None:
                 hint = "use --backend tensorrt-rtx, which builds without a GPU"
-                raise BackendError("TensorRT builds engines on a GPU, and no CUDA device answers", hint=hint)
+                raise BackendError("TensorRT builds engines on a GPU, and no CUDA device was found", hint=hint)
             backend = Backend(key, module, gpu, gpu.arch)
             require_driver(backend.title, gpu)
             return backend, [*notes, *unproven(backend.version)]
         if config.backend == "auto":
-            why = "no CUDA device answers" if gpu is None else "the package tensorrt cannot be imported"
-            notes.append(f"{why}: TensorRT-RTX is taken")
+            notes.append(f"{why_not_tensorrt(gpu)}: using TensorRT-RTX")
         return Backend(key, module, gpu, _rtx_arch(module, config, gpu, notes)), notes
     missing = " and ".join(MODULES[key] for key in wanted)
-    raise BackendError(f"no backend: the package {missing} cannot be imported", hint=install_hint(*wanted))
+    raise BackendError(f"the package {missing} cannot be imported", hint=install_hint(*wanted))
+
+
+def why_not_tensorrt(gpu: Gpu | None) -> str:
+    """Say why "auto" uses TensorRT-RTX."""
+    return "no CUDA device found" if gpu is None else "the package tensorrt cannot be imported"
+
+
+def find_backend(config: BuildConfig) -> tuple[BackendKey, Backend | None, list[str]]:
+    """Return the key of the backend that a build would use, and the backend, or None and why it cannot be used here.
+
+    Where "auto" finds none, it is full TensorRT: that of the machine that the build is meant for. Raises ConfigError
+    when the backend lacks an option that was given.
+    """
+    try:
+        backend, notes = select_backend(config)
+    except BackendError as error:
+        key: BackendKey = "tensorrt" if config.backend == "auto" else config.backend
+        require_options(config, key)
+        return key, None, [error.what]
+    return backend.key, backend, notes
 
 
 def unproven(version: str) -> list[str]:
@@ -122,7 +146,7 @@ def _rtx_arch(trt: Any, config: BuildConfig, gpu: Gpu | None, notes: list[str]) 
     if gpu is not None and gpu.arch in known:
         return gpu.arch
     foreign = "" if gpu is None else f"TensorRT-RTX does not run on this GPU ({gpu.name}, {gpu.arch}): "
-    notes.append(f"{foreign}for {RTX_DEFAULT_ARCH}; --gpu-arch chooses another of {', '.join(known)}")
+    notes.append(f"{foreign}building for {RTX_DEFAULT_ARCH}; choose with --gpu-arch ({', '.join(known)})")
     return RTX_DEFAULT_ARCH
 
 

@@ -18,7 +18,7 @@ def require_options(config: BuildConfig, key: str) -> None:
         what = "only TensorRT-RTX builds for another GPU than the one at hand"
         raise ConfigError(what, where="--gpu-arch", hint="add --backend tensorrt-rtx")
     # "auto" is no error there: it chooses, and finds nothing to choose between.
-    no_plugins = "TensorRT-RTX supports no plugins: every node stays native"
+    no_plugins = "TensorRT-RTX does not support plugins: every node stays native"
     foreign_to_rtx = {
         f"--ops {config.ops}": (config.ops not in (None, "auto", "native"), no_plugins),
         "--keep-native": (bool(config.keep_native), no_plugins),
@@ -91,10 +91,10 @@ def _make_profile(builder: Any, network: Any, profile: Profile) -> Any:
     for name, shape in profile.items():
         where = f"--shape {name}={shape}"
         if name not in inputs:
-            raise ConfigError(f"{name} is no input of TensorRT's network", where=where)
+            raise ConfigError(f"{name} is not an input of TensorRT's network", where=where)
         is_values = shape.kind == "values"
         if is_values and not inputs[name].is_shape_tensor:
-            raise ConfigError(f"{name} is no shape tensor: give its shape as AxBxC", where=where)
+            raise ConfigError(f"{name} is not a shape tensor: give its shape as AxBxC", where=where)
         if is_values and len(shape.opt) != _num_values(inputs[name]):
             raise ConfigError(f"{len(shape.opt)} values, expected {_num_values(inputs[name])}", where=where)
         set_range = made.set_shape_input if is_values else made.set_shape

@@ -60,10 +60,7 @@ def build(
     """
     trt = backend.trt
     logger = make_logger(trt, log)
-    announce(f"parsing {model_path.name} in {backend.title}", is_of_model=True)
-    library = _load_needed_plugins(proto, model_path, backend, logger)
-    builder = create(lambda: trt.Builder(logger.native), "a builder", backend, logger)
-    network, parser = parse_network(trt, builder, logger, backend.title, proto, model_path)
+    library, builder, network, parser = _parse(proto, model_path, backend, logger)
     if io_format is not None:
         set_io_format(trt, network, io_format)
     builder_config = builder.create_builder_config()
@@ -84,6 +81,22 @@ def build(
     inputs = [_describe(network.get_input(index)) for index in range(network.num_inputs)]
     outputs = [_describe(network.get_output(index)) for index in range(network.num_outputs)]
     return Plan(memoryview(data), inputs, outputs, library, _types(network))
+
+
+def require_parsable(proto: onnx.ModelProto, model_path: Path, backend: Backend) -> None:
+    """Parse `proto` as `build` does and build nothing. Raises ModelError for what the parser refuses."""
+    _parse(proto, model_path, backend, make_logger(backend.trt, None))
+
+
+def _parse(
+    proto: onnx.ModelProto, model_path: Path, backend: Backend, logger: Log
+) -> tuple[PluginLibrary | None, Any, Any, Any]:
+    """Return the plugin library that the model needs, if any, the builder, its network, and the parser of that."""
+    announce(f"parsing {model_path.name} in {backend.title}", is_of_model=True)
+    library = _load_needed_plugins(proto, model_path, backend, logger)
+    builder = create(lambda: backend.trt.Builder(logger.native), "a builder", backend, logger)
+    network, parser = parse_network(backend.trt, builder, logger, backend.title, proto, model_path)
+    return library, builder, network, parser
 
 
 def _load_needed_plugins(

@@ -28,7 +28,9 @@ class EngineRunner:
         self._title = title
         self._context = engine.create_execution_context()
         if self._context is None:
-            raise BackendError("TensorRT cannot create an execution context: the GPU has no room for it", where=title)
+            raise BackendError(
+                "TensorRT cannot create an execution context: the GPU has too little free memory", where=title
+            )
         self._addresses: dict[str, int] = {}
         self._held: dict[str, Any] = {}  # what TensorRT keeps pointers to
 

@@ -22,6 +22,8 @@ from trtconv.manifest import Manifest, read_manifest
 from trtconv.plugins.loading import load_plugins_for
 from trtconv.progress import announce
 
+_CUDA_FAILED = "Cuda Runtime"  # in TensorRT-RTX's message where CUDA finds no GPU
+
 
 def load_plan(plan: Plan, backend: Backend) -> Any:
     """Load an engine that has just been built and is not on disk yet; its plugins are loaded already."""
@@ -60,7 +62,7 @@ def load_engine(
     if key == "tensorrt":
         gpu = driver.find_gpu()
         if gpu is None:  # TensorRT 10.6 would end the process
-            raise BackendError("needs a GPU, and no CUDA device answers", where=str(path), hint=NO_GPU_HINT)
+            raise _needs_gpu(path)
         require_driver(f"{TITLES[key]} {trt.__version__}", gpu)
         if not allow_embedded_code:
             no_plugins = load_plugins_for(manifest, trt, logger)
@@ -69,10 +71,16 @@ def load_engine(
         runtime.engine_host_code_allowed = True
     engine = runtime.deserialize_cuda_engine(data)
     if engine is None:
+        if _CUDA_FAILED in logger.first_error() and driver.find_gpu() is None:
+            raise _needs_gpu(path)
         what = f"{TITLES[key]} {trt.__version__} cannot load it: {logger.first_error()}"
         hint = f"if it holds plugins of trtconv: {no_plugins}" if no_plugins else _mismatch(manifest, trt)
         raise BackendError(what, where=str(path), hint=hint)
     return engine
+
+
+def _needs_gpu(path: Path) -> BackendError:
+    return BackendError("needs a GPU, and no CUDA device was found", where=str(path), hint=NO_GPU_HINT)
 
 
 def is_engine_file(path: Path) -> bool:
@@ -111,7 +119,8 @@ def _with_manifest(path: Path, data: bytes, trust: bool) -> tuple[bytes, Manifes
 def _require_whole(path: Path, num_bytes: int, manifest: Manifest | None) -> None:
     expected = manifest.engine.bytes if manifest is not None else None
     if expected not in (None, num_bytes):
-        what = f"has {num_bytes} bytes, {expected} were written: the file is damaged, or its manifest is another's"
+        damage = "the file is damaged, or its manifest belongs to another engine"
+        what = f"has {num_bytes} bytes, {expected} were written: {damage}"
         raise ModelError(what, where=str(path), hint="copy engine and manifest again, or build again")
 
 
@@ -119,7 +128,7 @@ def _mismatch(manifest: Manifest | None, trt: Any) -> str:
     """Return the likeliest reason for which an engine does not load, as a hint."""
     built_with = manifest.backend_version if manifest is not None else None
     if built_with and built_with != trt.__version__:
-        what = f"it was built with version {built_with}, here is {trt.__version__}"
+        what = f"it was built with version {built_with}, and version {trt.__version__} is installed"
         if manifest is not None and manifest.options.exclude_lean_runtime:
             return (
                 f"{what}, and without its lean runtime: load it by IRuntime.load_runtime with libnvinfer_lean of "
@@ -128,7 +137,7 @@ def _mismatch(manifest: Manifest | None, trt: Any) -> str:
         return f"{what}: build it again"
     built_for, gpu = manifest.gpu_arch if manifest is not None else None, driver.find_gpu()
     if gpu is None:
-        return f"no CUDA device answers; {NO_GPU_HINT}"
+        return f"no CUDA device found; {NO_GPU_HINT}"
     if built_for and gpu.arch != built_for:
         return f"it was built for {built_for}, this GPU is {gpu.arch} ({gpu.name}): build it again"
     return "build it again: it is damaged, or from another version or GPU"

@@ -17,6 +17,9 @@ from trtconv.model import functions, loops, walking
 from trtconv.native_output import kept_off_the_streams
 from trtconv.progress import announce
 
+# The parser reads external tensors to check a model; beyond this, only `trtconv build` lets it.
+MAX_CHECKED_EXTERNAL_BYTES = 2 << 30
+
 
 def parse_network(
     trt: Any, builder: Any, logger: Log, title: str, proto: onnx.ModelProto, model_path: Path
@@ -50,7 +53,7 @@ class ModelCheck:
 
 def check_model(backend: Backend, proto: onnx.ModelProto, model_path: Path) -> ModelCheck:
     """Ask the parser, on a network as a build makes it, whether it takes `proto`; nothing is built."""
-    announce(f"asking the parser of {backend.title} about {model_path.name}", is_of_model=True)
+    announce(f"checking {model_path.name} with the parser of {backend.title}", is_of_model=True)
     trt = backend.trt
     logger = make_logger(trt, None)
     builder = create(lambda: trt.Builder(logger.native), "a builder", backend, logger)

@@ -22,7 +22,7 @@ _INITIALIZER = re.compile(r".*Failed to import initializer: (?P<name>.*)$", re.D
 _NOT_GIVEN = "Node input was not registered"
 _UNSORTABLE = re.compile(r"toposort|Failed to sort the model")
 _TYPE_HINT = "cast it to a type that TensorRT has, before the export: float32, float16, bfloat16, int32, int64 or bool"
-_OP_HINT = "replace the op before the export, or give the nodes another form"
+_OP_HINT = "replace the op before the export, or express the nodes with other ops"
 _MODEL_HINT = "correct the model before the export; trtconv inspect shows its nodes"
 
 
@@ -108,7 +108,7 @@ def _problem_of_type(error: Any, title: str, proto: onnx.ModelProto) -> str | No
 def _problem_of_graph(error: Any, proto: onnx.ModelProto, printed: Sequence[str]) -> str | None:
     """Return what is wrong with the graph as a whole; the parser prints it, and gives no more than the failed test."""
     if "access weights or a null tensor" in error.desc() and (missing := _outputs_not_given(proto)):
-        return f"nothing in the model gives the output {', '.join(missing)}"
+        return f"no node in the model produces the output {', '.join(missing)}"
     if not _UNSORTABLE.search(error.desc()):
         return None
     told = [line.removeprefix("ERROR:").strip() for line in printed if line.startswith("ERROR:")]
@@ -170,7 +170,7 @@ def _not_given(node: onnx.NodeProto, proto: onnx.ModelProto) -> str:
     missing = [name for name in node.input if name and name not in given]
     if any(name in sparse for name in missing):
         return f"its input {missing[0]} is a sparse initializer, which TensorRT does not support"
-    return f"nothing in the model gives its input {missing[0]}" if missing else "one of its inputs is not known"
+    return f"no node in the model produces its input {missing[0]}" if missing else "one of its inputs is not known"
 
 
 def _outputs_not_given(proto: onnx.ModelProto) -> list[str]:

@@ -24,7 +24,7 @@ def refit(engine: Any, proto: onnx.ModelProto, model_path: Path, trt: Any, logge
         is_taken = parser.refit_from_bytes(parsable(proto).SerializeToString(), path)
     if not is_taken:
         problems = "; ".join(parser.get_error(index).desc() for index in range(parser.num_errors))
-        raise BackendError(f"the engine does not take these weights: {problems}", where=str(model_path))
+        raise BackendError(f"the engine does not accept these weights: {problems}", where=str(model_path))
     missing = refitter.get_missing_weights()
     if missing:
         raise BackendError(f"the model lacks weights of the engine: {', '.join(missing[:5])}", where=str(model_path))

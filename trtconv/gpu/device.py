@@ -105,7 +105,7 @@ def open_device() -> Device:
     driver = _import_driver()
     gpu = find_gpu()
     if gpu is None:
-        raise BackendError("no CUDA device answers, and kernels are timed on one", hint="check: nvidia-smi")
+        raise BackendError("no CUDA device found: kernels are timed on a GPU", hint="check: nvidia-smi")
     try:
         return _open(driver, gpu)
     except RuntimeError as error:  # a driver that lacks what this version of cuda-bindings calls

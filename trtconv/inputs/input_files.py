@@ -83,7 +83,7 @@ def _require_finite(inputs: InputSet, where: str) -> None:
         for special, kind in ((np.isnan(values), "NaN"), (np.isinf(values), "inf")):
             if special.any():
                 what = f"{name} holds {kind}, in {int(special.sum())} of {values.size} values"
-                hint = f"fp16 is judged by what the network computes: give values that are finite in {values.dtype}"
+                hint = f"calibration runs the network on these values: they must be finite in {values.dtype}"
                 raise ConfigError(what, where=where, hint=hint)
 
 
@@ -104,7 +104,7 @@ def _first_of(names: Sequence[str]) -> str:
 
 
 def _read_npz(path: Path, specs: Sequence[InputSpec], where: str) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
-    with _described(where, "is no .npz file of arrays", _HINT):
+    with _described(where, "is not an .npz file of arrays", _HINT):
         return read_npz(path, [spec.name for spec in specs], _fitting(specs, where), where)
 
 
@@ -114,7 +114,7 @@ def _read_npy(path: Path, specs: Sequence[InputSpec], where: str) -> tuple[dict[
         what = f"an .npy file holds one array, the model has {len(specs)} inputs: {inputs}"
         raise ConfigError(what, where=where, hint="write an .npz file with numpy.savez")
     name = specs[0].name
-    with _described(where, "is no .npy file of an array"):
+    with _described(where, "is not an .npy file of an array"):
         return {name: read_npy(path, name, _fitting(specs, where), where)}, [name]
 
 

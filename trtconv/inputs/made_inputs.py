@@ -30,7 +30,7 @@ _SPIKES = 1000  # elements for each that is not zero
 
 @dataclass(frozen=True)
 class InputSpec:
-    """An input of a model; a dimension that is no int is dynamic."""
+    """An input of a model; a dimension that is not an int is dynamic."""
 
     name: str
     dtype: np.dtype[Any]
@@ -129,7 +129,7 @@ def _made(
     except MemoryError:
         names = ", ".join(f"{spec.name} {format_dims(spec.dims)}" for spec in specs)
         hint = "use smaller shapes, or a machine with more memory"
-        raise BackendError(f"out of memory for made-up inputs: {names}", hint=hint) from None
+        raise BackendError(f"out of memory for generated inputs: {names}", hint=hint) from None
 
 
 def make_feeds(
@@ -252,14 +252,16 @@ _GENERATORS: Mapping[Generator, Callable[..., Iterator[tuple[str, dict[str, npt.
 
 def _generated(spec: InputSpec, kinds: str = _NUMBERS) -> InputSpec:
     if spec.dtype.kind not in kinds:
-        what = f"input {spec.name} is of type {type_name(spec.dtype)}, for which no values can be made up"
+        what = f"input {spec.name} is of type {type_name(spec.dtype)}, for which no values can be generated"
         raise ConfigError(what, hint=_hint_for(spec.dtype))
     return spec
 
 
 def _hint_for(dtype: np.dtype[Any]) -> str:
     if type_name(dtype) == "string":
-        return "TensorRT takes no text: export the part of the model behind it, or compare with --inputs FILE.npz"
+        return (
+            "TensorRT does not support text: export the part of the model after it, or compare with --inputs FILE.npz"
+        )
     return "use a model with inputs of fp32, fp16, whole numbers or bool"
 
 

@@ -47,11 +47,10 @@ def inspect_files(
 ) -> Inspection | Difference:
     """Inspect the one file of `paths`, or with `compare` compare the two files; `html` is the page to write of one."""
     if compare and html is not None:
-        raise ConfigError("a page shows one file, not the difference of two", where="--html", hint="leave out --diff")
+        raise ConfigError("a page shows one file, not the difference of two", where="--html", hint="name one file")
     wanted = 2 if compare else 1
     if len(paths) != wanted:
-        hint = "add --diff to hold two files against each other" if len(paths) == 2 else None
-        raise ConfigError(f"got {len(paths)} files, expected {wanted}", hint=hint)
+        raise ConfigError(f"got {len(paths)} files, expected {wanted}")
     options: dict[str, Any] = {"ops": ops, "keep_native": keep_native, "backend": backend}
     options |= {"trust_links": trust_links, "trust": trust, "html": html}
     inspections = [inspect(path, **options) for path in paths]

@@ -1,4 +1,4 @@
-"""Hold two models, or two engines, against each other."""
+"""Compare two models, or two engines."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def inspect_engine(path: str | Path, *, trust: bool = False) -> EngineInspection
 def _load(path: Path, trust: bool) -> tuple[LiveEngine | None, str | None]:
     """Return what TensorRT tells of the engine, or why it cannot be asked."""
     if find_gpu() is None:
-        return None, "no CUDA device answers"
+        return None, "no CUDA device found"
     try:
         return read_engine(loading.load_engine(path, trust=trust)), None
     except TrtconvError as error:

@@ -15,9 +15,10 @@ from trtconv.inspection.inspected_file import FileIdentity
 from trtconv.inspection.node_tables import list_nodes, outcome
 from trtconv.manifest import Manifest
 from trtconv.ops import list_titles
+from trtconv.reports import next_steps
 from trtconv.reports.build_report import describe_precision
 from trtconv.reports.grouping import by_kind, reason_of
-from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render
+from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render_with_next
 from trtconv.reports.text import format_size
 from trtconv.shapes import ShapeRange, format_dims
 
@@ -75,7 +76,8 @@ class EngineInspection:
 
     def render(self, width: int = DEFAULT_WIDTH, color: bool = False, show_all: bool = False) -> str:
         """Return the inspection as text for a terminal of this width; `show_all` names every node."""
-        return render([engine_facts(self), *_tables(self, show_all)], width, color)
+        next_step = next_steps.run_line(self.file.path) if self.not_loaded_because is None else ""
+        return render_with_next([engine_facts(self), *_tables(self, show_all)], next_step, width, color)
 
 
 _SHA_DIGITS = 12
@@ -110,10 +112,11 @@ def engine_facts(inspection: EngineInspection) -> Facts:
 def _match(match: Match) -> str:
     built_with = f"{match.what} {match.built_with}" if match.built_with else f"{match.what} unknown"
     if match.matches:
-        return f"{built_with}, as here"
+        return f"{built_with} ({'runs on the GPU here' if match.what == 'GPU' else 'same version installed'})"
     if match.here is None:
-        return f"{built_with}; here is none"
-    return f"{built_with}; here is {match.here}" + ("" if match.matches is None else ": the engine does not load here")
+        return f"{built_with}; no GPU here" if match.what == "GPU" else f"{built_with}; not installed here"
+    here = f"{built_with}; {match.here} here"
+    return here if match.matches is None else f"{here}: the engine does not load here"
 
 
 def _tables(inspection: EngineInspection, show_all: bool) -> list[Table]:

@@ -39,7 +39,7 @@ def identify(path: Path) -> FileIdentity:
 
 
 def read_header(path: Path) -> EngineHeader | None:
-    """Return the header of the engine at `path`, or None for a file that is no engine."""
+    """Return the header of the engine at `path`, or None for a file that is not an engine."""
     return parse_header(reading.read_head(path, HEADER_BYTES))
 
 

@@ -19,9 +19,9 @@ from trtconv.errors import ModelError
 from trtconv.inspection.inspected_file import identify
 from trtconv.inspection.inspected_nodes import NodeInspection, Tensor
 from trtconv.inspection.model_report import ModelInspection
-from trtconv.inspection.op_support import Problem, check_backend, external_files, onnx_problems
+from trtconv.inspection.op_support import Problem, check_backend, onnx_problems
 from trtconv.inspection.parameter_sources import read_parameters
-from trtconv.model import model_io, redefinitions, walking
+from trtconv.model import external_data, model_io, redefinitions, walking
 from trtconv.model.model_io import Model
 from trtconv.model.native_norms import native_norms
 from trtconv.model.shape_inference import is_made_up
@@ -59,8 +59,8 @@ def inspect_model(
     """Read a model, run the passes of `ops` on it in memory, and let the parser of `backend` check its ops.
 
     `trust_links` follows links of external data out of the model's folder.
-    Raises ConfigError when there is no such file or a `keep_native` pattern matches nothing, ModelError when it is no
-    ONNX model. Blockers of a build are not errors here: they are in `problems`.
+    Raises ConfigError when there is no such file or a `keep_native` pattern matches nothing, ModelError when it is not
+    an ONNX model. Blockers of a build are not errors here: they are in `problems`.
     """
     return examine_model(
         Path(path), ops=ops, keep_native=keep_native, backend=backend, trust_links=trust_links
@@ -91,7 +91,7 @@ def examine_model(
         outputs=outputs,
         num_weights=sum(1 for _ in _weights(model.proto.graph)),
         weight_bytes=sum(map(_num_bytes, _weights(model.proto.graph))),
-        external_files=external_files(model),
+        external_files=external_data.file_sizes(model.proto, path.parent),
         functions=dict(model.functions),
         ops=dict(Counter(_op_name(node) for node in walking.walk_nodes(model.proto.graph)).most_common()),
         nodes=nodes,

@@ -15,8 +15,10 @@ from trtconv.inspection.op_support import BackendCheck, Problem
 from trtconv.model.native_norms import NativeNorm
 from trtconv.ops import list_titles
 from trtconv.ops.custom_op import DOMAIN
-from trtconv.reports.tables import DEFAULT_WIDTH, NO_BREAK, Column, Facts, Table, render
+from trtconv.reports import next_steps
+from trtconv.reports.tables import DEFAULT_WIDTH, NO_BREAK, Block, Column, Facts, Table, render_with_next
 from trtconv.reports.text import format_size
+from trtconv.shapes import missing_shapes
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,12 @@ class ModelInspection:
     def render(self, width: int = DEFAULT_WIDTH, color: bool = False, show_all: bool = False) -> str:
         """Return the inspection as text for a terminal of this width; `show_all` lists equal nodes one by one."""
         tables = node_tables(self.nodes, self.native_norms, show_all)
-        return render([model_facts(self), problem_table(self), tensor_table(self), *tables], width, color)
+        blocks: list[Block] = [model_facts(self), problem_table(self), tensor_table(self), *tables]
+        return render_with_next(blocks, "" if self.problems else self._build_line(), width, color)
+
+    def _build_line(self) -> str:
+        inputs = {tensor.name: tensor.shape for tensor in self.inputs}
+        return next_steps.after_inspection_of_model(self.file.path, missing_shapes(inputs, ()))
 
 
 _SHA_DIGITS = 12
@@ -112,7 +119,7 @@ def _summary(nodes: Sequence[NodeInspection], native_norms: Sequence[NativeNorm]
     if not outcomes:
         return f"nothing: no {list_titles('and no')} in this model"
     plugins = f"{sum(outcomes)} of {len(outcomes)} {list_titles()} nodes become plugins"
-    return f"{plugins} with TensorRT; TensorRT-RTX has no plugins, there all stay native"
+    return f"{plugins} with TensorRT; with TensorRT-RTX all stay native"
 
 
 def _is_pad(node: NodeInspection) -> bool:

@@ -34,9 +34,11 @@ def node_tables(nodes: Sequence[NodeInspection], norms: Sequence[NativeNorm], sh
     forms = [op.form for op in BY_ONNX_OP.values() if op.form.others]
     return [
         table(f"What becomes of each {list_titles()}, and why", filter(is_candidate, nodes)),
-        table("What lies around a plugin, and whether it becomes part of it", filter(_is_neighbour, nodes)),
-        table("Convolutions that could be written for speed, and what goes into them", filter(_is_convolution, nodes)),
-        table("Other nodes that TensorRT does not take as they are", filter(_is_prepared, left)),
+        table("Neighbours of plugins, and whether they become part of them", filter(_is_neighbour, nodes)),
+        table(
+            "Convolutions that could be rewritten for speed, and what goes into them", filter(_is_convolution, nodes)
+        ),
+        table("Other nodes that TensorRT does not accept as they are", filter(_is_prepared, left)),
         _native_norms(norms, show_all),
         *(
             _other_nodes(

@@ -8,20 +8,16 @@ from dataclasses import dataclass
 import onnx
 import onnx.defs
 
-from trtconv import reading
 from trtconv.config import BackendName, BuildConfig
 from trtconv.engine import backends
 from trtconv.engine.backends import Backend
-from trtconv.engine.network_parsing import check_model
+from trtconv.engine.network_parsing import MAX_CHECKED_EXTERNAL_BYTES, check_model
 from trtconv.errors import BackendError
 from trtconv.model import external_data, walking
 from trtconv.model.model_io import Model
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.passes.base import Site, walk
-
-# TensorRT's parser reads external tensors to check a model; beyond this, `trtconv build` is the place to find out.
-_MAX_EXTERNAL_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -61,20 +57,14 @@ def check_backend(wanted: BackendName, model: Model) -> BackendCheck:
         return BackendCheck(None, False, str(error))
     if walking.plugin_op_names(model.proto.graph):  # RTX's parser ends the process where it meets a plugin
         return BackendCheck(backend.title, False, "the model holds custom ops without their functions")
-    if sum(external_files(model).values()) > _MAX_EXTERNAL_BYTES:
+    if sum(external_data.file_sizes(model.proto, model.path.parent).values()) > MAX_CHECKED_EXTERNAL_BYTES:
         return BackendCheck(backend.title, False, "the model's external data is too large to read for a check")
     try:
         problems = _parse(backend, model)
     except Exception as error:  # pybind11 has many
-        return BackendCheck(backend.title, False, f"its parser cannot be asked: {error}")
-    detail = "its parser refuses the model" if problems else "its parser takes the model"
+        return BackendCheck(backend.title, False, f"its parser cannot check the model: {error}")
+    detail = "its parser refuses the model" if problems else "its parser accepts the model"
     return BackendCheck(backend.title, True, detail, problems)
-
-
-def external_files(model: Model) -> dict[str, int]:
-    """Return the data files beside a model, with their sizes."""
-    folder = model.path.parent
-    return {name: reading.size_of(folder / name) for name in external_data.data_locations(model.proto, folder)}
 
 
 def _unknown_to_onnx(op: str, domain: str, opsets: Mapping[str, int]) -> str | None:

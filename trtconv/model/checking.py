@@ -39,7 +39,7 @@ def check(proto: onnx.ModelProto, original: onnx.ModelProto) -> str | None:
         return None
     own_error = _checker_error(original)
     if own_error is not None:
-        return f"the model does not pass onnx.checker, before as after: {own_error}"
+        return f"the model does not pass onnx.checker, neither before the rewrite nor after it: {own_error}"
     raise ModelError(f"the rewritten model does not pass onnx.checker: {error}", hint="please report this model")
 
 

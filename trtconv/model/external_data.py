@@ -115,6 +115,11 @@ def data_locations(proto: onnx.ModelProto, folder: Path) -> list[str]:
     return sorted({_place_of(tensor, folder).location for tensor in external_tensors(proto)})
 
 
+def file_sizes(proto: onnx.ModelProto, folder: Path) -> dict[str, int]:
+    """Return the sizes in bytes of the data files beside a model in `folder`, by their paths relative to it."""
+    return {name: reading.size_of(folder / name) for name in data_locations(proto, folder)}
+
+
 def carry_external_files(proto: onnx.ModelProto, source_folder: Path, target_folder: Path) -> list[Path]:
     """Copy the data files that `proto` names, with their permissions, into `target_folder`; return the new ones.
 
@@ -138,7 +143,7 @@ def _carry(proto: onnx.ModelProto, source_folder: Path, target_folder: Path, car
         if os.path.lexists(target):
             if not _is_same_file(source, target):
                 raise ConfigError(
-                    "is needed for the model's external data, but another file of this name is there",
+                    "is needed for the model's external data, but a different file of this name exists",
                     where=str(target),
                     hint="write the model into another folder",
                 )
@@ -163,7 +168,7 @@ def _is_same_file(source: Path, target: Path) -> bool:
 def _place_of(tensor: onnx.TensorProto, model_path: Path) -> _Place:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     if len(entries) < len(tensor.external_data):  # which of the two another reader takes is not known
-        what = f"external data of tensor {tensor.name} names one thing twice"
+        what = f"external data of tensor {tensor.name} gives one entry twice"
         raise ModelError(what, where=str(model_path))
     numbers: dict[str, int | None] = {}
     for key in ("offset", "length"):

@@ -13,7 +13,7 @@ class FreshNames:
         self._counts: dict[str, int] = {}
 
     def new(self, wanted: str) -> str:
-        """Return `wanted` where it is free, else with the first number behind it that makes it so."""
+        """Return `wanted` where it is free, else with the first number after it that makes it so."""
         name = wanted
         while name in self._used:
             self._counts[wanted] = self._counts.get(wanted, 0) + 1

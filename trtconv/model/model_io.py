@@ -63,8 +63,8 @@ def load(
 
     With `inline_plugins`, custom ops of an already rewritten model become ONNX ops again. Sizes of inputs
     that all `profiles` agree on are fixed in `graph`, and in nothing else. With `trust_links` a data file may be a link
-    out of the model's folder. Raises ConfigError when there is no such file, ModelError when it is no valid ONNX model
-    or an external data file is missing.
+    out of the model's folder. Raises ConfigError when there is no such file, ModelError when it is not a valid ONNX
+    model or an external data file is missing.
     """
     announce(f"reading {path.name}", is_of_model=True)
     proto = _parse(path)

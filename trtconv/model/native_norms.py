@@ -41,9 +41,9 @@ class NativeNorm:
 
 
 def native_norms(proto: onnx.ModelProto, roots: Mapping[str, str] | None = None) -> list[NativeNorm]:
-    """Return the norms of a model, branches included, that are no InstanceNormalization.
+    """Return the norms of a model, branches included, that are not InstanceNormalization nodes.
 
-    `roots` are what a pass found out about the roots of written-out norms, by address: why they are no instance norms,
+    `roots` are what a pass found out about the roots of written-out norms, by address: why they are not instance norms,
     "" for those that it decided on.
     """
     told = (replace(norm, reason=(roots or {}).get(norm.node, norm.reason)) for norm in _norms_in(proto.graph, "", {}))

@@ -69,7 +69,7 @@ class _Checks:
         for entry in entries:
             self._texts(f"an opset of {owner}", [entry.domain])
             if not 1 <= entry.version <= _MAX_VERSION and (is_onnx(entry.domain) or entry.version > _MAX_VERSION):
-                self._fail(f"{owner} names opset {entry.version} of {entry.domain or 'ai.onnx'}, which there is not")
+                self._fail(f"{owner} names opset {entry.version} of {entry.domain or 'ai.onnx'}, which does not exist")
 
     def function(self, function: onnx.FunctionProto) -> None:
         title = f"function {_shown(function.domain)}::{_shown(function.name)}"

@@ -162,7 +162,7 @@ class Scope:
 def require_promised(graph: gs.Graph, read: GraphAsRead, as_read: AsRead) -> None:
     """Raise GraphEditError where a pass renamed what a graph takes or gives out, or changed its opset.
 
-    To give out another tensor is no such thing: it gets the promised name.
+    Giving out another tensor does not count: it gets the promised name.
     """
     if graph.opset != read.opset:
         raise GraphEditError(f"the opset of a graph cannot become {graph.opset}", where=graph.name)

@@ -169,7 +169,7 @@ class CustomOp:
     def problem(self, operands: Sequence[Operand], attributes: Attributes) -> str | None:
         """Return why a plugin cannot compute these inputs with these attributes, None where it can.
 
-        What is not known (a type, a rank, a dimension) is no problem: TensorRT checks it when it is known.
+        What is not known (a type, a rank, a dimension) is not a problem: TensorRT checks it when it is known.
         """
         for name, value in attributes.items():
             if problem := self.problem_of_attribute(name, value):

@@ -41,14 +41,14 @@ class Rewrite:
     report: RewriteReport
 
 
-def dry_run_page(rewrite: Rewrite) -> Page:
-    """Return the page of a dry run."""
+def dry_run_page(rewrite: Rewrite, backend: str, notes: Sequence[str]) -> Page:
+    """Return the page of a dry run; `backend` says for which backend it decided, and what its parser says."""
     report = rewrite.report
     decisions = decisions_of(report)
     return Page(
         title=report.model.name,
         subtitle="What trtconv build would make of it: nothing was built",
-        facts=[*_model_facts(report), *(("warning", each) for each in report.warnings)],
+        facts=[*_model_facts(report), ("backend", backend), *_remarks(report, notes)],
         highlights=count_outcomes(decisions),
         graphs=_graphs(rewrite, decisions),
         decisions=decisions,

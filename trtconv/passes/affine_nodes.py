@@ -37,7 +37,7 @@ Part: TypeAlias = npt.NDArray[Any] | gs.Tensor  # [C], or of tensors [1, C] or [
 
 @dataclass
 class AffineNodes:
-    """Makes nodes whose tensors are named after `name`, for so many images as `batch` says, and so many channels."""
+    """Makes nodes whose tensors are named after `name`, for as many images as `batch` says, and as many channels."""
 
     name: str
     batch: Dim

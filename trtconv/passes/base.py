@@ -147,7 +147,7 @@ class PassContext:
     `folder` is the model's, for tensors in external data files. `constants` are the values that were computed so far,
     with their tensors, by the ids of these. `doubts` gives reasons, by address, for nodes that no pass may touch.
     `recognised` tells, by the ids of nodes, what stands where others were. `roots` holds the roots of written-out norms
-    by address: why each is no instance norm, "" where it is a part of one. `made` holds, by their ids, nodes that no
+    by address: why each is not an instance norm, "" where it is part of one. `made` holds, by their ids, nodes that no
     user knows: they stand beside a recognised one.
     """
 

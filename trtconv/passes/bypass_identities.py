@@ -1,4 +1,4 @@
-"""Remove  Identity(X), Dropout(X) outside of training, Cast(X) to the type of X,
+"""Remove  Identity(X), Dropout(X) outside training, Cast(X) to the type of X,
 
 so that the passes after it find what lies around a custom op. TensorRT removes these nodes too. A model without custom
 ops stays as it is, and so do nodes whose result a graph gives out.

@@ -29,7 +29,7 @@ Pass = Callable[[gs.Graph, PassContext], int]
 class CostChoices:
     """What was chosen: by address what to make of nodes, with the reason, and the figures of these nodes.
 
-    `groups` are the choices behind it.
+    `groups` are the choices that led to it.
     """
 
     wishes: Mapping[str, Wish] = field(default_factory=dict)

@@ -33,7 +33,7 @@ def _accepts(node: gs.Node) -> bool:
 
 def _match(y: gs.Tensor, node: gs.Node, context: PassContext) -> Fusion | NoMatch:
     if node.inputs[0] is not y:
-        return NoMatch("the tensor is no input that it pads")
+        return NoMatch("the tensor is not the input that it pads")
     if node.op == DYNAMIC_REFLECT_PAD.name:
         return NoMatch("its pads are only known at run time")
     return _match_plugin(node) if node.domain == DOMAIN else _match_onnx(node, context)

@@ -124,8 +124,7 @@ def _fuse(block: _Block, sites: Mapping[int, Site], context: PassContext) -> boo
         outputs, attributes = list(each.node.outputs), _reading_inside(each, block)
         replace(graph, [each.node], plugin_node(INSTANCE_NORM, reading, outputs, attributes, context.opset))
     adding = ", ".join(sites[id(each.node)].address for each in block.sums)
-    reason = (
-        f"{block.fusion.what}, fused into {sites[id(block.norm.node)].address}; its inside is a residual of {adding}"
-    )
+    into = sites[id(block.norm.node)].address
+    reason = f"{block.fusion.what}, fused into {into}; its inner part is a residual of {adding}"
     decision = Decision(block.pad.address, title, INSTANCE_NORM.title, reason, dict(block.fusion.attributes))
     return context.decisions.revise(pad, decision)

@@ -57,7 +57,7 @@ def _match(y: gs.Tensor, node: gs.Node, context: PassContext) -> Fusion | NoMatc
     if mode != "nearest":
         return NoMatch(f"its mode is {mode}, the plugin repeats elements")
     if node.inputs[0] is not y:
-        return NoMatch("the tensor is no input that it resizes")
+        return NoMatch("the tensor is not the input that it resizes")
     factors = _find_factors(y, node, context)
     if isinstance(factors, NoMatch):
         return factors

@@ -89,7 +89,7 @@ def times(one: Moments, other: Moments) -> Moments:
 
 
 def power(base: Moments, exponent: float) -> Moments:
-    """Return base^exponent; raise NotMoments where that is no quantity."""
+    """Return base^exponent; raise NotMoments where that is not a quantity."""
     if exponent == int(exponent) and 0 <= exponent <= _MAX_POWER:
         result = number(1.0)
         for _ in range(int(exponent)):
@@ -237,7 +237,7 @@ def _why_no_power(base: Moments) -> str:
     if any(term.x for term in terms):
         return "it divides by, or takes the root of, the data itself"
     if any(term.r for term in terms) and ONE in terms:
-        return "its epsilon is added to the deviation, outside of the root"
+        return "its epsilon is added to the deviation, outside the root"
     if any(term.n for term in terms):
         return "its variance is unbiased, over a number of elements that is known at run time only"
     if any(term.m == 2 for term in terms) and any(term.v for term in terms):

@@ -28,7 +28,7 @@ Step = Callable[["Reader", gs.Node], "Quantity"]
 
 @dataclass(frozen=True)
 class Source:
-    """The tensor X that a norm may be of, where its channels are, and which axes lie behind them."""
+    """The tensor X that a norm may be of, where its channels are, and which axes follow them."""
 
     tensor: gs.Tensor
     dims: Sequence[Dim]
@@ -51,7 +51,7 @@ class Quantity:
 
 @dataclass
 class Reading:
-    """What the nodes after a source compute: by the ids of tensors, and why the others are no quantities, by nodes."""
+    """What the nodes after a source compute: by the ids of tensors, and why the others are not quantities, by nodes."""
 
     source: Source
     quantities: dict[int, Quantity] = field(default_factory=dict)

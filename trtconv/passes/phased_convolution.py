@@ -130,7 +130,7 @@ def rewrite_as_phases(site: Site, form: PhasedForm, context: PassContext) -> int
 
 
 def too_many_phases(factors: Sequence[int]) -> NoMatch | None:
-    """Return why a convolution of so many phases along its axes stays, None where it need not."""
+    """Return why a convolution of that many phases along its axes stays, None where it need not."""
     num_phases = math.prod(factors)
     return NoMatch(f"it would have {num_phases} phases, each with its weights") if num_phases > _MAX_PHASES else None
 

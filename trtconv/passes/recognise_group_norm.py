@@ -167,7 +167,7 @@ def _find_groups(x: gs.Tensor, reshaped: gs.Tensor, node: gs.Node, context: Pass
     groups = given[1]
     if not isinstance(groups, int) or groups < 1 or channels % groups:
         shown = groups if isinstance(groups, int) else "its"
-        return NoMatch(f"{shown} channels of {reshaped.name} are no groups of the {channels} of {x.name}")
+        return NoMatch(f"{shown} channels of {reshaped.name} are not groups of the {channels} of {x.name}")
     if dims[0] is not None and dims[0] == given[0]:
         return groups
     if _keeps_first_axis(node, dims, given, context):

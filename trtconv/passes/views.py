@@ -37,7 +37,7 @@ def _broadcast(one: Axes, other: Axes) -> Axes:
         return one
     if one in ((), SPREAD):
         return other
-    raise NotMoments("it holds two axes against each other")
+    raise NotMoments("it compares two axes with each other")
 
 
 def reshaped(view: Sequence[Axes], sizes: Sequence[Size], base: Sequence[Dim]) -> list[Axes]:

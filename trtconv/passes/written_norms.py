@@ -105,7 +105,7 @@ def survey(graph: gs.Graph, value_of: ValueOf) -> Survey:
 
 
 def reason_at(root: gs.Node, failures: Mapping[int, str]) -> str:
-    """Return why the root of a variance is no part of an instance norm.
+    """Return why the root of a variance is not part of an instance norm.
 
     What a reduction before it is over says most; else it is what failed first before it, or after it.
     """

@@ -255,7 +255,7 @@ def load_kernels() -> tuple[KernelLibrary, plugin_library.PluginLibrary]:
     try:
         return KernelLibrary(ctypes.CDLL(str(described.path))), described
     except (OSError, AttributeError) as error:
-        raise BackendError(f"is no plugin library of this version: {error}", where=str(described.path)) from error
+        raise BackendError(f"is not a plugin library of this version: {error}", where=str(described.path)) from error
 
 
 def _norm_sizes(shape: Sequence[int]) -> list[ctypes.c_int64]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from trtconv.errors import BackendError
 from trtconv.files import sha256
@@ -24,14 +23,6 @@ class PluginLibrary:
     path: Path
     sha256: str
     plugins: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the description in the types of JSON."""
-        return asdict(self) | {"path": str(self.path), "plugins": list(self.plugins)}
-
-    def render(self) -> str:
-        """Return the description as lines for a terminal."""
-        return f"library    {self.path}\nplugins    {', '.join(self.plugins)}\nsha256     {self.sha256}"
 
 
 def searched_paths() -> list[Path]:

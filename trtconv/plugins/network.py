@@ -161,7 +161,7 @@ def _module_of(network: Any, where: str) -> Any:
         raise ConfigError(what, where=where)
     if not hasattr(network, "add_plugin_v3"):
         hint = "build the network with TensorRT, or from TensorRT-RTX's own layers: add_normalization, add_slice"
-        raise BackendError("TensorRT-RTX supports no plugins", where=where, hint=hint)
+        raise BackendError("TensorRT-RTX does not support plugins", where=where, hint=hint)
     return trt
 
 
@@ -181,7 +181,7 @@ def _operand(role: str, tensor: Any, where: str) -> Operand:
         dims = [None if size == _UNKNOWN else int(size) for size in tensor.shape]
     except ValueError:  # TensorRT gives a tensor no rank when it refused a layer before it
         what = f"the shape of {role} is not known: TensorRT refused a layer before it"
-        raise ConfigError(what, where=where, hint="look into TensorRT's log") from None
+        raise ConfigError(what, where=where, hint="see TensorRT's log") from None
     found = BY_TENSORRT.get(tensor.dtype.name)
     return Operand(None if found is None else found.onnx, dims)
 
@@ -226,7 +226,7 @@ def _add_constant(network: Any, trt: Any, values: npt.NDArray[Any], dtype: Any, 
     """Return a constant tensor. Its values stay in memory as long as the network, which reads them when it is built."""
     layer = network.add_constant(values.shape, trt.Weights(dtype, values.ctypes.data, values.size))
     if layer is None:
-        raise BackendError("TensorRT refused a constant", where=name, hint="look into TensorRT's log")
+        raise BackendError("TensorRT refused a constant", where=name, hint="see TensorRT's log")
     weakref.finalize(network, lambda kept: None, values).atexit = False  # Weights of an address keep nothing alive
     if name is not None:
         layer.name = name
@@ -249,7 +249,7 @@ def _add_plugin(
     plugin = creator.create_plugin(name or op.name, collection, trt.TensorRTPhase.BUILD)
     layer = None if plugin is None else network.add_plugin_v3(list(inputs), [], plugin)
     if layer is None:
-        raise BackendError("TensorRT refused the plugin", where=name or op.name, hint="look into TensorRT's log")
+        raise BackendError("TensorRT refused the plugin", where=name or op.name, hint="see TensorRT's log")
     if name is not None:
         layer.name = name
     return layer

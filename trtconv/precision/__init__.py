@@ -196,7 +196,7 @@ def _io_types(graph: FloatGraph, asked: Mapping[str, IoType]) -> dict[str, int]:
     ]
     for name in asked:
         if name != ALL_TENSORS and name not in floats:
-            what = f"{name} is " + ("no float tensor" if name in io_names else "no input or output of the model")
+            what = f"{name} is " + ("not a float tensor" if name in io_names else "not an input or output of the model")
             raise ConfigError(what, where="--io-types", hint=f"its float inputs and outputs are: {', '.join(floats)}")
     chosen = {name: asked.get(name, asked.get(ALL_TENSORS, "keep")) for name in floats}
     return {

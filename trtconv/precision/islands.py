@@ -8,7 +8,7 @@ from trtconv.precision.float_graph import FloatGraph
 from trtconv.precision.op_kinds import HEAVY, MOVES
 from trtconv.precision.rules import Reason, Reasons
 
-_JOINS = Reason("all its inputs are fp32 already: one Cast behind it instead of several before it")
+_JOINS = Reason("all its inputs are fp32 already: one Cast after it instead of several before it")
 _SHARES = Reason("its input is cast to fp32 anyway, and only fp32 nodes read it")
 _ENCLOSED = Reason("between nodes that stay fp32: 16 bits would only add Casts")
 

@@ -9,13 +9,12 @@ from typing import Any
 
 from trtconv import records
 from trtconv.decisions import REWRITTEN, Decision, group_decisions
-from trtconv.display import printable
 from trtconv.manifest import Manifest, Verified
-from trtconv.ops import describe_replaced
+from trtconv.ops import BY_ONNX_OP, describe_replaced
 from trtconv.progress import StepTime
 from trtconv.reports import tables
 from trtconv.reports.grouping import by_kind, reason_of
-from trtconv.reports.tables import Fact, Facts
+from trtconv.reports.tables import Fact
 from trtconv.reports.text import format_size
 from trtconv.reports.tuning_report import TuningReport
 
@@ -30,7 +29,7 @@ class RewriteReport:
     `page` is the HTML page, where one was written. `decisions_read` and `decisions_written` are the decision file, by
     what was done with it. `kept_fp32` are the nodes that a change to `precision` left alone, and why. `chosen` says how
     many nodes became what, where that was chosen by cost. `others` are those that no pass looks at and that a user may
-    look for: norms in another form, and plugins of a model that was rewritten before.
+    look for: norms in another form, and plugins of a model that was rewritten before. `next_step` is a command line.
     """
 
     model: Path
@@ -46,6 +45,7 @@ class RewriteReport:
     chosen: str = ""
     decisions_read: Path | None = None
     decisions_written: Path | None = None
+    next_step: str = ""
 
     @property
     def num_rewritten(self) -> int:
@@ -61,12 +61,12 @@ class RewriteReport:
 
         Without a `width` each fact is one line, however long; else no line is wider than that.
         """
-        return _text(self.facts(verbose), width, color)
+        return tables.render_facts([*self.facts(verbose), *tables.next_fact(self.next_step)], width, color)
 
     def facts(self, verbose: bool) -> list[Fact]:
         """Return what the report says, each with a label."""
-        chosen = f": {self.chosen}" if self.chosen else ""
-        lines = [("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes){chosen}")]
+        achieved = self.chosen or describe_outcome(self.decisions)
+        lines = [("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes){achieved and f': {achieved}'}")]
         lines += decision_facts(self.decisions, verbose, self.others)
         lines += _growth_facts(self.decisions)
         if self.precision:
@@ -88,9 +88,9 @@ class RewriteReport:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """The result of `trtconv build`: the manifest's content and what stands around it.
+    """The result of `trtconv build`: the manifest's content and how the engine was made.
 
-    `steps` are those of the whole call, one after the other.
+    `steps` are those of the whole call, one after the other. `next_step` is a command line.
     """
 
     rewrite: RewriteReport
@@ -101,6 +101,7 @@ class BuildReport:
     notes: Sequence[str]
     steps: Sequence[StepTime]
     tuning: TuningReport | None = None
+    next_step: str = ""
 
     @property
     def seconds(self) -> float:
@@ -118,6 +119,7 @@ class BuildReport:
             "rewrite": self.rewrite.to_json(),
             "build": self.manifest.to_json(),
             "tuning": None if self.tuning is None else self.tuning.to_json(),
+            "next_step": self.next_step,
         }
 
     def render(self, verbose: bool = False, width: int | None = None, color: bool = False) -> str:
@@ -130,20 +132,14 @@ class BuildReport:
         lines.append(("manifest", str(self.manifest_path)))
         if self.manifest.verified is not None:
             lines.append(("verified", _describe_verified(self.manifest.verified)))
-        lines.append(("time", describe_time(self.steps)))
-        return _text(lines, width, color)
-
-
-def _text(facts: Sequence[Fact], width: int | None, color: bool) -> str:
-    if width is None:
-        return "\n".join(f"{label:<10} {printable(value)}" for label, value in facts)
-    return tables.render([Facts(facts)], width, color)
+        lines += [("time", describe_time(self.steps)), *tables.next_fact(self.next_step)]
+        return tables.render_facts(lines, width, color)
 
 
 def decision_facts(decisions: Iterable[Decision], verbose: bool, others: Sequence[Decision] = ()) -> list[Fact]:
     """Group decisions of one outcome and kind of reason into one line each; `verbose` names every node and reason.
 
-    `others` are told behind them; where there are no decisions, they say why.
+    `others` follow them; where there are no decisions, they say why.
     """
 
     def group(given: Iterable[Decision]) -> list[list[Decision]]:
@@ -154,6 +150,24 @@ def decision_facts(decisions: Iterable[Decision], verbose: bool, others: Sequenc
         none = "" if others else f": no {describe_replaced('and no')} in this model"
         facts = [("rewritten", f"nothing{none}")]
     return facts + [_group_fact("plugin" if each[0].became else "native", each, verbose) for each in group(others)]
+
+
+def describe_outcome(decisions: Sequence[Decision]) -> str:
+    """Say how many of the norms and pads became plugins, and how many convolutions were rewritten."""
+    found = [each for each in decisions if each.op.partition("(")[0] in BY_ONNX_OP or _is_own_plugin(each)]
+    made = sum(decision.is_plugin for decision in found)
+    told = []
+    if made:
+        told.append(f"{made} of {len(found)} norms and pads become plugins")
+    elif found:
+        told.append(f"{len(found)} norms and pads stay native" if len(found) > 1 else "1 norm or pad stays native")
+    if convolutions := sum(each.became == REWRITTEN and each.op.startswith("Conv") for each in decisions):
+        told.append(f"{convolutions} convolution{'s are' if convolutions > 1 else ' is'} rewritten")
+    return ", ".join(told)
+
+
+def _is_own_plugin(decision: Decision) -> bool:
+    return decision.is_plugin and not decision.is_fused
 
 
 def _label(decision: Decision) -> str:

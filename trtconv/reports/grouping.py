@@ -15,7 +15,8 @@ _NAMES = (
     re.compile(r"(?<=depends on )\S+(?: \(\w+\))?"),
     re.compile(r"(?<=depend on )\S+(?: \(\w+\))?"),
     re.compile(r"(?<=fused into )\S+|(?<=^residual )\S+(?=,)"),
-    re.compile(r"(?<=not fused: )\S+(?= is not known)|(?<=other nodes read )\S+(?=,)|(?<=the graph gives out )\S+"),
+    re.compile(r"(?<=not fused: )\S+(?= is not known)|(?<=the size of )\S+(?= is not known)"),
+    re.compile(r"(?<=other nodes read )\S+(?=,)|(?<=the graph gives out )\S+"),
     re.compile(r"\b\w+\(\w+\)"),
 )
 _WORD = re.compile(r"\S+")

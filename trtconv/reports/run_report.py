@@ -83,7 +83,7 @@ class RunReport:
         latencies = [(run.label, run.latency) for run in self.runs if run.latency is not None]
         ends = [("latency", _worded(latency, label, len(latencies) > 1)) for label, latency in latencies]
         if not is_written:
-            ends.append(("next", "write the outputs: add -o FILE.npz, an image, or a folder"))
+            ends.append(("outputs", "not written: name a file or a folder with -o, such as -o outputs.npz"))
         return render(blocks, width, color) + ("\n\n" + render([Facts(ends)], width, color) if ends else "")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TextIO
@@ -23,12 +24,14 @@ from trtconv.display import printable
 
 DEFAULT_WIDTH = 120
 NO_BREAK = "\N{BRAILLE PATTERN BLANK}"  # printed as a space where no line breaks; rich breaks at no-break spaces, too
+NEXT = "next"  # the label of a command line, which wraps so that it can be copied
 NOTHING = "-"  # in a cell: there is no such thing on this side
 
 _INDENT, _GAP = 2, 2
 _LABEL_WIDTH = 11
 _MIN_WIDTH = 40
 _MIN_NAME, _MIN_TEXT = 20, 24  # what a column must keep to be readable
+_OF_NODES = frozenset({"rewritten", "plugin", "native", "computed", "fp32"})  # labels of facts that name nodes
 _STYLES = {
     "rewritten": "green",
     "plugin": "green",
@@ -45,7 +48,7 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column: "word" and "number" keep their width, "name" is shortened in the middle, "text" wraps.
+    """A column: "word" and "number" keep their width, "name" is shortened in the middle, "text" wraps between words.
 
     In a record of lines a word stands by itself, all else with its title.
     """
@@ -101,6 +104,24 @@ def render(blocks: Sequence[Block], width: int = DEFAULT_WIDTH, color: bool = Fa
         is_first = False
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.replace(NO_BREAK, " ").splitlines())
+
+
+def render_with_next(blocks: Sequence[Block], command: str, width: int, color: bool) -> str:
+    """Return the blocks as text, with a command line to type next below them, if there is one."""
+    facts = next_fact(command)
+    return render(blocks, width, color) + ("\n\n" + render([Facts(facts)], width, color) if facts else "")
+
+
+def next_fact(command: str) -> list[Fact]:
+    """Return the last line of a report, where there is something to type."""
+    return [(NEXT, command)] if command else []
+
+
+def render_facts(facts: Sequence[Fact], width: int | None, color: bool) -> str:
+    """Return labelled values as text; without a `width` each is one line."""
+    if width is None:
+        return "\n".join(f"{label:<{_LABEL_WIDTH - 1}} {printable(value)}" for label, value in facts)
+    return render([Facts(facts)], width, color)
 
 
 def style_for(stream: TextIO) -> dict[str, Any]:
@@ -163,8 +184,22 @@ def _print_facts(console: Console, facts: Facts) -> None:
     grid.add_column(width=_LABEL_WIDTH - 1, no_wrap=True)
     grid.add_column(overflow="fold")
     for label, value in facts.items:
-        grid.add_row(label, _styled(printable(value), label))
+        text, room = printable(value), console.width - _LABEL_WIDTH
+        if label == NEXT:
+            text = _wrapped_command(text, room)
+        elif label in _OF_NODES:
+            text = _with_short_words(text, room)
+        grid.add_row(label, _styled(text, label))
     console.print(grid)
+
+
+def _wrapped_command(command: str, width: int) -> str:
+    """Return a command line in lines that a shell reads as one; one that needs quotes stays whole."""
+    mark = " \\"
+    if len(command) <= width or "'" in command:
+        return command
+    lines = textwrap.wrap(command, width - len(mark), break_long_words=False, break_on_hyphens=False)
+    return f"{mark}\n".join(lines)
 
 
 def _print_table(console: Console, table: Table, width: int) -> None:
@@ -227,7 +262,13 @@ def _column_widths(table: Table, available: int) -> list[int] | None:
 
 
 def _cell(column: Column, value: str, width: int) -> Text:
-    return _styled(shorten_middle(value, width) if column.kind == "name" else value, value.split(" ", 1)[0])
+    shown = shorten_middle(value, width) if column.kind == "name" else _with_short_words(value, width)
+    return _styled(shown, value.split(" ", 1)[0])
+
+
+def _with_short_words(text: str, width: int) -> str:
+    """Return a text whose words fit into a line: names of nodes can be longer."""
+    return " ".join(shorten_middle(word, width) for word in text.split(" "))
 
 
 def _styled(value: str, word: str) -> Text:

@@ -98,7 +98,7 @@ class EngineBench:
         return sums
 
     def problem(self, engine: BuiltEngine, native: BuiltEngine | None) -> str | None:
-        """Compare an engine with its model and, where it is outside of the tolerance, the native engine, too."""
+        """Compare an engine with its model and, where it is outside the tolerance, the native engine, too."""
         report = self._compare(engine)
         if report.passed:
             return None

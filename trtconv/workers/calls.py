@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from trtconv.keyword_options import BuildOptions, CompareOptions
     from trtconv.progress import Progress
     from trtconv.reports.build_report import BuildReport, RewriteReport
+    from trtconv.reports.dry_run_report import DryRunReport
 
 _MODULE = "trtconv.workers.calls"
 _ANSWER, _LOG, _PROGRESS = "answer", "log", "progress"
@@ -65,11 +66,13 @@ def dry_run(
     progress: Progress | None = None,
     isolate: bool | Limits = False,
     **options: Unpack[BuildOptions],
-) -> RewriteReport:
-    """Return what `build` would decide for each node, without a GPU and without building.
+) -> DryRunReport:
+    """Return what `build` would decide for each node, without building.
 
-    The decisions are those for full TensorRT, unless `config` names TensorRT-RTX. Shapes may be left out. `options`,
-    `progress`, `isolate` and errors as in `build`.
+    The decisions are those for the backend that `build` would use here; with `backend="tensorrt"` a machine without a
+    GPU shows what full TensorRT would get. The backend's parser reads the prepared model where that is possible:
+    without a GPU, that of TensorRT-RTX alone. Shapes may be left out. `options`, `progress`, `isolate` and errors as in
+    `build`.
     """
     config = _with_options(config or BuildConfig(), options)
     return _call("dry_run", (model_path, config), {}, isolate, progress=progress)  # type: ignore[no-any-return]
@@ -127,12 +130,12 @@ def _with_options(config: Config, options: Mapping[str, Any]) -> Config:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    from trtconv import convert
+    from trtconv import convert, dry_running
     from trtconv.comparison import comparing
 
     functions: dict[str, Callable[..., Any]] = {
         "build": convert.build,
-        "dry_run": convert.dry_run,
+        "dry_run": dry_running.dry_run,
         "rewrite": convert.rewrite,
         "compare": comparing.compare,
     }
@@ -161,7 +164,7 @@ def _call(name: str, args: Sequence[Any], options: dict[str, Any], isolate: bool
         _MODULE, (), limits, request=len(request).to_bytes(_SIZE_BYTES, "little") + request, hear_more=hear
     )
     if not answers:
-        raise BackendError("the worker process ended without an answer", hint="report it, with what was called")
+        raise BackendError("the worker process ended without an answer", hint="report it, with the call that led to it")
     if isinstance(answers[0], BaseException):
         raise answers[0]
     return answers[0]

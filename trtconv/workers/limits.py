@@ -40,7 +40,7 @@ class Limits:
 
 @dataclass
 class Meter:
-    """Holds what a worker takes against its limits, and against the bounds of the step that it is in."""
+    """Compares what a worker takes with its limits, and with the bounds of the step that it is in."""
 
     limits: Limits
     bytes_to_watch: int
@@ -62,7 +62,7 @@ class Meter:
             hint = "use smaller shapes, a machine with more memory, or a larger --limit-memory"
             return BackendError(what, where="--limit-memory" if self.limits.memory_bytes else None, hint=hint)
         if self.limits.seconds is not None and now - self.began > self.limits.seconds:
-            what = f"{format_seconds(self.limits.seconds)} were over while {step.name}"
+            what = f"{format_seconds(self.limits.seconds)} had passed while {step.name}"
             return BackendError(what, where="--limit-time", hint="give it more time, or a smaller model")
         if step.max_bytes is not None and held - self.bytes_before > step.max_bytes:
             return _out_of_bounds(step, f"{format_size(step.max_bytes)} of memory")

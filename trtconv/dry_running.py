@@ -1,0 +1,87 @@
+"""A dry run: what a build would do with a model, up to what the parser of its backend says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from trtconv import files, reading, shapes
+from trtconv.comparison import verification
+from trtconv.config import BuildConfig
+from trtconv.convert import load_model, require_writable
+from trtconv.engine import backends, building
+from trtconv.engine.backends import TITLES, Backend, BackendKey
+from trtconv.engine.network_parsing import MAX_CHECKED_EXTERNAL_BYTES
+from trtconv.errors import ConfigError
+from trtconv.model import external_data, walking
+from trtconv.pages.build_page import Rewrite, dry_run_page
+from trtconv.pages.graph_reading import tensor_types
+from trtconv.preparation import native_reason_of, prepare, with_decided_ops
+from trtconv.progress import Progress, following_steps
+from trtconv.reports.dry_run_report import DryRunReport
+from trtconv.reports.html.rendering import render_page
+
+_OTHER_BACKEND_HINT = "--backend tensorrt shows what full TensorRT would get"
+
+
+def dry_run(
+    model_path: str | Path, config: BuildConfig | None = None, *, progress: Progress | None = None
+) -> DryRunReport:
+    """Return what `build` would decide for each node, without building.
+
+    The decisions are those for the backend that `build` would use here. Its parser reads the prepared model where that
+    is possible: without a GPU, that of TensorRT-RTX alone. Shapes may be left out. `progress` and errors as in `build`.
+    """
+    with following_steps(progress) as told:
+        return _dry_run(Path(model_path), config or BuildConfig(), told)
+
+
+def _dry_run(model_path: Path, config: BuildConfig, progress: Progress) -> DryRunReport:
+    reading.require_readable(model_path)
+    if config.tune:
+        raise ConfigError("measures engines, and a dry run builds none", where="--tune", hint="use --ops auto")
+    key, backend, notes = _find_backend(config)
+    if config.verify and backend is not None:
+        verification.require_verifiable(backend)
+    config = with_decided_ops(config)
+    native_reason = native_reason_of(config, supports_plugins=key == "tensorrt")
+    model = load_model(model_path, config, native_reason)
+    require_writable(model, config.report)
+    inputs = walking.describe_inputs(model.proto)
+    if config.profiles:
+        shapes.require_shapes(inputs, config.profiles)
+    types = {} if config.report is None else tensor_types(model.graph)
+    prepared, rewritten = prepare(model, config, native_reason, progress=progress)
+    why_not = notes.pop() if backend is None else _too_large(prepared, model_path)
+    if backend is None and key == "tensorrt":
+        notes.append("TensorRT builds engines on a machine with an NVIDIA GPU")
+    if backend is not None and why_not is None:
+        building.require_parsable(prepared, model_path, backend)
+    report = DryRunReport(
+        **vars(rewritten),
+        backend=f"{backend.title} for {backend.target}" if backend else TITLES[key],
+        parser_check=f"not checked: {why_not}" if why_not else "its parser accepts the model",
+        notes=notes,
+        missing_shapes=shapes.missing_shapes(inputs, config.profiles),
+    )
+    if config.report is None:
+        return report
+    page = dry_run_page(Rewrite(model, types, prepared, report), report.told_backend, notes)
+    files.write_atomically({config.report: render_page(page)})
+    return DryRunReport(**(vars(report) | {"page": config.report}))
+
+
+def _find_backend(config: BuildConfig) -> tuple[BackendKey, Backend | None, list[str]]:
+    """Find the backend of a build; name the other one where "auto" chose a backend that lacks an option."""
+    try:
+        return backends.find_backend(config)
+    except ConfigError as error:
+        hint = error.hint or (_OTHER_BACKEND_HINT if config.backend == "auto" else None)
+        raise ConfigError(error.what, where=error.where, hint=hint) from error
+
+
+def _too_large(proto: onnx.ModelProto, model_path: Path) -> str | None:
+    if sum(external_data.file_sizes(proto, model_path.parent).values()) <= MAX_CHECKED_EXTERNAL_BYTES:
+        return None
+    return "the model's external data is too large to read for a check"
