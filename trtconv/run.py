@@ -88,9 +88,7 @@ def run(path: str | Path, inputs: Sequence[str | Path], config: RunConfig | None
     if config.output is not None:
         target = OutputFiles(config.output, (path, *sources), config.order, pixels.of_output)
     sets = _read(sources, runner, config, pixels)
-    if target is not None and len(sets) > 1 and not target.is_folder:
-        what = f"is one file, and there are {len(sets)} inputs"
-        raise ConfigError(what, where=str(target.place), hint="name a folder: -o DIR")
+    target = target.for_sets(sets) if target is not None else None
     runs = []
     for each in sets:
         announce(f"running {each.label}")
