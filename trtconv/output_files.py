@@ -84,6 +84,8 @@ class OutputFiles:
         name, pictures = self._pictures(outputs, target)
         shown = images.to_pixels(pictures, self.range_of(pictures))
         targets = [target] if len(shown) == 1 else [target.with_stem(f"{target.stem}-{n}") for n in range(len(shown))]
+        for each in targets:
+            files.require_writable(each, inputs=tuple(self.sources))
         files.write_atomically({to: images.encode(picture, to) for to, picture in zip(targets, shown, strict=True)})
         return {name: [str(each) for each in targets]}
 

@@ -87,6 +87,7 @@ def run(path: str | Path, inputs: Sequence[str | Path], config: RunConfig | None
     target = None
     if config.output is not None:
         target = OutputFiles(config.output, (path, *sources), config.order, pixels.of_output)
+    announce("reading the inputs")
     sets = _read(sources, runner, config, pixels)
     target = target.for_sets(sets) if target is not None else None
     runs = []
