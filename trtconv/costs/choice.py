@@ -256,7 +256,7 @@ def _parts(works: Sequence[Work], groups: Sequence[Group]) -> Iterator[tuple[Seq
     end = 0
     while waiting:
         start = waiting[0][0]
-        own = []
+        own: list[Group] = []
         while waiting and len(own) < _MAX_GROUPS and waiting[0][0] < start + _MAX_WORKS // 2:
             own.append(waiting.popleft()[1])
         begin = max(end, start - _MAX_WORKS // 4)
