@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, fields
@@ -111,6 +112,8 @@ class _Rule(NamedTuple):
 def _rules(config: BuildConfig) -> tuple[_Rule, ...]:
     level, size, arch = config.opt_level, config.workspace_bytes, config.gpu_arch
     is_native = config.ops == "native"
+    paths = (config.output, config.report, config.decisions, config.timing_cache)
+    written = [os.path.realpath(path) for path in paths if path is not None]
     return (
         _Rule(
             config.backend not in BACKENDS,
@@ -179,6 +182,12 @@ def _rules(config: BuildConfig) -> tuple[_Rule, ...]:
             "only a version-compatible engine has a lean runtime to leave out",
             "--exclude-lean-runtime",
             "add --version-compatible",
+        ),
+        _Rule(
+            len(set(written)) < len(written),
+            "two outputs would be written to this file",
+            next((path for path in written if written.count(path) > 1), None),
+            "name another file for one",
         ),
         _Rule(is_native and config.embed_plugins, "with --ops native there is no plugin to embed", "--embed-plugins"),
         _Rule(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,25 @@ class OutputFiles:
         """Whether each input gets a file of its own; a name without a suffix is a folder's."""
         return os.path.isdir(self.place) or not self.place.suffix
 
+    def for_sets(self, sets: Sequence[InputSet]) -> OutputFiles:
+        """Return the place for the outputs of these input sets, whose own files are never overwritten either.
+
+        Raises ConfigError where two of them would be written to one file.
+        """
+        if len(sets) > 1 and not self.is_folder:
+            raise ConfigError(
+                f"is one file, and there are {len(sets)} inputs", where=str(self.place), hint="name a folder: -o DIR"
+            )
+        labels: dict[str, str] = {}
+        for label in (each.label for each in sets):
+            other = labels.setdefault(Path(label).stem, label)
+            if other is not label:
+                what = f"the outputs for {other} and {label} would be written to one file"
+                raise ConfigError(
+                    what, where=str(self.place), hint="run them one after the other, into different folders"
+                )
+        return replace(self, sources=(*self.sources, *map(Path, labels.values())))
+
     def write(self, outputs: Arrays, given: InputSet) -> dict[str, list[str]]:
         """Write the outputs for an input set; return the files that hold each of them."""
         target = self._target(outputs, Path(given.label))
@@ -67,6 +86,8 @@ class OutputFiles:
         name, pictures = self._pictures(outputs, target)
         shown = images.to_pixels(pictures, self.range_of(pictures))
         targets = [target] if len(shown) == 1 else [target.with_stem(f"{target.stem}-{n}") for n in range(len(shown))]
+        for each in targets:
+            files.require_writable(each, inputs=tuple(self.sources))
         files.write_atomically({to: images.encode(picture, to) for to, picture in zip(targets, shown, strict=True)})
         return {name: [str(each) for each in targets]}
 
@@ -92,6 +113,9 @@ class OutputFiles:
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        what = "is not a folder, which a name without a suffix means"
+        raise ConfigError(what, where=str(folder), hint="use .npz, .npy, an image such as .png, or a folder") from None
     except OSError as error:
         raise ConfigError(f"cannot be made: {error.strerror}", where=str(folder)) from None
 

@@ -144,7 +144,7 @@ def predicted_choices(model: Model, config: BuildConfig, choices: Choices) -> Co
     profile = config.profiles[0] if config.profiles else {}
     sizes = {name: list(shape.opt) for name, shape in profile.items() if shape.kind == "shape"}
     return choose_by_cost(
-        lambda: model_io.graph_at(model, sizes),
+        model_io.graphs_at(model, sizes),
         _context(model, choices),
         TRIALS,
         table_for(driver.find_gpu()),

@@ -87,10 +87,9 @@ def run(path: str | Path, inputs: Sequence[str | Path], config: RunConfig | None
     target = None
     if config.output is not None:
         target = OutputFiles(config.output, (path, *sources), config.order, pixels.of_output)
+    announce("reading the inputs")
     sets = _read(sources, runner, config, pixels)
-    if target is not None and len(sets) > 1 and not target.is_folder:
-        what = f"is one file, and there are {len(sets)} inputs"
-        raise ConfigError(what, where=str(target.place), hint="name a folder: -o DIR")
+    target = target.for_sets(sets) if target is not None else None
     runs = []
     for each in sets:
         announce(f"running {each.label}")

@@ -80,6 +80,17 @@ def test_a_page_takes_no_place_of_another_output(tmp_path: Path, other: str) -> 
     assert sorted(contents(tmp_path)) == ["static.onnx"]
 
 
+def test_a_page_takes_no_place_of_the_decision_file(tmp_path: Path) -> None:
+    model = write_model(tmp_path, "static")
+    for page in ("both", "../" + tmp_path.name + "/both"):
+        options = ("--dry-run", "--decisions", tmp_path / "both", "--report", page)
+        result = run_here("build", model, *options, cwd=tmp_path)
+        assert (result.exit_code, result.error) == (
+            2, f"{tmp_path / 'both'}: two outputs would be written to this file"
+        )  # fmt: skip
+    assert sorted(contents(tmp_path)) == ["static.onnx"]
+
+
 def test_inspect_writes_the_page_of_a_model(tmp_path: Path) -> None:
     model, path = write_model(tmp_path, "static"), tmp_path / "page.html"
     result = run("inspect", model, "--html", path, "--keep-native", "/norm", env=environment(COLUMNS="200"))

@@ -27,6 +27,9 @@ READ = {
     "array": ("compare", "static.onnx", "static.onnx", "--inputs", "PATH.npy"),
     "image": ("compare", "static.onnx", "static.onnx", "--inputs", "PATH.png"),
     "calibration": ("build", "static.onnx", "--dry-run", "--precision", "fp16", "--calibration", "PATH.npz"),
+    "run": ("run", "PATH.onnx", "x.npz"),
+    "run on": ("run", "static.onnx", "PATH.npz"),
+    "reduce": ("reduce", "PATH.onnx", "-o", "small.onnx"),
 }
 WRITTEN = {
     "build": ("build", "static.onnx", *RTX, "-o", "PATH"),
@@ -34,6 +37,12 @@ WRITTEN = {
     "decisions": ("build", "static.onnx", "--dry-run", "--backend", "tensorrt", "--decisions", "PATH"),
     "plot": ("compare", "static.onnx", "static.onnx", "--plot", "PATH.png"),
     "bench": ("bench", "static.onnx", "--out", "PATH"),
+    "page": ("inspect", "static.onnx", "--html", "PATH"),
+    "report": ("build", "static.onnx", "--dry-run", "--report", "PATH"),
+    "inputs": ("compare", "static.onnx", "static.onnx", "--save-inputs", "PATH.npz"),
+    "outputs": ("compare", "static.onnx", "static.onnx", "--save-outputs", "PATH.npz"),
+    "run": ("run", "static.onnx", "x.npz", "-o", "PATH.npz"),
+    "reduce": ("reduce", "static.onnx", "-o", "PATH.onnx"),
 }
 COMMANDS = {**{f"{name} reads": words for name, words in READ.items()},
             **{f"{name} writes": words for name, words in WRITTEN.items()}}  # fmt: skip
@@ -124,18 +133,26 @@ def test_folders_that_may_not_be_searched_and_files_that_may_not_be_read(folder:
 # Streams of the process itself. ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stream", ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/proc/self/fd/1", "link"])
-@pytest.mark.parametrize("command", WRITTEN)
+STREAMS = [
+    (command, stream)
+    for command, words in WRITTEN.items()
+    for stream in ("link", "/dev/stdout", "/dev/stderr", "/dev/fd/1", "/proc/self/fd/1")
+    if stream == "link" or words[-1] not in ("PATH.npz", "PATH.onnx")  # which a stream's own name does not end in
+]
+
+
+@pytest.mark.parametrize(("command", "stream"), STREAMS)
 def test_streams_are_no_files_to_write(folder: Path, command: str, stream: str) -> None:
     """Here all of them are files, which would be replaced."""
-    for name in ("link", "link.png"):
+    for name in ("link", "link.npz", "link.onnx", "link.png"):
         (folder / name).symlink_to("/dev/stdout")
+    before = sorted(os.listdir(folder))
     words = [word.replace("PATH.png", "PATH") if stream != "link" else word for word in WRITTEN[command]]
     result = run_here(*at(stream, tuple(words)), cwd=folder)
     assert result.exit_code == 2
     is_read_first = command == "decisions"  # it is there
     assert ("is not a decision file" if is_read_first else "is an open file of a process") in result.error
-    assert sorted(os.listdir(folder)) == ["link", "link.png", "static.onnx"]
+    assert sorted(os.listdir(folder)) == before
 
 
 def test_standard_output_of_a_command_is_not_replaced(folder: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from tests.support.command_line import run_here, write_model
 from trtconv.errors import ConfigError
 from trtconv.inputs import array_files
+from trtconv.inputs.array_files import npz_bytes
 from trtconv.inputs.input_files import read_inputs
 from trtconv.inputs.made_inputs import InputSpec
 
@@ -210,3 +211,12 @@ def test_an_image_is_opened_as_the_kinds_that_are_named(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="cannot be read as an image: cannot identify"):
         read_inputs([tmp_path / "a.png"], [spec(1, 3, 8, 8)])
+
+
+@pytest.mark.parametrize("name", ["x" * 65532, "x\0y"], ids=["long", "null character"])
+def test_a_name_that_no_npz_file_holds_is_refused(name: str) -> None:
+    """Python's zipfile raises for the first, and cuts the second, so that two names become one."""
+    with pytest.raises(ConfigError, match=r"an .npz file cannot hold an array called x"):
+        npz_bytes({name: np.zeros(1)})
+    longest = "x" * 65531
+    assert list(np.load(io.BytesIO(npz_bytes({longest: np.zeros(1)})))) == [longest]

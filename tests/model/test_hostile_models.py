@@ -69,6 +69,16 @@ def add_scan(model: onnx.ModelProto, number: int) -> None:
 REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "no op": (lambda model: model.graph.node.append(NodeProto(output=["z"])), r"node \(z\) has no op"),
     "no outputs": (lambda model: add_node(model, "Relu", ["x"], [], name="r"), "r: Relu has no outputs"),
+    "a nameless input": (lambda model: model.graph.input.add(), "an input of the graph g has no name"),
+    "a nameless output": (lambda model: model.graph.output.add(), "an output of the graph g has no name"),
+    "a nameless initializer": (
+        lambda model: model.graph.initializer.add(data_type=TensorProto.FLOAT, dims=[0]),
+        "an initializer of the graph g has no name",
+    ),
+    "text that is not UTF-8": (
+        lambda model: set_initializer(model, data_type=TensorProto.STRING, dims=[2], string_data=[b"a", b"\xff"]),
+        "initializer s holds text that is not UTF-8",
+    ),
     "only nameless outputs": (
         lambda model: add_node(model, "Relu", ["x"], [""]),
         r"node Relu\(\): Relu has no outputs",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.command_line import run_here
+from tests.support.command_line import contents, run_here
 from tests.support.image_models import write_negative, write_photo
 from trtconv.errors import ConfigError
 from trtconv.inputs.images import ImageRange
@@ -87,6 +87,33 @@ def test_a_folder_gets_a_file_for_each_input(tmp_path: Path) -> None:
         run(write_negative(tmp_path), [photos], RunConfig(tmp_path / "one.png"))
 
 
+def test_no_input_is_overwritten_and_no_output_twice(tmp_path: Path) -> None:
+    model = write_negative(tmp_path)
+    photos, others = tmp_path / "photos", tmp_path / "others"
+    for photo in (photos / "a.png", photos / "b.png", others / "a.png"):
+        photo.parent.mkdir(exist_ok=True)
+        write_photo(photo)
+    before = contents(photos)
+    for inputs, output, what in (
+        ([photos], photos, "photos/a.png: .* never overwritten"),
+        ([photos / "b.png"], photos, "photos/b.png: .* never overwritten"),
+        ([photos, others], tmp_path / "new", "photos/a.png and .*others/a.png would be written to one file"),
+    ):
+        with pytest.raises(ConfigError, match=what):
+            run(model, inputs, RunConfig(output))
+    assert contents(photos) == before
+    assert contents(tmp_path / "new") == {}
+
+
+def test_the_images_of_a_batch_take_no_place_of_an_input(tmp_path: Path) -> None:
+    model, batch = write_negative(tmp_path, "n,3,h,w"), tmp_path / "x.npy"
+    np.save(batch, np.zeros((2, 3, 4, 4), np.float32))
+    (tmp_path / "y-1.png").symlink_to(batch)
+    with pytest.raises(ConfigError, match=r"y-1.png: .* never overwritten"):
+        run(model, [batch], RunConfig(tmp_path / "y.png"))
+    assert not (tmp_path / "y-0.png").exists()
+
+
 def test_arrays_become_arrays(tmp_path: Path) -> None:
     model, x = write_negative(tmp_path), np.full((1, 3, 2, 2), 55, np.float32)
     np.save(tmp_path / "x.npy", x)
@@ -126,6 +153,11 @@ def test_values_that_are_not_numbers_are_told(tmp_path: Path) -> None:
         (["photo.png", "-o", "photo.png"], "photo.png"),
         (["none.png"], "none.png"),
         (["photo.png", "-o", "no/out.png"], "the folder does not exist"),
+        (["photo.png", "-o", "/dev/stdout"], "is not a folder, which a name without a suffix means"),
+        (
+            ["photo.png", "--size", "999999x999999"],
+            "1x3x999999x999999, 11999976000012 bytes: more than the 2 GiB that an input set may take",
+        ),
         (["photo.png", "--size", "12"], "expected height and width, such as 720x1280"),
         (["photo.png", "--size", "0x3"], "height and width are 1 or more"),
         (["photo.png", "--output-name", "z"], "there is no output z"),

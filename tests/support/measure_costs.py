@@ -52,6 +52,14 @@ def norms(num: int) -> onnx.ModelProto:
     return model_of([norm(names[i], names[i + 1]) for i in range(num)], names[-1])
 
 
+def pads(num: int) -> onnx.ModelProto:
+    """Reflect pads of one tensor."""
+    model = model_of([helper.make_node("Pad", ["x", "p"], [f"y{index}"], mode="reflect") for index in range(num)], "y0")
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 1]), "p"))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y0", TensorProto.FLOAT, [1, 2, 8, 8]))
+    return model
+
+
 def activated_norms(num: int) -> onnx.ModelProto:
     """Norms in a row, each followed by a Relu."""
     names = ["x", *(f"t{index}" for index in range(2 * num))]
@@ -118,6 +126,7 @@ def outputs(num: int) -> onnx.ModelProto:
 FAMILIES: dict[str, tuple[Callable[[int], onnx.ModelProto], int]] = {
     "plain_nodes": (plain_nodes, 5000),
     "norms": (norms, 1000),
+    "pads": (pads, 1000),
     "activated_norms": (activated_norms, 1000),
     "ifs": (ifs, 500),
     "calls": (calls, 5000),

@@ -4,13 +4,15 @@ A network falls into areas: what lies between two convolutions is chosen togethe
 depend on its neighbours. In an area every group starts as native, as the least and as the most that the passes make of
 it, and changes as long as the predicted time falls. A change whose gain is no more than noise is taken back, and so is
 a convolution in another form, whose weights are larger, where it gains no more than that over what keeps it as it is.
+An area with very many groups or works is decided in parts: the time of a search grows with the product of both.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from trtconv.costs import work
 from trtconv.costs.prediction import Layer, UnknownSizeError, predict
@@ -19,6 +21,8 @@ from trtconv.costs.work import Data, Work
 from trtconv.decisions import NATIVE, PLUGIN, Choice
 
 _MAX_ROUNDS = 8
+# Of what is searched at once. Areas of the networks at hand have at most 2 groups and 430 works.
+_MAX_GROUPS, _MAX_WORKS = 4, 1000
 _HARD = frozenset({work.CONVOLUTION, work.OTHER})  # what no choice changes
 
 
@@ -71,12 +75,13 @@ class Network:
 
     works: Sequence[Work]
     data: Mapping[str, Data]
-    given: Sequence[str]
+    given: Collection[str]
 
 
 def choose(network: Network, groups: Sequence[Group], table: CostTable) -> list[Chosen]:
     """Return the choice of each group, area by area."""
-    return [chosen for area in _areas(network, groups) for chosen in _Area(network, *area, table).choose()]
+    parts = (part for area in _areas(network, groups) for part in _parts(*area))
+    return [chosen for part in parts for chosen in _Area(network, *part, table).choose()]
 
 
 def with_options(works: Sequence[Work], options: Iterable[Option]) -> list[Work]:
@@ -104,8 +109,7 @@ def with_options(works: Sequence[Work], options: Iterable[Option]) -> list[Work]
 class _Area:
     def __init__(self, network: Network, works: Sequence[Work], groups: Sequence[Group], table: CostTable) -> None:
         self._network, self._works, self._groups, self._table = network, works, groups, table
-        read = {name for each in works for name in each.inputs}
-        self._given = [name for name in network.given if name in read]
+        self._given = [name for each in works for name in each.inputs if name in network.given]
         self._known: dict[tuple[int, ...], tuple[float, list[Layer]]] = {}
 
     def choose(self) -> Iterator[Chosen]:
@@ -230,15 +234,32 @@ def _areas(network: Network, groups: Sequence[Group]) -> Iterator[tuple[list[Wor
         for key in dict.fromkeys(map(root, near)):
             if key in by_root and (key == root(each.name) or each.kind in _HARD):
                 members.setdefault(key, []).append(each)
+    places = {each.name: place for place, each in enumerate(network.works)}
     for key, own in members.items():
-        yield _with_writers(own, network.works, writers), by_root[key]
+        yield _with_writers(own, places, writers), by_root[key]
 
 
-def _with_writers(own: Sequence[Work], works: Sequence[Work], writers: Mapping[str, Work]) -> list[Work]:
+def _with_writers(own: Sequence[Work], places: Mapping[str, int], writers: Mapping[str, Work]) -> list[Work]:
     """Return works with the convolutions that write what they read, in the order of the network."""
-    soft = [each for each in own if each.kind not in _HARD]
-    read = {writers[name].name for each in soft for name in each.inputs if name in writers}
-    before = {each.name: each for each in own}
-    before |= {writer.name: writer for writer in writers.values() if writer.name in read and writer.kind in _HARD}
+    read = (name for each in own if each.kind not in _HARD for name in each.inputs)
+    before = [writers[name] for name in read if name in writers and writers[name].kind in _HARD]
+    return sorted({each.name: each for each in (*own, *before)}.values(), key=lambda each: places[each.name])
+
+
+def _parts(works: Sequence[Work], groups: Sequence[Group]) -> Iterator[tuple[Sequence[Work], Sequence[Group]]]:
+    """Yield the groups of an area that are searched at once, neighbours together, with the works around them."""
+    if len(groups) <= _MAX_GROUPS and len(works) <= _MAX_WORKS:
+        yield works, groups
+        return
     places = {each.name: place for place, each in enumerate(works)}
-    return sorted(before.values(), key=lambda each: places[each.name])
+    waiting = deque(sorted(((min(map(places.__getitem__, each.covers)), each) for each in groups), key=itemgetter(0)))
+    end = 0
+    while waiting:
+        start = waiting[0][0]
+        own: list[Group] = []
+        while waiting and len(own) < _MAX_GROUPS and waiting[0][0] < start + _MAX_WORKS // 2:
+            own.append(waiting.popleft()[1])
+        begin = max(end, start - _MAX_WORKS // 4)
+        end = min(waiting[0][0] if waiting else len(works), start + 3 * _MAX_WORKS // 4)
+        near = {*range(begin, end), *(places[name] for group in own for name in group.covers)}
+        yield [works[place] for place in sorted(near)], own

@@ -23,6 +23,8 @@ from trtconv.reading import SmallReads
 MAX_SET_BYTES = 2 << 30  # of all arrays of one input set
 _MAX_DIRECTORY_BYTES = 4 << 20  # of an .npz file, some 40,000 names
 _SUFFIX = ".npy"
+_MAX_NAME_BYTES = (1 << 16) - 1 - len(_SUFFIX)  # the zip format has 16 bits for the length of a name
+_SHOWN_CHARS = 80
 
 Array = npt.NDArray[Any]
 # Raises for an array of this name, shape and type that is not wanted; returns how many bytes an element of it takes.
@@ -74,14 +76,24 @@ def npy_bytes(array: Array) -> bytes:
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
     """Return the content of an .npz file of arrays by name; every numpy reads it.
 
-    numpy.savez itself takes no array of the name `file`.
+    numpy.savez itself takes no array of the name `file`. Raises ConfigError for a name that such a file cannot hold.
     """
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name, array in arrays.items():
+            _require_name(name)
             with archive.open(f"{name}{_SUFFIX}", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, _plain(array), allow_pickle=False)
     return content.getvalue()
+
+
+def _require_name(name: str) -> None:
+    num_bytes = len(name.encode(errors="surrogateescape"))
+    if num_bytes > _MAX_NAME_BYTES or "\0" in name:
+        shown = name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}..."
+        what = f"an .npz file cannot hold an array called {shown} ({num_bytes} bytes)"
+        hint = f"rename the tensor: at most {_MAX_NAME_BYTES} bytes, without null characters"
+        raise ConfigError(what, hint=hint)
 
 
 def _plain(array: Array) -> Array:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from trtconv import reading
 from trtconv.errors import BackendError, ConfigError, TrtconvError
+from trtconv.inputs.array_files import MAX_SET_BYTES
 from trtconv.inputs.made_inputs import InputSet, InputSpec, Shapes
 from trtconv.installed import install_hint
 from trtconv.shapes import format_dims
@@ -119,6 +120,10 @@ def _layout(spec: InputSpec, dims: Sequence[Any], order: Order | None, where: st
         raise ConfigError(f"{what}: images feed inputs of NxCxHxW or NxHxWxC with 1 or 3 channels", where=where)
     if not all(isinstance(dim, int) for dim in dims):
         raise ConfigError(f"{what}: what size are the images to have?", where=where, hint="give the shape: --shape")
+    num_bytes = math.prod(dims) * spec.dtype.itemsize
+    if num_bytes > MAX_SET_BYTES:
+        what = f"{what}, {num_bytes} bytes: more than the {MAX_SET_BYTES >> 30} GiB that an input set may take"
+        raise ConfigError(what, where=where, hint="give a smaller shape or size")
     if is_channels_last:
         return _Layout(dims[0], dims[3], dims[1], dims[2], True)
     return _Layout(dims[0], dims[1], dims[2], dims[3], False)
@@ -159,7 +164,7 @@ def _read_image(
     except TrtconvError:
         raise
     except Exception as error:  # each format has its own
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ConfigError(f"cannot be read as an image: {reason}", where=str(path)) from None
     pixels = np.asarray(resized).reshape(layout.height, layout.width, layout.channels)
     if spec.dtype != np.uint8:

@@ -14,9 +14,9 @@ def address_of(node: onnx.NodeProto | gs.Node, prefix: str = "") -> str:
     if node.name:
         return f"{prefix}{node.name}"
     if isinstance(node, onnx.NodeProto):
-        op, outputs = node.op_type, list(node.output)
+        op, outputs = node.op_type, iter(node.output)
     else:
-        op, outputs = node.op, [tensor.name for tensor in node.outputs]
+        op, outputs = node.op, (tensor.name for tensor in node.outputs)
     return f"{prefix}{op}({next(filter(None, outputs), '')})"
 
 

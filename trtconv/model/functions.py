@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 
 from trtconv.errors import ModelError
+from trtconv.model.addresses import list_addresses
 from trtconv.model.function_opsets import inline_all
 from trtconv.model.plugin_nodes import walk_calls
 from trtconv.model.walking import opset_of, walk_all, walk_nodes
@@ -50,7 +51,7 @@ def inline_functions(proto: onnx.ModelProto, path: Path, inline_plugins: bool) -
         raise
     except Exception as error:  # of onnx: words of its sources, which tell a user nothing
         called = sorted({f"{function.domain}::{function.name}" for function in inlinable.functions})
-        what = f"its local functions cannot be inlined: {', '.join(called)}"
+        what = f"its local functions cannot be inlined: {list_addresses(called)}"
         hint = "export the model without local functions, or run: trtconv build MODEL --debug, for onnx's own words"
         raise ModelError(what, where=str(path), hint=hint) from error
     inlined.functions.extend(kept)

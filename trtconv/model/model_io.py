@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,7 +90,13 @@ def load(
 
 def graph_at(model: Model, sizes: Mapping[str, Dims]) -> gs.Graph:
     """Return a graph of the model as it was read, for inputs that have the dimensions `sizes`."""
-    return _import(infer(model.proto, model.path.parent, sizes).model, model.proto, model.path)[0]
+    return graphs_at(model, sizes)()
+
+
+def graphs_at(model: Model, sizes: Mapping[str, Dims]) -> Callable[[], gs.Graph]:
+    """Return what makes such graphs, each anew, of shapes that are inferred once."""
+    inferred = infer(model.proto, model.path.parent, sizes).model
+    return lambda: _import(inferred, model.proto, model.path)[0]
 
 
 def to_proto(model: Model) -> onnx.ModelProto:

@@ -54,7 +54,15 @@ def problem_of_tensor(tensor: onnx.TensorProto) -> str | None:
     given = len(getattr(tensor, field))
     if given != expected:
         return f"has the dimensions {list(tensor.dims)} and {given} values in {field}, expected {expected}"
-    return None
+    return "holds text that is not UTF-8, which ONNX requires" if not all(map(_is_text, tensor.string_data)) else None
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _raw_problem(tensor: onnx.TensorProto, num_elements: int, bits: int) -> str | None:

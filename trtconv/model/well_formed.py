@@ -31,9 +31,9 @@ _FIELDS = {_Kind.TENSOR: "t", _Kind.GRAPH: "g", _Kind.SPARSE_TENSOR: "sparse_ten
 def require_well_formed(proto: onnx.ModelProto, path: Path) -> None:
     """Raise ModelError for a model whose graph cannot be one.
 
-    That is: names that are not UTF-8 text, versions and element types that do not exist, attributes of no kind, nodes
-    that give nothing or what another gives, tensors whose data do not fit their dimensions, more than 32 dimensions,
-    nodes in a circle.
+    That is: names that are missing or not UTF-8 text, versions and element types that do not exist, attributes of no
+    kind, nodes that give nothing or what another gives, tensors whose data do not fit their type and dimensions, more
+    than 32 dimensions, nodes in a circle.
     """
     checks = _Checks(path)
     checks.opsets(proto.opset_import, "the model")
@@ -83,6 +83,13 @@ class _Checks:
         self._single_writers(function.node, dict.fromkeys(function.input, "an input"), f"{title}/")
 
     def graph(self, graph: onnx.GraphProto, prefix: str) -> None:
+        for title, values in (
+            ("an input", graph.input),
+            ("an output", graph.output),
+            ("an initializer", graph.initializer),
+        ):
+            if not all(value.name for value in values):
+                self._fail(f"{title} of the graph {prefix}{_shown(graph.name)} has no name")
         for value in (*graph.input, *graph.output, *graph.value_info):
             self._value(value, prefix)
         for tensor in graph.initializer:

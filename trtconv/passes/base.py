@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
@@ -27,8 +27,7 @@ class NoMatch:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """One node, the (sub)graph that holds it, and the address that people use for it."""
 
     graph: gs.Graph
@@ -163,7 +162,7 @@ class PassContext:
 
     def nodes(self, graph: gs.Graph, accept: Callable[[gs.Node], bool]) -> list[Site]:
         """Return every ONNX node that `accept` takes, branches included."""
-        sites = (site for site in walk(graph) if is_onnx(site.node.domain) and accept(site.node))
+        sites = walk(graph, lambda node: is_onnx(node.domain) and accept(node))
         return [self.as_recognised(site) for site in sites]
 
     def sites(self, graph: gs.Graph) -> dict[int, Site]:
@@ -205,11 +204,23 @@ class PassContext:
         self.decisions.record(site.node, decision)
 
 
-def walk(graph: gs.Graph, prefix: str = "") -> Iterator[Site]:
-    """Yield every node of `graph` and of the branches and bodies inside it, in their order."""
+def walk(graph: gs.Graph, accept: Callable[[gs.Node], bool] | None = None, prefix: str = "") -> Iterator[Site]:
+    """Yield every node of `graph` and of the branches and bodies inside it that `accept` takes, in their order."""
     for node in graph.nodes:
-        address = address_of(node, prefix)
-        yield Site(graph, node, address)
-        for name, value in node.attrs.items():
-            if isinstance(value, gs.Graph):
-                yield from walk(value, f"{address}/{name}/")
+        if accept is None or accept(node):
+            yield Site(graph, node, address_of(node, prefix))
+        for name, branch in branches_of(node):
+            yield from walk(branch, accept, f"{address_of(node, prefix)}/{name}/")
+
+
+def walk_graphs(graph: gs.Graph) -> Iterator[gs.Graph]:
+    """Yield a graph, then the branches and bodies inside it, an outer graph before its inner ones."""
+    yield graph
+    for node in graph.nodes:
+        for _, branch in branches_of(node):
+            yield from walk_graphs(branch)
+
+
+def branches_of(node: gs.Node) -> list[tuple[str, gs.Graph]]:
+    """Return the branches and bodies of a node by their names."""
+    return [(name, value) for name, value in node.attrs.items() if isinstance(value, gs.Graph)] if node.attrs else []

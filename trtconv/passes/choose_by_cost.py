@@ -116,13 +116,17 @@ def choose_by_cost(
     graph = copy()
     complete_shapes(graph, _fresh(context))
     original = read_network(graph, is_short)
-    made = [_try(copy(), context, choice, passes, original, is_short) for choice, passes in trials.items()]
-    context.choices.require_used(made[-1].considered)
+    *less, (choice, passes) = trials.items()
+    most = _try(graph, context, choice, passes, original, is_short)
+    context.choices.require_used(most.considered)
+    if not most.changed:
+        return CostChoices()
+    made = [*(_try(copy(), context, *trial, original, is_short) for trial in less), most]
     data = dict(original.data)
     for trial in made:
         data |= {name: size for name, size in trial.network.data.items() if name not in data}
     groups = list(_groups(made))
-    chosen = choose(Network(original.works, data, original.given), groups, table)
+    chosen = choose(Network(original.works, data, frozenset(original.given)), groups, table)
     return _told(chosen, table)
 
 
@@ -155,19 +159,18 @@ def _units(original: NetworkWork, network: NetworkWork) -> Iterator[_Unit]:
     """
     writers = {name: each for each in original.works for name in each.outputs}
     own = {name: each for each in network.works for name in each.outputs if name not in writers}
-    remaining = {
+    others = {  # that no unit covers: those that are still there, and what a unit before it covers
         each.name
         for each in original.works
         if network.operators.get(each.outputs[0]) == original.operators[each.outputs[0]]
     }
-    claimed: set[str] = set()
     for each in network.works:
         if each.op is None or each.outputs[0] not in writers or writers[each.outputs[0]].op is not None:
             continue
         works = _with_own(each, own)
         read = {name for work in works for name in work.inputs}
-        covers = _behind(each.outputs[0], read, writers, remaining | claimed)
-        claimed |= covers
+        covers = _behind(each.outputs[0], read, writers, others)
+        others |= covers
         yield _Unit(works, covers)
 
 
@@ -192,29 +195,46 @@ def _behind(name: str, read: Collection[str], writers: Mapping[str, Work], other
 
 def _groups(trials: Sequence[_Trial]) -> Iterator[Group]:
     """Yield the groups: nodes that are one unit in some trial are decided together."""
-    covers = [unit.covers for trial in trials for unit in trial.units if unit.covers]
-    merged: list[set[str]] = []
-    for cover in covers:
-        joined = [each for each in merged if each & cover]
-        merged = [each for each in merged if not each & cover]
-        merged.append(set(cover).union(*joined))
-    for members in merged:
+    groups: dict[str, set[str]] = {}  # by each of their nodes
+    for trial in trials:
+        for unit in trial.units:
+            _join(groups, unit.covers)
+    numbers = [_units_by_node(trial) for trial in trials]
+    for members in {id(each): each for each in groups.values()}.values():
         options = [Option(NATIVE)]
-        for trial in trials:
-            for option in _options(trial, members):
+        for trial, by_node in zip(trials, numbers, strict=True):
+            own = sorted({number for name in members for number in by_node.get(name, ())})
+            for option in _options(trial, [trial.units[number] for number in own]):
                 if all(not _are_alike(option, other) for other in options):
                     options.append(option)
         yield Group([options[0], *sorted(options[1:], key=lambda each: len(each.covers))])
 
 
-def _options(trial: _Trial, members: set[str]) -> Iterator[Option]:
+def _join(groups: dict[str, set[str]], names: Collection[str]) -> None:
+    """Make one group of these nodes and of all groups that hold one of them; the largest takes in the others."""
+    found = {id(each): each for each in (groups.get(name) for name in names) if each is not None}
+    joined = max(found.values(), key=len, default=set())
+    for each in (names, *(other for other in found.values() if other is not joined)):
+        joined |= set(each)
+        groups.update(dict.fromkeys(each, joined))
+
+
+def _units_by_node(trial: _Trial) -> dict[str, list[int]]:
+    """Return the numbers of the units that stand for each node."""
+    numbers: dict[str, list[int]] = {}
+    for number, unit in enumerate(trial.units):
+        for name in unit.covers:
+            numbers.setdefault(name, []).append(number)
+    return numbers
+
+
+def _options(trial: _Trial, own: Sequence[_Unit]) -> Iterator[Option]:
     """Yield what a trial makes of a group: all its units together and, where there are several, each alone."""
-    own = [unit for unit in trial.units if unit.covers & members]
     alone = [(f"{trial.choice} {unit.works[-1].name}", [unit]) for unit in own if len(own) > 1]
     for choice, units in [(trial.choice, own), *alone]:
         covers = frozenset().union(*(unit.covers for unit in units))
         if units:
-            nodes = {address: made for address, made in trial.changed.items() if address in covers}
+            nodes = {address: trial.changed[address] for address in sorted(covers) if address in trial.changed}
             yield Option(choice, [work for unit in units for work in unit.works], covers, nodes)
 
 

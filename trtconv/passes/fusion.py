@@ -14,7 +14,7 @@ from trtconv.ops import BY_ONNX_OP, CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, CustomOp
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
-from trtconv.passes.base import NoMatch, PassContext, Site, walk
+from trtconv.passes.base import NoMatch, PassContext, Site, walk_graphs
 
 # The order in which a plugin does what its attributes and optional inputs ask for.
 STAGES: Sequence[frozenset[str]] = (
@@ -96,8 +96,7 @@ def is_op(node: gs.Node, *names: str) -> bool:
 
 def given_out(graph: gs.Graph) -> frozenset[int]:
     """Return the ids of the tensors that a graph, or a branch in it, gives out."""
-    branches = (value for site in walk(graph) for value in site.node.attrs.values() if isinstance(value, gs.Graph))
-    return frozenset(id(tensor) for each in (graph, *branches) for tensor in each.outputs)
+    return frozenset(id(tensor) for each in walk_graphs(graph) for tensor in each.outputs)
 
 
 def attributes_with(base: PluginNode, fusion: Fusion) -> dict[str, Any] | NoMatch:

@@ -18,7 +18,7 @@ from trtconv.errors import GraphEditError, ModelError
 from trtconv.model.addresses import address_of
 from trtconv.model.shape_inference import is_made_up
 from trtconv.ops.custom_op import DOMAIN, AttributeValue, CustomOp, Dim, Operand, attributes_for
-from trtconv.passes.base import Site, walk
+from trtconv.passes.base import Site, walk_graphs
 from trtconv.passes.positions import Positions
 
 
@@ -148,8 +148,7 @@ def _read_instead(graph: gs.Graph, instead: Sequence[tuple[gs.Tensor, gs.Tensor]
                 if tensor is old:
                     reader.inputs[index] = new
     by_id = {id(old): new for old, new in instead}
-    branches = (value for site in walk(graph) for value in site.node.attrs.values() if isinstance(value, gs.Graph))
-    for each in (graph, *branches):
+    for each in walk_graphs(graph):
         each.outputs = [by_id.get(id(tensor), tensor) for tensor in each.outputs]
 
 
