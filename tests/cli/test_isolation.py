@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_cli_streams import INTERRUPT_SECONDS
-from tests.support.command_line import COMMAND, RTX, Result, environment, run, run_python, write_model
+from tests.support.command_line import COMMAND, RTX, Result, environment, run, run_in_fork, run_python, write_model
 
 # ONNX Runtime's assertion of a positive deviation ends the process.
 ABORTS = """g (float[1,4,16,16] x) => (float[1,4,16,16] y) {
@@ -53,7 +53,7 @@ def patched(patch: str) -> str:
 
 
 def run_patched(patch: str, *args: str, cwd: Path) -> Result:
-    return run_python(patched(patch), *args, cwd=cwd)
+    return run_in_fork(patched(patch), *args, cwd=cwd)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
