@@ -13,7 +13,17 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_cli_streams import INTERRUPT_SECONDS
-from tests.support.command_line import COMMAND, RTX, Result, environment, run, run_in_fork, run_python, write_model
+from tests.support.command_line import (
+    COMMAND,
+    RTX,
+    Result,
+    environment,
+    run,
+    run_command,
+    run_in_fork,
+    run_python,
+    write_model,
+)
 
 # ONNX Runtime's assertion of a positive deviation ends the process.
 ABORTS = """g (float[1,4,16,16] x) => (float[1,4,16,16] y) {
@@ -274,7 +284,7 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path: Path) -> None:
     write_model(tmp_path, "static")
     for name in ("onnx", "numpy", "onnxruntime", "secrets"):
         (tmp_path / f"{name}.py").write_text("raise ImportError(__file__)")
-    result = run(*COMMANDS["rewrite"], cwd=tmp_path)
+    result = run_command([*COMMAND, *COMMANDS["rewrite"]], cwd=tmp_path)
     assert result.exit_code == 0, result.stderr
     assert (tmp_path / "out.onnx").is_file()
 

@@ -28,6 +28,8 @@ from trtconv.model.size_growth import stays_small
 from trtconv.passes.base import NoMatch
 from trtconv.passes.constant_values import read_constants
 
+pytestmark = pytest.mark.bounded_inference
+
 MODEL = onnx.parser.parse_model("""
     <ir_version: 8, opset_import: ["" : 17]>
     g (float[1,2,6,6] x) => (float[1,2,8,8] y) <float[2] s = {1, 2}, int64[8] pads = {0, 0, 1, 1, 0, 0, 1, 1}> {
