@@ -23,6 +23,7 @@ from tests.support.command_line import (
     run_python,
     write_model,
 )
+from tests.support.patience import patience
 
 INTERRUPT_SECONDS = 2.0
 
@@ -55,7 +56,7 @@ def test_an_interrupted_build_ends_at_once(tmp_path: Path, slow_build: list[str]
     stdout, stderr = process.communicate(timeout=60)
     seconds = time.monotonic() - start
     assert process.returncode == 130
-    assert seconds < INTERRUPT_SECONDS
+    assert seconds < patience(INTERRUPT_SECONDS)
     assert stderr.strip().splitlines()[-1] == "error: the build was interrupted, no engine was written"
     assert '"exit_code": 130' in stdout
     assert contents(tmp_path) == before
