@@ -20,7 +20,7 @@ from tests.support.command_line import (
     contents,
     environment,
     run_command,
-    run_python,
+    run_in_fork,
     write_model,
 )
 from tests.support.patience import patience
@@ -142,6 +142,6 @@ from trtconv.cli import main
 main()
 """
     for flags, shown in (((), "native"), ((quiet,), "")):
-        result = run_python(code, "build", "static.onnx", "--dry-run", *flags, *options, cwd=tmp_path)
+        result = run_in_fork(code, "build", "static.onnx", "--dry-run", *flags, *options, cwd=tmp_path)
         assert result.exit_code == 0
         assert (shown in result.stderr) if shown else (result.stdout, result.stderr) == ("", "")
