@@ -52,7 +52,7 @@ demo: $(INSTALLED)
 	$(BIN)/python -m models.demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto -m 'not gpu' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not gpu' $(PYTEST_ARGS)
 
 test-gpu: $(INSTALLED)
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)
