@@ -14,6 +14,7 @@ import importlib
 import os
 import pickle
 import pkgutil
+import signal
 import socket
 import subprocess
 import sys
@@ -58,7 +59,12 @@ class WarmPython:
         self._channel.settimeout(timeout)
         socket.send_fds(self._channel, [len(request).to_bytes(_STATUS_BYTES, "little")], list(streams))
         self._channel.sendall(request)
-        answer = self._channel.recv(_STATUS_BYTES)
+        try:
+            answer = self._channel.recv(_STATUS_BYTES)
+        except TimeoutError:
+            warm_python.cache_clear()  # its answer would be taken for that of the next request
+            os.killpg(self._process.pid, signal.SIGKILL)
+            raise
         assert answer, "the warm process ended"
         return os.waitstatus_to_exitcode(int.from_bytes(answer, "little"))
 
