@@ -25,6 +25,9 @@ CPP := $(shell find plugins_cuda -name '*.h' -o -name '*.cuh' -o -name '*.cu' -o
 EXAMPLES_CPP := $(wildcard examples/cpp/*.h examples/cpp/*.cpp)
 PYTHON_CODE := trtconv models tests build_backend plugins_cuda examples
 
+# The tests start Python hundreds of times, which without bytecode compiles trtconv anew each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo kill test test-gpu accuracy bench lint format golden fuzz fuzz-host lock sbom offline reproducible clean
 
@@ -49,7 +52,7 @@ demo: $(INSTALLED)
 	$(BIN)/python -m models.demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto -m 'not gpu' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not gpu' $(PYTEST_ARGS)
 
 test-gpu: $(INSTALLED)
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)

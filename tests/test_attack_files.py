@@ -20,6 +20,8 @@ from trtconv.inspection.model_inspection import inspect_model
 from trtconv.model import model_io
 from trtconv.model.bounded import run_bounded
 
+pytestmark = pytest.mark.bounded_inference
+
 MAX_BYTES, MAX_SECONDS = 3 << 30, 60
 
 

@@ -16,6 +16,7 @@ import pytest
 import trtconv
 from tests.cli.test_isolation import ABORTS
 from tests.support.command_line import write_model
+from tests.support.patience import patience
 from trtconv import BuildConfig, Limits
 from trtconv.errors import BackendError, ConfigError, Interrupted, ModelError
 from trtconv.manifest import read_manifest
@@ -129,7 +130,7 @@ def test_an_interrupt_ends_the_worker(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         trtconv.build(model, BuildConfig(backend="tensorrt-rtx"), isolate=True)
     timer.join()
-    assert time.monotonic() - began < 8, "2 s, on a machine that does nothing else"
+    assert time.monotonic() - began < patience(0.5 + 2)
     assert signal.getsignal(signal.SIGINT) is before
     assert os.listdir(tmp_path) == ["static.onnx"]
 

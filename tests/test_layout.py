@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -106,9 +107,15 @@ def module_files() -> dict[str, Path]:
 MODULES = module_files()
 
 
+@functools.cache
+def nodes_of(module: str) -> tuple[ast.AST, ...]:
+    """Return every node of a module's syntax tree."""
+    return tuple(ast.walk(ast.parse(MODULES[module].read_text())))
+
+
 def imports(module: str) -> Iterator[str]:
     """Yield what a module imports, wherever in it, for types too; of `from a import b` both `a` and `a.b`."""
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in nodes_of(module):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -137,7 +144,7 @@ def test_each_foreign_library_has_its_door(library: str) -> None:
 
 def changed_parts(module: str) -> Iterator[str]:
     """Yield where a module changes a part of a graph or of a node: by assignment, by del, or by a list's own method."""
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in nodes_of(module):
         targets: list[ast.expr] = []
         if isinstance(node, ast.Assign | ast.Delete):
             targets = node.targets
@@ -165,7 +172,7 @@ def test_only_the_door_names_a_tensorrt_module() -> None:
 
 def names_used(module: str) -> Iterator[str]:
     """Yield every name, attribute and parameter that a module uses or binds."""
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in nodes_of(module):
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
                 yield name
@@ -189,11 +196,10 @@ def test_what_is_taken_for_tensorrt_is_what_its_doors_use() -> None:
 
 def texts_of(module: str) -> Iterator[str]:
     """Yield every string of a module, parts of f-strings too, but for docstrings, which explain and decide nothing."""
-    tree = ast.parse(MODULES[module].read_text())
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    docstrings = {id(node.body[0].value) for node in ast.walk(tree)
+    docstrings = {id(node.body[0].value) for node in nodes_of(module)
                   if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)}  # fmt: skip
-    for node in ast.walk(tree):
+    for node in nodes_of(module):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
             yield node.value
 
@@ -243,7 +249,7 @@ def test_files_stay_small(module: str) -> None:
     lines = MODULES[module].read_text().splitlines()
     assert len(lines) <= MAX_LINES
     if lines:
-        assert ast.get_docstring(ast.parse("\n".join(lines))), "a file begins with what it is for"
+        assert ast.get_docstring(nodes_of(module)[0]), "a file begins with what it is for"
 
 
 def test_public_names_exist() -> None:

@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_cli_streams import INTERRUPT_SECONDS
-from tests.support.command_line import COMMAND, RTX, Result, environment, run, run_python, write_model
+from tests.support.command_line import (
+    COMMAND,
+    RTX,
+    Result,
+    environment,
+    run,
+    run_command,
+    run_in_fork,
+    run_python,
+    write_model,
+)
+from tests.support.patience import patience
 
 # ONNX Runtime's assertion of a positive deviation ends the process.
 ABORTS = """g (float[1,4,16,16] x) => (float[1,4,16,16] y) {
@@ -53,7 +64,7 @@ def patched(patch: str) -> str:
 
 
 def run_patched(patch: str, *args: str, cwd: Path) -> Result:
-    return run_python(patched(patch), *args, cwd=cwd)
+    return run_in_fork(patched(patch), *args, cwd=cwd)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
@@ -196,7 +207,7 @@ def test_a_signal_ends_both_within_two_seconds(tmp_path: Path, how: str, sleep: 
     else:
         process.send_signal(signal.Signals[how])
     stdout, stderr = process.communicate(timeout=30)
-    assert time.monotonic() - began < INTERRUPT_SECONDS + 0.3
+    assert time.monotonic() - began < patience(INTERRUPT_SECONDS + 0.3)
     assert process.returncode == 130
     assert stderr.strip() == "error: interrupted"
     assert Result(130, stdout, stderr).document["error"]["exit_code"] == 130
@@ -274,7 +285,7 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path: Path) -> None:
     write_model(tmp_path, "static")
     for name in ("onnx", "numpy", "onnxruntime", "secrets"):
         (tmp_path / f"{name}.py").write_text("raise ImportError(__file__)")
-    result = run(*COMMANDS["rewrite"], cwd=tmp_path)
+    result = run_command([*COMMAND, *COMMANDS["rewrite"]], cwd=tmp_path)
     assert result.exit_code == 0, result.stderr
     assert (tmp_path / "out.onnx").is_file()
 

@@ -21,6 +21,7 @@ import pytest
 
 from tests.cli.test_isolation import is_alive, wait_for
 from tests.support.command_line import COMMAND, RTX, environment, write_model
+from tests.support.patience import patience
 from trtconv.manifest import read_manifest
 from trtconv.model import model_io
 from trtconv.workers import family
@@ -82,7 +83,7 @@ def run_kills(folder: Path, commands: list[tuple[str, ...]], require_whole: Call
         began = time.monotonic()
         assert process.wait(60) in ENDS[number], (index, number, target)
         if number is not signal.SIGKILL:
-            assert time.monotonic() - began < 10, "2 s, on a machine that does nothing else"
+            assert time.monotonic() - began < patience(5)
         require_whole()
         wait_for(lambda: not any(map(is_alive, family_before)))  # noqa: B023
         require_whole()

@@ -16,6 +16,7 @@ import pytest
 
 from models import make_models
 from tests.support.command_line import run_python, write_model
+from tests.support.patience import patience
 from tests.support.rtx import Logger, accepts, rtx_build, trt
 from trtconv import BuildConfig, ShapeRange, build, rewrite
 from trtconv.engine.backends import select_backend
@@ -184,7 +185,7 @@ def test_ctrl_c_really_cancels_rtx(tmp_path: Path) -> None:
         build(model, config, progress=InterruptInTheMiddle())
     left = set(threading.enumerate()) - before
     for thread in left:
-        thread.join(0.5)
+        thread.join(patience(0.5))
     assert not [thread for thread in left if thread.is_alive()]
     assert sorted(os.listdir(tmp_path)) == ["slow.onnx"]
 

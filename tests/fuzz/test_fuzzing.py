@@ -26,6 +26,8 @@ from tests.support.command_line import OPSET_17
 from trtconv.errors import ModelError
 from trtconv.model import shape_inference
 
+pytestmark = pytest.mark.bounded_inference
+
 REPOSITORY = Path(__file__).parents[2]
 SEED, RUNS = 16, 3000  # less than a minute; a number of runs and no time, so that every machine does the same
 

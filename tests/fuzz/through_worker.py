@@ -9,59 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from tests.fuzz.replaying import complaint_of
 from tests.fuzz.running import PASSED, REFUSED, End
 from tests.fuzz.targets import Target
+from tests.support import forks
 from trtconv import cli
-from trtconv.cli import worker as worker_program
-from trtconv.workers import parent
-
-
-class ForkedProcess:
-    """What the parent uses of `subprocess.Popen`, for a fork of this process."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.returncode: int | None = None
-
-    def poll(self) -> int | None:
-        """Return the exit code, negative for a signal, or None while it runs."""
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end, at most so many seconds."""
-        end = time.monotonic() + (timeout or 3600)
-        while self.poll() is None and time.monotonic() < end:
-            time.sleep(0.002)
-        return self.returncode or 0
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal to a process that has not ended."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-
-def start_fork(
-    module: str, args: Sequence[str], descriptors: tuple[int, int], environment: dict[str, str], *, has_streams: bool
-) -> ForkedProcess:
-    """Stand for `parent._start`: fork the worker where it would start Python."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    pid = os.fork()
-    if pid == 0:
-        os.environ.update(environment)
-        sys.argv = ["worker", *map(str, descriptors), *args]
-        _end_with(worker_program.main)
-    return ForkedProcess(pid)
 
 
 def run(target: Target, path: Path) -> End:
@@ -83,21 +38,7 @@ def run(target: Target, path: Path) -> End:
 
 
 def _be_command(words: list[str]) -> NoReturn:
-    replaced: Any = parent
-    replaced._start = start_fork
+    forks.fork_workers()
     sys.argv = [cli.PROGRAM, *words]
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    _end_with(cli.main)
-
-
-def _end_with(main: Any) -> NoReturn:
-    """Run a `main()` to its end, and end this process as Python would."""
-    code: Any = 70
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code or 0
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else 1)
+    forks.open_streams((0, 1, 2))
+    forks.end_with(cli.main)

@@ -17,6 +17,8 @@ from tests.support.golden import FOLDER, case_paths, read_case
 from trtconv.errors import ConfigError, ModelError, TrtconvError
 from trtconv.model import checking, model_io
 
+pytestmark = pytest.mark.bounded_inference
+
 MODEL = onnx.parser.parse_model("""
     <ir_version: 8, opset_import: ["" : 17]>
     g (float[N,2,5,6] x) => (float[N,2,7,8] y) <float[2] s = {1, 2}> {

@@ -15,6 +15,8 @@ from trtconv import BuildConfig
 from trtconv.model import model_io
 from trtconv.model.shape_inference import infer
 
+pytestmark = pytest.mark.bounded_inference
+
 HEADER = '<ir_version: 8, opset_import: ["" : 17, "other" : 1]>'
 # A convolution makes up symbols of its own, so that nobody sees that they come from the input.
 NETWORK = """{

@@ -44,4 +44,6 @@ def session_of(node_type: str, inputs: dict[str, int], **attributes: Any) -> onn
     output = helper.make_tensor_value_info("y", next(iter(inputs.values())), None)
     graph = helper.make_graph([node], "one_node", values, [output])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import pytest
 from host_compiler import compile_cpp
+from host_tools import session_of
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
@@ -198,11 +198,8 @@ def check_norm(maths: ctypes.CDLL, call: Call, done: Call) -> None:
 
 def run_norm(x: Any, scale: Any, bias: Any, epsilon: float) -> npt.NDArray[Any]:
     """Run ONNX Runtime's InstanceNormalization."""
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "scale", "bias")]
-    node = helper.make_node("InstanceNormalization", ["x", "scale", "bias"], ["y"], epsilon=epsilon)
-    graph = helper.make_graph([node], "g", values, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    kinds = dict.fromkeys(("x", "scale", "bias"), TensorProto.FLOAT)
+    session = session_of("InstanceNormalization", kinds, epsilon=epsilon)
     return np.asarray(session.run(None, {"x": x, "scale": scale, "bias": bias})[0])
 
 

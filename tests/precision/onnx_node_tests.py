@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from onnx.backend.test.loader import load_model_tests
 
+from tests.support.onnx_node_tests import load_node_tests
 from tests.support.rounding import run, run_rounded
 from trtconv.errors import ModelError
 from trtconv.model.walking import is_onnx, walk_graphs
@@ -55,10 +54,7 @@ class NodeCase:
 @functools.cache
 def node_cases() -> tuple[NodeCase, ...]:
     """Return every node test of ONNX that computes with float32."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some divide by zero on purpose
-        loaded = load_model_tests(kind="node")
-    return tuple(case for each in loaded for case in _cases(each))
+    return tuple(case for each in load_node_tests() for case in _cases(each))
 
 
 def _cases(loaded: Any) -> Iterator[NodeCase]:

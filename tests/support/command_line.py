@@ -17,10 +17,14 @@ from typing import Any
 import onnx
 import onnx.parser
 
+from tests.support.warm_python import warm_python
 from trtconv.cli import main
 
 COMMAND = (sys.executable, "-m", "trtconv")
 RTX = ("--backend", "tensorrt-rtx")
+SECONDS = 120
+# Variables that nothing reads before a command begins.
+READ_LATE = {"COLUMNS", "NO_COLOR", "FORCE_COLOR", "CUDA_VISIBLE_DEVICES", "TRTCONV_PLUGIN_LIBRARY"}
 OPSET_17 = '<ir_version: 8, opset_import: ["": 17, "my": 1]>'
 
 # One node of each kind that trtconv is about, named as an exporter names them.
@@ -77,9 +81,24 @@ class Result:
         return json.loads(self.stdout)
 
 
-def run(*args: str | Path, **options: Any) -> Result:
-    """Run `trtconv` with these arguments."""
-    return run_command([*COMMAND, *map(str, args)], **options)
+def run(*args: str | Path, cwd: Path = Path(), env: dict[str, str] | None = None, timeout: float = SECONDS) -> Result:
+    """Run `trtconv` with these arguments; in a fork of a warm Python, where the environment allows it."""
+    usual, env = environment(), env or environment()
+    changed = {name for name in usual.keys() | env.keys() if usual.get(name) != env.get(name)}
+    if changed - READ_LATE:
+        return run_command([*COMMAND, *map(str, args)], cwd=cwd, env=env, timeout=timeout)
+    return run_in_fork("from trtconv.__main__ import main\nmain()", *args, cwd=cwd, env=env, timeout=timeout)
+
+
+def run_in_fork(
+    code: str, *args: str | Path, cwd: Path, env: dict[str, str] | None = None, timeout: float = SECONDS
+) -> Result:
+    """Run Python code with these arguments in a fork of a Python that has imported trtconv."""
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        streams = (0, stdout.fileno(), stderr.fileno())
+        exit_code = warm_python().run(code, [str(arg) for arg in args], cwd, env or environment(), streams, timeout)
+        texts = [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode() for file in (stdout, stderr)]
+    return Result(exit_code, *texts)
 
 
 def run_here(*args: str | Path, cwd: Path) -> Result:
@@ -123,7 +142,7 @@ def run_python(code: str, *args: str | Path, **options: Any) -> Result:
 
 def run_command(command: Sequence[str], **options: Any) -> Result:
     """Run a command without a CUDA device, in the repository's root unless `options` for subprocess say otherwise."""
-    options = {"env": environment(), "timeout": 120, "capture_output": True, "text": True} | options
+    options = {"env": environment(), "timeout": SECONDS, "capture_output": True, "text": True} | options
     done = subprocess.run(command, check=False, **options)
     return Result(done.returncode, done.stdout or "", done.stderr or "")
 

@@ -28,6 +28,7 @@ LOW_TYPES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _OPTIONS = onnxruntime.SessionOptions()
 _OPTIONS.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
 _OPTIONS.log_severity_level = 4
+_OPTIONS.intra_op_num_threads = 1
 
 
 def run_rounded(model: onnx.ModelProto, feeds: Arrays) -> dict[str, npt.NDArray[Any]]:
