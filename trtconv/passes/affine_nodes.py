@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
 from trtconv.ops.custom_op import Dim
+from trtconv.passes.constant_values import MAX_CHANNELS
 from trtconv.passes.graph_edit import NewNode
 
 
@@ -86,8 +87,9 @@ class AffineNodes:
         tensor = self._constant(part) if isinstance(part, np.ndarray) else part
         if not self._is_by_image or self._is_full(tensor):
             return tensor
-        if isinstance(part, np.ndarray) and isinstance(self.batch, int):
-            return self._constant(np.tile(part, (self.batch, 1)))
+        batch = self.batch if isinstance(self.batch, int) else MAX_CHANNELS + 1
+        if isinstance(part, np.ndarray) and batch * self.channels <= MAX_CHANNELS:
+            return self._constant(np.tile(part, (batch, 1)))
         shape = self._node("Shape", [next(iter(self._by_image.values()))], is_full=False, dtype=np.int64, dims=[2])
         return self._node("Expand", [tensor, shape], is_full=True)
 

@@ -52,6 +52,7 @@ _EVALUATED_OPS = frozenset(
 )
 # Pads are a few numbers; a chain through a tensor that is known to be larger is not about pads.
 MAX_ELEMENTS = 1 << 16
+MAX_CHANNELS = 1 << 20  # that a pass writes one value each for: a model of a few bytes can state any number
 
 
 @dataclass(frozen=True)
