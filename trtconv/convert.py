@@ -74,7 +74,7 @@ def _build(
     config = with_decided_ops(config)
     _require_no_decisions(config)
     native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
-    model = load_model(model_path, config, native_reason)
+    model = read_model(model_path, config, native_reason)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
     require_writable(model, output, manifest_path(output), config.timing_cache, config.report, _tuned_decisions(config))
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
@@ -239,7 +239,7 @@ def _rewrite(
     return replace(report, output=output, next_step=next_step)
 
 
-def load_model(model_path: Path, config: BuildConfig, native_reason: str | None) -> Model:
+def read_model(model_path: Path, config: BuildConfig, native_reason: str | None) -> Model:
     """Read a model; where the operators stay native, custom ops in it are ONNX ops again."""
     return model_io.load(
         model_path,

@@ -9,7 +9,7 @@ import onnx
 from trtconv import files, reading, shapes
 from trtconv.comparison import verification
 from trtconv.config import BuildConfig
-from trtconv.convert import load_model, require_writable
+from trtconv.convert import read_model, require_writable
 from trtconv.engine import backends, building
 from trtconv.engine.backends import TITLES, Backend, BackendKey
 from trtconv.engine.network_parsing import MAX_CHECKED_EXTERNAL_BYTES
@@ -46,7 +46,7 @@ def _dry_run(model_path: Path, config: BuildConfig, progress: Progress) -> DryRu
         verification.require_verifiable(backend)
     config = with_decided_ops(config)
     native_reason = native_reason_of(config, supports_plugins=key == "tensorrt")
-    model = load_model(model_path, config, native_reason)
+    model = read_model(model_path, config, native_reason)
     require_writable(model, config.report)
     inputs = walking.describe_inputs(model.proto)
     if config.profiles:

@@ -30,6 +30,12 @@ def no_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "import_backend", lambda key: None)
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal in which the longest path of a temporary folder stands in one line."""
+    monkeypatch.setenv("COLUMNS", "1000")
+
+
 def next_line(text: str) -> list[str]:
     label, command = text.splitlines()[-1].split(maxsplit=1)
     assert label == "next"

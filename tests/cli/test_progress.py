@@ -171,7 +171,7 @@ def test_every_step_and_every_run_of_a_calibration_is_told(tmp_path: Path) -> No
             told.append((name, "ends"))
 
     text = "g (float[1,4] x, float[4,4] w) => (float[1,4] y) { y = MatMul(x, w) }"
-    config = trtconv.BuildConfig(precision="fp16")
+    config = trtconv.BuildConfig(precision="fp16", backend="tensorrt")
     trtconv.dry_run(write_model(tmp_path, "m", text), config, progress=Recorder())
     runs, step = "Running calibration inputs", "calibrating m.onnx for fp16"
     assert told == [

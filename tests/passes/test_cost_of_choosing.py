@@ -47,7 +47,7 @@ def test_the_search_grows_no_faster_than_the_model(
             tmp_path / f"{num}.onnx", *["InstanceNormalization(t, s, s)", *["Sigmoid(t)"] * between] * num
         )
         counts.clear()
-        report = dry_run(path, BuildConfig(ops="auto"))
+        report = dry_run(path, BuildConfig(ops="auto", backend="tensorrt"))
         assert len(report.decisions) == num
         assert all("predicted_us" in decision.figures for decision in report.decisions)
         found.append(sum(counts))
@@ -62,9 +62,9 @@ def test_a_model_with_nothing_to_choose_is_tried_once(tmp_path: Path, monkeypatc
         return TRY(*args)
 
     monkeypatch.setattr(choose_by_cost, "_try", noted)
-    dry_run(write_chain(tmp_path / "plain.onnx", "Sigmoid(t)"), BuildConfig(ops="auto"))
+    dry_run(write_chain(tmp_path / "plain.onnx", "Sigmoid(t)"), BuildConfig(ops="auto", backend="tensorrt"))
     assert tried == ["rewritten"]
-    dry_run(write_chain(tmp_path / "norm.onnx", "InstanceNormalization(t, s, s)"), BuildConfig(ops="auto"))
+    dry_run(write_chain(tmp_path / "norm.onnx", "InstanceNormalization(t, s, s)"), BuildConfig(ops="auto", backend="tensorrt"))
     assert sorted(tried[1:]) == ["fused", "plugin", "rewritten"]
 
 

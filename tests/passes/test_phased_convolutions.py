@@ -271,7 +271,7 @@ def test_figures_and_the_growth_of_the_weights_are_told(tmp_path: Path) -> None:
 
 def test_a_decision_file_keeps_a_convolution_native(tmp_path: Path) -> None:
     path, plan = saved(upsampled_model(random_weights(20, 3, 3, 3)), tmp_path), tmp_path / "plan.json"
-    config = BuildConfig(ops="rewritten", decisions=plan)
+    config = BuildConfig(ops="rewritten", backend="tensorrt", decisions=plan)
     first = {each.node: each.became for each in dry_run(path, config).decisions}
     assert first == {"conv": REWRITTEN, "up": REWRITTEN, "norm": "trtconv::InstanceNorm"}
     document = json.loads(plan.read_text())
