@@ -145,8 +145,8 @@ def test_an_edited_node_is_named_with_what_is_wrong(rewritten: onnx.ModelProto, 
     path = tmp_path / "edited.onnx"
     onnx.save(edited, path)
     for refuses in (build, dry_run) if edit in EDITS else (dry_run,):
+        backend = "auto" if refuses is build else "tensorrt"  # whose dry run looks at plugins
         with pytest.raises(ModelError) as caught:
-            backend = "auto" if refuses is build else "tensorrt"  # whose dry run looks at plugins
             refuses(path, BuildConfig(output=tmp_path / "model.engine", backend=backend))
         assert message in str(caught.value)
         assert f"node {node.name}: " in str(caught.value)

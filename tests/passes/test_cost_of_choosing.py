@@ -62,9 +62,10 @@ def test_a_model_with_nothing_to_choose_is_tried_once(tmp_path: Path, monkeypatc
         return TRY(*args)
 
     monkeypatch.setattr(choose_by_cost, "_try", noted)
-    dry_run(write_chain(tmp_path / "plain.onnx", "Sigmoid(t)"), BuildConfig(ops="auto", backend="tensorrt"))
+    config = BuildConfig(ops="auto", backend="tensorrt")
+    dry_run(write_chain(tmp_path / "plain.onnx", "Sigmoid(t)"), config)
     assert tried == ["rewritten"]
-    dry_run(write_chain(tmp_path / "norm.onnx", "InstanceNormalization(t, s, s)"), BuildConfig(ops="auto", backend="tensorrt"))
+    dry_run(write_chain(tmp_path / "norm.onnx", "InstanceNormalization(t, s, s)"), config)
     assert sorted(tried[1:]) == ["fused", "plugin", "rewritten"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ RTX = ("--backend", "tensorrt-rtx")
 SECONDS = 120
 # Variables that nothing reads before a command begins.
 READ_LATE = {"COLUMNS", "NO_COLOR", "FORCE_COLOR", "CUDA_VISIBLE_DEVICES", "TRTCONV_PLUGIN_LIBRARY"}
+# What a command says every five seconds, which on a busy machine any command may take.
+_SLOW = re.compile(r"^[a-z ]+ +\d+ s: .*\n", re.MULTILINE)
 OPSET_17 = '<ir_version: 8, opset_import: ["": 17, "my": 1]>'
 
 # One node of each kind that trtconv is about, named as an exporter names them.
@@ -98,7 +101,7 @@ def run_in_fork(
         streams = (0, stdout.fileno(), stderr.fileno())
         exit_code = warm_python().run(code, [str(arg) for arg in args], cwd, env or environment(), streams, timeout)
         texts = [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode() for file in (stdout, stderr)]
-    return Result(exit_code, *texts)
+    return Result(exit_code, texts[0], _SLOW.sub("", texts[1]))
 
 
 def run_here(*args: str | Path, cwd: Path) -> Result:
@@ -144,7 +147,7 @@ def run_command(command: Sequence[str], **options: Any) -> Result:
     """Run a command without a CUDA device, in the repository's root unless `options` for subprocess say otherwise."""
     options = {"env": environment(), "timeout": SECONDS, "capture_output": True, "text": True} | options
     done = subprocess.run(command, check=False, **options)
-    return Result(done.returncode, done.stdout or "", done.stderr or "")
+    return Result(done.returncode, done.stdout or "", _SLOW.sub("", done.stderr or ""))
 
 
 def environment(**changes: str) -> dict[str, str]:
