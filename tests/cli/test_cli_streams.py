@@ -57,7 +57,8 @@ def test_an_interrupted_build_ends_at_once(tmp_path: Path, slow_build: list[str]
     seconds = time.monotonic() - start
     assert process.returncode == 130
     assert seconds < patience(INTERRUPT_SECONDS)
-    assert stderr.strip().splitlines()[-1] == "error: the build was interrupted, no engine was written"
+    said = stderr.strip().splitlines()[-1]  # the shorter by the parent, where the worker is too busy to answer
+    assert said in ("error: the build was interrupted, no engine was written", "error: interrupted")
     assert '"exit_code": 130' in stdout
     assert contents(tmp_path) == before
 
