@@ -22,6 +22,7 @@ from trtconv.inputs.input_files import read_calibration
 from trtconv.manifest import require_manifest
 from trtconv.model import model_io
 from trtconv.preparation import prepare_as_built
+from trtconv.run import RunConfig, run
 
 LOAD = "load"
 COMMAND = "command: "  # begins the names of paths through the command line and its worker process
@@ -93,6 +94,10 @@ def _inspect_json(path: Path) -> None:
     json.dumps(inspection.inspect(path, ops="fused").to_json(), allow_nan=False)
 
 
+def _inspect_page(path: Path) -> None:
+    inspection.inspect(path, ops="rewritten", html=path.with_name("out.html"))
+
+
 def _static(path: Path) -> Path:
     return path.with_name(STATIC)
 
@@ -103,6 +108,10 @@ def _with_decisions(path: Path) -> None:
 
 def _calibrate(path: Path) -> None:
     read_calibration([path], onnx.load_from_string(corpus.model("static")), ())
+
+
+def _run(path: Path) -> None:
+    run(_static(path), [path], RunConfig(output=path.with_name("out.npz"))).render()
 
 
 def _engine_of(path: Path) -> Path:
@@ -141,12 +150,14 @@ _MODEL_TARGETS = (
     Target(LOAD, model_io.load, _DRY),
     Target("dry run", _dry_run(), (*_DRY, "--verbose")),
     Target("dry run, --ops fused", _dry_run(ops="fused"), (*_DRY, "--ops", "fused")),
+    Target("dry run, --ops rewritten", _dry_run(ops="rewritten"), (*_DRY, "--ops", "rewritten")),
     Target("dry run, --precision fp16", _dry_run(precision="fp16"), (*_DRY, "--precision", "fp16")),
     Target("dry run, --precision bf16", _dry_run(precision="bf16", ops="fused"),
            (*_DRY, "--precision", "bf16", "--ops", "fused")),
     Target("rewrite", _rewrite, ("rewrite", _FILE, "-o", _OUT, "--ops", "fused")),
     Target("inspect", _inspect, ("inspect", _FILE)),
     Target("inspect --json", _inspect_json, ("inspect", _FILE, "--json", "--ops", "fused")),
+    Target("inspect --html", _inspect_page, ("inspect", _FILE, "--html", _OUT + ".html", "--ops", "rewritten")),
 )  # fmt: skip
 KINDS = (
     Kind("model", 12, _model, _MODEL_TARGETS),
@@ -164,6 +175,7 @@ KINDS = (
     )),
     Kind("input file", 3, _input_file, (
         Target("calibration", _calibrate, (*_DRY_STATIC, "--precision", "fp16", "--calibration", _FILE)),
+        Target("run", _run, ("run", "{folder}/" + STATIC, _FILE, "-o", _OUT + ".npz")),
     )),
     Kind("timing cache", 1, _timing_cache, (Target("use", _use_timing_cache, None, needs_rtx=True),)),
     Kind("engine", 1, _engine, (
