@@ -480,6 +480,29 @@ def test_a_node_needs_the_attributes_of_its_opset(opset: int, tmp_path: Path) ->
         load(model, tmp_path)
 
 
+@pytest.mark.parametrize("opset", [17, 18, 21])
+def test_a_group_norm_needs_its_groups(opset: int, tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["": {opset}]> g (float[2,4,3] x, float[4] s) => (float[2,4,3] y) '
+        "{ y = GroupNormalization(x, s, s) }"
+    )
+    with pytest.raises(ModelError, match=r"GroupNormalization needs the attribute num_groups"):
+        load(model, tmp_path)
+
+
+@pytest.mark.parametrize("ops", ["fused", "rewritten", "auto"])
+def test_a_reshape_needs_the_inputs_of_its_opset(ops: str, tmp_path: Path) -> None:
+    """Of opset 1 it has one."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> g (float[1,4,2,2] x, float[2] s, float[4,1,1] w) => (float y) '
+        "<int64[3] g = {0,2,-1}> { r = Reshape(x, g) n = InstanceNormalization(r, s, s) t = Reshape(n) y = Mul(t, w) }"
+    )
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match=r"Reshape has 1 inputs, at least 2 needed"):
+        dry_running.dry_run(path, BuildConfig(ops=ops, backend="tensorrt"))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("ops", ["fused", "rewritten", "auto"])
 def test_a_product_of_one_factor_is_refused_where_passes_ask_what_it_is(ops: str, tmp_path: Path) -> None:
     model = onnx.parser.parse_model(

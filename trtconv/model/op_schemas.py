@@ -1,4 +1,4 @@
-"""What ONNX says of its operators, in any opset."""
+"""What ONNX says of its operators."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ def least_inputs(op_type: str) -> int:
 
 
 @functools.cache
+def inputs_needed(op_type: str, opset: int) -> int:
+    """Return how many inputs an op needs in an opset; where that does not have it, or no longer, in any."""
+    schema = next(_schemas(op_type, min(opset, _LATEST)), None)
+    return least_inputs(op_type) if schema is None or schema.deprecated else schema.min_input
+
+
+@functools.cache
 def attribute_kinds(op_type: str) -> Mapping[str, frozenset[int]]:
     """Return the kinds that each attribute of an op has in any opset; nothing for an op that ONNX does not have."""
     kinds: dict[str, frozenset[int]] = {}
@@ -29,12 +36,12 @@ def attribute_kinds(op_type: str) -> Mapping[str, frozenset[int]]:
 
 @functools.cache
 def required_attributes(op_type: str, opset: int) -> frozenset[str]:
-    """Return the attributes that an op must have in an opset; none for an op that is not in it.
+    """Return the attributes that an op must have in an opset; where that is older than the op, in the op's first.
 
     `consumed_inputs` of opsets before 6 says where to write, which nobody needs to know.
     """
-    schema = next(_schemas(op_type, min(opset, _LATEST)), None)
-    if schema is None or schema.deprecated:
+    schema = next(_schemas(op_type, min(opset, _LATEST)), None) or next(iter(list(_schemas(op_type))[-1:]), None)
+    if schema is None:
         return frozenset()
     return frozenset(name for name, attribute in schema.attributes.items() if attribute.required) - {"consumed_inputs"}
 

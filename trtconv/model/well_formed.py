@@ -14,7 +14,7 @@ import onnx
 from trtconv.errors import ModelError
 from trtconv.model.addresses import address_of
 from trtconv.model.loop_check import require_no_loop
-from trtconv.model.op_schemas import least_inputs
+from trtconv.model.op_schemas import inputs_needed, least_inputs
 from trtconv.model.tensor_data import problem_of_tensor
 from trtconv.model.walking import is_onnx, walk_addresses
 
@@ -43,19 +43,19 @@ def require_well_formed(proto: onnx.ModelProto, path: Path) -> None:
     require_no_loop(proto.graph, path)
 
 
-def require_inputs(graph: onnx.GraphProto, path: Path) -> None:
-    """Raise ModelError for a node of ONNX, in branches too, that has fewer inputs than its op needs in any opset.
+def require_inputs(graph: onnx.GraphProto, opset: int, path: Path) -> None:
+    """Raise ModelError for a node of ONNX, in branches too, that has fewer inputs than its op needs in an opset.
 
     Passes leave such a node as it is; whoever asks what it computes needs its inputs.
     """
     for address, node in walk_addresses(graph):
         if is_onnx(node.domain):
-            require_enough(address, node.op_type, len(node.input), str(path))
+            require_enough(address, node.op_type, len(node.input), opset, str(path))
 
 
-def require_enough(address: str, op_type: str, given: int, where: str | None = None) -> None:
-    """Raise ModelError where a node of ONNX has fewer inputs than its op needs in any opset."""
-    least = least_inputs(op_type)
+def require_enough(address: str, op_type: str, given: int, opset: int, where: str | None = None) -> None:
+    """Raise ModelError where a node of ONNX has fewer inputs than its op needs in an opset."""
+    least = inputs_needed(op_type, opset)
     if given < least:
         what = f"node {address}: {op_type} has {given} inputs, at least {least} needed"
         raise ModelError(what, where=where, hint=_HINT)

@@ -13,5 +13,5 @@ def check_inputs(graph: gs.Graph, context: PassContext) -> int:
     """Return 0. Raises ModelError with the node and how many inputs its op needs."""
     for site in walk(graph):
         if is_onnx(site.node.domain):
-            require_enough(site.address, site.node.op, len(site.node.inputs))
+            require_enough(site.address, site.node.op, len(site.node.inputs), context.opset)
     return 0

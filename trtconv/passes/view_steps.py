@@ -38,7 +38,7 @@ def _transpose(reader: Reader, node: gs.Node) -> Quantity:
 
 def _reshape(reader: Reader, node: gs.Node) -> Quantity:
     base = reader.quantity(node.inputs[0])
-    given = reader.sizes.read(node.inputs[1]) if len(node.inputs) > 1 else list(node.attrs["shape"])
+    given = reader.sizes.read(node.inputs[1]) if len(node.inputs) > 1 else node.attrs.get("shape")
     dims = shape_of(node.outputs[0])
     inferred: list[Size] = [] if dims is None else [reader.sizes.size_of(dim) for dim in dims]
     sizes = given or inferred

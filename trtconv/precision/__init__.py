@@ -20,7 +20,7 @@ from trtconv.inputs.made_inputs import make_feeds
 from trtconv.model import checking
 from trtconv.model.addresses import is_meant, list_addresses
 from trtconv.model.functions import attach_functions
-from trtconv.model.walking import walk_addresses
+from trtconv.model.walking import opset_of, walk_addresses
 from trtconv.model.well_formed import require_inputs
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.precision import calibration
@@ -121,7 +121,7 @@ def convert_precision(
     precision already stays as it is. Raises ConfigError for options that do not fit the model, ModelError when nothing
     of it can be converted or the calibration cannot run.
     """
-    require_inputs(proto.graph, model_path)
+    require_inputs(proto.graph, opset_of(proto), model_path)
     graph = FloatGraph(proto, model_path.parent)
     low_type = _ELEM_TYPES[options.precision]
     io_types = _io_types(graph, options.io_types)
