@@ -110,6 +110,10 @@ REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
         lambda model: [add_node(model, "Relu", ["x"], ["z"], name="r"), add_node(model, "Abs", ["z"], ["w", "z"])],
         r"node Abs\(w\) writes the tensor z, which node r gives already",
     ),
+    "two inputs of a name": (
+        lambda model: model.graph.input.append(model.graph.input[0]),
+        "two inputs of the graph .* are called x",
+    ),
     "input written": (
         lambda model: add_node(model, "Relu", ["x"], ["x"]),
         r"Relu\(x\) writes .* x, which an input gives",

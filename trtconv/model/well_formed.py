@@ -98,7 +98,11 @@ class _Checks:
             self._sparse(sparse, f"{prefix}sparse initializer {_shown(sparse.values.name)}")
         for node in graph.node:
             self._node(node, prefix)
-        given = dict.fromkeys((value.name for value in graph.input), "an input")
+        names = [value.name for value in graph.input]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            self._fail(f"two inputs of the graph {prefix}{_shown(graph.name)} are called {_shown(twice)}")
+        given = dict.fromkeys(names, "an input")
         given |= dict.fromkeys((tensor.name for tensor in graph.initializer), "an initializer")
         self._single_writers(graph.node, given, prefix)
 

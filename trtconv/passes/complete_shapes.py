@@ -23,7 +23,7 @@ from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.ops.input_roles import SHAPE_INPUTS
 from trtconv.passes.base import PassContext, walk
 from trtconv.passes.constant_values import KnownValues, read_constants
-from trtconv.passes.graph_edit import dtype_of, given_inputs, set_type, shape_of
+from trtconv.passes.graph_edit import dtype_of, given_inputs, operand_of, set_type, shape_of
 from trtconv.passes.node_protos import node_proto
 
 _IR_VERSION = 8
@@ -106,6 +106,8 @@ class _Completion:
         dims = shape_of(node.inputs[0]) if node.inputs else None
         if dims is not None and node.attrs.keys() >= op.required_attributes:
             attributes = op.complete(node.attrs)
+            if op.problem([operand_of(tensor) for tensor in node.inputs], attributes):
+                return  # what the plugin refuses has no shape
             dtype = op.output_dtype(dtype_of(node.inputs[0]), attributes)
             self._set(node.outputs[0], dtype, op.output_dims(dims, attributes))
 

@@ -212,7 +212,7 @@ class Reader:
         if len(inputs) < 2 or inputs[1] is None:
             return None
         value = self.value_of(inputs[1])
-        return None if value is None else [int(axis) for axis in value.reshape(-1)]
+        return [int(axis) for axis in value.reshape(-1)] if value is not None and value.dtype.kind in "iu" else None
 
 
 def _only_output(node: gs.Node) -> gs.Tensor:

@@ -42,7 +42,9 @@ class SizeReader:
         value = self._value_of(tensor)
         if value is not None:
             entries: list[Any] = value.reshape(-1).tolist() if value.size <= _MAX_DEPTH else [None]
-            are_whole = all(isinstance(entry, int | float) and entry == int(entry) for entry in entries)
+            are_whole = all(
+                isinstance(entry, int) or (isinstance(entry, float) and entry.is_integer()) for entry in entries
+            )
             return [int(entry) for entry in entries] if are_whole else None
         if depth > _MAX_DEPTH or len(tensor.inputs) != 1 or not is_onnx(tensor.inputs[0].domain):
             return None
@@ -82,23 +84,28 @@ class SizeReader:
         if node.op == "ReduceProd":
             return [self._multiplied(parts[0])]
         if node.op == "Gather":
-            indices = self._value_of(node.inputs[1])
-            is_plain = indices is not None and indices.ndim <= 1 and all(abs(i) <= len(parts[0]) for i in indices.flat)
-            return [parts[0][int(index)] for index in indices.flat] if is_plain and indices is not None else None
+            indices = self._integers(node.inputs[1])
+            places = range(-len(parts[0]), len(parts[0]))
+            is_plain = indices is not None and all(index in places for index in indices)
+            return [parts[0][index] for index in indices] if is_plain and indices is not None else None
         return self._sliced(node, parts[0]) if node.op == "Slice" else None
 
     def _sliced(self, node: gs.Node, entries: list[Size]) -> list[Size] | None:
         if len(node.inputs) == 1:
             bounds = [node.attrs.get("starts"), node.attrs.get("ends")]
         else:
-            bounds = [self._value_of(tensor) for tensor in node.inputs[1:3]]
-            step = self._value_of(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4].name else None
-            if len(node.inputs) > 4 and (step is None or step.size != 1 or int(step.reshape(-1)[0]) != 1):
+            bounds = [self._integers(tensor) for tensor in node.inputs[1:3]]
+            if len(node.inputs) > 4 and node.inputs[4].name and self._integers(node.inputs[4]) != [1]:
                 return None
         if any(bound is None or len(bound) != 1 for bound in bounds):
             return None
-        start, end = (int(bound[0]) for bound in bounds if bound is not None)
+        start, end = (bound[0] for bound in bounds if bound is not None)
         return entries[start:end]
+
+    def _integers(self, tensor: gs.Tensor) -> list[int] | None:
+        """Return a constant scalar or list of integers."""
+        value = self._value_of(tensor)
+        return [*map(int, value.flat)] if value is not None and value.ndim <= 1 and value.dtype.kind in "iu" else None
 
     def size_of(self, dim: Dim) -> Size:
         """Return an inferred dimension as an entry: a symbol that one axis alone has means that axis."""
