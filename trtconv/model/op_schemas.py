@@ -19,7 +19,7 @@ def least_inputs(op_type: str) -> int:
 @functools.cache
 def inputs_needed(op_type: str, opset: int) -> int:
     """Return how many inputs an op needs in an opset; where that does not have it, or no longer, in any."""
-    schema = next(_schemas(op_type, min(opset, _LATEST)), None)
+    schema = _schema_in(op_type, opset)
     return least_inputs(op_type) if schema is None or schema.deprecated else schema.min_input
 
 
@@ -40,10 +40,15 @@ def required_attributes(op_type: str, opset: int) -> frozenset[str]:
 
     `consumed_inputs` of opsets before 6 says where to write, which nobody needs to know.
     """
-    schema = next(_schemas(op_type, min(opset, _LATEST)), None) or next(iter(list(_schemas(op_type))[-1:]), None)
-    if schema is None:
+    newest_first = list(_schemas(op_type))
+    if not newest_first:
         return frozenset()
+    schema = _schema_in(op_type, opset) or newest_first[-1]
     return frozenset(name for name, attribute in schema.attributes.items() if attribute.required) - {"consumed_inputs"}
+
+
+def _schema_in(op_type: str, opset: int) -> onnx.defs.OpSchema | None:
+    return next(_schemas(op_type, min(opset, _LATEST)), None)
 
 
 def _schemas(op_type: str, version: int = _LATEST) -> Iterator[onnx.defs.OpSchema]:

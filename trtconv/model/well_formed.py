@@ -5,7 +5,7 @@ What is only unusual, or against a rule that a runtime may overlook, is not refu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -106,14 +106,16 @@ class _Checks:
         given |= dict.fromkeys((tensor.name for tensor in graph.initializer), "an initializer")
         self._single_writers(graph.node, given, prefix)
 
-    def _single_writers(self, nodes: Iterable[onnx.NodeProto], given: dict[str, str], prefix: str) -> None:
+    def _single_writers(self, nodes: Iterable[onnx.NodeProto], given: Mapping[str, str], prefix: str) -> None:
         """Refuse a tensor that two nodes write, or a node and the graph: what reads it cannot tell them apart."""
+        givers: dict[str, str | onnx.NodeProto] = {**given}
         for node in nodes:
             for name in filter(None, node.output):
-                if name in given:
-                    address = f"{prefix}{address_of(node)}"
-                    self._fail(f"node {address} writes the tensor {name}, which {given[name]} gives already")
-                given[name] = f"node {prefix}{address_of(node)}"
+                if name in givers:
+                    giver = givers[name]
+                    shown = giver if isinstance(giver, str) else f"node {prefix}{address_of(giver)}"
+                    self._fail(f"node {prefix}{address_of(node)} writes the tensor {name}, which {shown} gives already")
+                givers[name] = node
 
     def _node(self, node: onnx.NodeProto, prefix: str) -> None:
         texts = (node.name, node.op_type, node.domain, node.overload, *node.input, *node.output)

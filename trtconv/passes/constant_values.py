@@ -55,6 +55,11 @@ MAX_ELEMENTS = 1 << 16
 MAX_CHANNELS = 1 << 20  # that a pass writes one value each for: a model of a few bytes can state any number
 
 
+def too_many_channels(channels: int) -> NoMatch:
+    """Say that a norm has more channels than a scale or bias is written for."""
+    return NoMatch(f"it has {channels} channels, more than {MAX_CHANNELS}")
+
+
 @dataclass(frozen=True)
 class _Reason:
     """What keeps a tensor from being computed before run time; `is_size` where that is sizes of tensors alone."""

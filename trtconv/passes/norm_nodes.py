@@ -12,7 +12,7 @@ from trtconv import element_types
 from trtconv.ops.custom_op import Dim, Operand
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes.base import NoMatch
-from trtconv.passes.constant_values import MAX_CHANNELS
+from trtconv.passes.constant_values import MAX_CHANNELS, too_many_channels
 from trtconv.passes.graph_edit import NewNode, dtype_of, shape_of
 from trtconv.passes.moments import Coefficient
 from trtconv.passes.norm_affine import problem_of_factors, scale_and_shift
@@ -43,7 +43,7 @@ def problem_of(norm: Norm) -> NoMatch | None:
     if channels is None:
         return NoMatch("its number of channels is known at run time only")
     if channels > MAX_CHANNELS:
-        return NoMatch(f"it has {channels} channels, more than {MAX_CHANNELS}")
+        return too_many_channels(channels)
     lengths = {np.size(each) for factor in (norm.scale, norm.bias) for each in factor.values()}
     if wrong := sorted(lengths - {1, channels}):
         return NoMatch(f"its scale or bias has {wrong[0]} values for {channels} channels")

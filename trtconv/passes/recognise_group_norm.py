@@ -20,7 +20,7 @@ from trtconv.decisions import NOT_FUSED
 from trtconv.ops.custom_op import Dim
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes.base import NoMatch, PassContext, Site
-from trtconv.passes.constant_values import MAX_CHANNELS, MAX_ELEMENTS, read_constants
+from trtconv.passes.constant_values import MAX_CHANNELS, MAX_ELEMENTS, read_constants, too_many_channels
 from trtconv.passes.equal_sizes import are_same_shape
 from trtconv.passes.fusion import is_op
 from trtconv.passes.graph_edit import dtype_of, operand_of, plugin_node, replace, set_type, shape_of
@@ -129,7 +129,7 @@ def _match_operator(site: Site, context: PassContext) -> _Match | NoMatch:
         return _Match([node], x, scale, bias, 0 if groups == channels else groups, epsilon)
     if channels is None or groups < 1 or channels % groups:
         return NoMatch(f"{groups} groups do not divide its {'unknown' if channels is None else channels} channels")
-    values = _read([scale, bias], context) if channels <= MAX_CHANNELS else _too_many(channels)
+    values = _read([scale, bias], context) if channels <= MAX_CHANNELS else too_many_channels(channels)
     if isinstance(values, NoMatch):
         return values
     by_channel = [np.repeat(value.reshape(-1), channels // groups) for value in values]
@@ -166,7 +166,7 @@ def _find_groups(x: gs.Tensor, reshaped: gs.Tensor, node: gs.Node, context: Pass
     if dims is None or channels is None or given is None or len(given) < 3:
         return NoMatch(f"the channels of {x.name} are not known")
     if channels > MAX_CHANNELS:
-        return _too_many(channels)
+        return too_many_channels(channels)
     groups = given[1]
     if not isinstance(groups, int) or groups < 1 or channels % groups:
         shown = groups if isinstance(groups, int) else "its"
@@ -254,10 +254,6 @@ def _read(tensors: Sequence[gs.Tensor], context: PassContext) -> list[_Array] | 
     found = [values[tensor.name] for tensor in tensors]
     unknown = next((value for value in found if isinstance(value, NoMatch)), None)
     return unknown or [value for value in found if not isinstance(value, NoMatch)]
-
-
-def _too_many(channels: int) -> NoMatch:
-    return NoMatch(f"it has {channels} channels, more than {MAX_CHANNELS}")
 
 
 def _num_channels(x: gs.Tensor) -> int | None:
