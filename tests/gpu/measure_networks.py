@@ -1,9 +1,10 @@
 """Engines of networks, native and with plugins, in one run: accuracy, times as CUDA graphs, layers by kind.
 
-    python -m tests.gpu.measure_networks OUT.json [--seconds 570] [--timing-cache FILE] [--opt-level 0..5] [NETWORK ...]
+    python -m tests.gpu.measure_networks OUT.json [--seconds 570] [--timing-cache FILE] [--opt-level 0..5]
+        [--ops OPS[,OPS...]] [NETWORK ...]
 
-The networks come in the order of their importance. Each is measured in a process of its own, which may crash, and each
-of its engines is built in one more; OUT.json is written after each step. A network is not begun where the slowest so
+The networks come in the order of their importance. Each is measured in a process of its own, which may crash, and its
+engines are built in one more; OUT.json is written after each step. A network is not begun where the slowest so
 far took longer than the time that is left. The original models run in ONNX Runtime meanwhile, with norms in float64: an
 error is max|y - reference| / max|reference|, to the original and to the native engine.
 """
@@ -35,7 +36,6 @@ from trtconv import BuildConfig
 from trtconv.benchmark.layer_kinds import times_by_kind
 from trtconv.benchmark.variants import REFERENCE, BuiltVariant, build_variant, same_as_before, written_graph
 from trtconv.comparison.runners import load, opened, require_polygraphy
-from trtconv.config import Ops
 from trtconv.engine import loading
 from trtconv.engine.engine_runner import EngineRunner
 from trtconv.errors import TrtconvError
@@ -83,18 +83,18 @@ MEASURED: dict[str, tuple[Network, Any]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Measure the networks that the command line names, all by default."""
     options = _parse(arguments)
-    if options.variant:
-        _build_variant(options.variant, options.out, options)
+    if options.built:
+        _build_engines(options.built.split(","), options.out, options)
         return 0
     if options.one:
         _measure(options.one, options)
         return 0
     if options.references:
         return _run_originals(options.networks, options.references)
-    unknown = set(options.networks) - set(MEASURED)
-    if unknown:
-        print(f"error: there is no network {', '.join(sorted(unknown))}, only {', '.join(MEASURED)}", file=sys.stderr)
-        return 2
+    for given, known in ((options.networks, MEASURED), (options.ops.split(","), ENGINES)):
+        if unknown := sorted(set(given) - set(known)):
+            print(f"error: {', '.join(unknown)} unknown, expected {', '.join(known)}", file=sys.stderr)
+            return 2
     return _measure_all(options)
 
 
@@ -125,7 +125,8 @@ def _measure_apart(name: str, options: argparse.Namespace, folder: Path, seconds
     """Measure a network in a process of its own, and return what it wrote, also where it failed."""
     part = folder / f"{name}.json"
     cache = options.timing_cache or str(folder / "timing.cache")
-    child = _own("--one", name, str(part), "--originals", str(folder), "--timing-cache", cache, *_opt_level(options))
+    given = ["--originals", str(folder), "--timing-cache", cache, "--ops", options.ops, *_opt_level(options)]
+    child = _own("--one", name, str(part), *given)
     problem = None
     try:
         status = child.wait(timeout=max(seconds, 1))
@@ -184,46 +185,58 @@ def _config(precision: Any, options: argparse.Namespace) -> BuildConfig:
 
 
 def _build(path: Path, config: BuildConfig, entry: Entry, options: argparse.Namespace) -> dict[str, BuiltVariant]:
+    variants = [ops for ops in ENGINES if ops in options.ops.split(",")]
     with _step("graphs", entry, options.out):
-        written = {str(ops): written_graph(path, config, ops) for ops in ENGINES}
+        written = {ops: written_graph(path, config, ops) for ops in variants}
         for ops, graph in written.items():
             counts = Counter(graph.ops_by_node.values())
             entry["graphs"][ops] = {"plugins": graph.num_plugins, "nodes": dict(counts.most_common())}
+    same = {ops: other for ops in variants if (other := same_as_before(written, ops))}
+    entry["engines"] = {ops: {"same_as": other} for ops, other in same.items()}
+    with _step("builds", entry, options.out):
+        problems = _build_apart([ops for ops in variants if ops not in same], path, options)
     built = {}
-    for ops in ENGINES:
-        if other := same_as_before(written, ops):
-            entry["engines"][ops] = {"same_as": other}
+    for ops in variants:
+        if ops in same:
             continue
-        with _step(f"build {ops}", entry, options.out):
-            status = _build_apart(ops, path, options)
-            each = f"its build ended with status {status}" if status else pickle.loads(_left_by(ops, path).read_bytes())
-            if isinstance(each, str):
-                entry["engines"][ops] = {"problem": each}
-                continue
-            built[str(ops)] = each
-            entry["tensorrt"] = each.manifest.backend_version
-            entry["engines"][ops] = {"build_seconds": round(each.build_seconds, 1), "bytes": each.num_bytes}
+        each = problems[ops] if ops in problems else pickle.loads(_left_by(ops, path).read_bytes())
+        if isinstance(each, str):
+            entry["engines"][ops] = {"problem": each}
+            continue
+        built[ops] = each
+        entry["tensorrt"] = each.manifest.backend_version
+        entry["engines"][ops] = {"build_seconds": round(each.build_seconds, 1), "bytes": each.num_bytes}
     return built
 
 
-def _build_apart(ops: Ops, path: Path, options: argparse.Namespace) -> int:
-    """Build one engine in a process of its own, which may crash, and return its status."""
-    given = ["--variant", ops, "--one", options.one, "--timing-cache", str(options.timing_cache)]
-    return _own(*given, *_opt_level(options), str(path)).wait()
+def _build_apart(variants: list[str], path: Path, options: argparse.Namespace) -> dict[str, str]:
+    """Build engines in a process of its own and, where it crashes, the rest in one more; return what crashed, and how.
+
+    TensorRT's builder takes seconds to load its kernels, once a process.
+    """
+    problems = {}
+    while variants:
+        given = ["--built", ",".join(variants), "--one", options.one, "--timing-cache", str(options.timing_cache)]
+        status = _own(*given, *_opt_level(options), str(path)).wait()
+        variants = [ops for ops in variants if not _left_by(ops, path).is_file()]
+        if variants:
+            problems[variants.pop(0)] = f"its build ended with status {status}"
+    return problems
 
 
-def _build_variant(ops: Ops, path: Path, options: argparse.Namespace) -> None:
-    """Build one engine beside the model, and leave a description of it, or why there is none."""
+def _build_engines(variants: list[str], path: Path, options: argparse.Namespace) -> None:
+    """Build engines beside the model, and leave a description of each, or why there is none."""
     config = _config(MEASURED[options.one][1], options)
-    left: BuiltVariant | str
-    try:
-        left = build_variant(path, config, ops, written_graph(path, config, ops), path.parent, NoProgress())
-    except TrtconvError as error:
-        left = str(error)
-    _left_by(ops, path).write_bytes(pickle.dumps(left))
+    for ops in variants:
+        left: BuiltVariant | str
+        try:
+            left = build_variant(path, config, ops, written_graph(path, config, ops), path.parent, NoProgress())
+        except TrtconvError as error:
+            left = str(error)
+        _left_by(ops, path).write_bytes(pickle.dumps(left))
 
 
-def _left_by(ops: Ops, path: Path) -> Path:
+def _left_by(ops: str, path: Path) -> Path:
     return path.with_name(f"{ops}.pickle")
 
 
@@ -348,7 +361,7 @@ def _write(path: Path, document: Entry) -> None:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.gpu.measure_networks", description=__doc__)
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    parser.add_argument("--variant", help=argparse.SUPPRESS)
+    parser.add_argument("--built", help=argparse.SUPPRESS)
     parser.add_argument("--references", help=argparse.SUPPRESS)
     parser.add_argument("--originals", help=argparse.SUPPRESS)
     parser.add_argument("out", type=Path)
@@ -356,6 +369,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=570)
     parser.add_argument("--timing-cache", type=Path)
     parser.add_argument("--opt-level", type=int)
+    parser.add_argument("--ops", default=",".join(ENGINES))
     return parser.parse_intermixed_args(arguments)
 
 
