@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,6 @@ from tests.support.network_tables import tables
 from trtconv.benchmark import variants
 from trtconv.benchmark.cases import Case
 from trtconv.benchmark.one_op_engines import one_op_model
-from trtconv.config import Ops
 from trtconv.errors import BackendError
 from trtconv.plugins.library import PluginLibrary
 
@@ -42,15 +42,15 @@ def rig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rig:
     return rig
 
 
-def build_here(ops: Ops, path: Path, options: argparse.Namespace) -> int:
-    """Do in this process, which has the fakes, what the process of a build does."""
-    measure_networks._build_variant(ops, path, options)
-    return 0
+def build_here(built: Sequence[str], path: Path, options: argparse.Namespace) -> dict[str, str]:
+    """Do in this process, which has the fakes, what the process of the builds does."""
+    measure_networks._build_engines(built, path, options)
+    return {}
 
 
-def measure(folder: Path) -> dict[str, object]:
+def measure(folder: Path, *more: str) -> dict[str, object]:
     out = folder / "out.json"
-    options = argparse.Namespace(one="small", opt_level=None, timing_cache=None, out=out, originals=str(folder))
+    options = measure_networks._parse(["--one", "small", "--originals", str(folder), *more, str(out)])
     measure_networks._run_originals(["small"], str(folder))
     measure_networks._measure("small", options)
     entry: dict[str, object] = json.loads(out.read_text())
@@ -89,30 +89,41 @@ def test_one_that_fails_leaves_the_others(rig: Rig, tmp_path: Path, monkeypatch:
     assert "TensorRT could not build the engine" in "\n".join(tables({"small": entry}))
 
 
-def test_a_build_that_dies_leaves_the_others(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def dying(ops: Ops, path: Path, options: argparse.Namespace) -> int:
-        return -11 if ops == "plugin" else build_here(ops, path, options)
+def test_a_build_that_dies_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[argparse.Namespace] = []
+
+    def dying(*arguments: str) -> SimpleNamespace:
+        """Leave engines as the process of the builds does, and die where "plugin" comes."""
+        child = measure_networks._parse(list(arguments))
+        given.append(child)
+        before, dies, _ = child.built.partition("plugin")
+        for ops in filter(None, before.split(",")):
+            measure_networks._left_by(ops, child.out).touch()
+        return SimpleNamespace(wait=lambda: -11 if dies else 0)
+
+    monkeypatch.setattr(measure_networks, "_own", dying)
+    options = argparse.Namespace(one="small", opt_level=2, timing_cache=tmp_path / "cache")
+    problems = measure_networks._build_apart(["native", "plugin", "fused", "auto"], tmp_path / "model.onnx", options)
+    assert problems == {"plugin": "its build ended with status -11"}
+    assert [child.built for child in given] == ["native,plugin,fused,auto", "fused,auto"]
+    assert {(child.one, child.out, child.opt_level, child.timing_cache) for child in given} == {
+        ("small", tmp_path / "model.onnx", 2, tmp_path / "cache")
+    }
+
+
+def test_what_died_is_told_as_a_problem(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dying(built: Sequence[str], path: Path, options: argparse.Namespace) -> dict[str, str]:
+        return {"plugin": "died"} | build_here([ops for ops in built if ops != "plugin"], path, options)
 
     monkeypatch.setattr(measure_networks, "_build_apart", dying)
     engines = measure(tmp_path)["engines"]
     assert isinstance(engines, dict)
-    assert engines["plugin"] == {"problem": "its build ended with status -11"}
+    assert engines["plugin"] == {"problem": "died"}
     assert engines["fused"]["timing"]["median_us"] == pytest.approx(1500)
 
 
-def test_a_build_is_ordered_from_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[argparse.Namespace] = []
-
-    def note(*arguments: str) -> SimpleNamespace:
-        given.append(measure_networks._parse(list(arguments)))
-        return SimpleNamespace(wait=lambda: 3)
-
-    monkeypatch.setattr(measure_networks, "_own", note)
-    options = argparse.Namespace(one="small", opt_level=2, timing_cache=tmp_path / "cache")
-    assert measure_networks._build_apart("fused", tmp_path / "model.onnx", options) == 3
-    (child,) = given
-    assert (child.variant, child.one, child.out) == ("fused", "small", tmp_path / "model.onnx")
-    assert (child.opt_level, child.timing_cache) == (2, tmp_path / "cache")
+def test_only_the_variants_that_are_asked_for_are_built(rig: Rig, tmp_path: Path) -> None:
+    assert list(measure(tmp_path, "--ops", "native,fused")["engines"]) == ["native", "fused"]  # type: ignore[call-overload]
 
 
 def test_the_tables_hold_times_errors_and_kinds(rig: Rig, tmp_path: Path) -> None:
@@ -133,4 +144,6 @@ def test_errors_are_parts_of_the_largest_value() -> None:
 
 def test_what_does_not_run_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert measure_networks.main([str(tmp_path / "out.json"), "no_network"]) == 2
-    assert "there is no network no_network" in capsys.readouterr().err
+    assert "no_network unknown" in capsys.readouterr().err
+    assert measure_networks.main([str(tmp_path / "out.json"), "--ops", "fast"]) == 2
+    assert "fast unknown, expected native" in capsys.readouterr().err

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -224,7 +224,7 @@ def _build_apart(variants: list[str], path: Path, options: argparse.Namespace) -
     return problems
 
 
-def _build_engines(variants: list[str], path: Path, options: argparse.Namespace) -> None:
+def _build_engines(variants: Sequence[str], path: Path, options: argparse.Namespace) -> None:
     """Build engines beside the model, and leave a description of each, or why there is none."""
     config = _config(MEASURED[options.one][1], options)
     for ops in variants:
