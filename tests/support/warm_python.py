@@ -37,7 +37,8 @@ class WarmPython:
         self._channel, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "tests.support.warm_python", str(theirs.fileno())]
-            environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), TELEMETRY_SWITCH: "1"}
+            places = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+            environment = {**os.environ, "PYTHONPATH": places, TELEMETRY_SWITCH: "1"}
             self._process = subprocess.Popen(
                 command, pass_fds=(theirs.fileno(),), env=environment, start_new_session=True
             )
