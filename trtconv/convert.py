@@ -23,6 +23,7 @@ from trtconv.engine.building import Plan
 from trtconv.engine.live_engine import read_engine
 from trtconv.engine.precision_check import require_precision
 from trtconv.errors import ConfigError, Interrupted
+from trtconv.inputs.input_files import files_read
 from trtconv.manifest import (
     EngineIdentity,
     LibraryIdentity,
@@ -76,7 +77,8 @@ def _build(
     native_reason = native_reason_of(config, supports_plugins=backend.supports_plugins)
     model = read_model(model_path, config, native_reason)
     model_sha256 = files.sha256(model_path)  # now: during a long build the file may change
-    require_writable(model, output, manifest_path(output), config.timing_cache, config.report, _tuned_decisions(config))
+    outputs = (output, manifest_path(output), config.timing_cache, config.report, _tuned_decisions(config))
+    require_writable(model, *outputs, calibration=config.calibration)
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
     types = {} if config.report is None else tensor_types(model.graph)
     if config.tune:
@@ -249,11 +251,9 @@ def read_model(model_path: Path, config: BuildConfig, native_reason: str | None)
     )
 
 
-def require_writable(model: Model, *outputs: Path | None) -> None:
-    """Raise ConfigError where an output cannot be written, or belongs to the model or its external data."""
-    folder = model.path.parent
-    data_files = (folder / location for location in external_data.data_locations(model.proto, folder))
-    inputs = (model.path, *data_files)
+def require_writable(model: Model, *outputs: Path | None, calibration: Sequence[Path] = ()) -> None:
+    """Raise ConfigError where an output cannot be written, or belongs to the model or to `calibration`."""
+    inputs = (*external_data.files_of(model.proto, model.path), *files_read(calibration))
     for path in outputs:
         if path is not None:
             files.require_writable(path, inputs=inputs)

@@ -47,7 +47,7 @@ def _dry_run(model_path: Path, config: BuildConfig, progress: Progress) -> DryRu
     config = with_decided_ops(config)
     native_reason = native_reason_of(config, supports_plugins=key == "tensorrt")
     model = read_model(model_path, config, native_reason)
-    require_writable(model, config.report)
+    require_writable(model, config.report, calibration=config.calibration)
     inputs = walking.describe_inputs(model.proto)
     if config.profiles:
         shapes.require_shapes(inputs, config.profiles)

@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ _MAX_LINKS = 40  # as many as Linux follows
 _PERMISSIONS = 0o777
 
 
-def require_writable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
+def require_writable(path: Path, *, inputs: Sequence[Path] = ()) -> None:
     """Raise ConfigError, before any long work, when `path` cannot be written or is one of the `inputs`."""
     where = str(path)
     if "\0" in where:
@@ -47,8 +47,7 @@ def require_writable(path: Path, *, inputs: tuple[Path, ...] = ()) -> None:
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError("is not a regular file", where=where)
         if any(other is not None and os.path.samestat(status, other) for other in map(_status, inputs)):
-            what = "belongs to the input model, which is never overwritten"
-            raise ConfigError(what, where=where, hint="name another output")
+            raise ConfigError("is an input, which is never overwritten", where=where, hint="name another output")
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -46,7 +46,7 @@ class OutputFiles:
                 "is not the name of a file that outputs can be written to", where=str(self.place), hint=hint
             )
         else:
-            files.require_writable(self.place, inputs=tuple(self.sources))
+            files.require_writable(self.place, inputs=self.sources)
 
     @property
     def is_folder(self) -> bool:
@@ -75,7 +75,7 @@ class OutputFiles:
     def write(self, outputs: Arrays, given: InputSet) -> dict[str, list[str]]:
         """Write the outputs for an input set; return the files that hold each of them."""
         target = self._target(outputs, Path(given.label))
-        files.require_writable(target, inputs=tuple(self.sources))
+        files.require_writable(target, inputs=self.sources)
         if target.suffix.lower() == ".npz":
             files.write_atomically({target: npz_bytes(outputs)})
             return {name: [str(target)] for name in outputs}
@@ -87,7 +87,7 @@ class OutputFiles:
         shown = images.to_pixels(pictures, self.range_of(pictures))
         targets = [target] if len(shown) == 1 else [target.with_stem(f"{target.stem}-{n}") for n in range(len(shown))]
         for each in targets:
-            files.require_writable(each, inputs=tuple(self.sources))
+            files.require_writable(each, inputs=self.sources)
         files.write_atomically({to: images.encode(picture, to) for to, picture in zip(targets, shown, strict=True)})
         return {name: [str(each) for each in targets]}
 

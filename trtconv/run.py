@@ -24,6 +24,7 @@ from trtconv.inputs.made_inputs import InputSet, InputSpec, Shapes
 from trtconv.inputs.pixel_ranges import Guess
 from trtconv.manifest import read_manifest
 from trtconv.model import model_io
+from trtconv.model.external_data import files_of
 from trtconv.output_files import OutputFiles
 from trtconv.progress import announce
 from trtconv.reports.run_report import OutputSummary, Run, RunReport
@@ -83,10 +84,12 @@ def run(path: str | Path, inputs: Sequence[str | Path], config: RunConfig | None
     reading.require_readable(path)
     trusted = {"trust_links": config.trust_links, "trust": config.trust}
     runner = Runner(path, allow_embedded_code=config.allow_embedded_code, **trusted)
-    pixels = _Pixels(_model_of(path, **trusted), runner, config)
+    model = _model_of(path, **trusted)
+    pixels = _Pixels(model, runner, config)
     target = None
     if config.output is not None:
-        target = OutputFiles(config.output, (path, *sources), config.order, pixels.of_output)
+        own = () if model is None or is_engine_file(path) else files_of(model, path)
+        target = OutputFiles(config.output, (path, *own, *sources), config.order, pixels.of_output)
     announce("reading the inputs")
     sets = _read(sources, runner, config, pixels)
     target = target.for_sets(sets) if target is not None else None

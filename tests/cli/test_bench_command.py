@@ -14,7 +14,7 @@ from tests.benchmark.test_bench_model import CONFIG
 from tests.benchmark.test_bench_model import Rig as ModelRig
 from tests.benchmark.test_bench_ops import Rig
 from tests.support.bench_fakes import LARGE, SMALL
-from tests.support.command_line import Result, run, run_here
+from tests.support.command_line import Result, run, run_here, write_model
 from trtconv.benchmark import ops, roofline
 from trtconv.benchmark.ops import OpsOptions, bench_ops
 from trtconv.benchmark.ops_report import OpsReport
@@ -51,9 +51,9 @@ def test_wrong_usage_ends_with_2_before_any_work(case: str, tmp_path: Path, monk
 
 
 @pytest.mark.skipif(find_gpu() is not None, reason="there is a GPU here")
-@pytest.mark.parametrize("arguments", [["--ops"], ["model.onnx"]])
+@pytest.mark.parametrize("arguments", [["--ops"], ["static.onnx"]])
 def test_without_a_gpu_it_ends_with_4_and_a_hint(arguments: list[str], tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").touch()
+    write_model(tmp_path, "static")
     result = run("bench", *arguments, "--json", cwd=tmp_path)
     assert result.exit_code == 4
     assert result.document["error"]["hint"]

@@ -82,7 +82,7 @@ WRONG_OPTIONS = {
     "unknown op": ("unknown_op", "", 3, "does not support the op Foo [nodes first, Foo(b)]; ", "replace the op"),
     "too little workspace": ("static", "--workspace 1B", 4, "could not build", "--workspace"),
     "folder missing": ("static", "-o missing/static.engine", 2, "folder does not exist", "mkdir -p"),
-    "output is the input": ("static", "-o static.onnx", 2, "input model", "another output"),
+    "output is the input": ("static", "-o static.onnx", 2, "is an input, which is never overwritten", "another output"),
     "output is a folder": ("static", "-o folder", 2, "is a folder", ""),
     "output is a device": ("static", "-o /dev/null", 2, "not a regular file", ""),
 }

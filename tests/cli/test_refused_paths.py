@@ -166,13 +166,6 @@ def test_standard_output_of_a_command_is_not_replaced(folder: Path) -> None:
     assert not Path("/dev/stdout.json").exists()
 
 
-@pytest.mark.parametrize("path", ["/dev/null", "/dev/zero", "/dev/full"])
-@pytest.mark.parametrize("command", ["build", "rewrite"])
-def test_devices_are_no_files_to_write(folder: Path, command: str, path: str) -> None:
-    result = run_here(*at(path, WRITTEN[command]), cwd=folder)
-    assert (result.exit_code, result.error) == (2, f"{path}: is not a regular file")
-
-
 @pytest.mark.parametrize("path", ["/", ".", "..", ""])
 @pytest.mark.parametrize("command", ["build", "rewrite"])
 def test_folders_are_no_files_to_write(folder: Path, command: str, path: str) -> None:

@@ -209,7 +209,7 @@ def test_an_image_is_opened_as_the_kinds_that_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
     )
-    with pytest.raises(ConfigError, match="cannot be read as an image: cannot identify"):
+    with pytest.raises(ConfigError, match=r"is not an image that can be read \(BMP, "):
         read_inputs([tmp_path / "a.png"], [spec(1, 3, 8, 8)])
 
 

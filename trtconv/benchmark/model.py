@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trtconv import comparison, reading, records
+from trtconv import comparison, decisions, files, reading, records
 from trtconv.benchmark.layer_kinds import times_by_kind
 from trtconv.benchmark.model_report import LayerTimes, ModelReport
 from trtconv.benchmark.variants import (
@@ -34,7 +34,7 @@ from trtconv.gpu import device as gpu_device
 from trtconv.gpu.device import Device
 from trtconv.gpu.timing import Enqueue, time_side_by_side
 from trtconv.inputs.made_inputs import InputSet, input_specs, make_inputs, shape_choices
-from trtconv.model import model_io
+from trtconv.model import external_data, model_io
 from trtconv.model.exact_norms import exact_reference
 from trtconv.model.model_io import Model
 from trtconv.progress import NoProgress, Progress
@@ -83,6 +83,19 @@ def bench_model(
             is_forced=force,
         )
         return bench.time(report, layers)
+
+
+def files_read(model_path: Path, config: BuildConfig) -> list[Path]:
+    """Return the files that `bench_model` reads. Raises a TrtconvError where one of them cannot be used."""
+    proto = model_io.load(model_path, trust_links=config.trust_links).proto
+    found = list(external_data.files_of(proto, model_path))
+    if config.decisions is not None:
+        decisions.read(config.decisions)
+        found.append(config.decisions)
+    if config.timing_cache is not None:
+        files.require_writable(config.timing_cache, inputs=found)
+        found.append(config.timing_cache)
+    return found
 
 
 def _build_all(

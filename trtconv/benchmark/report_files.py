@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +23,12 @@ class ReportFiles:
     out: Path | None = None
     plot: Path | None = None
 
-    def require_writable(self, model: Path | None) -> None:
-        """Raise a TrtconvError, before any long work, where a file could not be written or would be the model."""
+    def require_writable(self, inputs: Sequence[Path] = ()) -> None:
+        """Raise a TrtconvError, before any long work, where a file could not be written or is one of the `inputs`."""
         if self.plot is not None:
             require_plot(self.plot, roofline.SUFFIXES)
         for path in filter(None, (self.out, self.plot)):
-            files.require_writable(path, inputs=() if model is None else (model,))
+            files.require_writable(path, inputs=inputs)
         if self.out is not None and self.plot is not None and os.path.realpath(self.out) == os.path.realpath(self.plot):
             raise ConfigError("is also the file of --plot", where=f"--out {self.out}")
 

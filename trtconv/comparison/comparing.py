@@ -22,11 +22,12 @@ from trtconv.engine.live_engine import shapes_taken
 from trtconv.engine.loading import is_engine_file
 from trtconv.errors import ConfigError
 from trtconv.inputs.images import ImageOptions, ImageRange
-from trtconv.inputs.input_files import read_inputs
+from trtconv.inputs.input_files import files_read, read_inputs
 from trtconv.inputs.made_inputs import DEFAULT_SETS, Generator, InputSet, input_specs, make_inputs, shape_choices
 from trtconv.manifest import read_manifest
 from trtconv.model import model_io
 from trtconv.model.exact_norms import exact_reference
+from trtconv.model.external_data import files_of
 from trtconv.model.model_io import Model
 from trtconv.model.onnx_session import notes_of_runtime, open_session
 from trtconv.progress import Progress, following_steps
@@ -104,12 +105,15 @@ def _compare(reference: Path, candidate: Path, config: CompareConfig, progress: 
     loaded = load(candidate, config.allow_embedded_code, config.trust) if is_engine_file(candidate) else None
     other = model_io.load(candidate, trust_links=config.trust_links) if loaded is None else None
     precision, why, notes = _about(candidate, reference, model, other, config.trust)
+    sources = [file for each in (model, other) if each is not None for file in files_of(each.proto, each.path)]
+    sources += [candidate, *files_read(config.inputs)]
+    if config.plot is not None:
+        files.require_writable(config.plot, inputs=sources)
     runnable = loaded if other is None else _for_runtime(other)
     is_engine, other = other is None, None  # a large model leaves room
     tolerances = Tolerances(Tolerance(of_max=TOLERANCE[precision]), config.tolerance, config.atol, config.rtol)
     profiles = config.profiles or (shapes_taken(loaded.engine) if loaded is not None else ())
     sets = _input_sets(model, config, [each for each in profiles if each], precision)
-    sources = (reference, candidate, *config.inputs)
     inputs_saved, outputs_saved = (
         ArrayFiles(place, len(sets), sources) for place in (config.save_inputs, config.save_outputs)
     )
@@ -165,7 +169,7 @@ def _require_all(reference: Path, candidate: Path, config: CompareConfig) -> Non
     require_polygraphy()
     require_places(config.save_inputs, config.save_outputs, (reference, candidate, *config.inputs))
     if config.plot is not None:
-        files.require_writable(config.plot, inputs=(reference, candidate))
+        files.require_writable(config.plot, inputs=(reference, candidate, *config.inputs))
         plotting.require_plot(config.plot)
 
 

@@ -25,7 +25,7 @@ def require_places(inputs: Path | None, outputs: Path | None, sources: Sequence[
     for place in places:
         if place.suffix.lower() != _SUFFIX:
             raise ConfigError(f"got {place.suffix or 'no suffix'}, expected {_SUFFIX}", where=str(place))
-        files.require_writable(place, inputs=tuple(sources))
+        files.require_writable(place, inputs=sources)
     if len({os.path.realpath(place) for place in places}) < len(places):
         raise ConfigError("inputs and outputs would be written to one file", where=str(inputs), hint="name two files")
 
@@ -42,7 +42,7 @@ class ArrayFiles:
             numbered = [place.with_stem(f"{place.stem}-{number}") for number in range(1, num_sets + 1)]
             self.paths = numbered if num_sets > 1 else [place]
         for path in self.paths:
-            files.require_writable(path, inputs=tuple(sources))
+            files.require_writable(path, inputs=sources)
 
     def write_inputs(self, sets: Sequence[InputSet]) -> None:
         """Write every input set; `--inputs` reads the files."""

@@ -84,7 +84,7 @@ def read_images(
     Raises ConfigError where the model does not take images or a file is not one, BackendError without Pillow.
     """
     require_pillow()
-    paths = _images_in(place) if os.path.isdir(place) else [place]
+    paths = images_in(place) if os.path.isdir(place) else [place]
     if not paths:
         raise ConfigError(f"holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})", where=where)
     if len(specs) != 1:
@@ -95,7 +95,8 @@ def read_images(
     return [InputSet(str(path), {spec.name: _read_image(path, spec, dims, options, where)}) for path in paths]
 
 
-def _images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """Return the images of a folder, by their names. Raises ConfigError where it cannot be read."""
     with reading.described(str(folder), "read"):
         paths = [folder / name for name in os.listdir(folder)]
     return sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(path))
@@ -147,7 +148,7 @@ def _read_image(
     path: Path, spec: InputSpec, dims: Sequence[Any], options: ImageOptions, where: str
 ) -> npt.NDArray[Any]:
     """Return one image in the input's size and layout, the same for each of a batch."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with reading.opened(path, reading.IMAGE) as file, Image.open(file, formats=_FORMATS) as image:
@@ -163,6 +164,8 @@ def _read_image(
             )
     except TrtconvError:
         raise
+    except UnidentifiedImageError:
+        raise ConfigError(f"is not an image that can be read ({', '.join(_FORMATS)})", where=str(path)) from None
     except Exception as error:  # each format has its own
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ConfigError(f"cannot be read as an image: {reason}", where=str(path)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import onnx
 
 from trtconv.errors import ConfigError, TrtconvError
 from trtconv.inputs.array_files import Check, read_npy, read_npz
-from trtconv.inputs.images import ImageOptions, ImageRange, is_image_source, read_images
+from trtconv.inputs.images import ImageOptions, ImageRange, images_in, is_image_source, read_images
 from trtconv.inputs.made_inputs import InputSet, InputSpec, Shapes, as_values, input_specs, type_name
 from trtconv.shapes import Profile, format_dims
 
@@ -22,6 +23,11 @@ OPTION = "--inputs"
 _HINT = "write it with: numpy.savez(file, NAME=array, ...)"
 _SHOWN_NAMES, _SHOWN_CHARS = 5, 80
 _PIXEL_RANGES = (ImageRange(0, 1), ImageRange(0, 255))
+
+
+def files_read(paths: Sequence[Path]) -> list[Path]:
+    """Return the files that `read_inputs` reads: of a folder its images. Raises ConfigError for one that is closed."""
+    return [file for path in paths for file in (images_in(path) if os.path.isdir(path) else [path])]
 
 
 def read_inputs(

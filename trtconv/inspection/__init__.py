@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from trtconv.inspection.model_inspection import examine_model, inspect_model
 from trtconv.inspection.model_report import ModelInspection
 from trtconv.inspection.page import engine_page, model_page
 from trtconv.manifest import manifest_path
+from trtconv.model import external_data
 from trtconv.reports.html.page import Page
 from trtconv.reports.html.rendering import render_page
 
@@ -81,14 +82,12 @@ def inspect(
         _write_page(page_path, lambda: engine_page(engine))
         return engine
     examined = examine_model(path, ops=ops, keep_native=keep_native, backend=backend, trust_links=trust_links)
-    _write_page(page_path, lambda: model_page(examined), path.parent, examined.inspection.external_files)
+    _write_page(page_path, lambda: model_page(examined), external_data.files_of(examined.model.proto, path))
     return examined.inspection
 
 
-def _write_page(
-    path: Path | None, gather: Callable[[], Page], folder: Path = Path(), data_files: Iterable[str] = ()
-) -> None:
-    """Write a page, but not in the place of a data file of its model."""
+def _write_page(path: Path | None, gather: Callable[[], Page], inputs: tuple[Path, ...] = ()) -> None:
+    """Write a page, but not in the place of one of the inputs."""
     if path is not None:
-        files.require_writable(path, inputs=tuple(folder / name for name in data_files))
+        files.require_writable(path, inputs=inputs)
         files.write_atomically({path: render_page(gather())})

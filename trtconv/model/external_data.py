@@ -110,6 +110,12 @@ def read_external_tensor(tensor: onnx.TensorProto, folder: Path) -> onnx.TensorP
     return loaded
 
 
+def files_of(proto: onnx.ModelProto, model_path: Path) -> tuple[Path, ...]:
+    """Return the files that a model consists of: its own, and those that hold its external tensors."""
+    folder = model_path.parent
+    return (model_path, *(folder / location for location in data_locations(proto, folder)))
+
+
 def data_locations(proto: onnx.ModelProto, folder: Path) -> list[str]:
     """Return the paths, relative to the model's `folder`, of the files that hold its external tensors."""
     return sorted({_place_of(tensor, folder).location for tensor in external_tensors(proto)})

@@ -15,10 +15,12 @@ from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import require_polygraphy
 from trtconv.config import Ops, Precision
 from trtconv.errors import ConfigError, TrtconvError
-from trtconv.inputs.input_files import read_inputs
+from trtconv.inputs.input_files import files_read, read_inputs
 from trtconv.inputs.made_inputs import Arrays, Generator, input_specs
 from trtconv.model import model_io
 from trtconv.model.addresses import address_of
+from trtconv.model.external_data import files_of
+from trtconv.model.model_io import Model
 from trtconv.progress import Progress
 from trtconv.reduction import search
 from trtconv.reduction.candidates import RUNTIMES, Candidates, RunsOn, has_tensorrt
@@ -79,11 +81,12 @@ def reduce(model_path: str | Path, config: ReduceConfig, *, progress: Progress |
     require_polygraphy()
     candidates = Candidates(has_tensorrt(config.runtime), config.ops, config.precision, config.trust_links)
     targets = candidates.files_beside(config.output)
+    model = model_io.load(model_path, trust_links=config.trust_links)
+    inputs = (*files_of(model.proto, model_path), *files_read(config.inputs))
     for path in targets.all:
-        files.require_writable(path, inputs=(model_path, *config.inputs))
+        files.require_writable(path, inputs=inputs)
     with tempfile.TemporaryDirectory(prefix="trtconv-") as folder:
-        report, feed = _compare_whole(model_path, Path(folder), candidates, config, progress)
-        model = model_io.load(model_path, trust_links=config.trust_links)
+        report, feed = _compare_whole(model, Path(folder), candidates, config, progress)
         found = ReduceReport(str(model_path), candidates.title, len(model.proto.graph.node), report)
         if report.passed:
             return found
@@ -100,21 +103,20 @@ def reduce(model_path: str | Path, config: ReduceConfig, *, progress: Progress |
 
 
 def _compare_whole(
-    model_path: Path, folder: Path, candidates: Candidates, config: ReduceConfig, progress: Progress | None
+    model: Model, folder: Path, candidates: Candidates, config: ReduceConfig, progress: Progress | None
 ) -> tuple[ComparisonReport, Arrays]:
     """Return how the whole model compares with its candidate, and the inputs for which they are furthest apart."""
     whole = candidates.files_beside(folder / "whole.onnx")
-    candidates.make(model_path, whole.candidate, config.profiles, config.inputs, progress)
+    candidates.make(model.path, whole.candidate, config.profiles, config.inputs, progress)
     comparing = config.comparing(bisect=True, save_inputs=whole.inputs)
     try:
-        report = compare(model_path, whole.candidate, comparing, progress=progress)
+        report = compare(model.path, whole.candidate, comparing, progress=progress)
     except TrtconvError as error:
         if error.where == str(whole.candidate):  # a file that nobody has seen
-            error.where = f"what trtconv makes of {model_path}"
+            error.where = f"what trtconv makes of {model.path}"
         raise
     saved = report.saved_inputs[list(report.input_sets).index(report.worst.input_set)]
-    proto = model_io.load(model_path, trust_links=config.trust_links).proto
-    (inputs,) = read_inputs([Path(saved)], input_specs(proto))
+    (inputs,) = read_inputs([Path(saved)], input_specs(model.proto))
     return report, inputs.feed
 
 
