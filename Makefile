@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 # Development builds compile the plugin library for one architecture: that of the GPU here, or 90 without one.
-CUDA_ARCH ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .),90)
+GPU_ARCH := $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .)
+CUDA_ARCH ?= $(or $(GPU_ARCH),90)
 # Full TensorRT needs a GPU to build engines, TensorRT-RTX does not.
 BACKEND ?= $(if $(shell command -v nvidia-smi 2>/dev/null),tensorrt,rtx)
 
@@ -103,7 +104,7 @@ sbom: $(INSTALLED)
 		--output-file dist/trtconv.cdx.json
 
 offline: $(INSTALLED)
-	$(BIN)/python -m tests.support.offline_install $(CUDA_ARCH)
+	$(BIN)/python -m tests.support.offline_install $(if $(filter file,$(origin CUDA_ARCH)),$(GPU_ARCH),$(CUDA_ARCH))
 
 reproducible: $(INSTALLED)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.support.reproducible_build $(CUDA_ARCH)

@@ -1,8 +1,8 @@
-"""Build a wheel from the sdist and install it, both without an index: `python -m tests.support.offline_install`.
+"""Build a wheel from the sdist and install it, both without an index: `python -m tests.support.offline_install [89]`.
 
 What trtconv and its build need is downloaded into dist/offline first; a machine without a network needs only that
-folder. The argument is the GPU architecture that the plugin library is compiled for, by default the one that takes the
-least time.
+folder. With a GPU architecture the wheel is compiled for it and stays in the folder, where pip prefers it to the sdist.
+Without one it is compiled for the oldest, which lacks the kernels of later GPUs, and thrown away after the check.
 """
 
 from __future__ import annotations
@@ -20,27 +20,29 @@ REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "dist" / "offline"
 BUILD_REQUIREMENTS = REPOSITORY / "requirements" / "build.in"
 SDIST_TOOL = "build>=1.2"
-QUICKEST_ARCHITECTURE = "75"  # without the kernels of later GPUs
+OLDEST_ARCHITECTURE = "75"
 
 
-def main(architecture: str = QUICKEST_ARCHITECTURE) -> None:
+def main(architecture: str | None = None) -> None:
     """Download what is needed, build and install from it alone, and run the program in a fresh environment."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for earlier in FOLDER.glob("trtconv-*"):
         earlier.unlink()
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        tool, fresh = folder / "tool", folder / "fresh"
+        tool, fresh, wheels = folder / "tool", folder / "fresh", folder / "wheels" if architecture is None else FOLDER
         python = make_environment(tool)
         run(python, "-m", "pip", "install", "--quiet", SDIST_TOOL)
         run(python, "-m", "build", "--sdist", "--outdir", FOLDER, REPOSITORY)
         (sdist,) = FOLDER.glob("trtconv-*.tar.gz")
         run(python, "-m", "pip", "download", "--quiet", "--dest", FOLDER, "-r", BUILD_REQUIREMENTS, *dependencies())
         offline = ("--isolated", "--no-index", "--find-links", FOLDER)
-        settings = ("--config-settings", f"cmake.define.TRTCONV_CUDA_ARCHITECTURES={architecture}")
-        run(python, "-m", "pip", *("wheel", *offline, *settings, "--no-deps", "--wheel-dir", FOLDER, sdist))
+        compiled_for = f"cmake.define.TRTCONV_CUDA_ARCHITECTURES={architecture or OLDEST_ARCHITECTURE}"
+        settings = ("--config-settings", compiled_for, "--no-deps", "--wheel-dir", wheels)
+        run(python, "-m", "pip", "wheel", *offline, *settings, sdist)
+        (wheel,) = wheels.glob("trtconv-*.whl")
         python = make_environment(fresh)
-        run(python, "-m", "pip", "install", *offline, "trtconv")
+        run(python, "-m", "pip", "install", *offline, wheel)
         try_out(fresh / "bin" / "trtconv", folder)
 
 
