@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import pytest
 from models import make_models
 from tests.support.command_line import (
     COMMAND,
+    MODELS,
     RTX,
+    SECONDS,
     Result,
     contents,
     environment,
@@ -23,7 +26,10 @@ from tests.support.command_line import (
     run_in_fork,
     write_model,
 )
+from tests.support.path_options import write_usual_files
 from tests.support.patience import patience
+from tests.support.warm_python import warm_python
+from trtconv.cli import cli
 
 INTERRUPT_SECONDS = 2.0
 
@@ -105,6 +111,58 @@ def test_closed_and_full_streams(tmp_path: Path, line: str, exit_code: int) -> N
     assert "Traceback" not in result.stderr
     if "static" in line:
         assert (tmp_path / "static.engine.json").is_file()
+
+
+# Of each command, words and the exit code that they have.
+COMMANDS = {
+    "help": ("--help", 0),
+    "version": ("--version", 0),
+    "help of a command": ("run --help", 0),
+    "build": ("build static.onnx --dry-run --backend tensorrt", 0),
+    "compare": ("compare static.onnx static.onnx", 0),
+    "compare, which differ": ("compare static.onnx other.onnx", 1),
+    "compare as JSON": ("compare static.onnx other.onnx --json", 1),
+    "reduce": ("reduce static.onnx -o small.onnx", 0),
+    "run": ("run static.onnx static.npz", 0),
+    "bench": ("bench static.onnx --json", 4),
+    "rewrite": ("rewrite static.onnx -o new.onnx", 0),
+    "plugins": ("plugins", 0),
+    "path of the plugins": ("plugins --path", 0),
+    "inspect": ("inspect static.onnx", 0),
+    "doctor": ("doctor", 0),
+}
+
+
+def run_into(output: int, words: str, folder: Path) -> Result:
+    """Run a command whose standard output is a descriptor."""
+    code = "from trtconv.__main__ import main\nmain()"
+    with tempfile.TemporaryFile() as stderr:
+        streams = (0, output, stderr.fileno())
+        exit_code = warm_python().run(code, words.split(), folder, environment(), streams, SECONDS)
+        return Result(exit_code, "", os.pread(stderr.fileno(), 1 << 16, 0).decode())
+
+
+def test_every_command_is_among_them() -> None:
+    assert {words.split()[0] for words, _ in COMMANDS.values()} >= set(cli.commands)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_reader_and_no_room_for_a_report(tmp_path: Path, name: str) -> None:
+    """Work that nobody reads about ends as usual: `compare ... | head -n 1` still says that two models differ."""
+    words, exit_code = COMMANDS[name]
+    write_usual_files(tmp_path)
+    write_model(tmp_path, "other", MODELS["static"].replace("0.5]", "0.25]"))
+    read, write = os.pipe()
+    os.close(read)
+    unread = run_into(write, words, tmp_path)
+    os.close(write)
+    assert unread.exit_code == exit_code, unread
+    assert unread.stderr == "" or exit_code == 4
+    full = os.open("/dev/full", os.O_WRONLY)
+    result = run_into(full, words, tmp_path)
+    os.close(full)
+    assert result.exit_code == 4
+    assert exit_code == 4 or result.error == "standard output cannot be written: No space left on device"
 
 
 def test_a_closed_standard_error_does_not_spill_into_the_document(tmp_path: Path) -> None:

@@ -72,8 +72,6 @@ def main(args: list[str] | None = None) -> NoReturn:
         exit_code = cli.main(args=args, prog_name=PROGRAM, standalone_mode=False, obj=words) or 0
         interrupts.ignore()
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # click exits by itself where nobody reads its help
-        leave(0)
     except click.UsageError as error:
         hint = f"run: {error.ctx.command_path} --help" if error.ctx else None
         what = error.format_message().rstrip(".")
@@ -115,7 +113,7 @@ def _fail(error: TrtconvError, args: list[str], cause: Exception | None = None) 
         if "--json" in args:
             print(json.dumps(document, indent=2))
         sys.stdout.flush()
-    except OSError:
+    except (OSError, TrtconvError):  # of standard error, of standard output
         leave(error.exit_code)
     if isinstance(error, Interrupted):
         leave(error.exit_code)

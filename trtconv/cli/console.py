@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -31,6 +32,24 @@ def leave(exit_code: int) -> NoReturn:
     os._exit(exit_code)
 
 
+class _ReportOutput(io.FileIO):
+    """Standard output. A reader that has left is no error; any other failure is one, once: what follows is dropped."""
+
+    _is_lost = False
+
+    def write(self, data: Any, /) -> int:
+        """Write bytes. Raises BackendError the first time that they cannot be written."""
+        if not self._is_lost:
+            try:
+                return super().write(data)
+            except BrokenPipeError:
+                self._is_lost = True
+            except OSError as error:
+                self._is_lost = True
+                raise BackendError(f"standard output cannot be written: {error.strerror}") from error
+        return len(memoryview(data).cast("B"))
+
+
 def open_standard_streams() -> None:
     """Give standard output to reports alone: native libraries that print there (onnx's checker does) go to stderr."""
     for name in ("stdin", "stdout", "stderr"):
@@ -38,7 +57,10 @@ def open_standard_streams() -> None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
     with contextlib.suppress(OSError, AttributeError, ValueError):  # no real files, as in a test
         sys.stdout.flush()
-        report_stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding, errors="replace")
+        output = _ReportOutput(os.dup(sys.stdout.fileno()), "w")
+        report_stream = io.TextIOWrapper(
+            io.BufferedWriter(output), sys.stdout.encoding, errors="replace", line_buffering=output.isatty()
+        )
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         sys.stdout = report_stream
 
@@ -49,12 +71,7 @@ def print_report(report: Any, as_json: bool, quiet: bool = False, **options: Any
     text = json.dumps(report.to_json(), indent=2) if as_json else report.render(**options)
     color = bool(options.get("color")) and not as_json
     text = printable_lines(text, color=color)
-    try:
-        click.echo(text, color=color)
-    except BrokenPipeError:
-        leave(0)  # nobody reads the report, but the work is done
-    except OSError as error:
-        raise BackendError(f"standard output cannot be written: {error.strerror}") from error
+    click.echo(text, color=color)
 
 
 def run_isolated(args: Sequence[str], limits: Limits, *, quiet: bool) -> int:
