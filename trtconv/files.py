@@ -101,8 +101,11 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_atomically(contents: Mapping[Path, bytes | memoryview]) -> None:
-    """Write each file of `contents`; when one fails or is interrupted, all files of these names stay as they were."""
+def write_atomically(contents: Mapping[Path, bytes | memoryview | Callable[[], bytes]]) -> None:
+    """Write each file of `contents`; when one fails or is interrupted, all files of these names stay as they were.
+
+    A function is called for the bytes of its file when that is written, so that few are in memory at once.
+    """
     _replace_all({path: partial(_write, data) for path, data in contents.items()})
 
 
@@ -111,8 +114,8 @@ def copy_atomically(source: Path, target: Path) -> None:
     _replace_all({target: partial(_copy, source)}, mode=0o600)
 
 
-def _write(data: bytes | memoryview, file: BinaryIO) -> None:
-    file.write(data)
+def _write(data: bytes | memoryview | Callable[[], bytes], file: BinaryIO) -> None:
+    file.write(data() if callable(data) else data)
 
 
 def _copy(source: Path, file: BinaryIO) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,9 @@ class ArrayFiles:
             files.require_writable(path, inputs=sources)
 
     def write_inputs(self, sets: Sequence[InputSet]) -> None:
-        """Write every input set; `--inputs` reads the files."""
-        for path, each in zip(self.paths, sets, strict=False):
-            files.write_atomically({path: npz_bytes(each.feed)})
+        """Write every input set, or none; `--inputs` reads the files."""
+        pairs = zip(self.paths, sets, strict=False)
+        files.write_atomically({path: partial(npz_bytes, each.feed) for path, each in pairs})
 
     def write_outputs(self, index: int, reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> None:
         """Write what both gave for the input set of that index; OUTPUT_NAMES says under which names.
