@@ -52,6 +52,10 @@ class BackendError(TrtconvError):
     exit_code = 4
 
 
+class MachineError(BackendError):
+    """A disk is full or fails, or the system has no memory or open files left: no model and no option is at fault."""
+
+
 class Interrupted(TrtconvError):
     """The user stopped the work; nothing was written."""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
+from trtconv.errors import ConfigError, MachineError, ModelError, TrtconvError
 
 NO_SUCH_FILE = "no such file"
 # Opening neither waits (for the writer of a pipe) nor takes a terminal.
@@ -185,6 +185,6 @@ def _error_of(error: OSError, where: str, participle: str) -> TrtconvError:
         return ConfigError("is not a regular file", where=where)
     what = f"cannot be {participle}: {error.strerror}"
     if number in _FULL:
-        return BackendError(what, where=where, hint="free some space")
-    kind: Callable[..., TrtconvError] = BackendError if number in _FAULTS_OF_THE_MACHINE else ConfigError
+        return MachineError(what, where=where, hint="free some space")
+    kind: Callable[..., TrtconvError] = MachineError if number in _FAULTS_OF_THE_MACHINE else ConfigError
     return kind(what, where=where, hint="choose a shorter name" if number == errno.ENAMETOOLONG else None)

@@ -22,6 +22,7 @@ from trtconv.inputs.input_files import read_calibration
 from trtconv.manifest import require_manifest
 from trtconv.model import model_io
 from trtconv.preparation import prepare_as_built
+from trtconv.reduction import ReduceConfig, reduce
 from trtconv.run import RunConfig, run
 
 LOAD = "load"
@@ -98,6 +99,11 @@ def _inspect_page(path: Path) -> None:
     inspection.inspect(path, ops="rewritten", html=path.with_name("out.html"))
 
 
+def _reduce(path: Path) -> None:
+    options: dict[str, Any] = {"ops": "fused", "precision": "fp16", "tolerance": {"*": 0.0}, "num_sets": 1}
+    reduce(path, ReduceConfig(path.with_name("small.onnx"), runtime="onnxruntime", **options)).render()
+
+
 def _static(path: Path) -> Path:
     return path.with_name(STATIC)
 
@@ -158,6 +164,8 @@ _MODEL_TARGETS = (
     Target("inspect", _inspect, ("inspect", _FILE)),
     Target("inspect --json", _inspect_json, ("inspect", _FILE, "--json", "--ops", "fused")),
     Target("inspect --html", _inspect_page, ("inspect", _FILE, "--html", _OUT + ".html", "--ops", "rewritten")),
+    Target("reduce", _reduce, ("reduce", _FILE, "-o", _OUT + ".onnx", "--ops", "fused", "--precision", "fp16",
+                               "--tolerance", "0", "--sets", "1", "--runtime", "onnxruntime")),
 )  # fmt: skip
 KINDS = (
     Kind("model", 12, _model, _MODEL_TARGETS),

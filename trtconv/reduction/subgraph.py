@@ -5,7 +5,7 @@ onnx.utils.Extractor does the same for graphs without branches; it loses what a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from onnx import helper
 from trtconv.errors import ModelError
 from trtconv.inputs.made_inputs import Arrays
 from trtconv.model.external_data import external_tensors, read_external_tensor
-from trtconv.model.onnx_session import cause_of, open_session
 from trtconv.model.walking import branches, captured_names, fed_inputs
+from trtconv.reduction.recording import Recording
 
 Part = frozenset[int]
 _FIRST_IR_WITH_PLAIN_INITIALIZERS = 4  # before it, each had to be an input as well
@@ -33,7 +33,7 @@ class Parts:
     def __init__(self, proto: onnx.ModelProto, folder: Path, feed: Arrays) -> None:
         self.proto = proto
         self._folder = folder
-        self._feed = feed
+        self._recording = Recording(proto, folder, feed)
         nodes = proto.graph.node
         self._reads = [_read_names(node) for node in nodes]
         self._writers = {name: place for place, node in enumerate(nodes) for name in node.output if name}
@@ -71,7 +71,7 @@ class Parts:
         written = {name for place in part for name in self.proto.graph.node[place].output}
         read = dict.fromkeys(name for place in sorted(part) for name in self._reads[place])
         boundary = [name for name in read if name in self._known and name not in written]
-        values = self._values_of([*boundary, tensor])
+        values = self._recording.values_of([*boundary, tensor], self._before_backwards(tensor))
         made = onnx.ModelProto()
         made.CopyFrom(self.proto)
         made.ir_version = max(made.ir_version, _FIRST_IR_WITH_PLAIN_INITIALIZERS)
@@ -88,6 +88,12 @@ class Parts:
             external.CopyFrom(read_external_tensor(external, self._folder))
         return made, {name: values[name] for name in boundary}
 
+    def _before_backwards(self, tensor: str) -> Iterator[str]:
+        """Yield the tensors that are computed up to `tensor`, the last first: they are what smaller parts may read."""
+        for place in sorted(self._computing, reverse=True):
+            if place <= self._writers[tensor]:
+                yield from filter(None, self.proto.graph.node[place].output)
+
     def _before(self, place: int) -> set[int]:
         return {self._writers[name] for name in self._reads[place] if name in self._writers} & self._computing
 
@@ -98,19 +104,6 @@ class Parts:
             front = before - places - self._computing
             places |= front
         return places
-
-    def _values_of(self, names: Sequence[str]) -> Mapping[str, Any]:
-        """Return the values of tensors in the whole model, as ONNX Runtime computes them."""
-        given = {name: np.asarray(values) for name, values in self._feed.items()}
-        wanted = [name for name in names if name not in given]
-        tapped = onnx.ModelProto()
-        tapped.CopyFrom(self.proto)
-        _keep(tapped.graph.output, [onnx.ValueInfoProto(name=name) for name in wanted])
-        try:
-            found = open_session(tapped, self._folder).run(wanted, given)
-        except Exception as error:  # ONNX Runtime has dozens of kinds
-            raise ModelError(f"its tensors cannot be recorded: {cause_of(error)}", where=", ".join(wanted)) from error
-        return given | dict(zip(wanted, found, strict=True))
 
 
 def _read_names(node: onnx.NodeProto) -> list[str]:

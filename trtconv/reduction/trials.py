@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from trtconv import files
 from trtconv.comparison.comparing import CompareConfig, compare
 from trtconv.comparison.report import ComparisonReport
-from trtconv.errors import BackendError, ConfigError, ModelError
+from trtconv.errors import BackendError, ConfigError, MachineError, ModelError
 from trtconv.inputs.array_files import npz_bytes
 from trtconv.model import model_io
 from trtconv.progress import Progress, announce
@@ -49,11 +49,13 @@ class Trials:
     def differs(self, tensor: str, part: Part) -> bool:
         """Say whether a part alone, given what the whole model gives it, differs from its candidate.
 
-        One that does not run does not differ.
+        One that does not run does not differ. Raises MachineError.
         """
         announce(f"comparing a part of {len(part)} nodes")
         try:
             self.last = Trial(part, tensor, self._compare(tensor, part))
+        except MachineError:  # which says nothing of the part
+            raise
         except (BackendError, ConfigError, ModelError) as error:
             self.failures.append(str(error).replace(f"{self.files.model.parent}/", ""))  # a temporary folder
             return False
