@@ -388,14 +388,28 @@ def nested_functions(depth: int, width: int) -> onnx.ModelProto:
     return helper.make_model(graph, functions=functions, opset_imports=opsets, ir_version=8)
 
 
-@pytest.mark.parametrize(("depth", "width", "shown"), [(6, 10, "1000000 nodes"), (400, 10, "more than 10000")])
+@pytest.mark.parametrize(("depth", "width", "shown"), [(6, 10, "999999 nodes"), (400, 10, "more than 10000")])
 def test_functions_that_call_each_other_too_often(depth: int, width: int, shown: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=f"{shown}.*at most {function_calls.MAX_INLINED_NODES}"):
+    with pytest.raises(ModelError, match=f"{shown}.*at most {function_calls.MAX_ADDED_NODES}"):
         load(nested_functions(depth, width), tmp_path)
 
 
 def test_functions_within_the_limit(tmp_path: Path) -> None:
     assert len(load(nested_functions(3, 5), tmp_path).graph.nodes) == 125
+
+
+def test_a_model_may_have_more_nodes_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a function as without one: the file holds them all."""
+    monkeypatch.setattr(function_calls, "MAX_ADDED_NODES", 8)
+    model = nested_functions(2, 3)  # nine nodes in the place of one
+    function_calls.require_inlinable(model, tmp_path)
+    model.graph.node[0].output[0] = "t0"
+    more = [helper.make_node("Relu", [f"t{index}"], [f"t{index + 1}"]) for index in range(8)]
+    model.graph.node.extend([*more, helper.make_node("Relu", ["t8"], ["y"])])
+    assert len(load(model, tmp_path).graph.nodes) == 18
+    model.graph.node.append(helper.make_node("f0", ["x"], ["z"], domain="own"))
+    with pytest.raises(ModelError, match="adds 16 nodes, at most 8 are taken"):
+        function_calls.require_inlinable(model, tmp_path)
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])

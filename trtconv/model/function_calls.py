@@ -14,8 +14,8 @@ from trtconv.model.walking import walk_all
 
 FunctionId = tuple[str, str, str]  # domain, name, overload
 
-# Ten functions that call each other ten times make 10^10 nodes out of a kilobyte. No network has as many as this.
-MAX_INLINED_NODES = 250_000
+# Ten functions that call each other ten times make 10^10 nodes out of a kilobyte. No network's make as many as this.
+MAX_ADDED_NODES = 250_000
 _MANY = 10**15
 
 
@@ -30,7 +30,7 @@ def id_of_call(node: onnx.NodeProto) -> FunctionId:
 
 
 def require_inlinable(proto: onnx.ModelProto, path: Path) -> None:
-    """Raise ModelError where functions call themselves, or the model has too many nodes with all calls inlined.
+    """Raise ModelError where functions call themselves, or inlining all calls adds too many nodes.
 
     The nodes are counted, not made: in time linear in those that the file holds.
     """
@@ -44,10 +44,12 @@ def require_inlinable(proto: onnx.ModelProto, path: Path) -> None:
         names = ", ".join(sorted({f"{domain}::{name}" for domain, name, _ in error.args[1]}))
         what = f"local functions that call themselves: {names}, which ONNX forbids"
         raise ModelError(what, where=str(path), hint="export the model again") from None
-    num_nodes = _num_nodes(Counter(map(id_of_call, walk_all(proto.graph.node))), sizes)
-    if num_nodes > MAX_INLINED_NODES:
-        shown = f"{num_nodes} nodes" if num_nodes < _MANY else f"more than {_MANY} nodes"
-        what = f"with its local functions inlined the model has {shown}, at most {MAX_INLINED_NODES} are taken"
+    called = Counter(map(id_of_call, walk_all(proto.graph.node)))
+    num_nodes = _num_nodes(called, sizes)
+    added = num_nodes - called.total()
+    if added > MAX_ADDED_NODES:
+        shown = f"{added} nodes" if num_nodes < _MANY else f"more than {_MANY // 10} nodes"
+        what = f"inlining its local functions adds {shown}, at most {MAX_ADDED_NODES} are taken"
         raise ModelError(what, where=str(path), hint="export the model without functions that call each other so often")
 
 
