@@ -45,7 +45,6 @@ def test_both_forms_of_the_inspector_give_the_same_kind_of_layer() -> None:
     for form in FORMS:
         information = parse_engine_information((DATA / f"{form}.json").read_text())
         assert information.io_names == ["image", "y"]
-        assert information.is_detailed
         layers = {layer.name: layer for layer in information.layers}
         convolution = layers["conv1 + relu1"]
         assert (convolution.type, convolution.precision, convolution.formats) == ("CaskConvolution", "float16", "HWC8")
@@ -74,7 +73,6 @@ def test_what_tensorrt_10_6_tells_of_a_dynamic_engine_without_a_context() -> Non
 def test_layer_names_only() -> None:
     information = parse_engine_information((DATA / "inspector_names_only.json").read_text())
     assert information.layers == [Layer("conv1 + relu1"), Layer("norm1")]
-    assert not information.is_detailed
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"Layers": 3}'])

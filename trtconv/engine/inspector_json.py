@@ -71,11 +71,6 @@ class EngineInformation:
     layers: Sequence[Layer]
     io_names: Sequence[str]
 
-    @property
-    def is_detailed(self) -> bool:
-        """Whether layers are more than names."""
-        return any(layer.type is not None for layer in self.layers)
-
 
 def parse_engine_information(text: str) -> EngineInformation:
     """Read the inspector's JSON; raise BackendError for text that has none of the known forms."""

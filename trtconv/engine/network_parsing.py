@@ -35,7 +35,7 @@ def parse_network(
         is_parsed = parser.parse(given.SerializeToString(), path)
     logger.hand_on(printed)
     if not is_parsed:
-        raise parse_error(parser, title, given, model_path, logger.last_error(), printed)
+        raise parse_error(parser, title, given, model_path, logger.last_error())
     return network, parser
 
 
@@ -60,11 +60,11 @@ def check_model(backend: Backend, proto: onnx.ModelProto, model_path: Path) -> M
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger.native)
     bare = parsable(proto)
-    with text_path(model_path) as path, kept_off_the_streams() as printed:
+    with text_path(model_path) as path, kept_off_the_streams():
         is_taken = parser.supports_model_v2(bare.SerializeToString(), path)
     if is_taken:
         return ModelCheck(True)
-    problems = nodes_by_problem(parser, "the parser", bare, printed)
+    problems = nodes_by_problem(parser, "the parser", bare)
     ops = {str(node.op_type) for node in walking.walk_nodes(bare.graph)}
     unsupported = frozenset(op for op in ops if not parser.supports_operator(op))
     return ModelCheck(False, problems, unsupported)

@@ -20,20 +20,14 @@ _MAX_NAMED_NODES = 3
 _UNKNOWN_OP = re.compile(r"plugin not found|^false$", re.IGNORECASE)
 _INITIALIZER = re.compile(r".*Failed to import initializer: (?P<name>.*)$", re.DOTALL)
 _NOT_GIVEN = "Node input was not registered"
-_UNSORTABLE = re.compile(r"toposort|Failed to sort the model")
 _TYPE_HINT = "cast it to a type that TensorRT has, before the export: float32, float16, bfloat16, int32, int64 or bool"
 _OP_HINT = "replace the op before the export, or express the nodes with other ops"
 _MODEL_HINT = "correct the model before the export; trtconv inspect shows its nodes"
 
 
-def parse_error(
-    parser: Any, title: str, proto: onnx.ModelProto, model_path: Path, last_error: str, printed: Sequence[str] = ()
-) -> ModelError:
-    """Return the error that describes why `parser` refused `proto`; `title` is the backend's name and version.
-
-    `printed` is what it wrote past its logger.
-    """
-    nodes = nodes_by_problem(parser, title, proto, printed)
+def parse_error(parser: Any, title: str, proto: onnx.ModelProto, model_path: Path, last_error: str) -> ModelError:
+    """Return the error that describes why `parser` refused `proto`; `title` is the backend's name and version."""
+    nodes = nodes_by_problem(parser, title, proto)
     by_nodes: dict[tuple[str, ...], list[str]] = {}
     for problem, names in nodes.items():
         by_nodes.setdefault(tuple(names) or (problem,), []).append(problem)
@@ -49,15 +43,13 @@ def _hint(problems: Iterable[str], title: str) -> str:
     return _OP_HINT if any("support" in problem for problem in problems) else _MODEL_HINT
 
 
-def nodes_by_problem(
-    parser: Any, title: str, proto: onnx.ModelProto, printed: Sequence[str] = ()
-) -> dict[str, list[str]]:
+def nodes_by_problem(parser: Any, title: str, proto: onnx.ModelProto) -> dict[str, list[str]]:
     """Return each problem that `parser` has with `proto`, with the addresses of the nodes that have it."""
     nodes: dict[str, list[str]] = {}
     for index in range(parser.num_errors):
         error = parser.get_error(index)
         op, text = error.node_operator(), words_of(error.desc())
-        if problem := _problem_of_type(error, title, proto) or _problem_of_graph(error, proto, printed):
+        if problem := _problem_of_type(error, title, proto) or _problem_of_outputs(error, proto):
             nodes.setdefault(problem, [])
             continue
         address = _address(error, proto)
@@ -105,15 +97,10 @@ def _problem_of_type(error: Any, title: str, proto: onnx.ModelProto) -> str | No
     return None
 
 
-def _problem_of_graph(error: Any, proto: onnx.ModelProto, printed: Sequence[str]) -> str | None:
-    """Return what is wrong with the graph as a whole; the parser prints it, and gives no more than the failed test."""
-    if "access weights or a null tensor" in error.desc() and (missing := _outputs_not_given(proto)):
-        return f"no node in the model produces the output {', '.join(missing)}"
-    if not _UNSORTABLE.search(error.desc()):
-        return None
-    told = [line.removeprefix("ERROR:").strip() for line in printed if line.startswith("ERROR:")]
-    cause = next((line for line in told if "not unique" in line), next(iter(told), "it contains a cycle"))
-    return f"the nodes cannot be put in an order: {cause[0].lower()}{cause[1:]}"
+def _problem_of_outputs(error: Any, proto: onnx.ModelProto) -> str | None:
+    """Return which outputs no node gives; the parser tells no more than the test that failed."""
+    missing = _outputs_not_given(proto) if "access weights or a null tensor" in error.desc() else None
+    return f"no node in the model produces the output {', '.join(missing)}" if missing else None
 
 
 def _address(error: Any, proto: onnx.ModelProto) -> str:

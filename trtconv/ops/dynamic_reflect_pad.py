@@ -20,8 +20,6 @@ from trtconv.ops.custom_op import MAX_RANK, Attribute, Call, Dim
 from trtconv.ops.output_map import find_bad_pad
 from trtconv.ops.reflect_pad import REFLECT_PAD, reflect_pad_reference
 
-FIRST_OPSET = 11  # before it, pads are an attribute
-
 
 def dynamic_reflect_pad_reference(
     x: npt.NDArray[Any], begins: npt.NDArray[Any], ends: npt.NDArray[Any], rank: Sequence[int] = ()

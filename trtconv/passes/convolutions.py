@@ -55,11 +55,6 @@ class Convolution:
         """Whether it is a ConvTranspose."""
         return bool(self.node.op == "ConvTranspose")
 
-    @property
-    def spatial_axes(self) -> range:
-        """The numbers of its spatial axes, from 0 on."""
-        return range(len(self.kernel))
-
 
 @dataclass(frozen=True)
 class Parameters:
