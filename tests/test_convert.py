@@ -59,7 +59,7 @@ def test_a_data_file_is_never_overwritten(external: Path, command: str) -> None:
         "build": lambda: trtconv.build(external, BuildConfig(output=output, **RTX)),
         "rewrite": lambda: trtconv.rewrite(external, output),
     }
-    with pytest.raises(ConfigError, match="belongs to the input model"):
+    with pytest.raises(ConfigError, match="is an input, which is never overwritten"):
         convert[command]()
     assert contents(external.parent) == before
 
@@ -125,7 +125,7 @@ def test_bad_output_is_told_before_the_long_work(tmp_path: Path, monkeypatch: py
 def test_the_model_is_never_the_manifest(tmp_path: Path) -> None:
     """`-o m` writes m.json too."""
     model = write_model(tmp_path, "static").rename(tmp_path / "m.json")
-    with pytest.raises(ConfigError, match="belongs to the input model"):
+    with pytest.raises(ConfigError, match="is an input, which is never overwritten"):
         trtconv.build(model, BuildConfig(output=tmp_path / "m", **RTX))
 
 

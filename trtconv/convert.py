@@ -97,9 +97,9 @@ def _build(
         )  # fmt: skip
         pages[config.report] = render_page(page)
     announce(f"writing {output.name}")
-    _write_decisions(made, backend)
-    pairs.write_pair(output, made.plan.data, manifest)
-    files.write_atomically(pages)
+    with files.written_before(pages):  # a page that does not fit on its disk must not leave an engine alone
+        _write_decisions(made, backend)
+        pairs.write_pair(output, made.plan.data, manifest)
     made.require_finished(output)
     report = replace(made.report, page=config.report)
     next_step = next_steps.after_build(model_path, output, is_verified=comparison is not None)

@@ -101,17 +101,32 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_atomically(contents: Mapping[Path, bytes | memoryview | Callable[[], bytes]]) -> None:
+Contents = Mapping[Path, "bytes | memoryview | Callable[[], bytes]"]
+
+
+def write_atomically(contents: Contents) -> None:
     """Write each file of `contents`; when one fails or is interrupted, all files of these names stay as they were.
 
     A function is called for the bytes of its file when that is written, so that few are in memory at once.
     """
-    _replace_all({path: partial(_write, data) for path, data in contents.items()})
+    with written_before(contents):
+        pass
+
+
+@contextmanager
+def written_before(contents: Contents) -> Iterator[None]:
+    """Write files that get their names after the block: where it raises, or one cannot be written, they stay as before.
+
+    One that cannot be written raises before the block begins.
+    """
+    with _replaced_all({path: partial(_write, data) for path, data in contents.items()}):
+        yield
 
 
 def copy_atomically(source: Path, target: Path) -> None:
     """Copy a file and its permissions; an unfinished copy never carries the name of `target`."""
-    _replace_all({target: partial(_copy, source)}, mode=0o600)
+    with _replaced_all({target: partial(_copy, source)}, mode=0o600):
+        pass
 
 
 def _write(data: bytes | memoryview | Callable[[], bytes], file: BinaryIO) -> None:
@@ -124,11 +139,14 @@ def _copy(source: Path, file: BinaryIO) -> None:
         os.fchmod(file.fileno(), os.fstat(original.fileno()).st_mode & _PERMISSIONS)
 
 
-def _replace_all(writers: Mapping[Path, Callable[[BinaryIO], None]], mode: int = 0o666) -> None:
-    """Write every file under a temporary name, to the last byte, before the first one gets its own name.
+@contextmanager
+def _replaced_all(writers: Mapping[Path, Callable[[BinaryIO], None]], mode: int = 0o666) -> Iterator[None]:
+    """Write every file under a temporary name, to the last byte; after the block they get their own names.
 
     New files have the permissions `mode`, less those that the umask takes away.
     """
     with contextlib.ExitStack() as stack:
-        for part in [stack.enter_context(parts.written(path, write, mode)) for path, write in writers.items()]:
+        written = [stack.enter_context(parts.written(path, write, mode)) for path, write in writers.items()]
+        yield
+        for part in written:
             part.take_name()

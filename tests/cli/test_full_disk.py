@@ -49,7 +49,7 @@ def attack(folder: Path, command: str, name: str, room: int, patch: pytest.Monke
         spoil_rewriting(patch, swap_scale_and_bias)
         words += ["--runtime", "onnxruntime"]
     disk = folder / "disk"
-    for path in disk.iterdir():
+    for path in (*disk.iterdir(), *folder.glob("static.engine*")):  # of the run before
         path.unlink()
     for kept in ("target", "target.npz", "target.png", "target.onnx"):
         if name != "decisions":  # which would be followed
@@ -60,9 +60,9 @@ def attack(folder: Path, command: str, name: str, room: int, patch: pytest.Monke
                 pass
         except OSError:
             filler.truncate(max(filler.tell() - room * PAGE, 0))
-    before = contents(disk)
+    before = contents(disk) | contents(folder)
     result = run_here(*words, cwd=folder)
-    after = contents(disk)
+    after = contents(disk) | contents(folder)
     new = [each for each in after if after[each] != before.get(each)]
     lost = [each for each in before if each not in after]
     return {"exit_code": result.exit_code, "stderr": result.stderr, "new": new, "lost": lost}
