@@ -171,6 +171,7 @@ ALLOWED = {
     ("inputs.images", "os.listdir"),  # the names of images, each of which the gate opens
     ("cli.console", "open"),  # the null device in place of a closed stream
     ("cli.console", "os.open"),  # the null device, for what libraries print
+    ("native_output", "os.fdopen"),  # a file in memory
     ("cli.console", "os.fdopen"),  # streams and pipes of this process, as all below
     ("workers.worker", "os.fdopen"),
     ("engine.engine_worker", "os.fdopen"),

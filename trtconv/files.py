@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trtconv import parts, reading
-from trtconv.errors import ConfigError
+from trtconv.errors import ConfigError, MachineError
 from trtconv.reading import described
 
 _CHUNK_BYTES = 1 << 24
@@ -71,6 +71,21 @@ def _is_stream(path: Path) -> bool:
 
 
 @contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a new folder for temporary files, which is removed with all that is in it.
+
+    Raises MachineError where none can be made.
+    """
+    try:
+        made = tempfile.TemporaryDirectory(prefix="trtconv-", ignore_cleanup_errors=True)
+    except OSError as error:
+        what = f"no folder for temporary files can be made: {error.strerror}"
+        raise MachineError(what, hint="free some space, or set TMPDIR to a folder that has some") from error
+    with made as folder:
+        yield Path(folder)
+
+
+@contextmanager
 def text_path(path: Path) -> Iterator[str]:
     """Yield a path to the same folder that is UTF-8 text, as libraries want it: the path, else by a temporary link.
 
@@ -85,8 +100,8 @@ def text_path(path: Path) -> Iterator[str]:
     if text is not None:
         yield text
         return
-    with tempfile.TemporaryDirectory(prefix="trtconv-") as folder:
-        link = Path(folder, "link")
+    with temporary_folder() as folder:
+        link = folder / "link"
         link.symlink_to(path.parent.absolute(), target_is_directory=True)
         name = path.name if path.name.isascii() else "file"
         yield str(link / name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from typing import IO
@@ -21,7 +20,7 @@ def kept_off_the_streams() -> Iterator[list[str]]:
     process: put only short calls inside.
     """
     lines: list[str] = []
-    with tempfile.TemporaryFile() as caught:
+    with os.fdopen(os.memfd_create("trtconv"), "w+b") as caught:  # which needs no disk
         try:
             with _lock, _redirected(caught):
                 yield lines

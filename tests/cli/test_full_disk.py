@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,40 @@ def test_old_or_new_and_nothing_between(ends: dict[str, Any], key: tuple[str, st
 def test_some_room_is_enough_for_some(ends: dict[str, Any]) -> None:
     """Else the disk would be too small to show anything between all and nothing."""
     assert {key for key in FINISHED if ends[f"{' '.join(key)} {ROOMS[-1]}"]["exit_code"] == FINISHED[key]}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        FileNotFoundError(errno.ENOENT, "No usable temporary directory"),
+    ],
+    ids=["full", "none"],
+)
+@pytest.mark.parametrize(
+    ("words", "exit_code"),
+    [
+        ("reduce static.onnx -o small.onnx", 4),
+        ("build \udcff.onnx --backend tensorrt-rtx", 4),
+        ("build static.onnx --backend tensorrt-rtx", 0),
+        ("build static.onnx --dry-run --backend tensorrt-rtx", 0),
+        ("inspect static.onnx", 0),
+        ("compare static.onnx static.onnx", 0),
+    ],
+    ids=["reduce", "name that is not text", "build", "dry run", "inspect", "compare"],
+)
+def test_no_room_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, exit_code: int, error: OSError
+) -> None:
+    write_usual_files(tmp_path)
+    (tmp_path / "\udcff.onnx").write_bytes((tmp_path / "static.onnx").read_bytes())
+    for function in ("mkdtemp", "TemporaryFile"):
+        monkeypatch.setattr(tempfile, function, lambda *_, **__: (_ for _ in ()).throw(error))
+    result = run_here(*words.split(), cwd=tmp_path)
+    assert result.exit_code == exit_code, result.stderr
+    if exit_code:
+        assert result.error == f"no folder for temporary files can be made: {error.strerror}"
+        assert "set TMPDIR" in result.hint
 
 
 if __name__ == "__main__":

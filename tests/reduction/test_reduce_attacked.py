@@ -16,6 +16,7 @@ from tests.cli.test_isolation import run_patched
 from tests.reduction.test_reduce import ORT, spoil_rewriting, swap_scale_and_bias
 from tests.support.command_line import contents, run_here, write_model
 from tests.support.comparison_models import write_network
+from tests.support.onnx_engine import FakeTensorRT
 from trtconv.reduction import recording
 from trtconv.reduction.subgraph import Parts
 
@@ -97,6 +98,27 @@ def test_no_file_beside_the_output_takes_the_place_of_an_input(
     result = run_here("reduce", model, "-o", "small.onnx", *ORT, *options, cwd=folder)
     assert (result.exit_code, "never overwritten" in result.error) == (2, True), result.stderr
     assert contents(folder) == before
+
+
+def test_engine_and_manifest_are_a_pair_all_the_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two renames cannot be one: a command that is killed between them must not leave an engine of another manifest."""
+    FakeTensorRT(monkeypatch).spoil = swap_scale_and_bias
+    monkeypatch.setattr("trtconv.reduction.has_tensorrt", lambda runtime: True)
+    write_network(folder / "m.onnx")
+    replace, seen = os.replace, []
+
+    def rename(source: Path, target: Path) -> None:
+        if target.parent == folder:
+            seen.append(target.name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", rename)
+    assert run_here("reduce", "m.onnx", "-o", "small.onnx", cwd=folder).exit_code == 1
+    engine = seen.index("small.engine")
+    assert seen[engine - 1].startswith("small.engine.")
+    assert seen[engine - 1] != "small.engine.json", "its first name holds the sha256 of the engine"
+    assert seen[engine + 1] == "small.engine.json"
+    assert {"small.onnx", "small.npz"} < set(seen)
 
 
 # How often the whole model runs. --------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -66,8 +65,8 @@ def bench_model(
     device = gpu_device.open_device()
     require_polygraphy()
     inputs, tolerance = _inputs_and_tolerance(model_path, config)
-    with tempfile.TemporaryDirectory(prefix="trtconv-bench-") as folder, ExitStack() as until:
-        built, same = _build_all(model_path, config, Path(folder), progress)
+    with files.temporary_folder() as folder, ExitStack() as until:
+        built, same = _build_all(model_path, config, folder, progress)
         bench = _Bench(device, built, inputs, until)
         compared = bench.compare(model_io.load(model_path, trust_links=config.trust_links), tolerance, progress)
         problems = {ops: acceptance.problem_of(each, compared[REFERENCE]) for ops, each in compared.items()}

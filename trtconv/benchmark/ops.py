@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from trtconv import files
 from trtconv.benchmark import checking, kernels
 from trtconv.benchmark.cases import Case, Values, make_values, pack, select_cases, unpack
 from trtconv.benchmark.kernels import NotOfferedError, Tensors
@@ -87,10 +86,10 @@ def bench_ops(options: OpsOptions | None = None, progress: Progress | None = Non
     kinds = [kind for kind in KINDS if (options.engines if kind == "plugin" else options.native)]
     tensorrt_version, why_no_engines = find_tensorrt() if kinds else (None, None)
     num_jobs = options.num_jobs or _default_jobs(device)
-    with tempfile.TemporaryDirectory(prefix="trtconv-bench-") as folder:
+    with files.temporary_folder() as folder:
         engines: Engines = {}
         if tensorrt_version is not None:
-            engines = build_engines(cases, kinds, Path(folder), num_jobs, progress)
+            engines = build_engines(cases, kinds, folder, num_jobs, progress)
         bench = _Bench(device, library, engines)
         progress.phase_start(PHASE, None, len(cases))
         results = []

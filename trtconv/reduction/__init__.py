@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trtconv import files, reading
+from trtconv import files, pairs, reading
 from trtconv.comparison.comparing import CompareConfig, compare
 from trtconv.comparison.report import ComparisonReport
 from trtconv.comparison.runners import require_polygraphy
@@ -17,13 +16,14 @@ from trtconv.config import Ops, Precision
 from trtconv.errors import ConfigError, TrtconvError
 from trtconv.inputs.input_files import files_read, read_inputs
 from trtconv.inputs.made_inputs import Arrays, Generator, input_specs
+from trtconv.manifest import require_manifest
 from trtconv.model import model_io
 from trtconv.model.addresses import address_of
 from trtconv.model.external_data import files_of
 from trtconv.model.model_io import Model
 from trtconv.progress import Progress
 from trtconv.reduction import search
-from trtconv.reduction.candidates import RUNTIMES, Candidates, RunsOn, has_tensorrt
+from trtconv.reduction.candidates import RUNTIMES, Candidates, PartFiles, RunsOn, has_tensorrt
 from trtconv.reduction.report import Reduced, ReduceReport
 from trtconv.reduction.subgraph import Parts
 from trtconv.reduction.trials import Trial, Trials
@@ -85,21 +85,34 @@ def reduce(model_path: str | Path, config: ReduceConfig, *, progress: Progress |
     inputs = (*files_of(model.proto, model_path), *files_read(config.inputs))
     for path in targets.all:
         files.require_writable(path, inputs=inputs)
-    with tempfile.TemporaryDirectory(prefix="trtconv-") as folder:
-        report, feed = _compare_whole(model, Path(folder), candidates, config, progress)
+    with files.temporary_folder() as folder:
+        report, feed = _compare_whole(model, folder, candidates, config, progress)
         found = ReduceReport(str(model_path), candidates.title, len(model.proto.graph.node), report)
         if report.passed:
             return found
         parts = Parts(model.proto, model_path.parent, feed)
-        trials = Trials(parts, candidates, candidates.files_beside(Path(folder, config.output.name)), report, progress)
+        trials = Trials(parts, candidates, candidates.files_beside(folder / config.output.name), report, progress)
         reduced = _smallest(parts, trials, report)
         if reduced is None:
             return replace(found, failures=trials.failures)
-        made = [reading.read_bytes(path, reading.FILE) for path in trials.files.all]
-        files.write_atomically(dict(zip(targets.all, made, strict=True)))
+        _write(trials.files, targets)
         nodes = [address_of(model.proto.graph.node[place]) for place in sorted(reduced.part)]
         error = reduced.comparison.worst
         return replace(found, reduced=Reduced(targets, reduced.tensor, nodes, error, trials.tolerance))
+
+
+def _write(made: PartFiles, targets: PartFiles) -> None:
+    """Write copies of the files of a trial, all or none; an engine and its manifest are a pair at every moment."""
+    contents = {
+        target: reading.read_bytes(path, reading.FILE) for path, target in zip(made.all, targets.all, strict=True)
+    }
+    if targets.manifest is None:
+        files.write_atomically(contents)
+        return
+    engine = contents.pop(targets.candidate)
+    del contents[targets.manifest]
+    with files.written_before(contents):
+        pairs.write_pair(targets.candidate, engine, require_manifest(made.candidate, "what is in the engine"))
 
 
 def _compare_whole(

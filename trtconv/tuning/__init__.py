@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from trtconv import files
 from trtconv.comparison.runners import require_polygraphy
 from trtconv.config import BuildConfig
 from trtconv.costs.tables import table_for
@@ -50,8 +49,8 @@ def tune(
     require_polygraphy()
     costs = predicted_choices(model, config, Choices(config.keep_native))
     budget_s = DEFAULT_BUDGET_S if config.tune_budget_s is None else config.tune_budget_s
-    with tempfile.TemporaryDirectory(prefix="trtconv-tune-") as folder:
-        own = replace(config, timing_cache=config.timing_cache or Path(folder) / "timing.cache")
+    with files.temporary_folder() as folder:
+        own = replace(config, timing_cache=config.timing_cache or folder / "timing.cache")
         bench = EngineBench(model.path, own, backend, device, costs.groups, costs, progress, log)
         found = search(bench, costs.groups, table_for(backend.gpu).noise, budget_s, progress)
     decisions = found.engine.prepared.report.decisions
