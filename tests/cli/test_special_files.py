@@ -8,13 +8,14 @@ import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.command_line import Result, run_here
 from tests.support.onnx_engine import FakeTensorRT
 from tests.support.path_options import PATH_OPTIONS, READ, WRITTEN, command_line, path_params, write_usual_files
-from trtconv import convert
+from trtconv import convert, reading
 from trtconv.errors import BackendError
 from trtconv.gpu import device as gpu_device
 
@@ -165,3 +166,48 @@ def test_names_of_any_characters(folder: Path, key: Key, name: str) -> None:
     path.unlink(missing_ok=True)
     if not option.is_written:
         assert "no such file" in run_with(folder, key, place).error, "Result.error is one line"
+
+
+# Files that change. ---------------------------------------------------------------------------------------------------
+
+
+def append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(bytes(64))
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "shorter": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "emptied": lambda path: os.truncate(path, 0),
+    "longer": append,
+    "gone": os.unlink,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("key", READ, ids="-".join)
+def test_a_file_that_changes_once_it_is_opened(
+    folder: Path, key: Key, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command may read what it opened, or say that it cannot: there is no other end."""
+    path = folder / f"{NAME}{PATH_OPTIONS[key].suffix}"
+    content, is_changed = (folder / f"static{path.suffix}").read_bytes(), False
+
+    def open_and_change(*args: Any) -> int:
+        nonlocal is_changed
+        descriptor = open_regular(*args)
+        if Path(args[0]).name == path.name and not is_changed:
+            is_changed = True
+            CHANGES[change](path)
+        return descriptor
+
+    open_regular = reading.open_regular
+    monkeypatch.setattr(reading, "open_regular", open_and_change)
+    path.write_bytes(content)
+    before = set(os.listdir(folder))
+    result = run_with(folder, key)
+    assert "defect" not in result.stderr
+    assert result.exit_code in (0, 2, 3) or result.error == NO_GPU, result.stderr
+    if result.exit_code:
+        assert set(os.listdir(folder)) <= before
+    assert is_changed or PATH_OPTIONS[key].is_written
