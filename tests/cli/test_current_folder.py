@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.cli.test_isolation import COMMANDS
@@ -31,6 +32,7 @@ ALL = {**COMMANDS, "doctor": ("doctor",), "plugins": ("plugins",)}
 def folder(tmp_path: Path) -> Path:
     """A folder with a model, and with modules that leave a mark when they run; a library that is none does not load."""
     write_model(tmp_path, "static")
+    np.savez(tmp_path / "x.npz", x=np.ones((1, 3, 8, 8), np.float32))
     for name in MODULES:
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / MARK)!r}, 'a').write('{name} ')")
     for name in LIBRARIES:
