@@ -18,6 +18,8 @@ from trtconv import parts, reading
 from trtconv.errors import ConfigError, MachineError
 from trtconv.reading import described
 
+Contents = Mapping[Path, "bytes | memoryview | Callable[[], bytes]"]  # of files
+
 _CHUNK_BYTES = 1 << 24
 _MAX_LINKS = 40  # as many as Linux follows
 _PERMISSIONS = 0o777
@@ -114,9 +116,6 @@ def sha256(path: Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-Contents = Mapping[Path, "bytes | memoryview | Callable[[], bytes]"]
 
 
 def write_atomically(contents: Contents) -> None:
