@@ -107,7 +107,7 @@ def fit_rate(samples: Iterable[Sample]) -> dict[str, list[float]]:
 
 
 def fit_convolutions(samples: Sequence[ConvolutionSample]) -> dict[str, float]:
-    """Return fixed time, operations and bytes a second, and the tile and the least work that explain the samples best."""
+    """Return fixed time, operations and bytes a second, and the tile and least work that explain the samples best."""
     plain, transposed = ([each for each in samples if each.is_transposed is kind] for kind in (False, True))
     times = np.array([each.microseconds for each in plain])
     fits = []
@@ -141,7 +141,7 @@ def fit_shares(norms: Sequence[NormSample], copies: Sequence[Sample]) -> dict[st
     copy = max(copies, key=lambda sample: sample.num_bytes)
     shares: dict[str, dict[str, float]] = {"activation": {}, "pads": {}, "residual": {}}
     for bits in ("16", "32"):
-        own = [each for each in norms if each.bits == bits]
+        own = [each for each in norms if each.bits == bits] or norms
         extra = [max(each.extra_bytes, 0) * copy.microseconds / copy.num_bytes for each in own]
         rows = np.array([(each.has_activation, each.has_pads, each.has_residual) for each in own], float)
         parts = [(each.microseconds - more) / each.alone_us - 1 for each, more in zip(own, extra, strict=True)]
@@ -167,7 +167,7 @@ def _groups() -> dict[str, float]:
 
 def _reduction_us() -> float:
     """Return the time of a reduction with the kernels around it: pools, generated kernels, scales."""
-    layers = profiled(_WRITTEN_OUT)["native"]["layers"]
+    layers = profiled(_WRITTEN_OUT)["native"].layers
     own = [layer for layer in layers if layer["type"] in ("CaskPooling", "kgen", "Scale")]
     number = sum(layer["type"] == "CaskPooling" for layer in own)
     return round(sum(layer["us"] for layer in own) / number, 3)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class ConvolutionSample:
     is_transposed: bool = False
 
     def operations(self, tile: int, least: int) -> float:
-        """Return the multiplications and additions, with channels that fill whole tiles and at least so many outputs."""
+        """Return the multiplications and additions, with channels that fill whole tiles, of `least` outputs or more."""
         return 2.0 * self.reduced * self.taps * max(self.places * (-(-self.channels // tile) * tile), least)
 
     @classmethod
@@ -83,14 +84,15 @@ class ConvolutionSample:
         )
 
 
+@cache
 def network_samples(name: str, folder: Path) -> tuple[list[Sample], list[ConvolutionSample], list[NormSample]]:
     """Return what the layers of a network's engines tell of the rates."""
     samples: list[Sample] = []
     convolutions: list[ConvolutionSample] = []
     norms: dict[str, list[_Norm]] = {}
-    for ops, engine in profiled(name).items():
+    for ops, profile in profiled(name).items():
         reader = _Reader(name, network_of(name, ops, folder))
-        reader.read(engine["layers"])
+        reader.read(profile.layers)
         samples += reader.samples
         convolutions += reader.convolutions
         norms[ops] = reader.norms
@@ -273,10 +275,8 @@ def _kernels_h200() -> Iterator[Sample]:
 
 
 def convolution_forms() -> Iterator[ConvolutionSample]:
-    """Yield the convolutions that were timed alone."""
+    """Yield the convolutions that were timed alone in fp16; in fp32 they took twice as long as in a network."""
     for row in measured("convolution_forms_h100")["rows"]:
         layer = Work(row["case"], work.CONVOLUTION, ["x"], ["y"], weights=row["weights"])
-        for element_bytes, key in ((2, "fp16_us"), (4, "fp32_us")):
-            if key in row:
-                data = {name: Data(tuple(row[side]), element_bytes) for name, side in (("x", "input"), ("y", "output"))}
-                yield ConvolutionSample.of("convolution_forms_h100", layer, data, row[key])
+        data = {name: Data(tuple(row[side]), 2) for name, side in (("x", "input"), ("y", "output"))}
+        yield ConvolutionSample.of("convolution_forms_h100", layer, data, row["fp16_us"])

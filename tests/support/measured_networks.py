@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,7 @@ def network_of(name: str, ops: str, folder: Path) -> NetworkWork:
     """Return what one of the networks does, as the passes of `ops` write it."""
     model = model_io.load(path_of(name, folder))
     reason = NATIVE if ops == NATIVE else None
-    run_passes(
-        model.graph, PassContext(model.opset, folder, Choices(native_reason=reason)), passes_for(ops)
-    )
+    run_passes(model.graph, PassContext(model.opset, folder, Choices(native_reason=reason)), passes_for(ops))
     return read_network(model.graph, is_short=is_short(name))
 
 
@@ -79,22 +78,38 @@ def median_us(name: str, ops: str, run: str = H200_RUN) -> float | None:
     return median
 
 
-def profiled(name: str) -> dict[str, dict[str, Any]]:
-    """Return the engines of a network whose layers were timed, by what became of the operators: `layers` and `kinds`."""
-    found = {}
-    for ops, engine in measured(H200_RUN)["networks"][name]["engines"].items():
-        if ops != AUTO and "layers" in engine:
-            found[ops] = {**engine, "layers": _as_in_a_graph(engine["layers"], engine["timing"]["median_us"])}
-    return found
+@dataclass(frozen=True)
+class Profile:
+    """The layers of an engine and the microseconds of each kind, as they add up to the median of the CUDA graph.
 
-
-def _as_in_a_graph(layers: Sequence[Mapping[str, Any]], median: float) -> list[dict[str, Any]]:
-    """Return layers with times that add up to the median of the CUDA graph.
-
-    They were timed without one, where each also has a gap after it.
+    They were timed without one, where each layer has a gap after it, which is taken off.
     """
-    times = np.array([layer["us"] for layer in layers])
-    gap = min(max(times.sum() - median, 0) / np.count_nonzero(times), _GAP_US)
-    times = np.maximum(times - gap, times / 3)
-    times *= median / times.sum()
-    return [{**layer, "us": float(us)} for layer, us in zip(layers, times, strict=True)]
+
+    layers: Sequence[Mapping[str, Any]]
+    kinds: Mapping[str, float]
+
+    @classmethod
+    def of(cls, engine: Mapping[str, Any]) -> Profile:
+        """Return the profile of an engine whose layers were timed."""
+        median, layers, kinds = engine["timing"]["median_us"], engine["layers"], engine["kinds"]
+        times = np.array([layer["us"] for layer in layers])
+        gap = min(max(times.sum() - median, 0) / np.count_nonzero(times), _GAP_US)
+        by_kind = np.array([each["microseconds"] for each in kinds.values()])
+        gaps = gap * np.array([each["count"] for each in kinds.values()])
+        own = zip(layers, _without(times, gap, median), strict=True)
+        return cls(
+            layers=[{**layer, "us": float(us)} for layer, us in own],
+            kinds=dict(zip(kinds, _without(by_kind, gaps, median), strict=True)),
+        )
+
+
+def _without(times: np.ndarray, gaps: float | np.ndarray, total: float) -> np.ndarray:
+    """Return times without gaps, which are at most two thirds of each, so that they add up to `total`."""
+    left = np.maximum(times - gaps, times / 3)
+    return np.asarray(left * total / left.sum())
+
+
+def profiled(name: str) -> dict[str, Profile]:
+    """Return the engines of a network whose layers were timed, by what became of the operators, but for auto's."""
+    engines = measured(H200_RUN)["networks"][name]["engines"]
+    return {ops: Profile.of(each) for ops, each in engines.items() if ops != AUTO and "layers" in each}

@@ -15,7 +15,6 @@ import numpy as np
 from trtconv import records
 from trtconv.gpu.driver import Gpu
 
-
 L2_BYTES = 50 << 20  # of the GPUs that were measured
 
 
