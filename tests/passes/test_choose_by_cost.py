@@ -27,12 +27,12 @@ from trtconv.model import model_io
 from trtconv.shapes import parse_profiles
 
 LARGE = "x=1x4x64x64:64x4x64x64:64x4x64x64"
-H100 = Gpu("NVIDIA H100 80GB HBM3", "sm_90", "13.0", 3352.3)
+H200 = Gpu("NVIDIA H200", "sm_90", "13.0", 4917.0)
 
 
 @pytest.fixture(autouse=True)
-def on_an_h100(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "find_gpu", lambda: H100)
+def on_an_h200(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "find_gpu", lambda: H200)
 
 
 @pytest.fixture
