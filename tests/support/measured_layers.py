@@ -201,7 +201,7 @@ class _Reader:
             self._add(rate, self._bytes([norm.inputs[0], norm.outputs[0]]), us)
 
     def _only_norm(self, last: Work) -> Work | None:
-        """Return the norm of a region that reads nothing besides."""
+        """Return the norm of a region that reads nothing besides and has no reshapes, as that of a group norm has."""
         norms: dict[str, Work] = {}
         waiting = [last]
         while waiting:
@@ -209,7 +209,7 @@ class _Reader:
             if each.kind == work.NORM:
                 norms[each.name] = each
                 continue
-            if each.kind not in (work.POINTWISE, work.VIEW) or any(name not in self._writers for name in each.inputs):
+            if each.kind != work.POINTWISE or any(name not in self._writers for name in each.inputs):
                 return None
             waiting += [self._writers[name] for name in each.inputs]
         return next(iter(norms.values())) if len(norms) == 1 else None

@@ -154,7 +154,7 @@ def draw() -> bytes:
     axes.set_yticks(range(len(shown)), [_TITLES[name.rpartition("_")[0]] for name in shown])
     axes.invert_yaxis()
     axes.set_xlim(right=1.2)
-    axes.set_xlabel("time, TensorRT's own layers = 1; fp16, NVIDIA H200, TensorRT 10.6")
+    axes.set_xlabel("time relative to TensorRT's own layers; fp16, NVIDIA H200", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     handles = [axes.barh([0], [0], color=color, label=label) for label, color in colors.items()]
     figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
