@@ -278,7 +278,8 @@ def test_16_bits_are_predicted_with_a_precision(model: Path) -> None:
     for precision in (None, "bf16"):
         decisions = {each.node: each for each in dry_run(model, auto(LARGE, precision=precision)).decisions}
         times[precision] = decisions["pad"].figures["predicted_us"]
-    assert times["bf16"]["native"] > times[None]["native"], "around TensorRT's own norm and pad, tensors are copied"
+    for choice in ("native", "plugin", "fused"):
+        assert times["bf16"][choice] < 0.95 * times[None][choice], choice
 
 
 def test_without_shapes_nodes_become_what_plugin_makes_of_them(model: Path) -> None:
