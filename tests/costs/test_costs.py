@@ -23,10 +23,17 @@ from trtconv.costs.tables import CostTable, Noise, Rate, measured_tables, table_
 from trtconv.costs.work import CHANNELS_LAST, LINEAR, Data, Work
 from trtconv.gpu.driver import Gpu
 from trtconv.ops.instance_norm import INSTANCE_NORM
+from trtconv.ops.reflect_pad import REFLECT_PAD
 
 (TABLE,) = measured_tables()
 SIZES = st.integers(1, 1 << 20)
 IMAGE = Data((1, 64, 256, 256), 2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the measured networks are made, once."""
+    return tmp_path_factory.mktemp("networks")
 
 
 def plugin(name: str, x: str, y: str, **attributes: object) -> Work:
@@ -53,8 +60,8 @@ def kinds(layers: list[Layer]) -> list[str]:
     return [layer.kind for layer in layers]
 
 
-def test_the_constants_are_what_the_measurements_give(tmp_path: Path) -> None:
-    table = fit_costs.fitted(tmp_path)
+def test_the_constants_are_what_the_measurements_give(folder: Path) -> None:
+    table = fit_costs.fitted(folder)
     assert fit_costs.COSTS.read_text() == fit_costs.as_file(table), "run: python -m tests.support.fit_costs"
     assert table["gpu"] == "NVIDIA H200"
     assert all((PAGE.parents[1] / each.split(" ")[0]).is_file() for each in table["sources"])
@@ -92,6 +99,13 @@ def test_what_a_norm_does_besides_costs_time() -> None:
         assert own.plugin(plugin("n", "x", "y", groups=32), layout) > alone  # type: ignore[arg-type]
         both = replace(plugin("n", "x", "y"), roles=("X", "scale", "bias", "residual"))
         assert own.plugin(both, layout) > alone  # type: ignore[arg-type]
+
+
+def test_a_residual_costs_more_than_its_bytes() -> None:
+    norm = replace(plugin("n", "x", "y"), roles=("X", "scale", "bias", "residual"))
+    bytes_alone = replace(TABLE, shares=replace(TABLE.shares, residual={"16": 0.0, "32": 0.0}))
+    times = [Estimates(table, {"x": IMAGE, "y": IMAGE}).plugin(norm, CHANNELS_LAST) for table in (TABLE, bytes_alone)]
+    assert times[0] > times[1]
 
 
 def test_a_thin_convolution_costs_a_whole_tile() -> None:
@@ -209,6 +223,9 @@ def test_a_sum_takes_the_layout_of_the_convolution_that_it_joins() -> None:
     works.append(plugin("norm", "y", "z"))
     layers = predict(works, dict.fromkeys(("t0", "t1", "skip", "y", "z"), IMAGE), TABLE)
     assert kinds(layers) == ["convolution", "pointwise", "norm"]
+    layers = predict(works, dict.fromkeys(("t0", "t1", "skip", "y", "z"), IMAGE), TABLE, given=["skip"])
+    assert kinds(layers) == ["convolution", "reformat", "pointwise", "norm"]
+    assert layers[1].nodes == ["skip"], "what the convolution writes is not copied"
 
 
 def test_a_reshape_needs_a_linear_tensor() -> None:
@@ -262,6 +279,22 @@ def test_a_gain_below_noise_stays_native(native_us: float, plugin_us: float, cho
     assert chosen(table_where(native_us, plugin_us, Noise(us=2.0, share=0.02)))[0] == choice
 
 
+def test_of_equal_forms_that_which_leaves_least_to_tensorrt_is_chosen() -> None:
+    works = chain(work.CONVOLUTION, work.POINTWISE, work.PAD, work.CONVOLUTION)  # what a convolution joins is free
+    attributes = REFLECT_PAD.complete({"pads": [0, 0, 1, 1, 0, 0, 1, 1]})
+    pad = Work("pad2", work.PAD, ["t2"], ["t3"], REFLECT_PAD, attributes, REFLECT_PAD.inputs)
+    both = frozenset({"pointwise1", "pad2"})
+    options = [
+        Option("native"),
+        Option("plugin", [pad], frozenset({"pad2"})),
+        Option("fused", [replace(pad, inputs=["t1"])], both),
+    ]
+    network = Network(works, dict.fromkeys((f"t{index}" for index in range(5)), IMAGE), ["t0"])
+    (found,) = choose(network, [Group(options)], TABLE)
+    assert found.microseconds["plugin"] == pytest.approx(found.microseconds["fused"])
+    assert found.option.choice == "fused"
+
+
 def test_without_sizes_nodes_become_plugins() -> None:
     assert chosen(table_where(10, 30), {"t0": IMAGE}) == ("plugin", {})
 
@@ -278,28 +311,28 @@ def test_correlation_and_worst_are_right() -> None:
     assert worst([*right, Pair("near nothing", 0.1, 20), Pair("far", 100, 20)]).name == "near nothing"
 
 
-def test_predictions_order_what_was_measured(tmp_path: Path) -> None:
+def test_predictions_order_what_was_measured(folder: Path) -> None:
     names = made_names()
     assert set(names) >= {"fns_1080x1920_fp16", "cyclegan_512_fp32", "vae_decoder_64_fp16", "gan_decoder_16_fp16"}
-    found = [pair for name in names for pair in choosing_page.kinds_of(name, TABLE, tmp_path)]
+    found = [pair for name in names for pair in choosing_page.kinds_of(name, TABLE, folder)]
     assert rank_correlation(found) > 0.97
-    whole = choosing_page.network_pairs(TABLE, tmp_path, names)
+    whole = choosing_page.network_pairs(TABLE, folder, names)
     assert 0.8 < worst(whole).ratio < 1.2
     assert rank_correlation(whole) > 0.98
-    unseen = choosing_page.without("cyclegan_512_fp16", tmp_path)
-    held_out = choosing_page.network_pairs(unseen, tmp_path, ["cyclegan_512_fp16"])
+    unseen = choosing_page.without("cyclegan_512_fp16", folder)
+    held_out = choosing_page.network_pairs(unseen, folder, ["cyclegan_512_fp16"])
     assert rank_correlation(held_out) == pytest.approx(1)
     assert 0.8 < worst(held_out).ratio < 1.2
-    assert rank_correlation(choosing_page.h100_pairs(tmp_path, names)) > 0.95
+    assert rank_correlation(choosing_page.h100_pairs(folder, names)) > 0.95
 
 
 @pytest.mark.skipif(
     not all(path_of(name, Path()).is_file() for name in measured_names() if name not in made_names()),
     reason="TRTCONV_TEST_MODELS names no folder with the models of the page",
 )
-def test_the_page_says_what_the_model_predicts(tmp_path: Path) -> None:
+def test_the_page_says_what_the_model_predicts(folder: Path) -> None:
     page = PAGE.read_text()
-    assert page == choosing_page.with_tables(page, tmp_path), "run: python -m tests.support.choosing_page"
+    assert page == choosing_page.with_tables(page, folder), "run: python -m tests.support.choosing_page"
     assert len(re.findall(r"<!-- table \w+: begin -->\n\|", page)) == 6
 
 
