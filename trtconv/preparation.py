@@ -197,7 +197,9 @@ def others(proto: onnx.ModelProto, context: PassContext) -> Sequence[Decision]:
     """Return what no pass looks at: plugins of a model that was rewritten before, and norms in another form."""
     nodes = walking.walk_addresses(proto.graph)
     plugins = [(address, f"{DOMAIN}::{node.op_type}") for address, node in nodes if node.domain == DOMAIN]
+    norms = native_norms(proto, context.roots)
+    for_all = context.choices.native_reason
     return (
         *(Decision(address, title, title, _BEFORE) for address, title in plugins),
-        *(Decision(norm.node, norm.op, None, norm.reason) for norm in native_norms(proto, context.roots)),
+        *(Decision(norm.node, norm.op, None, (norm.may_be_fused and for_all) or norm.reason) for norm in norms),
     )

@@ -9,7 +9,7 @@ from tests.support.fused_page import DOCS, PAGE, with_tables
 
 def test_the_tables_are_made_of_their_measurements() -> None:
     assert PAGE.read_text() == with_tables(PAGE.read_text()), "run: python -m tests.support.fused_page"
-    assert len(re.findall(r"<!-- table \w+: begin -->\n\|", PAGE.read_text())) == 7
+    assert len(re.findall(r"<!-- table \w+: begin -->\n\|", PAGE.read_text())) == 8
 
 
 def test_a_changed_figure_is_put_right() -> None:
@@ -21,5 +21,5 @@ def test_a_changed_figure_is_put_right() -> None:
 
 def test_linked_measurements_exist() -> None:
     links = set(re.findall(r"\]\((measurements/\w+\.json)\)", PAGE.read_text()))
-    assert len(links) == 6
+    assert len(links) == 8
     assert all((DOCS / link).is_file() for link in links)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import performance_page
+from tests.support import performance_page, whole_networks
 from tests.support.performance_page import GOALS, MEASUREMENT, PAGE, PLOT, REASONS, missed_goals, page
 from trtconv.benchmark.cases import all_cases
 from trtconv.benchmark.ops_report import CaseResult, OpsReport
@@ -51,6 +51,23 @@ def test_every_missed_goal_has_its_reason_and_no_other() -> None:
     made = OpsReport.from_json(json.loads(MEASUREMENT.read_text()))
     assert set(missed_goals(made)) == set(REASONS)
     assert all(f"* {text}: {reason}" in PAGE.read_text() for text, reason in REASONS.items())
+
+
+def test_every_missed_goal_of_a_network_has_its_reason_and_no_other() -> None:
+    missed = whole_networks.missed_goals()
+    assert set(missed) == set(whole_networks.REASONS)
+    assert all(whole_networks.REASONS[name] in PAGE.read_text() for name in missed)
+
+
+def test_a_network_of_a_later_measurement_joins_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = (*whole_networks.RUNS, *whole_networks.RUNS.values(), whole_networks.LATEST)
+    documents = {name: whole_networks.measured(name) for name in names}
+    run = documents[whole_networks.H200]["networks"]
+    run["melgan_800_fp16"] = run["cyclegan_512_fp32"]
+    monkeypatch.setattr(whole_networks, "measured", documents.__getitem__)
+    (row,) = (line for line in whole_networks.summary() if "MelGAN" in line)
+    assert "| 3.356 | 1.37, reduce-overhead | 2.185 | rewritten 2.152 | 1.54x | 0.63x |" in row
+    assert "melgan" not in whole_networks.section().split("### Not measured")[1]
 
 
 def test_every_goal_speaks_of_some_case() -> None:

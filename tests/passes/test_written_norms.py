@@ -115,7 +115,11 @@ def test_the_report_names_the_node_that_writes_the_result(model: Path) -> None:
     assert decision.figures["nodes"] == 10
     report = trtconv.dry_run(model, BuildConfig(backend="tensorrt", ops="plugin"))
     assert report.decisions == ()
-    assert [(other.node, other.op) for other in report.others] == [("Sqrt(s)", "written-out norm")]
+    (other,) = report.others
+    assert (other.node, other.op) == ("Sqrt(s)", "written-out norm")
+    assert "--ops fused takes those" in other.reason
+    (other,) = trtconv.dry_run(model, BuildConfig(backend="tensorrt-rtx")).others
+    assert other.reason == "TensorRT-RTX does not support plugins"
 
 
 def test_inspect_shows_the_decisions_of_fused(model: Path) -> None:

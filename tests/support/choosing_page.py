@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,20 +16,25 @@ from pathlib import Path
 import numpy as np
 
 from tests.support.fit_costs import fitted
-from tests.support.measured_layers import (
-    MADE,
-    MADE_WHOLE,
-    PUBLISHED,
-    engines_of,
-    kernel_samples,
+from tests.support.measured_layers import H100_GB_PER_S, kernel_samples
+from tests.support.measured_networks import (
+    AUTO,
+    H100_RUN,
+    H200_RUN,
+    NATIVE,
+    is_short,
+    made_names,
     measured,
+    measured_names,
+    median_us,
     network_of,
     path_of,
+    profiled,
 )
 from trtconv import records
 from trtconv.benchmark import layer_kinds
 from trtconv.costs import estimates, prediction, work
-from trtconv.costs.estimates import Estimates, plugin_rate
+from trtconv.costs.estimates import Estimates
 from trtconv.costs.prediction import predict
 from trtconv.costs.tables import CostTable, measured_tables, table_for
 from trtconv.costs.work import Data, Work
@@ -39,7 +45,7 @@ from trtconv.passes.base import PassContext
 from trtconv.passes.choose_by_cost import choose_by_cost
 
 PAGE = Path(__file__).parents[2] / "docs" / "choosing.md"
-H200 = Gpu("NVIDIA H200", "sm_90", "13.0", memory_gb_per_s=4917.0)  # 2 transfers a clock of 3201 MHz, over 6144 bits
+H100 = Gpu("NVIDIA H100 80GB HBM3", "sm_90", "13.0", H100_GB_PER_S)
 _BLOCK = re.compile(r"(<!-- table (\w+): begin -->\n).*?(<!-- table \2: end -->)", re.DOTALL)
 _KINDS = {
     layer_kinds.CONVOLUTION: work.CONVOLUTION,
@@ -86,43 +92,62 @@ def _ranks(values: Sequence[float]) -> np.ndarray:
 
 
 def kinds_of(name: str, table: CostTable, folder: Path) -> list[Pair]:
-    """Return each kind of layer in each engine of one of MADE."""
+    """Return each kind of layer in each engine of a network."""
     pairs = []
-    for ops, engine in engines_of(name).items():
+    for ops, profile in profiled(name).items():
         network = network_of(name, ops, folder)
         layers = predict(network.works, network.data, table, network.given)
         for kind, own in _KINDS.items():
             predicted = sum(layer.microseconds for layer in layers if layer.kind == own)
-            found = engine["kinds"].get(kind)
+            found = profile.kinds.get(kind)
             if found and predicted:
-                pairs.append(Pair(f"{name} {ops}: {kind}", predicted, found["microseconds"]))
+                pairs.append(Pair(f"{name} {ops}: {kind}", predicted, found))
     return pairs
 
 
 def network_pairs(table: CostTable, folder: Path, names: Iterable[str]) -> list[Pair]:
-    """Return whole networks as they were measured, native and with plugins, and in other forms that were, too."""
-    pairs = []
-    for name in names:
-        times = {ops: ms * 1000 for ops, ms in measured("networks_h100")["networks"][name].items()}
-        if name in MADE:
-            times = {ops: each["timing"]["median_us"] for ops, each in engines_of(name).items()}
-        for ops, time in times.items():
-            network = network_of(name, ops, folder)
-            layers = predict(network.works, network.data, table, network.given)
-            pairs.append(Pair(f"{name} {ops}", sum(layer.microseconds for layer in layers), time))
-    return pairs
+    """Return whole networks as they were measured on the H200, in every form but that of auto."""
+    return [
+        Pair(f"{name} {ops}", _predicted(name, ops, table, folder), us)
+        for name in names
+        for ops in measured(H200_RUN)["networks"][name]["engines"]
+        if ops != AUTO and is_own(name, ops) and (us := median_us(name, ops))
+    ]
+
+
+def h100_pairs(folder: Path, names: Iterable[str]) -> list[Pair]:
+    """Return the networks that were measured on the H100, none of which took part in the fit."""
+    times = {
+        name: {ops: 1000.0 * ms for ops, ms in each.items()}
+        for name, each in measured("networks_h100")["networks"].items()
+    }
+    for name, entry in measured(H100_RUN)["networks"].items():
+        times[name] = {ops: engine["timing"]["median_us"] for ops, engine in entry["engines"].items()}
+    table = table_for(H100)
+    return [
+        Pair(f"{name} {ops}", _predicted(name, ops, table, folder), us)
+        for name in names
+        for ops, us in times.get(name, {}).items()
+    ]
+
+
+def is_own(name: str, ops: str) -> bool:
+    """Say whether a form has a graph of its own."""
+    return "same_as" not in measured(H200_RUN)["networks"][name]["engines"][ops]
+
+
+def _predicted(name: str, ops: str, table: CostTable, folder: Path) -> float:
+    network = network_of(name, ops, folder)
+    return sum(layer.microseconds for layer in predict(network.works, network.data, table, network.given))
 
 
 def form_pairs(table: CostTable) -> list[Pair]:
-    """Return the convolutions that were timed alone, in fp16 and fp32."""
+    """Return the convolutions that were timed alone, in fp16."""
     pairs = []
     for row in measured("convolution_forms_h100")["rows"]:
         layer = Work(row["case"], work.CONVOLUTION, ["x"], ["y"], weights=row["weights"])
-        for dtype, element_bytes in (("fp16", 2), ("fp32", 4)):
-            if f"{dtype}_us" in row:
-                data = {name: Data(tuple(row[side]), element_bytes) for name, side in (("x", "input"), ("y", "output"))}
-                predicted = Estimates(table, data).convolution(layer)
-                pairs.append(Pair(f"{row['case']} {dtype}", predicted, row[f"{dtype}_us"]))
+        data = {name: Data(tuple(row[side]), 2) for name, side in (("x", "input"), ("y", "output"))}
+        pairs.append(Pair(row["case"], Estimates(table, data).convolution(layer), row["fp16_us"]))
     return pairs
 
 
@@ -132,31 +157,13 @@ def kernel_pairs(table: CostTable) -> list[Pair]:
     return [Pair(each.rate, table.rates[each.rate].time(each.num_bytes), each.microseconds) for each in samples]
 
 
-def h200_pairs() -> list[Pair]:
-    """Return the norms of the H200, of which no time is in the table: predicted by the bandwidth of its memory."""
-    table = table_for(H200)
-    pairs = []
-    for row in measured("fused_norms_h200")["rows"]:
-        layout, dtype = row["layout"].replace("-", "_").split()
-        element_bytes = 2 if dtype == "fp16" else 4
-        if row["variant"] == "plain":
-            rate = table.rates[plugin_rate(work.NORM, layout, element_bytes)]
-            num_bytes = 2.0 * np.prod(row["shape"]) * element_bytes
-            pairs.append(Pair(f"{row['shape']} {row['layout']}", rate.time(num_bytes), row["microseconds"]))
-    return pairs
-
-
 def choices(name: str, table: CostTable, folder: Path) -> dict[str, int]:
     """Return how many groups of a network become what with --ops auto."""
     path = path_of(name, folder)
     model = model_io.load(path)
     context = PassContext(model.opset, path.parent)
-    found = choose_by_cost(lambda: model_io.graph_at(model, {}), context, TRIALS, table, name in PUBLISHED)
-    counts: dict[str, int] = {}
-    for group in found.groups:
-        choice = group.choice.split(" ")[0]
-        counts[choice] = counts.get(choice, 0) + 1
-    return counts
+    found = choose_by_cost(lambda: model_io.graph_at(model, {}), context, TRIALS, table, is_short(name))
+    return dict(Counter(group.choice.split(" ")[0] for group in found.groups))
 
 
 def without(name: str, folder: Path) -> CostTable:
@@ -169,37 +176,52 @@ def without(name: str, folder: Path) -> CostTable:
 def with_tables(page: str, folder: Path) -> str:
     """Return the page with each of its tables made anew."""
     (table,) = measured_tables()
-    kinds = [pair for name in MADE for pair in kinds_of(name, table, folder)]
-    unseen = [pair for name in MADE for pair in kinds_of(name, without(name, folder), folder)]
-    networks = network_pairs(table, folder, [*MADE_WHOLE, *PUBLISHED])
+    kinds = [pair for name in made_names() for pair in kinds_of(name, table, folder)]
+    apart = {name: without(name, folder) for name in made_names()}
+    unseen = [pair for name in made_names() for pair in kinds_of(name, apart[name], folder)]
+    networks = network_pairs(table, folder, measured_names())
+    unseen_networks = [
+        pair for name in measured_names() for pair in network_pairs(apart.get(name, table), folder, [name])
+    ]
+    others = h100_pairs(folder, measured_names())
     made = {
         "summary": _table(
             ["what", "number", "rank correlation", "worst misjudgement"],
             [
-                _summary("kinds of layers in the engines of fns and CycleGAN", kinds),
+                _summary("kinds of layers in the engines of networks", kinds),
                 _summary("the same, each network predicted without its own layers", unseen),
                 _summary("whole networks", networks),
-                _summary("convolutions alone, in several forms", form_pairs(table)),
+                _summary("the same, each predicted without its own layers", unseen_networks),
+                _summary("convolutions alone, in several forms, fp16", form_pairs(table)),
                 _summary("kernels alone", kernel_pairs(table)),
-                _summary("norms on an H200, by its bandwidth alone", h200_pairs()),
+                _summary("whole networks on an H100, by its bandwidth alone", others),
             ],
         ),
         "kinds": _table(["engine and kind", "measured us", "predicted us", "ratio"], map(_row, kinds)),
         "forms": _table(["convolution", "measured us", "predicted us", "ratio"], map(_row, form_pairs(table))),
         "networks": _table(["network", "measured us", "predicted us", "ratio"], map(_row, networks)),
-        "choices": _choices(table, folder, networks),
+        "h100": _table(["network", "measured us", "predicted us", "ratio"], map(_row, others)),
+        "auto": _auto(table, folder),
     }
     return _BLOCK.sub(lambda found: found[1] + made[found[2]] + "\n" + found[3], page)
 
 
-def _choices(table: CostTable, folder: Path, networks: Sequence[Pair]) -> str:
-    times = {pair.name: pair.measured for pair in networks}
+def _auto(table: CostTable, folder: Path) -> str:
+    """Return what auto chooses, and how its engine compares with native and with the best of the other forms."""
     rows = []
-    for name in (*MADE_WHOLE, *PUBLISHED):
+    for name in measured_names():
         counts = choices(name, table, folder)
         told = ", ".join(f"{count} {choice}" for choice, count in sorted(counts.items()))
-        rows.append([name, told, f"{times[f'{name} native'] / times[f'{name} plugin']:.2f}x"])
-    return _table(["network", "groups of nodes that become", "plugin against native, measured"], rows)
+        engines = measured(H200_RUN)["networks"][name]["engines"]
+        times = {ops: us for ops in engines if (us := median_us(name, ops))}
+        if AUTO not in times:
+            continue
+        auto, native = times.pop(AUTO), times[NATIVE]
+        best = min(times, key=times.__getitem__)
+        cells = [f"{native / 1000:.3f}", f"{auto / 1000:.3f}", f"{best} {times[best] / 1000:.3f}"]
+        rows.append([name, told, *cells, f"{auto / times[best]:.2f}", f"{native / auto:.2f}x"])
+    titles = ["network", "groups of nodes that become", "native ms", "auto ms", "best other ms"]
+    return _table([*titles, "auto over best", "against native"], rows)
 
 
 def _summary(title: str, pairs: Sequence[Pair]) -> list[str]:

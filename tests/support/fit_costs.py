@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import tempfile
@@ -13,29 +14,33 @@ from typing import Any
 import numpy as np
 
 from tests.support.measured_layers import (
-    MADE,
+    H200_GB_PER_S,
     ConvolutionSample,
     NormSample,
     Sample,
     convolution_forms,
     kernel_samples,
-    measured,
     network_samples,
 )
+from tests.support.measured_networks import made_names, measured, profiled
 from trtconv.costs import tables
 
 COSTS = Path(tables.__file__).with_name("costs.json")
-GPU, ARCH, BACKEND, DATE = "NVIDIA H100 80GB HBM3", "sm_90", "TensorRT 10.6.0", "2026-11-28"
-MEMORY_GB_PER_S = 3352.3  # 2 transfers a clock of 2619 MHz, over 5120 bits
+GPU, ARCH, BACKEND, DATE = "NVIDIA H200", "sm_90", "TensorRT 10.6.0", "2026-11-28"
+# TensorRT's own kernels for these take as long on an H200 as on an H100, whose memory is slower by a third.
+_BOUND_BY_CORES = ("norm native", "pad native", "reformat", "resize")
+# Its norms are written out, so its native engine shows what TensorRT makes of reductions.
+_WRITTEN_OUT = "fns_candy_128_fp16"
 _SAME_SIZE = 1.3  # samples of sizes within this factor are one point
 _TILES = (8, 16, 32, 64, 128)
+_LEAST_OUTPUTS = tuple(cores * 128 * 128 for cores in (0, 16, 24, 33, 44, 66, 132))  # a tile of 128x128 each, of 132
 _NOISE = {"us": 2.0, "share": 0.02}  # what two builds of one network differ by
 
 
 def fitted(folder: Path, without: str = "") -> dict[str, Any]:
-    """Return the constants of the H100, fitted to all measurements, or to those of all networks but one."""
+    """Return the constants of the H200, fitted to all measurements, or to those of all networks but one."""
     samples, convolutions, norms = list(kernel_samples()), list(convolution_forms()), []
-    for name in MADE:
+    for name in made_names():
         if name != without:
             found, layers, fused = network_samples(name, folder)
             samples += found
@@ -47,27 +52,27 @@ def fitted(folder: Path, without: str = "") -> dict[str, Any]:
     return {
         "gpu": GPU,
         "gpu_arch": ARCH,
-        "memory_gb_per_s": MEMORY_GB_PER_S,
+        "memory_gb_per_s": H200_GB_PER_S,
         "backend": BACKEND,
         "date": DATE,
         "sources": [
-            "docs/measurements/fused_networks_h100.json",
-            "docs/measurements/rewritten_networks_h100.json",
-            "docs/measurements/phases_h100.json",
-            "docs/measurements/performance_h100.json",
+            "docs/measurements/networks_h200.json",
+            "docs/measurements/fused_norms_h200.json",
+            "docs/measurements/performance_h100.json (pads and TensorRT's own layers alone)",
             "docs/measurements/convolution_forms_h100.json",
-            "docs/measurements/fused_norms_h200.json (groups alone, as ratios)",
+            "docs/measurements/phases_h100.json (phases alone, as ratios)",
         ],
         "rates": fit_rates(by_rate),
         "convolutions": {
             bits: fit_convolutions([each for each in convolutions if each.bits == bits]) for bits in ("16", "32")
         },
         "shares": fit_shares(norms, by_rate["copy"]) | {"groups": _groups(), "phases": _phases()},
+        "reduction_us": _reduction_us(),
         "noise": _NOISE,
     }
 
 
-def fit_rates(samples: Mapping[str, Sequence[Sample]]) -> dict[str, dict[str, list[float]]]:
+def fit_rates(samples: Mapping[str, Sequence[Sample]]) -> dict[str, dict[str, Any]]:
     """Return the points of every rate; below its smallest sample a rate behaves as a copy does."""
     copies = fit_rate(samples["copy"])
     copy = tables.Rate(**copies)
@@ -80,6 +85,7 @@ def fit_rates(samples: Mapping[str, Sequence[Sample]]) -> dict[str, dict[str, li
             "num_bytes": below + points["num_bytes"],
             "microseconds": [round(time * copy.time(each) / copy.time(size), 3) for each in below]
             + points["microseconds"],
+            "is_memory_bound": not name.startswith(_BOUND_BY_CORES),
         }
     return rates
 
@@ -101,41 +107,49 @@ def fit_rate(samples: Iterable[Sample]) -> dict[str, list[float]]:
 
 
 def fit_convolutions(samples: Sequence[ConvolutionSample]) -> dict[str, float]:
-    """Return fixed time, operations and bytes a second, and the tile that explains the samples best."""
+    """Return fixed time, operations and bytes a second, and the tile and least work that explain the samples best."""
     plain, transposed = ([each for each in samples if each.is_transposed is kind] for kind in (False, True))
     times = np.array([each.microseconds for each in plain])
     fits = []
-    for tile in _TILES:
-        terms = _terms(plain, tile)
+    for tile, least in itertools.product(_TILES, _LEAST_OUTPUTS):
+        terms = _terms(plain, tile, least)
         coefficients = _not_negative(terms / times[:, None], np.ones(len(plain)))
         errors = np.abs(np.log(terms @ coefficients / times))
-        fits.append((float(errors.mean()), tile, coefficients))
-    _, tile, found = min(fits, key=lambda fit: fit[0])
+        fits.append((float(errors.mean()), tile, least, coefficients))
+    _, tile, least, found = min(fits, key=lambda fit: fit[0])
     fixed, per_operation, per_byte = found
-    slower = [each.microseconds / float(_terms([each], tile)[0] @ found) for each in transposed]
+    slower = [each.microseconds / float(_terms([each], tile, least)[0] @ found) for each in transposed]
     return {
         "fixed_us": round(float(fixed), 3),
         "tflops": round(float(1e-6 / per_operation), 1),
         "gb_per_s": round(float(1e-3 / max(per_byte, 1e-9)), 1),
         "tile": tile,
+        "least_outputs": least,
         "transposed": round(statistics.geometric_mean(slower), 3) if slower else 1.0,
     }
 
 
-def _terms(samples: Sequence[ConvolutionSample], tile: int) -> np.ndarray:
-    return np.array([(1.0, each.operations(tile), each.num_bytes) for each in samples])
+def _terms(samples: Sequence[ConvolutionSample], tile: int, least: int) -> np.ndarray:
+    return np.array([(1.0, each.operations(tile, least), each.num_bytes) for each in samples])
 
 
-def fit_shares(norms: Sequence[NormSample], copies: Sequence[Sample]) -> dict[str, float]:
-    """Return what an activation and pads add to a norm, as parts of its time."""
+def fit_shares(norms: Sequence[NormSample], copies: Sequence[Sample]) -> dict[str, dict[str, float]]:
+    """Return what an activation, pads and a residual add to a channels-last norm, as parts of its time, by bits.
+
+    A norm counts by its time: the smallest are mostly the start of a kernel.
+    """
     copy = max(copies, key=lambda sample: sample.num_bytes)
-    rows, parts = [], []
-    for each in norms:
-        extra = max(each.extra_bytes, 0) * copy.microseconds / copy.num_bytes
-        rows.append((float(each.has_activation), float(each.has_pads)))
-        parts.append((each.microseconds - extra) / each.alone_us - 1)
-    activation, pads = _not_negative(np.array(rows), np.array(parts))
-    return {"activation": round(float(activation), 3), "pads": round(float(pads), 3)}
+    shares: dict[str, dict[str, float]] = {"activation": {}, "pads": {}, "residual": {}}
+    for bits in ("16", "32"):
+        own = [each for each in norms if each.bits == bits] or norms
+        extra = [max(each.extra_bytes, 0) * copy.microseconds / copy.num_bytes for each in own]
+        rows = np.array([(each.has_activation, each.has_pads, each.has_residual) for each in own], float)
+        parts = [(each.microseconds - more) / each.alone_us - 1 for each, more in zip(own, extra, strict=True)]
+        weights = np.sqrt([each.alone_us for each in own])
+        found = _not_negative(rows * weights[:, None], np.array(parts) * weights)
+        for kind, share in zip(shares.values(), found, strict=True):
+            kind[bits] = round(float(share), 3)
+    return shares
 
 
 def _groups() -> dict[str, float]:
@@ -149,6 +163,14 @@ def _groups() -> dict[str, float]:
             kind = "linear" if layout.startswith("linear") else "channels_last"
             ratios.setdefault(kind, []).append(each["groups 32"] / each["plain"])
     return {kind: round(statistics.geometric_mean(each) - 1, 3) for kind, each in ratios.items()}
+
+
+def _reduction_us() -> float:
+    """Return the time of a reduction with the kernels around it: pools, generated kernels, scales."""
+    layers = profiled(_WRITTEN_OUT)["native"].layers
+    own = [layer for layer in layers if layer["type"] in ("CaskPooling", "kgen", "Scale")]
+    number = sum(layer["type"] == "CaskPooling" for layer in own)
+    return round(sum(layer["us"] for layer in own) / number, 3)
 
 
 def _phases() -> dict[str, float]:

@@ -25,8 +25,9 @@ def with_tables(page: str) -> str:
         "copied": _copied(_measured("fused_linear_norms_h100")),
         "maps": _maps(_measured("fused_maps_h100"), "rows"),
         "phases": _maps(_measured("phased_maps_h100"), "maps"),
-        "epilogues": _epilogues(_measured("fused_norms_h100")["rows"]),
-        "groups": _groups(_measured("fused_norms_h100")["rows"]),
+        "epilogues": _epilogues(_measured("fused_norms_h200")["rows"]),
+        "groups": _groups(_measured("fused_norms_h200")["rows"]),
+        "native": _native_groups(_measured("group_norms_h200")["results"]),
     }
     return _BLOCK.sub(lambda found: found[1] + made[found[2]] + "\n" + found[3], page)
 
@@ -84,6 +85,16 @@ def _groups(measured: Iterable[Mapping[str, Any]]) -> str:
     ]  # fmt: skip
     titles = ["case", "copy us", "instance norm us", "32 groups us", "and SiLU us", "instance norm of copy"]
     return _table([*titles, "32 groups of copy"], rows)
+
+
+def _native_groups(results: Iterable[Mapping[str, Any]]) -> str:
+    rows = []
+    for each in results:
+        times = {who: timing["median_us"] for who, timing in each["timings"].items()}
+        name = f"{'x'.join(map(str, each['shape']))} {each['format'].replace('_', '-')} {each['dtype']}"
+        cells = [f"{times[who]:.2f}" for who in ("copy", "kernel", "native")]
+        rows.append([name, *cells, f"{times['native'] / times['kernel']:.2f}x"])
+    return _table(["case", "copy us", "32 groups us", "TensorRT us", "against TensorRT"], rows)
 
 
 def _by_case(measured: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, float]]]:

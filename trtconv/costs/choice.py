@@ -124,11 +124,14 @@ class _Area:
             yield Chosen(group, group.options[best[index]], self._differences(best, index))
 
     def _starts(self) -> list[tuple[int, ...]]:
-        """Return where each descent ends, from native, from the least and from the most that the passes make."""
+        """Return where each descent ends, from the most and from the least that the passes make, and from native.
+
+        Of equal ones the first is taken, which leaves the least to TensorRT: what it joins is not quite free.
+        """
         native = tuple(0 for _ in self._groups)
         least = tuple(min(1, len(group.options) - 1) for group in self._groups)
         most = tuple(len(group.options) - 1 for group in self._groups)
-        return [native, *(self._descend(start) for start in (native, least, most))]
+        return [*(self._descend(start) for start in (most, least, native)), native]
 
     def _descend(self, start: tuple[int, ...]) -> tuple[int, ...]:
         best = start

@@ -10,9 +10,10 @@ from trtconv.costs.tables import CostTable
 from trtconv.costs.work import CHANNELS_LAST, LINEAR, NORM, PAD, Data, Layout, Work
 from trtconv.ops import activations
 from trtconv.ops.input_map import has_phases
+from trtconv.ops.instance_norm_function import RESIDUAL
 
 _16_BITS = 2  # bytes: the smaller types are taken for these
-COPY, POINTWISE, RESIZE, REFORMAT = "copy", "pointwise", "resize", "reformat"
+COPY, POINTWISE = "copy", "pointwise"
 
 
 # TensorRT 10.6 runs norms of slices of up to 65536 elements by one kernel and of longer ones by three (H100, fns and
@@ -27,6 +28,16 @@ def native_rate(kind: str, x: Data) -> str:
     length = math.prod(x.dims[2:])
     name = next((name for name, most in _LENGTHS if length <= most), "long")
     return f"{kind} native {name} {_bits(x.element_bytes)}"
+
+
+def resize_rate(x: Data) -> str:
+    """Return the name of the rate of TensorRT's own upsampling of X."""
+    return f"resize {_bits(x.element_bytes)}"
+
+
+def reformat_rate(x: Data) -> str:
+    """Return the name of the rate of copying X into another layout."""
+    return f"reformat {_bits(x.element_bytes)}"
 
 
 def plugin_rate(kind: str, layout: Layout, element_bytes: int) -> str:
@@ -59,7 +70,8 @@ class Estimates:
 
     def reformat(self, name: str, before: Layout, after: Layout) -> float:
         """Return the time of copying a tensor into another layout."""
-        return self.moving(REFORMAT, self.data[name].num_bytes(before) + self.data[name].num_bytes(after))
+        data = self.data[name]
+        return self.moving(reformat_rate(data), data.num_bytes(before) + data.num_bytes(after))
 
     def native(self, kind: str, x: str, y: str) -> float:
         """Return the time of TensorRT's own norm or pad on linear tensors."""
@@ -76,7 +88,7 @@ class Estimates:
             places, reduced = y.dims[0] * math.prod(y.dims[2:]), work.weights[1]
         reduced = -(-reduced // x.lanes) * x.lanes
         channels = -(-y.dims[1] // rate.tile) * rate.tile
-        operations = 2.0 * places * reduced * taps * channels
+        operations = 2.0 * reduced * taps * max(places * channels, rate.least_outputs)
         num_bytes = self.sizes([*work.inputs, *work.outputs], CHANNELS_LAST)
         time = rate.fixed_us + operations / rate.tflops * 1e-6 + num_bytes / rate.gb_per_s * 1e-3
         return time * rate.transposed if work.is_transposed else time
@@ -102,11 +114,13 @@ class Estimates:
     def _factor(self, work: Work, layout: Layout) -> float:
         """Return what a norm's other duties make of its time."""
         shares, attributes = self.table.shares, work.attributes
+        bits = str(_bits(self.data[work.inputs[0]].element_bytes))
         factor = 1.0
         if attributes.get("activation", activations.NONE) != activations.NONE:
-            factor += shares.activation
-        if layout == CHANNELS_LAST and any(attributes.get("pads", ())):
-            factor += shares.pads
+            factor += shares.activation[bits]
+        if layout == CHANNELS_LAST:
+            factor += shares.pads[bits] if any(attributes.get("pads", ())) else 0.0
+            factor += shares.residual[bits] if RESIDUAL in work.roles else 0.0
         if attributes.get("groups"):
             factor *= 1.0 + shares.groups[layout]
         if has_phases(attributes):

@@ -3,9 +3,10 @@
 A convolution, a pad, an upsampling and a plugin are a layer each. What lies between them - norms, reductions, pointwise
 nodes, slices, transposes - becomes one region where a norm or a reduction is in it: its inner tensors are never
 written. Without one, neighbouring pointwise nodes are a layer, and every node that moves data is one of its own: this
-is what tearing a norm out of a region costs. Pointwise nodes after a convolution are part of it. In 16 bits
-convolutions and upsampling are channels-last, regions and pads of TensorRT's own linear; plugins and pointwise layers
-take the layout of what they read. A tensor that is read in another layout is copied.
+is what tearing a norm out of a region costs. Each reduction ends a kernel of its region, as those of a norm that is
+written out do. Pointwise nodes after a convolution are part of it. Convolutions are channels-last, and in 16 bits so is
+upsampling; regions and pads of TensorRT's own are linear; plugins and pointwise layers take the layout of what they
+read. A tensor that is read in another layout is copied.
 """
 
 from __future__ import annotations
@@ -90,11 +91,11 @@ class _Prediction:
         return self._layers
 
     def _add(self, piece: _Piece, readers: Mapping[str, set[int]]) -> None:
-        reads, writes, layout = piece.reads(), piece.writes(readers), self._layout_of(piece)
+        reads, writes, first = piece.reads(), piece.writes(readers), piece.first
+        joined = self._convolution_before(piece, reads, readers)
+        layout = self._layout_of(piece) if joined is None else self._layouts[joined]
         for name in reads:
             self._convert(name, layout)
-        first = piece.first
-        joined = self._convolution_before(piece, reads, readers)
         if joined is not None:
             others = self._times.sizes([name for name in reads if name != joined])
             self._note(piece, work.POINTWISE, self._times.adding(estimates.POINTWISE, others))
@@ -119,7 +120,10 @@ class _Prediction:
             return times.convolution(first)
         if first.kind == work.PAD:
             return times.native(work.PAD, first.inputs[0], first.outputs[0])
-        rate = {work.RESIZE: estimates.RESIZE, work.POINTWISE: estimates.POINTWISE}.get(first.kind, estimates.COPY)
+        if first.kind == work.RESIZE:
+            rate = estimates.resize_rate(times.data[first.inputs[0]])
+        else:
+            rate = estimates.POINTWISE if first.kind == work.POINTWISE else estimates.COPY
         return times.moving(rate, times.sizes([*reads, *writes], layout))
 
     def _time_of_region(self, piece: _Piece, reads: Sequence[str], writes: Sequence[str]) -> float:
@@ -130,21 +134,29 @@ class _Prediction:
         counted = sum(times.sizes([each.inputs[0], each.outputs[0]]) for each in norms)
         reductions = [each for each in piece.works if each.kind == work.REDUCTION]
         for each in reductions:  # a written-out norm reduces twice, for the mean and for the variance
-            total += times.native(work.NORM, each.inputs[0], each.inputs[0]) / 2
+            total += times.native(work.NORM, each.inputs[0], each.inputs[0]) / 2 + times.table.reduction_us
             counted += times.sizes([each.inputs[0]])
         return total + times.adding(estimates.POINTWISE, max(times.sizes([*reads, *writes]) - counted, 0))
 
     def _layout_of(self, piece: _Piece) -> Layout:
         first = piece.first
         sized = self._times.data[first.inputs[0]] if first.inputs else None
-        if sized is None or not sized.is_image or sized.element_bytes != _16_BITS:
+        if sized is None or not sized.is_image:
             return LINEAR
         if first.op is None:
-            if first.kind in (work.CONVOLUTION, work.RESIZE):
+            if first.kind == work.CONVOLUTION:
                 return CHANNELS_LAST
-            if piece.is_fused or first.kind in (work.PAD, work.OTHER):
+            if first.kind == work.RESIZE:
+                return CHANNELS_LAST if sized.element_bytes <= _16_BITS else LINEAR
+            if piece.is_fused or first.kind in (work.PAD, work.OTHER) or self._has_other_axes(first):
                 return LINEAR
-        return self._layouts.get(first.inputs[0], LINEAR)
+        known = (self._layouts[name] for name in piece.reads() if name in self._layouts)
+        return next(known, LINEAR)
+
+    def _has_other_axes(self, each: Work) -> bool:
+        """Say whether a view makes other axes of a tensor, as a reshape does, which needs it linear."""
+        data = self._times.data
+        return each.kind == work.VIEW and data[each.inputs[0]].dims != data[each.outputs[0]].dims
 
     def _convert(self, name: str, layout: Layout) -> None:
         before = self._layouts.get(name, layout)

@@ -15,17 +15,21 @@ import numpy as np
 from trtconv import records
 from trtconv.gpu.driver import Gpu
 
+L2_BYTES = 50 << 20  # of the GPUs that were measured
+
 
 @dataclass(frozen=True)
 class Rate:
     """What a kind of layer took, in microseconds, by the bytes that it moved: measured points, both ascending.
 
     Between two points the time is interpolated in both logarithms; below the first it stays, beyond the last it grows
-    with the bytes.
+    with the bytes. `is_memory_bound` says that faster memory makes it faster, once the bytes exceed L2: TensorRT's own
+    pads, norms and reformats take as long on an H200 as on an H100.
     """
 
     num_bytes: Sequence[float]
     microseconds: Sequence[float]
+    is_memory_bound: bool = True
 
     def time(self, num_bytes: float) -> float:
         """Return the microseconds of one launch that moves `num_bytes`."""
@@ -39,35 +43,39 @@ class Rate:
         return self.microseconds[-1] * num_bytes / self.num_bytes[-1]
 
     def scaled(self, factor: float) -> Rate:
-        """Return the rate of a memory that is `factor` times as fast; the time of the smallest layer stays."""
-        least = self.microseconds[0]
-        return Rate(self.num_bytes, [least + (each - least) / factor for each in self.microseconds])
+        """Return the rate of a memory that is `factor` times as fast; what fits L2 takes as long as before."""
+        points = zip(self.num_bytes, self.microseconds, strict=True)
+        times = [time / factor if size > L2_BYTES else time for size, time in points]
+        return replace(self, microseconds=np.maximum.accumulate(times).tolist())
 
 
 @dataclass(frozen=True)
 class ConvolutionRate:
     """Microseconds of a convolution: `fixed_us`, its operations at `tflops`, and its data at `gb_per_s`.
 
-    The output channels count in whole tiles of `tile`: three of them cost the matrix work of a tile. A transposed one
-    takes `transposed` times as long.
+    The output channels count in whole tiles of `tile`: three of them cost the matrix work of a tile. Fewer outputs than
+    `least_outputs` leave cores idle and take as long as these. A transposed one takes `transposed` times as long.
     """
 
     fixed_us: float
     tflops: float
     gb_per_s: float
     tile: int
+    least_outputs: int
     transposed: float = 1.0
 
 
 @dataclass(frozen=True)
 class Shares:
-    """What a plugin norm does besides, as a part of its time: an activation, filling pads, groups of channels, phases.
+    """What a plugin norm does besides, as a part of its time.
 
-    `groups` and `phases` are by layout.
+    An activation, filling pads and adding a residual are by the bits of an element, groups of channels and phases by
+    layout.
     """
 
-    activation: float
-    pads: float
+    activation: Mapping[str, float]
+    pads: Mapping[str, float]
+    residual: Mapping[str, float]
     groups: Mapping[str, float]
     phases: Mapping[str, float]
 
@@ -86,7 +94,10 @@ class Noise:
 
 @dataclass(frozen=True)
 class CostTable:
-    """The constants of one GPU. `rates` are by kind of work, `convolutions` by the bits of an element."""
+    """The constants of one GPU. `rates` are by kind of work, `convolutions` by the bits of an element.
+
+    `reduction_us` is what each reduction of a region takes besides: the kernels before and after it, with their casts.
+    """
 
     gpu: str
     gpu_arch: str
@@ -97,6 +108,7 @@ class CostTable:
     rates: Mapping[str, Rate]
     convolutions: Mapping[str, ConvolutionRate]
     shares: Shares
+    reduction_us: float
     noise: Noise
     origin: str = ""
 
@@ -136,10 +148,14 @@ def table_for(gpu: Gpu | None) -> CostTable:
     if not gpu.memory_gb_per_s:
         return replace(nearest, origin=f"{nearest.title}; {gpu.name} was not measured")
     factor = gpu.memory_gb_per_s / nearest.memory_gb_per_s
+    has_same_cores = gpu.arch == nearest.gpu_arch
     origin = f"{nearest.title}, scaled by {factor:.2f} to the memory bandwidth of {gpu.name}, which was not measured"
     return replace(
         nearest,
-        rates={kind: rate.scaled(factor) for kind, rate in nearest.rates.items()},
+        rates={
+            kind: rate.scaled(factor) if rate.is_memory_bound or not has_same_cores else rate
+            for kind, rate in nearest.rates.items()
+        },
         convolutions={
             bits: replace(rate, gb_per_s=rate.gb_per_s * factor) for bits, rate in nearest.convolutions.items()
         },

@@ -39,6 +39,11 @@ class NativeNorm:
     op: str
     reason: str
 
+    @property
+    def may_be_fused(self) -> bool:
+        """Whether --ops fused takes it, if it is an instance norm."""
+        return self.op in (WRITTEN_OUT, _MVN)
+
 
 def native_norms(proto: onnx.ModelProto, roots: Mapping[str, str] | None = None) -> list[NativeNorm]:
     """Return the norms of a model, branches included, that are not InstanceNormalization nodes.
