@@ -1,4 +1,4 @@
-"""The cost model: its constants follow from the measurements, its times grow with the bytes, its regions tear."""
+"""The cost model: its times grow with the bytes, its regions tear, and the faster form is chosen."""
 
 from __future__ import annotations
 
