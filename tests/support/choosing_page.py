@@ -22,6 +22,7 @@ from tests.support.measured_networks import (
     H100_RUN,
     H200_RUN,
     NATIVE,
+    TUNING_RUN,
     is_short,
     made_names,
     measured,
@@ -203,6 +204,7 @@ def with_tables(page: str, folder: Path) -> str:
         "networks": _table(["network", "measured us", "predicted us", "ratio"], map(_row, networks)),
         "h100": _table(["network", "measured us", "predicted us", "ratio"], map(_row, others)),
         "auto": _auto(table, folder),
+        "tuning": _tuning(),
     }
     return _BLOCK.sub(lambda found: found[1] + made[found[2]] + "\n" + found[3], page)
 
@@ -223,6 +225,24 @@ def _auto(table: CostTable, folder: Path) -> str:
         rows.append([name, told, *cells, f"{auto / times[best]:.2f}", f"{native / auto:.2f}x"])
     titles = ["network", "groups of nodes that become", "native ms", "auto ms", "best other ms"]
     return _table([*titles, "auto over best", "against native"], rows)
+
+
+def _tuning() -> str:
+    """Return what --tune measured: each candidate by its median, in microseconds."""
+    rows = []
+    for name, found in measured(TUNING_RUN)["networks"].items():
+        times = {each["name"]: each["median_us"] for each in found["candidates"] if each["problem"] is None}
+        refused = {each["name"] for each in found["candidates"] if "max|error|" in (each["problem"] or "")}
+        known = {each["name"]: each["median_us"] for each in found["candidates"]}
+        cells = [_refused(known.get(ops), ops in refused) for ops in ("native", "plugin", "fused", "rewritten", "auto")]
+        gain = f"{times[NATIVE] / times[found['best']]:.2f}x"
+        rows.append([name, f"{found['budget_s']}", f"{found['seconds']:.0f}", *cells, found["best"], gain])
+    titles = ["network", "budget s", "seconds", "native us", "plugin us", "fused us", "rewritten us", "auto us", "best"]
+    return _table([*titles, "against native"], rows)
+
+
+def _refused(us: float | None, is_refused: bool) -> str:
+    return "-" if us is None else f"{us:.0f}, refused" if is_refused else f"{us:.0f}"
 
 
 def _summary(title: str, pairs: Sequence[Pair]) -> list[str]:

@@ -24,6 +24,7 @@ MEASUREMENTS = Path(__file__).parents[2] / "docs" / "measurements"
 MODELS = os.environ.get("TRTCONV_TEST_MODELS", "")
 H200_RUN = "networks_h200"
 H100_RUN = "rewritten_networks_h100"  # and networks_h100, which has the times of whole networks alone
+TUNING_RUN = "tuning_h200"
 _GAP_US = 4.0  # at most, between two layers that are timed one by one
 AUTO, NATIVE = "auto", "native"
 
