@@ -19,7 +19,8 @@ from trtconv import rewrite
 from trtconv.errors import BackendError, ConfigError, ModelError
 from trtconv.inspection import diff, inspect, inspect_model, op_support
 from trtconv.inspection.inspected_nodes import NodeInspection
-from trtconv.reports.tables import NO_BREAK, Column, Facts, Table, render, shorten_middle
+from trtconv.reports.layout import render, shorten_middle
+from trtconv.reports.tables import NO_BREAK, Column, Facts, Table
 
 MODELS = os.environ.get("TRTCONV_TEST_MODELS")
 REAL_MODELS = sorted(Path(MODELS).rglob("*.onnx")) if MODELS else []

@@ -9,16 +9,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import click
-
 from trtconv.display import printable, printable_lines
 from trtconv.errors import BackendError, Interrupted, TrtconvError
 from trtconv.workers import parent, worker
+from trtconv.workers.limits import Limits
 
 if TYPE_CHECKING:
     from trtconv.progress import Progress
-    from trtconv.workers.limits import Limits
 
+QUIET = "quiet"  # what a worker tells of its command line
 _FINISHED = (0, 1)  # exit codes of work that came to its end
 _SHOW_CURSOR = "\x1b[?25h"  # which progress bars had hidden
 
@@ -50,20 +49,26 @@ def print_report(report: Any, as_json: bool, quiet: bool = False, **options: Any
     color = bool(options.get("color")) and not as_json
     text = printable_lines(text, color=color)
     try:
-        click.echo(text, color=color)
+        print(text, flush=True)
     except BrokenPipeError:
         leave(0)  # nobody reads the report, but the work is done
     except OSError as error:
         raise BackendError(f"standard output cannot be written: {error.strerror}") from error
 
 
-def run_isolated(args: Sequence[str], limits: Limits, *, quiet: bool) -> int:
+def run_isolated(args: Sequence[str]) -> int:
     """Run the command line in a worker process and return its exit code.
 
-    What native libraries printed follows, but with `quiet`.
+    What native libraries printed follows, unless the worker says that the command is to be quiet.
     """
+    is_quiet = False
+
+    def hear(kind: str, value: Any) -> None:
+        nonlocal is_quiet
+        is_quiet = value if kind == QUIET else is_quiet
+
     try:
-        end = parent.run_worker("trtconv.cli.worker", args, limits)
+        end = parent.run_worker("trtconv.cli.worker", args, Limits(), hear_more=hear)
     except Interrupted:
         raise
     except TrtconvError:
@@ -71,7 +76,7 @@ def run_isolated(args: Sequence[str], limits: Limits, *, quiet: bool) -> int:
             if sys.stderr.isatty():
                 sys.stderr.write(_SHOW_CURSOR)
         raise
-    is_told = end.exit_code in _FINISHED and not quiet  # an error says itself what went wrong
+    is_told = end.exit_code in _FINISHED and not is_quiet  # an error says itself what went wrong
     if is_told or "--debug" in args:
         for line in end.printed.splitlines():
             print_log(line)
@@ -102,7 +107,7 @@ def silenced_libraries() -> Iterator[None]:
 def print_log(message: str) -> None:
     """Print a message of a library on one line of standard error."""
     with contextlib.suppress(OSError):  # nobody reads it: no reason to stop a build
-        click.echo(printable(message), err=True)
+        print(printable(message), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """The parent's end: start a worker, hand signals on to it, hold it to its limits, and tell in words how it died.
 
-The parent imports neither onnx nor ONNX Runtime. It hears which step the worker is in, and keeps what native libraries
-print. What it needs for that is imported late: `trtconv --help` does without.
+The parent imports little, and neither onnx nor ONNX Runtime: until the worker runs, the user waits for it. It hears
+which step the worker is in and which limits hold, and keeps what native libraries print.
 """
 
 from __future__ import annotations
@@ -9,26 +9,28 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
+import shutil
 import signal
+import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from trtconv import child_processes
 from trtconv.display import printable
 from trtconv.errors import BackendError, Interrupted, ModelError, TrtconvError
 from trtconv.interrupts import EXIT_CODE, SIGNALS
 from trtconv.progress import Step
-from trtconv.workers.worker import END, STEP
-
-if TYPE_CHECKING:
-    import socket
-    import subprocess
-
-    from trtconv.workers.limits import Limits, Meter
+from trtconv.workers import family
+from trtconv.workers.limits import Limits, Meter
+from trtconv.workers.worker import END, LIMITS, STEP
 
 _POLL_SECONDS = 0.1
 # The worker cancels a build within 1.5 s. One that hangs is ended by force: Ctrl-C must work within 2 s.
@@ -71,6 +73,8 @@ class _Heard:
             kind, value = json.loads(line)
             if kind == STEP:
                 self.meter.enter(Step(*value), time.monotonic())
+            elif kind == LIMITS:
+                self.meter.hold_to(Limits(*value))
             elif kind == END:
                 self.exit_code = value
             elif self.hear_more is not None:
@@ -99,13 +103,10 @@ def run_worker(
     """Run `main()` of a module in a worker with these arguments, and wait for its end.
 
     The worker has the streams of this process; with a `request`, which it is sent, it has none, and what it prints is
-    kept. Raises BackendError when the worker crashed, was killed or took more than its limits, ModelError when it did
-    so while it read a model, Interrupted when it was interrupted before it could say so.
+    kept. `limits` hold until it tells others. Raises BackendError when the worker crashed, was killed or took more than
+    its limits, ModelError when it did so while it read a model, Interrupted when it was interrupted before it could say
+    so.
     """
-    import socket
-
-    from trtconv.workers.limits import Meter
-
     heard = _Heard(Meter(limits, limits.bytes_to_watch, time.monotonic()), hear_more)
     channel, theirs = socket.socketpair()
     printed, native = os.pipe()
@@ -127,10 +128,6 @@ def run_worker(
 def _start(
     module: str, args: Sequence[str], descriptors: tuple[int, int], environment: dict[str, str], *, has_streams: bool
 ) -> subprocess.Popen[bytes]:
-    import subprocess
-
-    from trtconv import child_processes
-
     command = child_processes.module_command(module, *map(str, descriptors), *args)
     streams = (subprocess.DEVNULL, descriptors[1], descriptors[1])
     if has_streams:
@@ -150,11 +147,6 @@ def _start(
 @contextlib.contextmanager
 def _child_environment() -> Iterator[dict[str, str]]:
     """Yield a worker's environment, with a folder of its own for temporary files: one that is killed leaves none."""
-    import shutil
-    import tempfile
-
-    from trtconv import child_processes
-
     environment = child_processes.environment()
     try:
         folder = tempfile.mkdtemp(prefix="trtconv-")
@@ -169,8 +161,6 @@ def _child_environment() -> Iterator[dict[str, str]]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a worker that still runs, because an error of this process's own ended the watch."""
-    from trtconv.workers import family
-
     if process.returncode is None:
         family.kill(process.pid)
         process.wait()
@@ -178,9 +168,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _watch(process: subprocess.Popen[bytes], channel: socket.socket, printed: int, heard: _Heard) -> None:
     """Hear the worker until it has ended; end one that takes too much, or does not answer an interrupt, by force."""
-    import select
-    import subprocess
-
     os.set_blocking(printed, False)
     poller = select.poll()
     poller.register(channel, select.POLLIN)
@@ -210,8 +197,6 @@ def _watch(process: subprocess.Popen[bytes], channel: socket.socket, printed: in
 
 
 def _hold_to_limits(process: subprocess.Popen[bytes], heard: _Heard) -> None:
-    from trtconv.workers import family
-
     now = time.monotonic()
     if heard.exit_code is None and heard.excess is None:
         heard.excess = heard.meter.excess(family.held_bytes(process.pid), now)

@@ -18,7 +18,7 @@ from trtconv.progress import listen
 if TYPE_CHECKING:
     import socket
 
-STEP, END = "step", "end"
+STEP, LIMITS, END = "step", "limits", "end"
 _ORPHAN_SECONDS = 5.0
 
 _channel: socket.socket | None = None
@@ -44,6 +44,11 @@ def enter_worker(channel: socket.socket, native: int) -> None:
         os.dup2(native, descriptor)
     os.close(native)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.SIGNALS)
+
+
+def is_worker() -> bool:
+    """Say whether this process is a worker."""
+    return _channel is not None
 
 
 def tell_end(exit_code: int) -> None:
