@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_isolation import COMMANDS
-from tests.support.command_line import COMMAND, environment, run_command, write_model
+from tests.support.command_line import COMMAND, environment, run_command, run_python, write_model
 
 # Runs in every Python that starts, and writes at its end where each module came from.
 SITECUSTOMIZE = """
@@ -22,7 +22,8 @@ def tell():
 
 atexit.register(tell)
 """
-PARENT = {
+# What the parent imports before it starts the worker, and what while that starts.
+FIRST = {
     "trtconv",
     "trtconv.child_processes",
     "trtconv.cli",
@@ -30,16 +31,20 @@ PARENT = {
     "trtconv.display",
     "trtconv.errors",
     "trtconv.interrupts",
+    "trtconv.workers",
+    "trtconv.workers.parent",
+    "trtconv.workers.worker",
+}
+PARENT = FIRST | {
     "trtconv.progress",
     "trtconv.reports",
     "trtconv.reports.text",
     "trtconv.units",
-    "trtconv.workers",
     "trtconv.workers.family",
     "trtconv.workers.limits",
-    "trtconv.workers.parent",
-    "trtconv.workers.worker",
+    "trtconv.workers.watch",
 }
+_SLOW = {"asyncio", "dataclasses", "importlib.metadata", "inspect", "logging", "multiprocessing"}  # of Python's own
 # Rooms and libraries of other commands, and of options that were not given.
 _UNASKED = {
     *(f"trtconv.{room}" for room in ("benchmark", "comparison", "doctor", "inputs", "precision", "reduction")),
@@ -88,9 +93,17 @@ def test_a_command_imports_what_it_was_asked_for(tmp_path: Path, command: str) -
     write_model(tmp_path, "static")
     found = imported(tmp_path, *COMMANDS[command])
     assert below(found["parent"], {"trtconv"}) == PARENT
-    assert of_others(found["parent"]) == set(), "the user waits for the parent before the worker even starts"
+    assert of_others(found["parent"]) == set()
     assert "onnx" in found["worker"]
     assert below(found["worker"], UNASKED[command]) == set()
+
+
+def test_the_worker_is_started_first(tmp_path: Path) -> None:
+    """The user waits for what the parent imports before."""
+    result = run_python("import sys, trtconv.__main__, trtconv.cli; print(*sys.modules)", cwd=tmp_path)
+    modules = dict.fromkeys(result.stdout.split(), "")
+    assert below(modules, {"trtconv"}) - {"trtconv.__main__"} == FIRST
+    assert below(modules, _SLOW) == set()
 
 
 @pytest.mark.parametrize("option", ["--version", "--help"])

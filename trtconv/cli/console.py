@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from trtconv.display import printable, printable_lines
 from trtconv.errors import BackendError, Interrupted, TrtconvError
 from trtconv.workers import parent, worker
-from trtconv.workers.limits import Limits
 
 if TYPE_CHECKING:
     from trtconv.progress import Progress
@@ -68,7 +67,7 @@ def run_isolated(args: Sequence[str]) -> int:
         is_quiet = value if kind == QUIET else is_quiet
 
     try:
-        end = parent.run_worker("trtconv.cli.worker", args, Limits(), hear_more=hear)
+        end = parent.run_worker("trtconv.cli.worker", args, hear_more=hear)
     except Interrupted:
         raise
     except TrtconvError:

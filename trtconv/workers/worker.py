@@ -9,11 +9,9 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from trtconv import interrupts
-from trtconv.progress import listen
 
 if TYPE_CHECKING:
     import socket
@@ -31,10 +29,12 @@ def enter_worker(channel: socket.socket, native: int) -> None:
     What Python prints goes where it went. Without its parent the worker ends.
     """
     global _channel
+    from trtconv.progress import listen  # the parent, which imports this module, too, does without
+
     channel.set_inheritable(False)
     _channel = channel
     interrupts.raise_interrupts()
-    listen(lambda step: tell(STEP, astuple(step)))
+    listen(lambda step: tell(STEP, list(vars(step).values())))
     threading.Thread(target=_end_with_parent, args=(channel,), name="trtconv-parent", daemon=True).start()
     messages = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
     sys.stderr.flush()
