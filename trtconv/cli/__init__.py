@@ -21,7 +21,7 @@ from trtconv.workers.parent import can_isolate
 PROGRAM = "trtconv"
 NO_ISOLATE = "--no-isolate"
 # Commands whose work foreign libraries do, which may crash or take all memory: those with the option above.
-ISOLATED = frozenset({"build", "compare", "reduce", "run", "bench", "rewrite", "inspect"})
+ISOLATED = frozenset({"build", "compare", "reduce", "run", "bench", "rewrite", "inspect", "doctor"})
 _COMPLETE_VARIABLE = "_TRTCONV_COMPLETE"  # a shell asks for its completion script, or for what may follow
 
 
