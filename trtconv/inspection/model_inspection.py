@@ -86,7 +86,7 @@ def examine_model(
     problems = onnx_problems(sites, opsets)
     types = _types_for_page(model) if for_page else {}
     nodes, pass_problem, roots = _decide(model, sites, keep_native, ops)
-    check = check_backend(backend, _as_native(path, trust_links))
+    check = check_backend(backend, lambda: _as_native(path, trust_links))
     inspection = ModelInspection(
         file=file,
         producer=" ".join(map(_text, (model.proto.producer_name, model.proto.producer_version))).strip(),
