@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trtconv.cli import cli
+from trtconv.cli.program import cli
 from trtconv.ops import CUSTOM_OPS
 
 REPOSITORY = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ DOORS = {
     "tensorrt_rtx": {"engine", "plugins"},
     "click": {"cli"},
     "polygraphy": {"comparison.runners"},
-    "rich": {"displays", "reports.tables"},
+    "rich": {"displays", "reports.layout"},
     "cuda": {"gpu.device"},
     "matplotlib": {"comparison.plot", "benchmark.roofline", "benchmark.network_plot"},
     "PIL": {"inputs.images"},
@@ -69,7 +69,7 @@ LAYERS = (
     {"pairs"},
     {"manifest"},
     {"costs"},
-    {"model", "decisions", "config"},
+    {"model", "decisions", "config", "io_types"},
     {"ops", "gpu", "shapes", "files", "records"},
     {"parts"},
     {"units", "interrupts", "reading"},

@@ -219,7 +219,7 @@ def test_only_documents_and_answers_of_our_own_processes_are_read_as_json() -> N
     assert users == {
         "records",  # what the gate has read
         # lines of other processes
-        "workers.parent", "doctor.probing", "benchmark.one_op_engines", "engine.engine_worker",
+        "workers.watch", "doctor.probing", "benchmark.one_op_engines", "engine.engine_worker",
         "engine.inspector_json",  # what TensorRT says of an engine
         "installed",  # the metadata of the package itself
     }  # fmt: skip

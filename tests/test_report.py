@@ -14,9 +14,11 @@ from trtconv.decisions import Decision
 from trtconv.display import printable
 from trtconv.manifest import Manifest
 from trtconv.progress import StepTime
-from trtconv.reports import next_steps, tables
+from trtconv.reports import next_steps
 from trtconv.reports.build_report import BuildReport, RewriteReport, decision_facts
+from trtconv.reports.facts import render_facts
 from trtconv.reports.grouping import kind_of
+from trtconv.reports.tables import next_fact
 from trtconv.reports.text import format_size
 
 PAD, NORM = "trtconv::ReflectPad", "trtconv::InstanceNorm"
@@ -210,18 +212,18 @@ def test_the_next_line_can_be_copied_from_a_narrow_terminal(width: int) -> None:
     command = next_steps.after_dry_run(
         ["build", "m.onnx", "--dry-run"], [f"input_{index}=1x3x256x256" for index in range(6)]
     )
-    text = tables.render_facts(tables.next_fact(command), width, color=False)
+    text = render_facts(next_fact(command), width, color=False)
     assert all(len(line) <= width for line in text.splitlines())
     pasted = subprocess.run(
         ["sh", "-c", f"echo {text.removeprefix('next')}"], capture_output=True, text=True, check=True
     )
     assert pasted.stdout.split() == command.split()
-    assert tables.render_facts(tables.next_fact(command), None, color=False) == f"next       {command}"
+    assert render_facts(next_fact(command), None, color=False) == f"next       {command}"
 
 
 def test_a_long_name_of_a_node_is_shortened_and_a_path_is_not() -> None:
     name, path = "/block" * 30, "/folder" * 30
-    lines = tables.render_facts([("native", f"1 Pad [{name}, /b]"), ("engine", path)], 80, color=False).splitlines()
+    lines = render_facts([("native", f"1 Pad [{name}, /b]"), ("engine", path)], 80, color=False).splitlines()
     assert any("…" in line for line in lines)
     assert not any(line.split()[-1] in name for line in lines if line.startswith("native"))
     first = next(index for index, line in enumerate(lines) if line.startswith("engine"))

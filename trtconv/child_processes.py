@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 # -P, which Python has since 3.11, keeps the current folder off the path; before, the first line of _ENTRY does.
 _SAFE_PATH = ("-P",) if sys.version_info >= (3, 11) else ()
@@ -23,7 +22,7 @@ TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
 
 def module_command(module: str, *args: str) -> list[str]:
     """Return the command that runs `main()` of a module of trtconv in a new Python, with `args` as its sys.argv[1:]."""
-    entry = _ENTRY.format(root=str(Path(__file__).resolve().parents[1]), module=module)
+    entry = _ENTRY.format(root=os.path.dirname(os.path.dirname(os.path.realpath(__file__))), module=module)
     return [*_python(), "-c", entry, *args]
 
 

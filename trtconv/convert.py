@@ -1,4 +1,7 @@
-"""The story of a conversion: read, rewrite, check, build, write."""
+"""The story of a conversion: read, rewrite, check, build, write.
+
+What only an option asks for (--tune, --verify, --report) is imported where it is done: most builds do without.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,13 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from trtconv import decisions, files, pairs, reading, shapes, tuning
-from trtconv.comparison import verification
-from trtconv.comparison.report import ComparisonReport
+import trtconv
+from trtconv import decisions, files, pairs, reading, shapes
 from trtconv.config import DEFAULT_OPS, FUSING_OPS, BuildConfig, Ops
 from trtconv.engine import backends, building, loading
 from trtconv.engine.backends import Backend
@@ -35,15 +36,15 @@ from trtconv.manifest import (
 from trtconv.model import external_data, model_io, walking
 from trtconv.model.functions import without_functions
 from trtconv.model.model_io import Model
-from trtconv.pages.build_page import Rewrite, build_page
-from trtconv.pages.engine_parts import read_layers
-from trtconv.pages.graph_reading import tensor_types
 from trtconv.preparation import native_reason_of, prepare, prepare_as_built, with_decided_ops
 from trtconv.progress import Progress, StepTimes, announce, following_steps, heard_by
 from trtconv.reports import next_steps
 from trtconv.reports.build_report import BuildReport, RewriteReport
-from trtconv.reports.html.rendering import render_page
 from trtconv.reports.tuning_report import TuningReport
+
+if TYPE_CHECKING:
+    from trtconv.comparison.report import ComparisonReport
+    from trtconv.pages.begun_page import BegunPage
 
 
 def build(
@@ -71,6 +72,8 @@ def _build(
     output = config.output or default_engine_path(model_path)
     backend, notes = backends.select_backend(config)
     if config.verify:
+        from trtconv.comparison import verification
+
         verification.require_verifiable(backend)
     config = with_decided_ops(config)
     _require_no_decisions(config)
@@ -80,7 +83,7 @@ def _build(
     outputs = (output, manifest_path(output), config.timing_cache, config.report, _tuned_decisions(config))
     require_writable(model, *outputs, calibration=config.calibration)
     shapes.require_shapes(walking.describe_inputs(model.proto), config.profiles)
-    types = {} if config.report is None else tensor_types(model.graph)
+    page = begin_page(model, config)
     if config.tune:
         made = _tune(model, config, backend, progress, log)
     else:
@@ -90,12 +93,11 @@ def _build(
     title = f"{backend.title} for {backend.target}"
     notes += made.notes
     pages: dict[Path, bytes | memoryview] = {}
-    if config.report is not None and not made.is_interrupted:
-        page = build_page(
-            Rewrite(model, types, made.proto, made.report), manifest, engine=output, backend=title, notes=notes,
-            steps=times.steps(), comparison=comparison, layers=read_layers(made.plan, backend),
+    if page is not None and config.report is not None and not made.is_interrupted:
+        pages[config.report] = page.end_with_engine(
+            made.proto, made.report, manifest, made.plan, backend, engine=output, notes=notes, steps=times.steps(),
+            comparison=comparison,
         )  # fmt: skip
-        pages[config.report] = render_page(page)
     announce(f"writing {output.name}")
     with files.written_before(pages):  # a page that does not fit on its disk must not leave an engine alone
         _write_decisions(made, backend)
@@ -150,6 +152,8 @@ def _make(
 def _tune(
     model: Model, config: BuildConfig, backend: Backend, progress: Progress, log: Callable[[str], None] | None
 ) -> _Made:
+    from trtconv import tuning
+
     tuned = tuning.tune(model, config, backend, progress, log)
     engine, prepared = tuned.engine, tuned.engine.prepared
     report = replace(prepared.report, decisions=tuned.decisions, decisions_written=config.decisions)
@@ -251,6 +255,15 @@ def read_model(model_path: Path, config: BuildConfig, native_reason: str | None)
     )
 
 
+def begin_page(model: Model, config: BuildConfig) -> BegunPage | None:
+    """Begin the page that --report asks for, before the passes change the model's graph."""
+    if config.report is None:
+        return None
+    from trtconv.pages.begun_page import BegunPage
+
+    return BegunPage.of(model)
+
+
 def require_writable(model: Model, *outputs: Path | None, calibration: Sequence[Path] = ()) -> None:
     """Raise ConfigError where an output cannot be written, or belongs to the model or to `calibration`."""
     inputs = (*external_data.files_of(model.proto, model.path), *files_read(calibration))
@@ -271,6 +284,8 @@ def _check_engine(made: _Made, backend: Backend, model: Model, progress: Progres
         require_precision(config.precision, plan.types, live, made.proto)
     if not config.verify:
         return None
+    from trtconv.comparison import verification
+
     return verification.verify(model, loading.load_plan(plan, backend), config, progress)
 
 
@@ -285,7 +300,7 @@ def _manifest(model_sha256: str, made: _Made, backend: Backend, comparison: Comp
     config, plan, report = made.config, made.plan, made.report
     library = plan.library
     return Manifest(
-        trtconv=version("trtconv"),
+        trtconv=trtconv.__version__,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         model=ModelIdentity(report.model.name, model_sha256, report.opset),
         engine=EngineIdentity(hashlib.sha256(plan.data).hexdigest(), plan.data.nbytes),

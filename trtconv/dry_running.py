@@ -7,20 +7,16 @@ from pathlib import Path
 import onnx
 
 from trtconv import files, reading, shapes
-from trtconv.comparison import verification
 from trtconv.config import BuildConfig
-from trtconv.convert import read_model, require_writable
+from trtconv.convert import begin_page, read_model, require_writable
 from trtconv.engine import backends, building
 from trtconv.engine.backends import TITLES, Backend, BackendKey
 from trtconv.engine.network_parsing import MAX_CHECKED_EXTERNAL_BYTES
 from trtconv.errors import ConfigError
 from trtconv.model import external_data, walking
-from trtconv.pages.build_page import Rewrite, dry_run_page
-from trtconv.pages.graph_reading import tensor_types
 from trtconv.preparation import native_reason_of, prepare, with_decided_ops
 from trtconv.progress import Progress, following_steps
 from trtconv.reports.dry_run_report import DryRunReport
-from trtconv.reports.html.rendering import render_page
 
 _OTHER_BACKEND_HINT = "--backend tensorrt shows what full TensorRT would get"
 
@@ -43,6 +39,8 @@ def _dry_run(model_path: Path, config: BuildConfig, progress: Progress) -> DryRu
         raise ConfigError("measures engines, and a dry run builds none", where="--tune", hint="use --ops auto")
     key, backend, notes = _find_backend(config)
     if config.verify and backend is not None:
+        from trtconv.comparison import verification  # a module of --verify alone, as in a build
+
         verification.require_verifiable(backend)
     config = with_decided_ops(config)
     native_reason = native_reason_of(config, supports_plugins=key == "tensorrt")
@@ -51,7 +49,7 @@ def _dry_run(model_path: Path, config: BuildConfig, progress: Progress) -> DryRu
     inputs = walking.describe_inputs(model.proto)
     if config.profiles:
         shapes.require_shapes(inputs, config.profiles)
-    types = {} if config.report is None else tensor_types(model.graph)
+    page = begin_page(model, config)
     prepared, rewritten = prepare(model, config, native_reason, progress=progress)
     why_not = notes.pop() if backend is None else _too_large(prepared, model_path)
     if backend is None and key == "tensorrt":
@@ -65,10 +63,9 @@ def _dry_run(model_path: Path, config: BuildConfig, progress: Progress) -> DryRu
         notes=notes,
         missing_shapes=shapes.missing_shapes(inputs, config.profiles),
     )
-    if config.report is None:
+    if page is None or config.report is None:
         return report
-    page = dry_run_page(Rewrite(model, types, prepared, report), report.told_backend, notes)
-    files.write_atomically({config.report: render_page(page)})
+    files.write_atomically({config.report: page.end_with_decisions(prepared, report)})
     return DryRunReport(**(vars(report) | {"page": config.report}))
 
 

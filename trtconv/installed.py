@@ -1,8 +1,10 @@
-"""Which versions are installed, by the packages' own metadata: nothing is imported."""
+"""Which versions are installed, by the packages' own metadata: nothing of them is imported.
+
+For the time that it takes, importlib.metadata itself is imported by the functions that read them.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import re
 import shlex
@@ -71,6 +73,8 @@ def install_hint(*extras: str) -> str:
 
 def reinstall_hint() -> str:
     """Return how to install trtconv again from where it came: a folder or a wheel."""
+    import importlib.metadata
+
     try:
         text = importlib.metadata.distribution("trtconv").read_text("direct_url.json")
     except importlib.metadata.PackageNotFoundError:
@@ -91,7 +95,14 @@ def backend_version(backend: str) -> str | None:
     return _version(DISTRIBUTIONS[backend])
 
 
+def version_of(distribution: str) -> str | None:
+    """Return the installed version of a distribution, None where it is not installed."""
+    return _version((distribution,))
+
+
 def _metadata() -> Sequence[str]:
+    import importlib.metadata
+
     try:
         return importlib.metadata.requires("trtconv") or ()
     except importlib.metadata.PackageNotFoundError:
@@ -105,6 +116,8 @@ def _distributions(requirement: str) -> Sequence[str]:
 
 
 def _version(distributions: Sequence[str]) -> str | None:
+    import importlib.metadata
+
     for distribution in distributions:
         try:
             return importlib.metadata.version(distribution)

@@ -1,4 +1,7 @@
-"""From a model as it was read to the model that TensorRT gets: passes, decisions, precision; and the same as built."""
+"""From a model as it was read to the model that TensorRT gets: passes, decisions, precision; and the same as built.
+
+What --precision alone needs is imported where a model is converted: most builds do without.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy.typing as npt
 import onnx
 
 from trtconv import decisions, files, shapes
@@ -17,8 +19,6 @@ from trtconv.config import DEFAULT_OPS, FUSING_OPS, BuildConfig, Ops
 from trtconv.costs.tables import table_for
 from trtconv.decisions import KEPT_FP32, NATIVE, Decision
 from trtconv.gpu import driver
-from trtconv.inputs.input_files import read_calibration
-from trtconv.inputs.made_inputs import make_feeds, shape_choices
 from trtconv.manifest import Manifest
 from trtconv.model import checking, model_io, redefinitions, walking
 from trtconv.model.model_io import Model
@@ -27,12 +27,14 @@ from trtconv.ops.custom_op import DOMAIN
 from trtconv.passes import TRIALS, passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext, Wish
 from trtconv.passes.choose_by_cost import CostChoices, choose_by_cost
-from trtconv.precision import KeptNode, PrecisionOptions, convert_precision
-from trtconv.precision.calibration import Arrays
 from trtconv.profile_checks import require_runnable
 from trtconv.progress import Progress, announce
 from trtconv.reports.build_report import RewriteReport
 from trtconv.shapes import Profile
+
+if TYPE_CHECKING:
+    from trtconv.precision import KeptNode
+    from trtconv.precision.calibration import Arrays
 
 _BEFORE = "the model was rewritten before"
 
@@ -52,6 +54,8 @@ def prepare_as_built(
     proto, _ = run_and_check(model, Choices(chosen=chosen), ops=options.ops)
     if options.precision is None:
         return proto, []
+    from trtconv.precision import PrecisionOptions, convert_precision
+
     kept = [decision.node for decision in manifest.kept_fp32]
     wanted = PrecisionOptions(options.precision, kept, options.io_types)  # type: ignore[arg-type]
     conversion = convert_precision(proto, model_path, wanted, feeds, joins_casts=options.ops in FUSING_OPS)
@@ -115,13 +119,21 @@ def prepare(
         report = replace(report, decisions_written=path)
     if config.precision is None:
         return proto, report
+    return _in_precision(proto, report, config, joins_casts=ops in FUSING_OPS, progress=progress)
+
+
+def _in_precision(
+    proto: onnx.ModelProto, report: RewriteReport, config: BuildConfig, *, joins_casts: bool, progress: Progress | None
+) -> tuple[onnx.ModelProto, RewriteReport]:
+    """Convert a rewritten model to the precision that is asked for; `progress` is told of the calibration."""
+    from trtconv.precision import PrecisionOptions, convert_precision
+
     options = PrecisionOptions(config.precision, config.keep_fp32, config.io_types)  # type: ignore[arg-type]
-    announce(f"calibrating {model.path.name} for {config.precision}")
+    announce(f"calibrating {report.model.name} for {config.precision}")
     feeds = _calibration_feeds(proto, config)
-    joins_casts = ops in FUSING_OPS
     proto, kept, warnings = convert_precision(
         proto,
-        model.path,
+        report.model,
         options,
         feeds,
         are_made=not config.calibration,
@@ -156,10 +168,13 @@ def _context(model: Model, choices: Choices) -> PassContext:
     return PassContext(model.opset, model.path.parent, choices, doubts=redefinitions.reasons_against(model.proto.graph))
 
 
-def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> list[dict[str, npt.NDArray[Any]]]:
+def _calibration_feeds(proto: onnx.ModelProto, config: BuildConfig) -> Sequence[Arrays]:
     """Return the input sets to judge fp16 by: the user's, or made ones of the first profile's usual shapes."""
     if config.precision != "fp16":
         return []
+    from trtconv.inputs.input_files import read_calibration
+    from trtconv.inputs.made_inputs import make_feeds, shape_choices
+
     if not config.calibration:
         (choice,) = shape_choices(proto, config.profiles[:1])
         return make_feeds(proto, choice.shapes, values=choice.values)

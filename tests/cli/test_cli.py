@@ -13,8 +13,8 @@ import click
 import pytest
 
 from tests.support.command_line import COMMAND, RTX, environment, run, run_python, write_model
-from trtconv.cli import cli
 from trtconv.cli.option_groups import GroupedCommand
+from trtconv.cli.program import cli
 
 HELP_SECONDS = 0.2
 

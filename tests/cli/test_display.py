@@ -18,17 +18,19 @@ from tests.support.command_line import run
 from trtconv.cli import console
 from trtconv.display import printable, printable_lines
 from trtconv.displays import BarProgress, PlainProgress
-from trtconv.reports.tables import Column, Facts, Table, render, shorten_middle
+from trtconv.reports.layout import render, shorten_middle
+from trtconv.reports.tables import Column, Facts, Table
 
 PACKAGE = Path(__file__).parents[2] / "trtconv"
 EVIL = "a\x1b]0;pwned\x07\x1b[31mb\nERROR: c\x9b2J\u202e\u2066d\u061c\u200fe\x85f\u2028g\x7f"
 # The doors, and what they print: a help text, one line for programs on a pipe, the library's own path.
 PRINTERS = {
     "cli/console.py": "printable_lines, printable",
-    "cli/__init__.py": "printable, help",
+    "cli/__init__.py": "printable",
+    "cli/program.py": "help",
     "cli/plugins.py": "the path, for a shell",
     "displays.py": "printable",
-    "reports/tables.py": "printable, into a string",
+    "reports/layout.py": "printable, into a string",
     "doctor/probe.py": "JSON into a pipe",
     "engine/engine_worker.py": "JSON into a pipe",
 }

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import run_here
-from trtconv.cli import cli, foreign_options
+from trtconv.cli import foreign_options
+from trtconv.cli.program import cli
 
 ASKED = {
     "--fp16": "use --precision fp16",

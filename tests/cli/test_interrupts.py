@@ -42,9 +42,11 @@ def test_an_import_that_swallows_an_interrupt_does_not_count(tmp_path: Path, num
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("module", ["trtconv.cli", "click", "json"])
+@pytest.mark.parametrize(
+    ("module", "options"), [("trtconv.cli", ()), ("json", ()), ("subprocess", ()), ("click", ("--no-isolate",))]
+)
 def test_an_interrupt_while_the_program_is_imported_leaves_no_traceback(
-    tmp_path: Path, module: str, number: str
+    tmp_path: Path, module: str, options: tuple[str, ...], number: str
 ) -> None:
     code = f"""
 import os, runpy, signal, sys
@@ -57,7 +59,7 @@ class Finder:
 sys.meta_path.insert(0, Finder())
 runpy.run_module("trtconv", run_name="__main__")
 """
-    result = run_python(code, "inspect", "any.onnx", "--json", cwd=tmp_path)
+    result = run_python(code, "inspect", "any.onnx", "--json", *options, cwd=tmp_path)
     assert (result.exit_code, result.stderr) == (130, "error: interrupted\n")
     assert result.document["error"] == {"what": "interrupted", "where": None, "hint": None, "exit_code": 130}
 

@@ -25,6 +25,7 @@ from tests.support.command_line import (
     write_model,
 )
 from tests.support.patience import patience
+from trtconv.cli import ISOLATED, program
 
 # ONNX Runtime's assertion of a positive deviation ends the process.
 ABORTS = """g (float[1,4,16,16] x) => (float[1,4,16,16] y) {
@@ -265,6 +266,11 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
 
 
 # What is started. -----------------------------------------------------------------------------------------------------
+
+
+def test_the_commands_of_a_worker_are_those_with_its_options() -> None:
+    options = {name: {option.name for option in command.params} for name, command in program.cli.commands.items()}
+    assert {name for name, names in options.items() if "no_isolate" in names} == ISOLATED
 
 
 def test_the_parent_imports_no_foreign_library(tmp_path: Path) -> None:

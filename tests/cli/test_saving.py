@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trtconv.workers import family, parent
+from trtconv.workers import family, watch
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_what_is_written_has_time(step: str, seconds: float, is_killed: bool, mo
     monkeypatch.setattr(family, "kill", killed.append)
     monkeypatch.setattr(family, "held_bytes", lambda pid: 0)
     meter: Any = SimpleNamespace(step=SimpleNamespace(name=step), excess=lambda held, now: None)
-    heard = parent._Heard(meter, interrupted_at=time.monotonic() - seconds)
+    heard = watch.Heard(meter, interrupted_at=time.monotonic() - seconds)
     process: Any = SimpleNamespace(pid=7)
-    parent._hold_to_limits(process, heard)
+    watch._hold_to_limits(process, heard)
     assert killed == ([7] if is_killed else [])

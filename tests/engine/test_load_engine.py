@@ -67,7 +67,7 @@ def tensorrt(monkeypatch: pytest.MonkeyPatch) -> FakeTensorRT:
     fake = FakeTensorRT(loads="the engine")
     monkeypatch.setattr(backends, "import_backend", lambda key: fake)
     monkeypatch.setattr(driver, "find_gpu", lambda: H100)
-    monkeypatch.setattr(backends, "_is_installed", lambda distribution: distribution == "tensorrt_cu12_bindings")
+    monkeypatch.setattr(backends, "version_of", {"tensorrt_cu12_bindings": "10.6.0"}.get)
     return fake
 
 

@@ -17,9 +17,10 @@ from tests.support.documented_json import assert_documented
 from tests.support.inspection_cases import case_paths, expected_outputs, inspect_case, outputs, read_model
 from trtconv import rewrite
 from trtconv.errors import BackendError, ConfigError, ModelError
-from trtconv.inspection import diff, inspect, inspect_model, op_support
+from trtconv.inspection import diff, inspect, inspect_model, model_inspection, op_support
 from trtconv.inspection.inspected_nodes import NodeInspection
-from trtconv.reports.tables import NO_BREAK, Column, Facts, Table, render, shorten_middle
+from trtconv.reports.layout import render, shorten_middle
+from trtconv.reports.tables import NO_BREAK, Column, Facts, Table
 
 MODELS = os.environ.get("TRTCONV_TEST_MODELS")
 REAL_MODELS = sorted(Path(MODELS).rglob("*.onnx")) if MODELS else []
@@ -151,6 +152,7 @@ def test_without_a_parser_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise BackendError("TensorRT builds engines on a GPU, and no CUDA device found")
 
     monkeypatch.setattr(op_support.backends, "select_backend", no_backend)
+    monkeypatch.setattr(model_inspection, "_as_native", lambda *_: pytest.fail("the model was read for no parser"))
     inspection = inspect_model(write_case("reasons", tmp_path), backend="tensorrt")
     assert not inspection.backend.checked
     assert "unchecked  no TensorRT: TensorRT builds engines on a GPU" in inspection.render(140)

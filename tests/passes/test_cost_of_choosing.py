@@ -13,11 +13,12 @@ from trtconv import dry_run
 from trtconv.config import BuildConfig
 from trtconv.costs import choice
 from trtconv.costs.prediction import predict
+from trtconv.costs.tables import Rate
 from trtconv.costs.work import Work
 from trtconv.passes import choose_by_cost
 
 HEAD = '<ir_version: 8, opset_import: ["": 17]> g (float[1,2,64,64] t0'
-TRY = choose_by_cost._try
+TRY, TIME = choose_by_cost._try, Rate.time
 SCALE = "s = Constant<value_floats=[1.0, 1.0]>()"
 
 
@@ -67,6 +68,21 @@ def test_a_model_with_nothing_to_choose_is_tried_once(tmp_path: Path, monkeypatc
     assert tried == ["rewritten"]
     dry_run(write_chain(tmp_path / "norm.onnx", "InstanceNormalization(t, s, s)"), config)
     assert sorted(tried[1:]) == ["fused", "plugin", "rewritten"]
+
+
+def test_a_choice_asks_for_each_time_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All networks that are compared, and all areas, are of the same layers."""
+    asked: list[tuple[int, float]] = []
+
+    def noted(rate: Rate, num_bytes: float) -> float:
+        asked.append((id(rate), num_bytes))
+        return TIME(rate, num_bytes)
+
+    monkeypatch.setattr(Rate, "time", noted)
+    path = write_chain(tmp_path / "norms.onnx", *["InstanceNormalization(t, s, s)"] * 16)
+    dry_run(path, BuildConfig(ops="auto", backend="tensorrt"))
+    assert asked
+    assert len(asked) == len(set(asked))
 
 
 def test_a_group_is_searched_with_what_is_around_it() -> None:

@@ -19,7 +19,8 @@ from tests.support.precision_cases import (
     convert,
 )
 from trtconv.errors import ConfigError
-from trtconv.precision import PrecisionOptions, parse_io_types
+from trtconv.io_types import parse_io_types
+from trtconv.precision import PrecisionOptions
 
 
 def test_matrix_products_compute_in_16_bits_and_inputs_and_outputs_keep_their_types() -> None:

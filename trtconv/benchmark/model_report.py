@@ -12,7 +12,8 @@ from trtconv.benchmark.variants import REFERENCE, BuiltVariant
 from trtconv.comparison.report import ComparisonReport
 from trtconv.errors import TrtconvError
 from trtconv.gpu.timing import Timing
-from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Column, Facts, Table, render
+from trtconv.reports.layout import render
+from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Column, Facts, Table
 from trtconv.reports.text import format_size
 from trtconv.shapes import format_dims
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from trtconv.benchmark.cases import Case
 from trtconv.errors import TrtconvError
 from trtconv.gpu.timing import Timing, geometric_mean
-from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render
+from trtconv.reports.layout import render
+from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table
 
 FORMAT = 1  # of the JSON document
 COLUMNS = ("", "kernel us", "copy us", "GB/s", "of copy", "native us", "vs native", "in engine us", "host us")

@@ -123,9 +123,8 @@ def build(
       trtconv build model.onnx -o model.engine \\
         --shape x=1x3x256x256:1x3x720x1280:4x3x1080x1920
     """
-    from trtconv import convert, dry_running
     from trtconv.config import BuildConfig
-    from trtconv.precision import parse_io_types
+    from trtconv.io_types import parse_io_types
     from trtconv.reports import next_steps, tables
     from trtconv.shapes import parse_profiles
     from trtconv.units import parse_seconds, parse_size
@@ -147,9 +146,13 @@ def build(
     report: Any
     with shown_progress(quiet=as_json or quiet, plain=verbose, label="dry run" if dry_run else "building") as progress:
         if dry_run:
+            from trtconv import dry_running
+
             report = dry_running.dry_run(model, config, progress=progress)
             next_step = next_steps.after_dry_run(click.get_current_context().meta[WORDS], report.missing_shapes)
             report = replace(report, next_step=next_step)
         else:
+            from trtconv import convert
+
             report = convert.build(model, config, progress=progress, log=print_log if verbose else None)
     print_report(report, as_json, quiet=quiet, verbose=verbose, **tables.terminal_style(sys.stdout))

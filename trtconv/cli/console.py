@@ -10,16 +10,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import click
-
 from trtconv.display import printable, printable_lines
 from trtconv.errors import BackendError, Interrupted, TrtconvError
 from trtconv.workers import parent, worker
 
 if TYPE_CHECKING:
     from trtconv.progress import Progress
-    from trtconv.workers.limits import Limits
 
+QUIET = "quiet"  # what a worker tells of its command line
 _FINISHED = (0, 1)  # exit codes of work that came to its end
 _SHOW_CURSOR = "\x1b[?25h"  # which progress bars had hidden
 
@@ -71,16 +69,22 @@ def print_report(report: Any, as_json: bool, quiet: bool = False, **options: Any
     text = json.dumps(report.to_json(), indent=2) if as_json else report.render(**options)
     color = bool(options.get("color")) and not as_json
     text = printable_lines(text, color=color)
-    click.echo(text, color=color)
+    print(text, flush=True)
 
 
-def run_isolated(args: Sequence[str], limits: Limits, *, quiet: bool) -> int:
+def run_isolated(args: Sequence[str]) -> int:
     """Run the command line in a worker process and return its exit code.
 
-    What native libraries printed follows, but with `quiet`.
+    What native libraries printed follows, unless the worker says that the command is to be quiet.
     """
+    is_quiet = False
+
+    def hear(kind: str, value: Any) -> None:
+        nonlocal is_quiet
+        is_quiet = value if kind == QUIET else is_quiet
+
     try:
-        end = parent.run_worker("trtconv.cli.worker", args, limits)
+        end = parent.run_worker("trtconv.cli.worker", args, hear_more=hear)
     except Interrupted:
         raise
     except TrtconvError:
@@ -88,7 +92,7 @@ def run_isolated(args: Sequence[str], limits: Limits, *, quiet: bool) -> int:
             if sys.stderr.isatty():
                 sys.stderr.write(_SHOW_CURSOR)
         raise
-    is_told = end.exit_code in _FINISHED and not quiet  # an error says itself what went wrong
+    is_told = end.exit_code in _FINISHED and not is_quiet  # an error says itself what went wrong
     if is_told or "--debug" in args:
         for line in end.printed.splitlines():
             print_log(line)
@@ -119,7 +123,7 @@ def silenced_libraries() -> Iterator[None]:
 def print_log(message: str) -> None:
     """Print a message of a library on one line of standard error."""
     with contextlib.suppress(OSError):  # nobody reads it: no reason to stop a build
-        click.echo(printable(message), err=True)
+        print(printable(message), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

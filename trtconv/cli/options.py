@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from trtconv.cli.console import run_isolated, silenced_libraries
+from trtconv.cli.console import QUIET, silenced_libraries
 from trtconv.errors import ConfigError
-from trtconv.workers.parent import can_isolate
-
-if TYPE_CHECKING:
-    from trtconv.workers.limits import Limits
+from trtconv.units import parse_seconds, parse_size
+from trtconv.workers import worker
+from trtconv.workers.limits import Limits
 
 FILE = click.Path(path_type=Path, readable=False)  # trtconv.reading says what is wrong with a file
 
@@ -33,22 +33,21 @@ def common_options(command: Command) -> Command:
 def isolated(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command do its work in a process of its own: foreign libraries may crash there, or take all memory.
 
-    That holds for the command line alone, whose words are the context's object; from Python it stays in the process.
+    The parent has started that process before anything was parsed: it is told what the options say.
     """
 
     @functools.wraps(command)
     def run(*args: Any, no_isolate: bool, limit_memory: str | None, limit_time: str | None, **options: Any) -> Any:
-        words = click.get_current_context().find_root().obj
-        if words is None:
-            return command(*args, **options)
         limits, is_quiet = _limits(limit_memory, limit_time), bool(options.get("quiet"))
-        if no_isolate or not can_isolate():
-            if limit_memory or limit_time:
-                what = "limits apply to a worker process, and none is used"
-                raise ConfigError(what, where="--limit-memory, --limit-time", hint="leave --no-isolate out")
-            with silenced_libraries() if is_quiet else contextlib.nullcontext():
-                return command(*args, **options)
-        return run_isolated(words, limits, quiet=is_quiet)
+        if worker.is_worker():
+            worker.tell(worker.LIMITS, dataclasses.astuple(limits))
+            worker.tell(QUIET, is_quiet)
+            return command(*args, **options)
+        if limit_memory or limit_time:
+            what = "limits apply to a worker process, and none is used"
+            raise ConfigError(what, where="--limit-memory, --limit-time", hint="leave --no-isolate out")
+        with silenced_libraries() if is_quiet else contextlib.nullcontext():
+            return command(*args, **options)
 
     for option in reversed(_ISOLATION_OPTIONS):
         run = option(run)
@@ -56,9 +55,6 @@ def isolated(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _limits(memory: str | None, time: str | None) -> Limits:
-    from trtconv.units import parse_seconds, parse_size
-    from trtconv.workers.limits import Limits
-
     return Limits(
         memory_bytes=None if memory is None else parse_size(memory, "--limit-memory"),
         seconds=None if time is None else parse_seconds(time, "--limit-time"),

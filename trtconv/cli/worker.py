@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 
@@ -10,11 +11,16 @@ from trtconv.cli.console import open_standard_streams
 from trtconv.errors import Interrupted
 from trtconv.workers import worker
 
+# New objects before Python looks for cycles among them, of which a graph is full, and which live as long as it does:
+# with the default, a tenth of the time of a large model goes into this.
+_OBJECTS_BEFORE_COLLECTION = 100_000
+
 
 def main() -> None:
     """Run the command line that follows the numbers of the two pipes to the parent."""
     channel, native, *args = sys.argv[1:]
     sys.argv[:] = [cli.PROGRAM, *args]
+    gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
     try:
         open_standard_streams()
         worker.enter_worker(socket.socket(fileno=int(channel)), int(native))

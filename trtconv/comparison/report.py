@@ -10,7 +10,8 @@ from trtconv import records
 from trtconv.comparison.measuring import Element, OutputComparison
 from trtconv.comparison.saving import OUTPUT_NAMES
 from trtconv.manifest import Verified
-from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Block, Column, Facts, Table, render
+from trtconv.reports.layout import render
+from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Block, Column, Facts, Table
 
 _NAME = Column("output", "name")
 _FIGURES = (Column(title, "number") for title in ("max|err|", "mean|err|", "of max|y|", "cosine"))

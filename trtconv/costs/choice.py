@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from trtconv.costs import work
+from trtconv.costs.estimates import Estimates
 from trtconv.costs.prediction import Layer, UnknownSizeError, predict
 from trtconv.costs.tables import CostTable
 from trtconv.costs.work import Data, Work
@@ -80,8 +81,9 @@ class Network:
 
 def choose(network: Network, groups: Sequence[Group], table: CostTable) -> list[Chosen]:
     """Return the choice of each group, area by area."""
+    times = Estimates(table, network.data)
     parts = (part for area in _areas(network, groups) for part in _parts(*area))
-    return [chosen for part in parts for chosen in _Area(network, *part, table).choose()]
+    return [chosen for part in parts for chosen in _Area(network, *part, times).choose()]
 
 
 def with_options(works: Sequence[Work], options: Iterable[Option]) -> list[Work]:
@@ -107,8 +109,9 @@ def with_options(works: Sequence[Work], options: Iterable[Option]) -> list[Work]
 
 
 class _Area:
-    def __init__(self, network: Network, works: Sequence[Work], groups: Sequence[Group], table: CostTable) -> None:
-        self._network, self._works, self._groups, self._table = network, works, groups, table
+    def __init__(self, network: Network, works: Sequence[Work], groups: Sequence[Group], times: Estimates) -> None:
+        self._network, self._works, self._groups, self._times = network, works, groups, times
+        self._table = times.table
         self._given = [name for each in works for name in each.inputs if name in network.given]
         self._known: dict[tuple[int, ...], tuple[float, list[Layer]]] = {}
 
@@ -194,7 +197,8 @@ class _Area:
     def _evaluated(self, assignment: tuple[int, ...]) -> tuple[float, list[Layer]]:
         if assignment not in self._known:
             options = (group.options[number] for group, number in zip(self._groups, assignment, strict=True))
-            layers = predict(with_options(self._works, options), self._network.data, self._table, self._given)
+            works = with_options(self._works, options)
+            layers = predict(works, self._network.data, self._table, self._given, self._times)
             self._known[assignment] = sum(layer.microseconds for layer in layers), layers
         return self._known[assignment]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trtconv.costs.tables import CostTable
 from trtconv.costs.work import CHANNELS_LAST, LINEAR, NORM, PAD, Data, Layout, Work
@@ -51,14 +51,21 @@ def _bits(element_bytes: int) -> int:
 
 @dataclass(frozen=True)
 class Estimates:
-    """The times of single layers, in microseconds, for data of the sizes in `data`."""
+    """The times of single layers, in microseconds, for data of the sizes in `data`.
+
+    Those that were asked for are kept: a choice compares many networks of the same layers.
+    """
 
     table: CostTable
     data: Mapping[str, Data]
+    _moving: dict[tuple[str, float], float] = field(default_factory=dict, repr=False, compare=False)
+    _plugins: dict[tuple[int, Layout], tuple[Work, float]] = field(default_factory=dict, repr=False, compare=False)
 
     def moving(self, rate: str, num_bytes: float) -> float:
         """Return the time of a layer that only moves bytes: a copy, a sum, a change of format."""
-        return self.table.rates[rate].time(num_bytes)
+        if (rate, num_bytes) not in self._moving:
+            self._moving[rate, num_bytes] = self.table.rates[rate].time(num_bytes)
+        return self._moving[rate, num_bytes]
 
     def adding(self, rate: str, num_bytes: float) -> float:
         """Return what bytes add to a layer that moves others anyway."""
@@ -95,6 +102,12 @@ class Estimates:
 
     def plugin(self, work: Work, layout: Layout) -> float:
         """Return the time of a custom op whose tensors have one layout."""
+        key = id(work), layout  # with the work itself, so that no other one gets its number
+        if key not in self._plugins:
+            self._plugins[key] = work, self._plugin(work, layout)
+        return self._plugins[key][1]
+
+    def _plugin(self, work: Work, layout: Layout) -> float:
         assert work.op is not None
         x, y = self.data[work.inputs[0]], self.data[work.outputs[0]]
         if work.kind != NORM:

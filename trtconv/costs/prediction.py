@@ -37,17 +37,22 @@ class UnknownSizeError(Exception):
 
 
 def predict(
-    works: Sequence[Work], data: Mapping[str, Data], table: CostTable, given: Sequence[str] = ()
+    works: Sequence[Work],
+    data: Mapping[str, Data],
+    table: CostTable,
+    given: Sequence[str] = (),
+    times: Estimates | None = None,
 ) -> list[Layer]:
     """Return the layers of a network, whose works come in an order in which they can run.
 
-    `given` are the tensors that come from outside, which are linear. Raises UnknownSizeError.
+    `given` are the tensors that come from outside, which are linear. `times` are those of the same data and table that
+    are known already. Raises UnknownSizeError.
     """
     for each in works:
         for name in (*each.inputs, *each.outputs):
             if name not in data:
                 raise UnknownSizeError(name)
-    return _Prediction(Estimates(table, data), dict.fromkeys(given, LINEAR)).run(_pieces(works))
+    return _Prediction(times or Estimates(table, data), dict.fromkeys(given, LINEAR)).run(_pieces(works))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from trtconv.doctor.library_binary import LibraryBinary
 from trtconv.errors import BackendError
 from trtconv.gpu.driver import Gpu
 from trtconv.ops import list_titles
-from trtconv.reports.tables import DEFAULT_WIDTH, Block, Column, Facts, Table, render
+from trtconv.reports.layout import render
+from trtconv.reports.tables import DEFAULT_WIDTH, Block, Column, Facts, Table
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ from trtconv.engine.builder_options import require_options
 from trtconv.errors import BackendError, ConfigError
 from trtconv.gpu import driver
 from trtconv.gpu.driver import Gpu
-from trtconv.installed import install_hint
+from trtconv.installed import install_hint, version_of
 
 BackendKey = Literal["tensorrt", "tensorrt-rtx"]
 
@@ -152,15 +151,7 @@ def _rtx_arch(trt: Any, config: BuildConfig, gpu: Gpu | None, notes: list[str]) 
 
 def require_driver(title: str, gpu: Gpu) -> None:
     """Refuse a driver that is too old for TensorRT's CUDA: 10.6 ends the process there instead of raising."""
-    needed = [major for major in _CUDA_MAJORS if _is_installed(f"tensorrt_cu{major}_bindings")]
+    needed = [major for major in _CUDA_MAJORS if version_of(f"tensorrt_cu{major}_bindings")]
     if needed and int(gpu.driver.split(".")[0]) < min(needed):
         what = f"{title} needs a driver for CUDA {min(needed)}, the driver here runs CUDA {gpu.driver}"
         raise BackendError(what, hint="update the NVIDIA driver")
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

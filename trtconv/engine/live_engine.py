@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from trtconv.engine.inspector_json import EngineInformation, dtype_name, parse_engine_information, short_format
 from trtconv.errors import ConfigError
+from trtconv.manifest import Manifest
 from trtconv.shapes import Kind, Profile, ShapeRange, format_dims
 
 
@@ -36,6 +37,18 @@ class LiveEngine:
     num_profiles: int
     device_memory_bytes: int
     information: EngineInformation
+
+
+def tensors_of(manifest: Manifest | None) -> list[EngineTensor]:
+    """Return the inputs and outputs that a manifest names."""
+    if manifest is None:
+        return []
+    tensors = []
+    for direction, named in (("input", manifest.inputs), ("output", manifest.outputs)):
+        for each in named:
+            given = [profile[each.name] for profile in manifest.profiles if each.name in profile]
+            tensors.append(EngineTensor(each.name, direction, dtype_name(each.dtype), each.shape, None, given))
+    return tensors
 
 
 def read_engine(engine: Any) -> LiveEngine:

@@ -1,8 +1,11 @@
-"""Look into models and engines: what is in them, what became or would become of each node, and why."""
+"""Look into models and engines: what is in them, what became or would become of each node, and why.
+
+What makes the page of --html is imported where one is asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,10 @@ from trtconv.inspection.differences import Change, Difference, Inspection, diff
 from trtconv.inspection.engine_inspection import inspect_engine
 from trtconv.inspection.engine_report import EngineInspection
 from trtconv.inspection.inspected_file import read_header
-from trtconv.inspection.model_inspection import examine_model, inspect_model
+from trtconv.inspection.model_inspection import Examined, examine_model, inspect_model
 from trtconv.inspection.model_report import ModelInspection
-from trtconv.inspection.page import engine_page, model_page
 from trtconv.manifest import manifest_path
 from trtconv.model import external_data
-from trtconv.reports.html.page import Page
-from trtconv.reports.html.rendering import render_page
 
 __all__ = [
     "Change",
@@ -79,15 +79,24 @@ def inspect(
         files.require_writable(page_path, inputs=(path, manifest_path(path)))
     if read_header(path) is not None:
         engine = inspect_engine(path, trust=trust)
-        _write_page(page_path, lambda: engine_page(engine))
+        if page_path is not None:
+            files.write_atomically({page_path: _page_file(engine)})
         return engine
-    examined = examine_model(path, ops=ops, keep_native=keep_native, backend=backend, trust_links=trust_links)
-    _write_page(page_path, lambda: model_page(examined), external_data.files_of(examined.model.proto, path))
+    examined = examine_model(
+        path,
+        ops=ops,
+        keep_native=keep_native,
+        backend=backend,
+        trust_links=trust_links,
+        for_page=page_path is not None,
+    )
+    if page_path is not None:
+        files.require_writable(page_path, inputs=external_data.files_of(examined.model.proto, path))
+        files.write_atomically({page_path: _page_file(examined)})
     return examined.inspection
 
 
-def _write_page(path: Path | None, gather: Callable[[], Page], inputs: tuple[Path, ...] = ()) -> None:
-    """Write a page, but not in the place of one of the inputs."""
-    if path is not None:
-        files.require_writable(path, inputs=inputs)
-        files.write_atomically({path: render_page(gather())})
+def _page_file(inspected: Examined | EngineInspection) -> bytes:
+    from trtconv.inspection.page import page_file
+
+    return page_file(inspected)

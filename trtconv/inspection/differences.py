@@ -14,7 +14,8 @@ from trtconv.inspection.inspected_nodes import describe_shape
 from trtconv.inspection.model_report import ModelInspection
 from trtconv.inspection.node_tables import MAX_GROUPED_NAMES, list_nodes, outcome
 from trtconv.reports.grouping import kind_of
-from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Column, Facts, Table, render
+from trtconv.reports.layout import render
+from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Column, Facts, Table
 from trtconv.shapes import format_dims
 
 Inspection = ModelInspection | EngineInspection

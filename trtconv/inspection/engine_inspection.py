@@ -6,14 +6,13 @@ from pathlib import Path
 
 from trtconv import reading
 from trtconv.engine import backends, loading
-from trtconv.engine.live_engine import LiveEngine, read_engine
+from trtconv.engine.live_engine import LiveEngine, read_engine, tensors_of
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.gpu.driver import find_gpu
 from trtconv.inspection.engine_report import EngineInspection, Match, PluginNeed
 from trtconv.inspection.inspected_file import EngineHeader, FileIdentity, identify, read_header
 from trtconv.installed import backend_version
 from trtconv.manifest import Manifest, read_manifest
-from trtconv.pages.engine_parts import tensors_of
 from trtconv.plugins import library as plugin_library
 
 

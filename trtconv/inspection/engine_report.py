@@ -18,7 +18,8 @@ from trtconv.ops import list_titles
 from trtconv.reports import next_steps
 from trtconv.reports.build_report import describe_precision
 from trtconv.reports.grouping import by_kind, reason_of
-from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table, render_with_next
+from trtconv.reports.layout import render_with_next
+from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table
 from trtconv.reports.text import format_size
 from trtconv.shapes import ShapeRange, format_dims
 

@@ -28,7 +28,6 @@ from trtconv.model.shape_inference import is_made_up
 from trtconv.ops import BY_ONNX_OP, other_form
 from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.ops.instance_norm import INSTANCE_NORM
-from trtconv.pages.graph_reading import tensor_types
 from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext, Site, walk
 from trtconv.passes.complete_shapes import complete_shapes
@@ -37,7 +36,7 @@ from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
 
 @dataclass(frozen=True)
 class Examined:
-    """A model that was inspected, as the passes left it, and the `types` of its tensors before them.
+    """A model that was inspected, as the passes left it, and for a page the `types` of its tensors before them.
 
     It `is_rewritten` unless the passes stopped at an error.
     """
@@ -68,9 +67,15 @@ def inspect_model(
 
 
 def examine_model(
-    path: Path, *, ops: Ops, keep_native: Sequence[str], backend: BackendName, trust_links: bool
+    path: Path,
+    *,
+    ops: Ops,
+    keep_native: Sequence[str],
+    backend: BackendName,
+    trust_links: bool,
+    for_page: bool = False,
 ) -> Examined:
-    """Inspect a model as `inspect_model` does, and return what a page needs besides."""
+    """Inspect a model as `inspect_model` does; `for_page` returns the types that its page shows, too."""
     reading.require_readable(path)
     model = model_io.load(path, trust_links=trust_links)
     file = identify(path)
@@ -79,9 +84,9 @@ def examine_model(
     opsets = {entry.domain or "ai.onnx": int(entry.version) for entry in model.proto.opset_import}
     outputs = _outputs(model)
     problems = onnx_problems(sites, opsets)
-    types = tensor_types(model.graph)
+    types = _types_for_page(model) if for_page else {}
     nodes, pass_problem, roots = _decide(model, sites, keep_native, ops)
-    check = check_backend(backend, _as_native(path, trust_links))
+    check = check_backend(backend, lambda: _as_native(path, trust_links))
     inspection = ModelInspection(
         file=file,
         producer=" ".join(map(_text, (model.proto.producer_name, model.proto.producer_version))).strip(),
@@ -102,6 +107,12 @@ def examine_model(
         backend=check,
     )
     return Examined(inspection, model, types, is_rewritten=not pass_problem)
+
+
+def _types_for_page(model: Model) -> Mapping[str, str]:
+    from trtconv.pages.graph_reading import tensor_types  # a module of --html alone
+
+    return tensor_types(model.graph)
 
 
 def _decide(

@@ -16,7 +16,8 @@ from trtconv.model.native_norms import NativeNorm
 from trtconv.ops import list_titles
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.reports import next_steps
-from trtconv.reports.tables import DEFAULT_WIDTH, NO_BREAK, Block, Column, Facts, Table, render_with_next
+from trtconv.reports.layout import render_with_next
+from trtconv.reports.tables import DEFAULT_WIDTH, NO_BREAK, Block, Column, Facts, Table
 from trtconv.reports.text import format_size
 from trtconv.shapes import missing_shapes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx
@@ -49,12 +49,16 @@ def onnx_problems(sites: Iterable[Site], opsets: Mapping[str, int]) -> list[Prob
     return [Problem("ONNX", what, tuple(addresses)) for what, addresses in nodes.items()]
 
 
-def check_backend(wanted: BackendName, model: Model) -> BackendCheck:
-    """Let the parser of the chosen backend read `model`, in which the custom ops are ONNX ops again."""
+def check_backend(wanted: BackendName, read: Callable[[], Model]) -> BackendCheck:
+    """Let the parser of the chosen backend, if it is installed, read a model.
+
+    `read` returns it with ONNX ops again in place of the custom ops.
+    """
     try:
         backend, _ = backends.select_backend(BuildConfig(backend=wanted))
     except BackendError as error:
         return BackendCheck(None, False, str(error))
+    model = read()
     if walking.plugin_op_names(model.proto.graph):  # RTX's parser ends the process where it meets a plugin
         return BackendCheck(backend.title, False, "the model holds custom ops without their functions")
     if sum(external_data.file_sizes(model.proto, model.path.parent).values()) > MAX_CHECKED_EXTERNAL_BYTES:

@@ -13,8 +13,14 @@ from trtconv.pages.build_page import count_outcomes
 from trtconv.pages.graph_reading import tensor_types
 from trtconv.pages.graphs import put_together
 from trtconv.reports.html.page import Graphs, Highlight, Page
+from trtconv.reports.html.rendering import render_page
 from trtconv.reports.tables import NO_BREAK, Facts
 from trtconv.reports.text import format_size
+
+
+def page_file(inspected: Examined | EngineInspection) -> bytes:
+    """Return the file of the page of a model or of an engine."""
+    return render_page(model_page(inspected) if isinstance(inspected, Examined) else engine_page(inspected))
 
 
 def model_page(examined: Examined) -> Page:

@@ -11,9 +11,10 @@ import onnx
 
 from trtconv.comparison.report import ComparisonReport
 from trtconv.decisions import Decision
+from trtconv.engine.live_engine import tensors_of
 from trtconv.manifest import Manifest
 from trtconv.model.model_io import Model
-from trtconv.pages.engine_parts import tensor_table, tensors_of
+from trtconv.pages.engine_parts import tensor_table
 from trtconv.pages.graph_reading import tensor_types
 from trtconv.pages.graphs import put_together
 from trtconv.progress import StepTime

@@ -7,25 +7,12 @@ from collections.abc import Sequence
 from trtconv.engine import loading
 from trtconv.engine.backends import Backend
 from trtconv.engine.building import Plan
-from trtconv.engine.inspector_json import Layer, dtype_name
+from trtconv.engine.inspector_json import Layer
 from trtconv.engine.live_engine import EngineTensor, read_engine
 from trtconv.errors import TrtconvError
-from trtconv.manifest import Manifest
 from trtconv.reports.html.page import LayerRow
 from trtconv.reports.tables import Column, Table
 from trtconv.shapes import format_dims
-
-
-def tensors_of(manifest: Manifest | None) -> list[EngineTensor]:
-    """Return the inputs and outputs that the manifest names."""
-    if manifest is None:
-        return []
-    tensors = []
-    for direction, named in (("input", manifest.inputs), ("output", manifest.outputs)):
-        for each in named:
-            given = [profile[each.name] for profile in manifest.profiles if each.name in profile]
-            tensors.append(EngineTensor(each.name, direction, dtype_name(each.dtype), each.shape, None, given))
-    return tensors
 
 
 def tensor_table(tensors: Sequence[EngineTensor]) -> Table:

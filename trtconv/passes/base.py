@@ -165,9 +165,9 @@ class PassContext:
         sites = walk(graph, lambda node: is_onnx(node.domain) and accept(node))
         return [self.as_recognised(site) for site in sites]
 
-    def sites(self, graph: gs.Graph) -> dict[int, Site]:
+    def sites(self, graph: gs.Graph) -> Sites:
         """Return every node by its id, branches included."""
-        return {id(site.node): self.as_recognised(site) for site in walk(graph)}
+        return Sites(graph, self)
 
     def as_recognised(self, site: Site) -> Site:
         """Return a site by the address that users know: of the group of nodes, or of the node, that its node was."""
@@ -202,6 +202,44 @@ class PassContext:
             told = f"{found.reason}; {reason}"
             decision = Decision(site.address, found.title, became, told, {**found.figures, **figures})
         self.decisions.record(site.node, decision)
+
+
+class Sites(Mapping[int, Site]):
+    """The nodes of a graph as it is now, by their ids, by the addresses that users know.
+
+    Most nodes concern no pass: their addresses are only made where a site is asked for.
+    """
+
+    def __init__(self, graph: gs.Graph, context: PassContext) -> None:
+        self._context = context
+        self._places: dict[int, tuple[gs.Graph, gs.Node, str]] = {}
+        self._made: dict[int, Site] = {}
+        self._add(graph, "")
+
+    def _add(self, graph: gs.Graph, prefix: str) -> None:
+        for node in graph.nodes:
+            self._places[id(node)] = (graph, node, prefix)
+            for name, branch in branches_of(node):
+                self._add(branch, f"{address_of(node, prefix)}/{name}/")
+
+    def __getitem__(self, key: int) -> Site:
+        if key not in self._made:
+            graph, node, prefix = self._places[key]
+            self._made[key] = self._context.as_recognised(Site(graph, node, address_of(node, prefix)))
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+    def where(self, accept: Callable[[gs.Node], bool]) -> Iterator[Site]:
+        """Yield the sites of the nodes that `accept` takes when their turn comes, in the order of the graph."""
+        return (self[key] for key, (_, node, _) in self._places.items() if accept(node))
 
 
 def walk(graph: gs.Graph, accept: Callable[[gs.Node], bool] | None = None, prefix: str = "") -> Iterator[Site]:

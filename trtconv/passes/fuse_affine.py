@@ -6,7 +6,7 @@ and bias of the norm are constants, ones and zeros as a rule. Div and Sub by con
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
 from trtconv.decisions import FUSED, Decision
-from trtconv.ops.custom_op import Dim
+from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes.affine_nodes import AffineNodes, Values
 from trtconv.passes.base import NoMatch, PassContext, Site
@@ -40,7 +40,7 @@ def fuse_affine(graph: gs.Graph, context: PassContext) -> int:
     """Return how many Mul and Add nodes became part of a norm."""
     sites, outputs = context.sites(graph), given_out(graph)
     num_fused = 0
-    for site in list(sites.values()):
+    for site in sites.where(lambda node: node.domain == DOMAIN):
         base = read_plugin_node(site.node)
         if base is None or base.op is not INSTANCE_NORM or base.stage >= 0 or context.opset < _FIRST_OPSET:
             continue
@@ -50,7 +50,7 @@ def fuse_affine(graph: gs.Graph, context: PassContext) -> int:
     return num_fused
 
 
-def _match(base: PluginNode, sites: dict[int, Site], outputs: frozenset[int], context: PassContext) -> _Match | None:
+def _match(base: PluginNode, sites: Mapping[int, Site], outputs: frozenset[int], context: PassContext) -> _Match | None:
     found: dict[str, Values] = {}
     nodes: list[gs.Node] = []
     y = base.y
@@ -114,7 +114,7 @@ def _constant_values(
     return Values(tensor, by_channel, False) if reader.op != "Div" or np.isfinite(values).all() else None
 
 
-def _fuse(base: PluginNode, site: Site, match: _Match, sites: dict[int, Site], context: PassContext) -> int:
+def _fuse(base: PluginNode, site: Site, match: _Match, sites: Mapping[int, Site], context: PassContext) -> int:
     scale, bias = (direct_value(base.inputs[role], context.folder) for role in ("scale", "bias"))
     if scale is None or bias is None or scale.ndim != 1 or bias.ndim != 1:
         return 0

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import onnx_graphsurgeon as gs
 
 from trtconv.decisions import FUSED, Decision
 from trtconv.model.walking import is_onnx
+from trtconv.ops.custom_op import CustomOp
 from trtconv.ops.input_map import has_phases
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
@@ -53,13 +55,17 @@ def fuse_neighbours(graph: gs.Graph, context: PassContext) -> int:
     fuse_phases(graph, context)
     fuser = _Fuser(context, context.sites(graph), given_out(graph))
     for op in (INSTANCE_NORM, REFLECT_PAD):  # a norm takes pads and what lies before them, so that it comes first
-        for site in context.sites(graph).values():
-            if site.node.op == op.name and id(site.node) not in fuser.finished:
+        for site in context.sites(graph).where(partial(_is_of, op)):
+            if id(site.node) not in fuser.finished:
                 fuser.fuse_after(site)
-        for site in context.sites(graph).values():
-            if site.node.op == op.name and op.name in _BEFORE:
+        for site in context.sites(graph).where(partial(_is_of, op)):
+            if op.name in _BEFORE:
                 fuser.fuse_before(site)
     return fuser.num_fused
+
+
+def _is_of(op: CustomOp, node: gs.Node) -> bool:
+    return bool(node.op == op.name)
 
 
 @dataclass

@@ -47,8 +47,8 @@ def fuse_padded_residual(graph: gs.Graph, context: PassContext) -> int:
     sites, outputs = context.sites(graph), given_out(graph)
     positions = {node: index for index, node in enumerate(sites)}
     num_fused = 0
-    for site in sites.values():
-        block = _match(site, sites, positions, outputs, context) if PAD_RULE.accepts(site.node) else None
+    for site in sites.where(PAD_RULE.accepts):
+        block = _match(site, sites, positions, outputs, context)
         if block is None:
             continue
         wish = context.wish_against(site, FUSED)

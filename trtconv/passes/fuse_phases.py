@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
+from trtconv.ops.custom_op import DOMAIN
 from trtconv.ops.input_map import has_phases
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.ops.reflect_pad import REFLECT_PAD
@@ -21,7 +22,7 @@ _NAMES = ("phases", "crop")
 def fuse_phases(graph: gs.Graph, context: PassContext) -> None:
     """Let the custom ops read phases in place. No node that a user knows goes: the maps are the passes' own."""
     outputs, sites = given_out(graph), context.sites(graph)
-    for site in sites.values():
+    for site in sites.where(lambda node: node.domain == DOMAIN):
         placing = read_plugin_node(site.node)
         if placing is None or not _only_places(placing) or id(placing.y) in outputs:
             continue

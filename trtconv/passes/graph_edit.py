@@ -5,6 +5,7 @@ A pass gives `replace` the nodes that are to go and those that come instead; mod
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -206,7 +207,13 @@ def dtype_of(tensor: gs.Tensor) -> int | None:
     """Return a tensor's ONNX element type, or None when it is unknown."""
     if tensor.dtype is None:
         return None
-    return int(dtype_to_onnx(tensor.dtype)) or None  # 0 is UNDEFINED
+    return _elem_type(tensor.dtype)
+
+
+@functools.cache
+def _elem_type(dtype: Any) -> int | None:
+    """Return the ONNX element type of numpy's type, for which graph-surgeon makes a table each time."""
+    return int(dtype_to_onnx(dtype)) or None  # 0 is UNDEFINED
 
 
 def operand_of(tensor: gs.Tensor) -> Operand:

@@ -22,9 +22,10 @@ from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes.base import NoMatch, PassContext, Site
 from trtconv.passes.constant_values import MAX_CHANNELS, MAX_ELEMENTS, read_constants, too_many_channels
 from trtconv.passes.equal_sizes import are_same_shape
-from trtconv.passes.fusion import is_op
+from trtconv.passes.fusion import given_out, is_op
 from trtconv.passes.graph_edit import dtype_of, operand_of, plugin_node, replace, set_type, shape_of
 
+_OPERATOR = "GroupNormalization"
 _SCALE_BY_CHANNEL_OPSET = 21  # before it, scale and bias of GroupNormalization are one a group
 _Array = npt.NDArray[Any]
 
@@ -54,24 +55,24 @@ def recognise_group_norm(graph: gs.Graph, context: PassContext) -> int:
     """Return how many nodes of ONNX norms, and nodes that write the result of one, became trtconv::InstanceNorm."""
     surroundings = _Surroundings(graph, context)
     num_recognised = 0
-    for site in list(surroundings.sites.values()):
-        if is_op(site.node, "GroupNormalization"):
+    for site in surroundings.sites.where(lambda node: is_op(node, _OPERATOR, INSTANCE_NORM.form.op_type)):
+        if is_op(site.node, _OPERATOR):
             match = _match_operator(site, context)
-        elif is_op(site.node, INSTANCE_NORM.form.op_type) and _stands_between_reshapes(site.node):
+        elif _stands_between_reshapes(site.node):
             match = _match_reshaped(site, surroundings)
         else:
             continue
         apart = surroundings.why_apart(match, site) if isinstance(match, _Match) else (_told_of(site), match)
         if apart is None and isinstance(match, _Match):
             num_recognised += _rewrite(match, site, surroundings)
-        elif apart is not None and (apart[0] is not site.node or is_op(site.node, "GroupNormalization")):
+        elif apart is not None and (apart[0] is not site.node or is_op(site.node, _OPERATOR)):
             surroundings.tell(*apart)  # an InstanceNormalization itself is decided later
     return num_recognised
 
 
 def _told_of(site: Site) -> gs.Node:
     """Return the node that is told of where a norm is no group norm."""
-    is_operator = is_op(site.node, "GroupNormalization")
+    is_operator = is_op(site.node, _OPERATOR)
     return site.node if is_operator else site.node.inputs[0].inputs[0]
 
 
@@ -81,7 +82,7 @@ class _Surroundings:
     def __init__(self, graph: gs.Graph, context: PassContext) -> None:
         self.sites = context.sites(graph)
         self.context = context
-        self._outer = {id(tensor) for site in self.sites.values() for tensor in site.graph.outputs}
+        self._outer = given_out(graph)
 
     def why_apart(self, match: _Match, site: Site) -> tuple[gs.Node, NoMatch] | None:
         """Return why nodes that compute a group norm do not become one, and the node that is told of."""
@@ -108,7 +109,7 @@ class _Surroundings:
 
     def tell(self, node: gs.Node, why: NoMatch) -> None:
         """Record why a node stays."""
-        reason = why.reason if is_op(node, "GroupNormalization") else NOT_FUSED + why.reason
+        reason = why.reason if is_op(node, _OPERATOR) else NOT_FUSED + why.reason
         self.context.note(self.sites[id(node)], None, reason)
 
 

@@ -35,8 +35,8 @@ def rewrite_upsampled_convolution(graph: gs.Graph, context: PassContext) -> int:
     """Return how many nodes were rewritten: convolutions, and what they took."""
     sites, outputs = context.sites(graph), given_out(graph)
     num_edits = 0
-    for site in sites.values():
-        before = _nodes_before(site.node) if is_op(site.node, "Conv") else []
+    for site in sites.where(lambda node: is_op(node, "Conv")):
+        before = _nodes_before(site.node)
         if not before:
             continue
         members = [sites[id(node)] for node in before if id(node) in sites]

@@ -5,10 +5,10 @@ TensorRT 11 has no precision flags: a strongly typed network computes in the typ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import onnx
 from onnx import TensorProto
@@ -17,6 +17,7 @@ from trtconv.config import Precision
 from trtconv.element_types import BFLOAT16, FLOAT16, FLOAT32
 from trtconv.errors import ConfigError, ModelError
 from trtconv.inputs.made_inputs import make_feeds
+from trtconv.io_types import ALL_TENSORS, IoType
 from trtconv.model import checking
 from trtconv.model.addresses import is_meant, list_addresses
 from trtconv.model.functions import attach_functions
@@ -40,9 +41,6 @@ from trtconv.precision.rules import (
 from trtconv.precision.type_conversion import Typing
 from trtconv.precision.value_ranges import observe
 from trtconv.progress import NoProgress, Progress
-
-IoType = Literal["keep", "fp32", "fp16", "bf16"]
-ALL_TENSORS = "*"
 
 _ELEM_TYPES: Mapping[str, int] = {each.short: each.onnx for each in (FLOAT32, FLOAT16, BFLOAT16)}
 
@@ -76,21 +74,6 @@ class KeptNode:
     op: str
     reason: str
     figures: Mapping[str, float | str] = field(default_factory=dict)
-
-
-def parse_io_types(items: Iterable[str]) -> dict[str, IoType]:
-    """Read `fp16` (all inputs and outputs) and `name=fp16`, split at the last `=`."""
-    parsed: dict[str, IoType] = {}
-    for item in items:
-        name, separator, io_type = item.rpartition("=")
-        name = name if separator else ALL_TENSORS
-        if io_type not in get_args(IoType) or not name:
-            expected = " | ".join(get_args(IoType))
-            raise ConfigError(f"got {item!r}, expected {expected}, or NAME= before it", where="--io-types")
-        if name in parsed:
-            raise ConfigError(f"{name} has two types", where=f"--io-types {item}")
-        parsed[name] = io_type  # type: ignore[assignment]
-    return parsed
 
 
 class Conversion(NamedTuple):

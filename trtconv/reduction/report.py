@@ -12,7 +12,8 @@ from trtconv.comparison.measuring import OutputComparison
 from trtconv.comparison.report import ComparisonReport, describe
 from trtconv.comparison.tolerance import Tolerance
 from trtconv.reduction.candidates import PartFiles
-from trtconv.reports.tables import DEFAULT_WIDTH, Facts, render
+from trtconv.reports.layout import render
+from trtconv.reports.tables import DEFAULT_WIDTH, Facts
 
 _MAX_NODES = 8  # that a report names
 

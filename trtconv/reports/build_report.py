@@ -12,9 +12,9 @@ from trtconv.decisions import REWRITTEN, Decision, group_decisions
 from trtconv.manifest import Manifest, Verified
 from trtconv.ops import BY_ONNX_OP, describe_replaced
 from trtconv.progress import StepTime
-from trtconv.reports import tables
+from trtconv.reports.facts import render_facts
 from trtconv.reports.grouping import by_kind, reason_of
-from trtconv.reports.tables import Fact
+from trtconv.reports.tables import Fact, next_fact
 from trtconv.reports.text import format_size
 from trtconv.reports.tuning_report import TuningReport
 
@@ -61,7 +61,7 @@ class RewriteReport:
 
         Without a `width` each fact is one line, however long; else no line is wider than that.
         """
-        return tables.render_facts([*self.facts(verbose), *tables.next_fact(self.next_step)], width, color)
+        return render_facts([*self.facts(verbose), *next_fact(self.next_step)], width, color)
 
     def facts(self, verbose: bool) -> list[Fact]:
         """Return what the report says, each with a label."""
@@ -132,8 +132,8 @@ class BuildReport:
         lines.append(("manifest", str(self.manifest_path)))
         if self.manifest.verified is not None:
             lines.append(("verified", _describe_verified(self.manifest.verified)))
-        lines += [("time", describe_time(self.steps)), *tables.next_fact(self.next_step)]
-        return tables.render_facts(lines, width, color)
+        lines += [("time", describe_time(self.steps)), *next_fact(self.next_step)]
+        return render_facts(lines, width, color)
 
 
 def decision_facts(decisions: Iterable[Decision], verbose: bool, others: Sequence[Decision] = ()) -> list[Fact]:

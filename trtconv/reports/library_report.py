@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trtconv.reports import next_steps, tables
+from trtconv.reports import next_steps
+from trtconv.reports.facts import render_facts
+from trtconv.reports.tables import next_fact
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,6 @@ class LibraryReport:
             ("library", str(self.path)),
             ("sha256", self.sha256),
             *(("plugin", plugin) for plugin in self.plugins),
-            *tables.next_fact(next_steps.USE_OF_PLUGINS),
+            *next_fact(next_steps.USE_OF_PLUGINS),
         ]
-        return tables.render_facts(facts, width, color)
+        return render_facts(facts, width, color)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from trtconv import element_types, records
 from trtconv.gpu.timing import Timing
-from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Block, Column, Facts, Table, render
+from trtconv.reports.layout import render
+from trtconv.reports.tables import DEFAULT_WIDTH, NOTHING, Block, Column, Facts, Table
 from trtconv.shapes import format_dims
 
 _COLUMNS = (

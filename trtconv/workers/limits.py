@@ -50,6 +50,10 @@ class Meter:
     bytes_before: int = 0
     held: int = 0
 
+    def hold_to(self, limits: Limits) -> None:
+        """Take these limits from now on; the time counts from the beginning."""
+        self.limits, self.bytes_to_watch = limits, limits.bytes_to_watch
+
     def enter(self, step: Step, now: float) -> None:
         """Begin a step, in which the worker holds what was measured last."""
         self.step, self.step_began, self.bytes_before = step, now, self.held

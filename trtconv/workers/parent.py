@@ -1,83 +1,32 @@
-"""The parent's end: start a worker, hand signals on to it, hold it to its limits, and tell in words how it died.
+"""The parent's end: start a worker and hand signals on to it. `watch` does the rest.
 
-The parent imports neither onnx nor ONNX Runtime. It hears which step the worker is in, and keeps what native libraries
-print. What it needs for that is imported late: `trtconv --help` does without.
+Users wait for the parent before the worker even starts: what it imports until then is little, all else comes while the
+worker starts. It imports neither onnx nor ONNX Runtime.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import shutil
 import signal
+import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from trtconv.display import printable
-from trtconv.errors import BackendError, Interrupted, ModelError, TrtconvError
-from trtconv.interrupts import EXIT_CODE, SIGNALS
-from trtconv.progress import Step
-from trtconv.workers.worker import END, STEP
+from trtconv import child_processes
+from trtconv.errors import BackendError
+from trtconv.interrupts import SIGNALS
 
 if TYPE_CHECKING:
-    import socket
-    import subprocess
-
-    from trtconv.workers.limits import Limits, Meter
-
-_POLL_SECONDS = 0.1
-# The worker cancels a build within 1.5 s. One that hangs is ended by force: Ctrl-C must work within 2 s.
-_INTERRUPT_SECONDS = 1.8
-_SAVING, _SAVING_SECONDS = "writing ", 60.0  # Ctrl-C ended a search, whose best engine is being written
-_MAX_PRINTED_BYTES = 1 << 16
-_MAX_TAIL_LINES, _MAX_TAIL_CHARS = 3, 600
-_MODEL_HINT = "the model is damaged or crashes a library that reads it: export it again, or report the model"
-_CRASH_HINT = "a library that trtconv uses crashed on this model: change the node that it names, or report the model"
-_KILLED_HINT = "for lack of memory, perhaps: use smaller shapes, or a machine with more memory"
-
-
-@dataclass(frozen=True)
-class WorkerEnd:
-    """How a worker ended by itself: its exit code, and what native libraries printed."""
-
-    exit_code: int
-    printed: str
-
-
-@dataclass
-class _Heard:
-    """What the parent knows of a running worker; `hear_more` gets what is told beyond steps and the end."""
-
-    meter: Meter
-    hear_more: Callable[[str, Any], None] | None = None
-    exit_code: int | None = None
-    excess: TrtconvError | None = None
-    interrupted_at: float | None = None
-    printed: bytes = b""
-    unread: list[bytes] = field(default_factory=list, repr=False)
-
-    def hear(self, data: bytes) -> None:
-        self.unread.append(data)
-        if b"\n" not in data:
-            return
-        *lines, rest = b"".join(self.unread).split(b"\n")
-        self.unread = [rest]
-        for line in lines:
-            kind, value = json.loads(line)
-            if kind == STEP:
-                self.meter.enter(Step(*value), time.monotonic())
-            elif kind == END:
-                self.exit_code = value
-            elif self.hear_more is not None:
-                self.hear_more(kind, value)
-
-    def keep(self, data: bytes) -> None:
-        self.printed = (self.printed + data)[-_MAX_PRINTED_BYTES:]
+    from trtconv.workers.limits import Limits
+    from trtconv.workers.watch import Heard, WorkerEnd
 
 
 def can_isolate() -> bool:
@@ -91,7 +40,7 @@ def can_isolate() -> bool:
 def run_worker(
     module: str,
     args: Sequence[str],
-    limits: Limits,
+    limits: Limits | None = None,
     *,
     request: bytes | None = None,
     hear_more: Callable[[str, Any], None] | None = None,
@@ -99,14 +48,11 @@ def run_worker(
     """Run `main()` of a module in a worker with these arguments, and wait for its end.
 
     The worker has the streams of this process; with a `request`, which it is sent, it has none, and what it prints is
-    kept. Raises BackendError when the worker crashed, was killed or took more than its limits, ModelError when it did
-    so while it read a model, Interrupted when it was interrupted before it could say so.
+    kept. `limits` hold until it tells others. Raises BackendError when the worker crashed, was killed or took more than
+    its limits, ModelError when it did so while it read a model, Interrupted when it was interrupted before it could say
+    so.
     """
-    import socket
-
-    from trtconv.workers.limits import Meter
-
-    heard = _Heard(Meter(limits, limits.bytes_to_watch, time.monotonic()), hear_more)
+    began = time.monotonic()
     channel, theirs = socket.socketpair()
     printed, native = os.pipe()
     with contextlib.ExitStack() as stack:
@@ -115,22 +61,21 @@ def run_worker(
         with theirs, _closing(native), _blocked_signals():
             environment = stack.enter_context(_child_environment())
             process = _start(module, args, (theirs.fileno(), native), environment, has_streams=request is None)
-            stack.callback(_end, process)
+            from trtconv.workers import watch  # while the worker starts
+
+            stack.callback(watch.end, process)
+            heard = watch.Heard.of(limits, began, hear_more)
             stack.enter_context(_handing_on_signals(process, heard))
         if request is not None:
             with contextlib.suppress(OSError):  # it is gone already
                 channel.sendall(request)
-        _watch(process, channel, printed, heard)
-    return _end_of(process.returncode, heard)
+        watch.watch(process, channel, printed, heard)
+    return watch.end_of(process.returncode, heard)
 
 
 def _start(
     module: str, args: Sequence[str], descriptors: tuple[int, int], environment: dict[str, str], *, has_streams: bool
 ) -> subprocess.Popen[bytes]:
-    import subprocess
-
-    from trtconv import child_processes
-
     command = child_processes.module_command(module, *map(str, descriptors), *args)
     streams = (subprocess.DEVNULL, descriptors[1], descriptors[1])
     if has_streams:
@@ -150,11 +95,6 @@ def _start(
 @contextlib.contextmanager
 def _child_environment() -> Iterator[dict[str, str]]:
     """Yield a worker's environment, with a folder of its own for temporary files: one that is killed leaves none."""
-    import shutil
-    import tempfile
-
-    from trtconv import child_processes
-
     environment = child_processes.environment()
     try:
         folder = tempfile.mkdtemp(prefix="trtconv-")
@@ -165,99 +105,6 @@ def _child_environment() -> Iterator[dict[str, str]]:
         yield {**environment, "TMPDIR": folder}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a worker that still runs, because an error of this process's own ended the watch."""
-    from trtconv.workers import family
-
-    if process.returncode is None:
-        family.kill(process.pid)
-        process.wait()
-
-
-def _watch(process: subprocess.Popen[bytes], channel: socket.socket, printed: int, heard: _Heard) -> None:
-    """Hear the worker until it has ended; end one that takes too much, or does not answer an interrupt, by force."""
-    import select
-    import subprocess
-
-    os.set_blocking(printed, False)
-    poller = select.poll()
-    poller.register(channel, select.POLLIN)
-    poller.register(printed, select.POLLIN)
-    measured_at = 0.0
-    while process.poll() is None:
-        for descriptor, _ in poller.poll(_POLL_SECONDS * 1000):
-            is_channel = descriptor == channel.fileno()
-            data = _read(descriptor)
-            if not data:
-                poller.unregister(descriptor)
-            elif is_channel:
-                heard.hear(data)
-            else:
-                heard.keep(data)
-            if is_channel and not data:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_INTERRUPT_SECONDS)
-        if time.monotonic() - measured_at >= _POLL_SECONDS:
-            _hold_to_limits(process, heard)
-            measured_at = time.monotonic()
-    channel.setblocking(False)
-    while data := _read(channel.fileno()):
-        heard.hear(data)
-    while data := _read(printed):
-        heard.keep(data)
-
-
-def _hold_to_limits(process: subprocess.Popen[bytes], heard: _Heard) -> None:
-    from trtconv.workers import family
-
-    now = time.monotonic()
-    if heard.exit_code is None and heard.excess is None:
-        heard.excess = heard.meter.excess(family.held_bytes(process.pid), now)
-    patience = _SAVING_SECONDS if heard.meter.step.name.startswith(_SAVING) else _INTERRUPT_SECONDS
-    is_deaf = heard.interrupted_at is not None and now - heard.interrupted_at > patience
-    if is_deaf or heard.excess is not None:
-        family.kill(process.pid)
-
-
-def _read(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, 1 << 16)
-    except OSError:
-        return b""
-
-
-def _end_of(returncode: int, heard: _Heard) -> WorkerEnd:
-    printed = heard.printed.decode(errors="backslashreplace")
-    if heard.exit_code is not None:
-        return WorkerEnd(heard.exit_code, printed)
-    if heard.interrupted_at is not None or returncode in (EXIT_CODE, *(-number for number in SIGNALS)):
-        raise Interrupted("interrupted")
-    tail = _tail_of(printed)
-    if heard.excess is not None:
-        heard.excess.what += f": {tail}" if tail else ""
-        raise heard.excess
-    step = heard.meter.step
-    if returncode == -signal.SIGKILL:
-        raise BackendError(f"was killed from outside (SIGKILL) while {step.name}", hint=_KILLED_HINT)
-    what = f"crashed while {step.name}: {_cause_of(returncode)}"
-    kind, hint = (ModelError, _MODEL_HINT) if step.is_of_model else (BackendError, _CRASH_HINT)
-    raise kind(f"{what}: {tail}" if tail else what, hint=hint)
-
-
-def _cause_of(returncode: int) -> str:
-    if returncode >= 0:
-        return f"the process ended with status {returncode}"
-    name = next((each.name for each in signal.Signals if each == -returncode), f"signal {-returncode}")
-    return f"{name} ({signal.strsignal(-returncode) or 'a signal'})"
-
-
-def _tail_of(printed: str) -> str:
-    """Return the last lines that were printed, as one line that does no harm to a terminal."""
-    lines = [" ".join(line.split()) for line in printed.splitlines()]
-    text = printable(" | ".join([line for line in lines if line][-_MAX_TAIL_LINES:]))
-    return text if len(text) <= _MAX_TAIL_CHARS else f"...{text[-_MAX_TAIL_CHARS:]}"
 
 
 @contextlib.contextmanager
@@ -279,7 +126,7 @@ def _blocked_signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _handing_on_signals(process: subprocess.Popen[bytes], heard: _Heard) -> Iterator[None]:
+def _handing_on_signals(process: subprocess.Popen[bytes], heard: Heard) -> Iterator[None]:
     """Hand signals on to the worker, but for those that this process was told to ignore.
 
     Python lets the main thread alone handle signals: a worker of another thread gets those of the terminal only.

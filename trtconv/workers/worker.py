@@ -9,16 +9,14 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from trtconv import interrupts
-from trtconv.progress import listen
 
 if TYPE_CHECKING:
     import socket
 
-STEP, END = "step", "end"
+STEP, LIMITS, END = "step", "limits", "end"
 _ORPHAN_SECONDS = 5.0
 
 _channel: socket.socket | None = None
@@ -31,10 +29,12 @@ def enter_worker(channel: socket.socket, native: int) -> None:
     What Python prints goes where it went. Without its parent the worker ends.
     """
     global _channel
+    from trtconv.progress import listen  # the parent, which imports this module, too, does without
+
     channel.set_inheritable(False)
     _channel = channel
     interrupts.raise_interrupts()
-    listen(lambda step: tell(STEP, astuple(step)))
+    listen(lambda step: tell(STEP, list(vars(step).values())))
     threading.Thread(target=_end_with_parent, args=(channel,), name="trtconv-parent", daemon=True).start()
     messages = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
     sys.stderr.flush()
@@ -44,6 +44,11 @@ def enter_worker(channel: socket.socket, native: int) -> None:
         os.dup2(native, descriptor)
     os.close(native)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.SIGNALS)
+
+
+def is_worker() -> bool:
+    """Say whether this process is a worker."""
+    return _channel is not None
 
 
 def tell_end(exit_code: int) -> None:

@@ -1,0 +1,123 @@
+"""What a command imports before it works: each module makes every user wait, and most commands need few of them."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_isolation import COMMANDS
+from tests.support.command_line import COMMAND, environment, run_command, run_python, write_model
+
+# Runs in every Python that starts, and writes at its end where each module came from.
+SITECUSTOMIZE = """
+import atexit, os, sys
+
+def tell():
+    kind = "worker" if any("trtconv.cli.worker" in word for word in sys.orig_argv) else "parent"
+    places = {name: getattr(module, "__file__", None) or "" for name, module in list(sys.modules.items())}
+    with open(os.path.join(FOLDER, kind), "x") as file:
+        file.writelines(f"{name}\\t{place}\\n" for name, place in places.items())
+
+atexit.register(tell)
+"""
+# What the parent imports before it starts the worker, and what while that starts.
+FIRST = {
+    "trtconv",
+    "trtconv.child_processes",
+    "trtconv.cli",
+    "trtconv.cli.console",
+    "trtconv.display",
+    "trtconv.errors",
+    "trtconv.interrupts",
+    "trtconv.workers",
+    "trtconv.workers.parent",
+    "trtconv.workers.worker",
+}
+PARENT = FIRST | {
+    "trtconv.progress",
+    "trtconv.reports",
+    "trtconv.reports.text",
+    "trtconv.units",
+    "trtconv.workers.family",
+    "trtconv.workers.limits",
+    "trtconv.workers.watch",
+}
+_SLOW = {"asyncio", "dataclasses", "importlib.metadata", "inspect", "logging", "multiprocessing"}  # of Python's own
+# Rooms and libraries of other commands, and of options that were not given.
+_UNASKED = {
+    *(f"trtconv.{room}" for room in ("benchmark", "comparison", "doctor", "inputs", "precision", "reduction")),
+    *(f"trtconv.{room}" for room in ("pages", "reports.html", "run", "runner", "tuning")),
+    *("jinja2", "markupsafe", "matplotlib", "onnxruntime", "PIL", "polygraphy", "rich"),
+}
+UNASKED = {
+    "build": _UNASKED | {"trtconv.inspection", "trtconv.dry_running"},
+    "dry run": _UNASKED | {"trtconv.inspection"},
+    "rewrite": _UNASKED | {"trtconv.inspection", "trtconv.dry_running"},
+    "inspect": _UNASKED - {"rich"} | {"trtconv.convert", "trtconv.costs"},
+}
+_HOOKS = ("_editable_", "_distutils_hack", "sitecustomize")  # of the environment that the tests run in
+
+
+def imported(folder: Path, *args: str) -> dict[str, dict[str, str]]:
+    """Run a command; return the place of each module by its name, for the parent and for the worker."""
+    hook = folder / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(f"FOLDER = {str(hook)!r}\n{SITECUSTOMIZE}")
+    variables = environment()
+    variables["PYTHONPATH"] = f"{hook}:{variables['PYTHONPATH']}"
+    for name in ("COLUMNS", "FORCE_COLOR"):  # with which plain lines are laid out as for a terminal
+        variables.pop(name, None)
+    result = run_command([*COMMAND, *args], cwd=folder, env=variables)
+    assert result.exit_code == 0, result.stderr
+    return {
+        path.name: dict(line.rstrip("\n").split("\t") for line in path.open())
+        for path in (hook / "parent", hook / "worker")
+        if path.exists()
+    }
+
+
+def of_others(modules: dict[str, str]) -> set[str]:
+    """Return the libraries that neither Python brings nor trtconv is."""
+    names = {name for name, place in modules.items() if "site-packages" in place and not name.startswith(_HOOKS)}
+    return {name.split(".")[0] for name in names} - {"trtconv"}
+
+
+def below(modules: dict[str, str], names: set[str]) -> set[str]:
+    return {module for module in modules if any(f"{module}.".startswith(f"{name}.") for name in names)}
+
+
+@pytest.mark.parametrize("command", UNASKED)
+def test_a_command_imports_what_it_was_asked_for(tmp_path: Path, command: str) -> None:
+    write_model(tmp_path, "static")
+    found = imported(tmp_path, *COMMANDS[command])
+    assert below(found["parent"], {"trtconv"}) == PARENT
+    assert of_others(found["parent"]) == set()
+    assert "onnx" in found["worker"]
+    assert below(found["worker"], UNASKED[command]) == set()
+
+
+def test_the_worker_is_started_first(tmp_path: Path) -> None:
+    """The user waits for what the parent imports before."""
+    result = run_python("import sys, trtconv.__main__, trtconv.cli; print(*sys.modules)", cwd=tmp_path)
+    modules = dict.fromkeys(result.stdout.split(), "")
+    assert below(modules, {"trtconv"}) - {"trtconv.__main__"} == FIRST
+    assert below(modules, _SLOW) == set()
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_no_worker_is_started_to_show_the_help(tmp_path: Path, option: str) -> None:
+    found = imported(tmp_path, option)
+    assert found.keys() == {"parent"}
+    assert of_others(found["parent"]) == {"click"}
+
+
+def test_what_an_option_asks_for_is_imported(tmp_path: Path) -> None:
+    """Names that no module has would guard nothing above."""
+    write_model(tmp_path, "static")
+    options = ("--precision", "fp16", "--report", "page.html", "--backend", "tensorrt")
+    found = imported(tmp_path, *COMMANDS["dry run"], *options)["worker"]
+    assert {name for names in UNASKED.values() for name in names if importlib.util.find_spec(name) is None} == set()
+    late = {"trtconv.precision", "trtconv.inputs", "trtconv.pages", "trtconv.reports.html", "jinja2", "onnxruntime"}
+    assert {name for name in late if below(found, {name})} == late
