@@ -24,7 +24,6 @@ from trtconv.engine.building import Plan
 from trtconv.engine.live_engine import read_engine
 from trtconv.engine.precision_check import require_precision
 from trtconv.errors import ConfigError, Interrupted
-from trtconv.inputs.input_files import files_read
 from trtconv.manifest import (
     EngineIdentity,
     LibraryIdentity,
@@ -266,7 +265,11 @@ def begin_page(model: Model, config: BuildConfig) -> BegunPage | None:
 
 def require_writable(model: Model, *outputs: Path | None, calibration: Sequence[Path] = ()) -> None:
     """Raise ConfigError where an output cannot be written, or belongs to the model or to `calibration`."""
-    inputs = (*external_data.files_of(model.proto, model.path), *files_read(calibration))
+    inputs = [*external_data.files_of(model.proto, model.path)]
+    if calibration:
+        from trtconv.inputs.input_files import files_read
+
+        inputs += files_read(calibration)
     for path in outputs:
         if path is not None:
             files.require_writable(path, inputs=inputs)

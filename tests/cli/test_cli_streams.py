@@ -29,7 +29,7 @@ from tests.support.command_line import (
 from tests.support.path_options import write_usual_files
 from tests.support.patience import patience
 from tests.support.warm_python import warm_python
-from trtconv.cli import cli
+from trtconv.cli.program import cli
 
 INTERRUPT_SECONDS = 2.0
 

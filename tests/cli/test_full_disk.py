@@ -20,7 +20,7 @@ from tests.reduction.test_reduce import spoil_rewriting, swap_scale_and_bias
 from tests.support.command_line import contents, environment, run_here
 from tests.support.onnx_engine import FakeTensorRT
 from tests.support.path_options import PATH_OPTIONS, WRITTEN, command_line, write_usual_files
-from trtconv import convert
+from trtconv.pages import begun_page
 
 PAGE = 4096
 DISK_PAGES = 64
@@ -42,7 +42,7 @@ def attack_all(folder: Path) -> dict[str, Any]:
 
 def attack(folder: Path, command: str, name: str, room: int, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     FakeTensorRT(patch)
-    patch.setattr(convert, "read_layers", lambda *_: (None, "it is no engine"))
+    patch.setattr(begun_page, "read_layers", lambda *_: (None, "it is no engine"))
     words = command_line(command, {name: f"disk/target{PATH_OPTIONS[command, name].suffix}"})
     if command == "bench":
         words[words.index("static.onnx")] = Rig(patch, folder).model.name

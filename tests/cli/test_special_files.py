@@ -18,6 +18,7 @@ from tests.support.path_options import PATH_OPTIONS, READ, WRITTEN, command_line
 from trtconv import convert, reading
 from trtconv.errors import BackendError
 from trtconv.gpu import device as gpu_device
+from trtconv.pages import begun_page
 
 Key = tuple[str, str]
 NAME, NO_GPU, LOOP = "special", "there is no GPU", "Too many levels of symbolic links"
@@ -60,7 +61,7 @@ ALL = sorted({*READ, *WRITTEN})
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the usual files, on a machine that seems to build engines, but has no GPU to time them on."""
     FakeTensorRT(monkeypatch)
-    monkeypatch.setattr(convert, "read_layers", lambda *_: (None, "it is no engine"))
+    monkeypatch.setattr(begun_page, "read_layers", lambda *_: (None, "it is no engine"))
     monkeypatch.setattr(convert, "require_precision", lambda *_: None)
     monkeypatch.setattr(convert, "read_engine", lambda *_: None)
 

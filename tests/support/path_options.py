@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from tests.support.command_line import write_model
-from trtconv.cli import cli
+from trtconv.cli.program import cli
 
 
 @dataclass(frozen=True)
