@@ -19,7 +19,6 @@ FUZZ_RUNS ?= 1000000
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-WITHOUT_GPU := $(BIN)/python -m pytest -n auto --dist loadfile
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ONE_ARCH := --config-settings cmake.define.TRTCONV_CUDA_ARCHITECTURES=$(CUDA_ARCH)
 CPP := $(shell find plugins_cuda -name '*.h' -o -name '*.cuh' -o -name '*.cu' -o -name '*.cpp')
@@ -54,10 +53,10 @@ demo: $(INSTALLED)
 	$(BIN)/python -m models.demo
 
 test: $(INSTALLED)
-	$(WITHOUT_GPU) -m 'not gpu and not exhaustive' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not gpu' $(PYTEST_ARGS)
 
-test-all: $(INSTALLED)
-	$(WITHOUT_GPU) -m 'not gpu' $(PYTEST_ARGS)
+test-all: export TRTCONV_TESTS := all
+test-all: test
 
 test-gpu: $(INSTALLED)
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)

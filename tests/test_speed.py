@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.support.equivalence import rewrite_file
+from tests.support.extent import whole_sweep
 from tests.support.processor_time import least_time
 from trtconv.model import model_io
 from trtconv.model.walking import walk_nodes
@@ -21,7 +22,7 @@ from trtconv.passes.graph_edit import NewNode, replace
 MAX_TIMES = 20.0  # as long as graph-surgeon: 2 to 10
 MAX_RATIO = 12.0  # for four times the nodes: 4 to 7; a square would give 16
 # A square shows at 2,000 nodes; `make test-all` has as many as the largest networks.
-SIZES = [2_000, pytest.param(4_000, marks=pytest.mark.exhaustive)]
+SIZES = [2_000, pytest.param(4_000, marks=whole_sweep)]
 NUM_TRIES = 3  # of a measurement that is over a limit, which other work on the machine can cause
 
 

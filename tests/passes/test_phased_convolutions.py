@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.support import command_line
 from tests.support.equivalence import assert_close, rewrite, run_onnxruntime, seeded_inputs
+from tests.support.extent import num_examples
 from trtconv import BuildConfig, dry_run
 from trtconv.decisions import REWRITTEN
 from trtconv.model import functions
@@ -27,7 +28,7 @@ from trtconv.passes.convolutions import Convolution
 from trtconv.passes.rewrite_thin_convolution import choose_factors
 
 PLAIN = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-SHORT = settings(max_examples=60, deadline=None, derandomize=True)
+SHORT = settings(max_examples=num_examples(60), deadline=None, derandomize=True)
 Ints = list[int]
 
 

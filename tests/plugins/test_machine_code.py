@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from plugins_cuda.bench.compare_machine_code import USAGE, run_cuobjdump, short_name
+from tests.support.extent import whole_sweep
 from trtconv.plugins import library as plugin_library
 
 FIRST_WAITING = 90  # compute capability 9.0: no kernel is launched early on older GPUs
@@ -41,7 +42,7 @@ def test_each_kernel_waits_before_it_touches_device_memory_or_ends(tmp_path: Pat
     require_waits("".join(cuobjdump("-sass", str(cubin)) for cubin in smallest_cubins(tmp_path)))
 
 
-@pytest.mark.exhaustive
+@whole_sweep
 def test_every_instance_waits_before_it_touches_device_memory_or_ends() -> None:
     require_waits(cuobjdump("-sass", str(plugin_library.find().path)))
 

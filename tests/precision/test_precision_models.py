@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 import trtconv
 from models import make_models
 from tests.precision.test_calibration import power
+from tests.support.extent import num_examples, whole_sweep
 from tests.support.precision_cases import AROUND_QUANTISED, HEADER, IF, LOOP, ROUND, SCAN, assert_sound
 from tests.support.rounding import run, run_rounded, widened
 from trtconv import BuildConfig, ShapeRange
@@ -122,8 +123,14 @@ def test_onnx_runtime_runs_what_became_fp16(name: str) -> None:
         assert np.abs(values.astype(np.float32) - got[output]).max() <= TOLERANCE["fp16"] * np.abs(values).max()
 
 
-@pytest.mark.parametrize("precision", ["fp16", "bf16"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        *((name, "fp16") for name in NETWORKS),
+        *((name, "bf16") for name in MADE),
+        *(pytest.param(name, "bf16", marks=whole_sweep) for name in PUBLISHED),
+    ],
+)
 def test_tensorrt_rtx_builds_it(name: str, precision: str) -> None:
     pytest.importorskip("tensorrt_rtx")
     if name == "xfeat_480x640_fp16_op12":
@@ -211,7 +218,7 @@ def graphs(draw: st.DrawFn) -> onnx.ModelProto:
     return onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {text}')
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=num_examples(60))
 @given(model=graphs())
 def test_any_network_stays_sound_and_overflows_nowhere(model: onnx.ModelProto) -> None:
     feeds = [{"x": np.random.default_rng(seed).uniform(-2, 2, (4, 4)).astype(np.float32)} for seed in range(2)]
@@ -271,7 +278,7 @@ def nested_graphs(draw: st.DrawFn) -> onnx.ModelProto:
     return onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {text}')
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=num_examples(40))
 @given(model=nested_graphs())
 def test_any_network_with_branches_and_bodies_stays_sound(model: onnx.ModelProto) -> None:
     rng = np.random.default_rng(0)
