@@ -46,8 +46,8 @@ SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 MADE: Mapping[str, Callable[[], onnx.ModelProto]] = {
     "fast_neural_style": lambda: make_models.make("fast_neural_style", height=64, width=64),
     "cyclegan": lambda: make_models.make("cyclegan", height=64, width=64, channels=32),
-    "unet3d": lambda: make_models.make("unet3d", depth=32, height=32, width=32, stages=3),
-    "melgan": lambda: make_models.make("melgan", frames=16),
+    "unet3d": lambda: make_models.make("unet3d", depth=16, height=16, width=16, stages=3),
+    "melgan": lambda: make_models.make("melgan", frames=6),
 }
 # How many nodes stay fp32 with plugins, in fp16 and bf16: many only where norms or spectra are written out.
 PUBLISHED = {
