@@ -28,9 +28,8 @@ BLOCK, CLUSTER, GRID, STREAMED = range(4)
 
 
 @pytest.fixture(scope="module")
-def maths(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    source = Path(__file__).with_name("host_channels_last.cpp")
-    library = load_cpp(tmp_path_factory.mktemp("host_channels_last"), source)
+def maths() -> ctypes.CDLL:
+    library = load_cpp(Path(__file__).with_name("host_channels_last.cpp"))
     library.host_channels_last_workspace_numbers.restype = ctypes.c_int64
     library.host_anchored_sum.restype = ctypes.c_double
     library.host_sum_of_pairs.restype = ctypes.c_double
