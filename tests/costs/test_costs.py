@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support import choosing_page, fit_costs
 from tests.support.choosing_page import PAGE, Pair, rank_correlation, worst
+from tests.support.extent import whole_sweep
 from tests.support.measured_layers import PUBLISHED
 from trtconv.costs import estimates, work
 from trtconv.costs.choice import Group, Network, Option, choose
@@ -250,6 +251,7 @@ def test_predictions_order_what_was_measured(tmp_path: Path) -> None:
     not all((Path(os.environ.get("TRTCONV_TEST_MODELS", "")) / file).is_file() for file in PUBLISHED.values()),
     reason="TRTCONV_TEST_MODELS names no folder with the models of the page",
 )
+@whole_sweep
 def test_the_page_says_what_the_model_predicts(tmp_path: Path) -> None:
     page = PAGE.read_text()
     assert page == choosing_page.with_tables(page, tmp_path), "run: python -m tests.support.choosing_page"
