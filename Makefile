@@ -1,5 +1,5 @@
 # make demo    set up, then build a real engine from a real model and run it
-# make test    set up, then run every test that needs no GPU
+# make test    set up, then run the tests that need no GPU
 # make help    the other targets
 PYTHON ?= python3
 VENV ?= .venv
@@ -30,11 +30,12 @@ PYTHON_CODE := trtconv models tests build_backend plugins_cuda examples
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo kill test test-gpu accuracy bench lint format golden fuzz fuzz-host lock sbom offline reproducible clean
+.PHONY: help demo kill test test-all test-gpu accuracy bench lint format golden fuzz fuzz-host lock sbom offline reproducible clean
 
 help:
 	@echo 'make demo      set everything up, build a real engine from a real model, and run it'
-	@echo 'make test      set everything up and run every test that needs no GPU'
+	@echo 'make test      set everything up and run the tests that need no GPU; of long sweeps a fixed part'
+	@echo 'make test-all  all of them, as CI does'
 	@echo 'make test-gpu  the tests that need a GPU and full TensorRT'
 	@echo 'make bench     time the kernels on the GPU here; BENCH_ARGS="--filter GLOB --no-native" and so on'
 	@echo 'make accuracy  of the tests those that compare: models and the kernels arithmetic, with a GPU engines too'
@@ -54,6 +55,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not gpu' $(PYTEST_ARGS)
+
+test-all: export TRTCONV_TESTS := all
+test-all: test
 
 test-gpu: $(INSTALLED)
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from tests.support.command_line import write_model
 from tests.support.engine_files import DATA
+from tests.support.extent import num_examples
 from trtconv import BuildConfig, build, reading, refit_engine
 from trtconv.config import EngineOptions, Ops
 from trtconv.decisions import KEPT_FP32, Decision
@@ -229,7 +230,7 @@ JSON = st.recursive(
 )
 
 
-@settings(derandomize=True, max_examples=300)
+@settings(derandomize=True, max_examples=num_examples(300))
 @given(st.data(), JSON)
 def test_whatever_a_manifest_holds_it_is_read_or_refused(data: st.DataObject, value: Any) -> None:
     content = copy.deepcopy(json.loads(data.draw(st.sampled_from([TENSORRT, RTX])).read_text()))

@@ -22,6 +22,7 @@ from typing import BinaryIO
 import pytest
 
 from tests.support.command_line import RTX, environment, write_model
+from tests.support.extent import IS_WHOLE
 from trtconv import manifest, pairs, parts
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.manifest import EngineIdentity, Manifest, first_manifest_path, manifest_path, read_manifest
@@ -150,7 +151,7 @@ def test_a_kill_at_every_system_call_leaves_a_pair(tmp_path: Path) -> None:
     seen = set()
     places = system_calls(tmp_path / "trace", folder)
     assert len(places) > 20
-    for name, number in places:
+    for name, number in places if IS_WHOLE else places[1::3]:
         write(engine, OLD)
         kill = ["-e", f"inject={name}:signal=KILL:when={number}"]
         assert subprocess.run([*trace, *kill, *command], check=False, **options).returncode != 0, (name, number)

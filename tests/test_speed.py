@@ -13,14 +13,17 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.support.equivalence import rewrite_file
+from tests.support.extent import whole_sweep
 from tests.support.processor_time import least_time
 from trtconv.model import model_io
 from trtconv.model.walking import walk_nodes
 from trtconv.passes.graph_edit import NewNode, replace
 
 MAX_TIMES = 20.0  # as long as graph-surgeon: 2 to 10
-MAX_RATIO = 12.0  # for four times the nodes: 4 to 7; a square would give 16
-NUM_NODES = 4_000
+MAX_RATIO = 8.0  # for four times the nodes: 3 to 6; a square would give 16
+# A square shows at 2,000 nodes; `make test-all` has as many as the largest networks.
+SIZES = [2_000, pytest.param(4_000, marks=whole_sweep)]
+NUM_TRIES = 3  # of a measurement that is over a limit, which other work on the machine can cause
 
 
 def constant(name: str, values: list[int]) -> onnx.NodeProto:
@@ -187,7 +190,7 @@ def make_graph(nodes: list[onnx.NodeProto], output: str, initializers: list[Tens
 NUM_EDITS = {written_norms: 20, norms_over_channels: 0}
 
 
-def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path) -> float:
+def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path, runs: int) -> float:
     """Return the time of reading, rewriting, checking and writing."""
     model = helper.make_model(make(num_nodes), ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
     path = folder / "model.onnx"
@@ -199,7 +202,7 @@ def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path
         rewritten.proto.SerializeToString()
         return rewritten.num_edits
 
-    num_edits, elapsed = least_time(rewrite)
+    num_edits, elapsed = least_time(rewrite, runs)
     expected = {"Pad", "InstanceNormalization"}
     num_fused = NUM_EDITS.get(make, 0) * num_nodes // 100
     assert num_edits == sum(node.op_type in expected for node in walk_nodes(model.graph)) + num_fused
@@ -209,11 +212,24 @@ def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path
 def round_trip_seconds(path: Path) -> float:
     """Return the time that graph-surgeon takes to read and write a model."""
     _, elapsed = least_time(
-        lambda: gs.export_onnx(gs.import_onnx(onnx.load(path)), do_type_check=False).SerializeToString()
+        lambda: gs.export_onnx(gs.import_onnx(onnx.load(path)), do_type_check=False).SerializeToString(), runs=1
     )
     return elapsed
 
 
+def require_linear(measure: Callable[[int, int], float], num_nodes: int, path: Path) -> None:
+    """Hold the times of `measure(num_nodes, runs)`, which writes the model at `path`, to both limits."""
+    for _ in range(NUM_TRIES):
+        few, many = measure(num_nodes // 4, 2), measure(num_nodes, 1)
+        plain = round_trip_seconds(path)
+        told = f"{few:.2f} s, {many:.2f} s, ratio {many / few:.1f}; graph-surgeon alone {plain:.2f} s"
+        print(told)
+        if many < MAX_TIMES * plain and many / few < MAX_RATIO:
+            return
+    pytest.fail(told)
+
+
+@pytest.mark.parametrize("num_nodes", SIZES)
 @pytest.mark.parametrize(
     "make",
     [
@@ -221,19 +237,14 @@ def round_trip_seconds(path: Path) -> float:
         *NUM_EDITS,
     ],
 )
-def test_thousands_of_nodes(make: Callable[[int], onnx.GraphProto], tmp_path: Path) -> None:
-    few, many = seconds(make, NUM_NODES // 4, tmp_path), seconds(make, NUM_NODES, tmp_path)
-    plain = round_trip_seconds(tmp_path / "model.onnx")
-    print(f"{make.__name__}: {few:.2f} s, {many:.2f} s, ratio {many / few:.1f}; graph-surgeon alone {plain:.2f} s")
-    assert many < MAX_TIMES * plain
-    assert many / few < MAX_RATIO
+def test_thousands_of_nodes(make: Callable[[int], onnx.GraphProto], num_nodes: int, tmp_path: Path) -> None:
+    require_linear(lambda num, runs: seconds(make, num, tmp_path, runs), num_nodes, tmp_path / "model.onnx")
 
 
-def join_pairs(num_nodes: int, folder: Path) -> float:
+def join_pairs(num_nodes: int, path: Path, runs: int) -> float:
     """Return the time of reading a chain of nodes, making one of every two, and writing it."""
     nodes = [helper.make_node("Relu", [f"t{index}" if index else "x"], [f"t{index + 1}"]) for index in range(num_nodes)]
     graph = make_graph(nodes, f"t{num_nodes}", [])
-    path = folder / "chain.onnx"
     onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
 
     def join() -> int:
@@ -242,14 +253,12 @@ def join_pairs(num_nodes: int, folder: Path) -> float:
             replace(model.graph, [first, second], NewNode("Elu", first.inputs, second.outputs))
         return len(model_io.to_proto(model).graph.node)
 
-    num_joined, elapsed = least_time(join)
+    num_joined, elapsed = least_time(join, runs)
     assert num_joined == num_nodes // 2
     return elapsed
 
 
-def test_thousands_of_nodes_are_joined(tmp_path: Path) -> None:
-    few, many = join_pairs(NUM_NODES // 4, tmp_path), join_pairs(NUM_NODES, tmp_path)
-    plain = round_trip_seconds(tmp_path / "chain.onnx")
-    print(f"{few:.2f} s, {many:.2f} s, ratio {many / few:.1f}; graph-surgeon alone {plain:.2f} s")
-    assert many < MAX_TIMES * plain
-    assert many / few < MAX_RATIO
+@pytest.mark.parametrize("num_nodes", SIZES)
+def test_thousands_of_nodes_are_joined(num_nodes: int, tmp_path: Path) -> None:
+    path = tmp_path / "chain.onnx"
+    require_linear(lambda num, runs: join_pairs(num, path, runs), num_nodes, path)

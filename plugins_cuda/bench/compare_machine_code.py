@@ -94,12 +94,17 @@ def short_name(mangled: str) -> str:
 
 def disassemble(option: str, library: Path) -> str:
     """Return what cuobjdump prints of `library`. Raises FileNotFoundError without cuobjdump."""
+    return run_cuobjdump(option, str(library))
+
+
+def run_cuobjdump(*words: str, cwd: Path | None = None) -> str:
+    """Return what cuobjdump prints. Raises FileNotFoundError where it is not installed."""
     path = os.pathsep.join([*tool_folders(), os.environ["PATH"], TOOLKIT])
     tool = shutil.which("cuobjdump", path=path)
     if tool is None:
         raise FileNotFoundError("cuobjdump, of the CUDA toolkit, is not installed")
-    command = [tool, option, str(library)]
-    return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True).stdout
+    env = {**os.environ, "PATH": path}
+    return subprocess.run([tool, *words], env=env, cwd=cwd, capture_output=True, text=True, check=True).stdout
 
 
 def tool_folders() -> Iterator[str]:

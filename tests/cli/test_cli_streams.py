@@ -26,6 +26,7 @@ from tests.support.command_line import (
     run_in_fork,
     write_model,
 )
+from tests.support.extent import whole_sweep
 from tests.support.path_options import write_usual_files
 from tests.support.patience import patience
 from tests.support.warm_python import warm_python
@@ -91,14 +92,14 @@ def shell(folder: Path, line: str) -> Result:
     ("line", "exit_code"),
     [
         ("trtconv --help | true", 0),
-        ("trtconv build static.onnx --backend tensorrt-rtx | true", 0),
+        pytest.param("trtconv build static.onnx --backend tensorrt-rtx | true", 0, marks=whole_sweep),
         ("trtconv build static.onnx --backend tensorrt-rtx --json | true", 0),
         ("trtconv build static.onnx --backend tensorrt-rtx -v 2>&1 | head -n 1", 0),
-        ("trtconv build static.onnx --backend tensorrt-rtx -v 2>/dev/full", 0),
+        pytest.param("trtconv build static.onnx --backend tensorrt-rtx -v 2>/dev/full", 0, marks=whole_sweep),
         ("trtconv build static.onnx --backend tensorrt-rtx >&- 2>&-", 0),
         ("trtconv --help >&-", 0),
         ("trtconv build no_such.onnx 2>&-", 2),
-        ("trtconv build no_such.onnx 2>&1 | true", 2),
+        pytest.param("trtconv build no_such.onnx 2>&1 | true", 2, marks=whole_sweep),
         ("trtconv build no_such.onnx --json | true", 2),
         ("trtconv build static.onnx --backend tensorrt-rtx >/dev/full", 4),
     ],

@@ -24,6 +24,7 @@ from tests.support.command_line import (
     run_python,
     write_model,
 )
+from tests.support.extent import part
 from tests.support.patience import patience
 from trtconv.cli import ISOLATED, program
 
@@ -123,7 +124,7 @@ def test_much_output_of_libraries_is_cut_and_stops_nothing(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["build", "dry run", "rewrite", "inspect", "compare"])
-@pytest.mark.parametrize("options", [(), ("--json",), ("--debug",)])
+@pytest.mark.parametrize("options", part([(), ("--json",), ("--debug",)], lambda options: options != ("--debug",)))
 def test_the_worker_prints_what_the_process_itself_would(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
     write_model(tmp_path, "static")
     alone = run(*COMMANDS[name], *options, "--no-isolate", cwd=tmp_path)
@@ -215,7 +216,9 @@ def test_a_signal_ends_both_within_two_seconds(tmp_path: Path, how: str, sleep: 
     assert (tmp_path / "tidied").exists() == (sleep is SLEEP)
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5])
+@pytest.mark.parametrize(
+    "delay", part([0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5], {0.0, 0.06, 0.15, 0.3}.__contains__)
+)
 def test_ctrl_c_while_it_starts_leaves_no_traceback(tmp_path: Path, delay: float) -> None:
     write_model(tmp_path, "static")
     process = subprocess.Popen(

@@ -9,6 +9,7 @@ import onnx
 import onnx.parser
 import pytest
 
+from tests.support.extent import part
 from trtconv.comparison import compare
 from trtconv.comparison.plot import _largest_of_blocks, _map_of, write_plot
 
@@ -36,7 +37,10 @@ def test_no_error_vanishes_when_a_map_is_shrunk() -> None:
     assert np.array_equal(_largest_of_blocks(np.array([[1.0, 2.0, 3.0]]), (1, 2)), [[2.0, 3.0]])
 
 
-@pytest.mark.parametrize("shape", ["", "0", "7", "100000", "1,1000", "4,4", "2,3,40,50", "1,40,50,3", "2,3,4,5,6"])
+SHAPES = ["", "0", "7", "100000", "1,1000", "4,4", "2,3,40,50", "1,40,50,3", "2,3,4,5,6"]
+
+
+@pytest.mark.parametrize("shape", part(SHAPES, {"", "0", "100000", "2,3,40,50"}.__contains__))
 def test_outputs_of_every_rank_are_drawn(tmp_path: Path, shape: str) -> None:
     pytest.importorskip("matplotlib")
     text = f'<ir_version: 8, opset_import: ["": 17]> g (float[{shape}] x) => (float[{shape}] y) <float c = {{1.01}}> '

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import choosing_page, fit_costs
 from tests.support.choosing_page import PAGE, Pair, rank_correlation, worst
+from tests.support.extent import whole_sweep
 from tests.support.measured_networks import made_names, measured_names, path_of
 from trtconv.costs.tables import measured_tables
 
@@ -57,6 +58,7 @@ def test_predictions_order_what_was_measured(folder: Path) -> None:
     not all(path_of(name, Path()).is_file() for name in measured_names() if name not in made_names()),
     reason="TRTCONV_TEST_MODELS names no folder with the models of the page",
 )
+@whole_sweep
 def test_the_page_says_what_the_model_predicts(folder: Path) -> None:
     page = PAGE.read_text()
     assert page == choosing_page.with_tables(page, folder), "run: python -m tests.support.choosing_page"

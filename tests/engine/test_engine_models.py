@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from models import make_models
+from tests.support.extent import part
 from tests.support.rtx import accepts, rtx_build
 from trtconv.errors import BackendError, ModelError
 
@@ -40,7 +41,11 @@ def real_model(name: str, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", REAL_MODELS)
+# Its engine takes half of the time of all; that of xfeat_256x256_op17 has the same layers.
+SLOW_MODEL = "xfeat_480x640_fp16_op12"
+
+
+@pytest.mark.parametrize("name", part(REAL_MODELS, lambda name: name != SLOW_MODEL))
 def test_real_models_build(tmp_path: Path, name: str) -> None:
     report = rtx_build(real_model(name, tmp_path), REAL_MODELS[name])
     assert accepts(report.engine.read_bytes())

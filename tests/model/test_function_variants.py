@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from tests.support.equivalence import assert_close, run_onnxruntime, run_with_references
+from tests.support.extent import num_examples
 from trtconv.model import functions
 from trtconv.ops import CUSTOM_OPS, activations, input_map
 from trtconv.ops.custom_op import DOMAIN, VERSION, Operand, attributes_for
 from trtconv.ops.reflect_pad import reflect_pad_reference
 
 OPSETS = (7, 8, 9, 10, 11, 12, 13, 17, 18, 21, 28)
-SHORT = settings(max_examples=120, deadline=None, derandomize=True)
+SHORT = settings(max_examples=num_examples(120), deadline=None, derandomize=True)
 RNG = np.random.default_rng(5)
 
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from tests.support import golden
 from tests.support.edits import read, to_bytes, written
+from tests.support.extent import num_examples
 from tests.support.random_graphs import RandomModel, TwinEdits
 
-PROPERTY = settings(max_examples=300, deadline=None, derandomize=True)
+PROPERTY = settings(max_examples=num_examples(300), deadline=None, derandomize=True)
 MODELS = os.environ.get("TRTCONV_TEST_MODELS")
 REAL_MODELS = sorted(Path(MODELS).rglob("*.onnx")) if MODELS else []
 

@@ -17,13 +17,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.support import command_line
 from tests.support.equivalence import assert_same_numbers, rewrite, run_onnxruntime, seeded_inputs
+from tests.support.extent import num_examples
 from trtconv.decisions import DecisionFile
 from trtconv.model import model_io
 from trtconv.passes import FUSED_PASSES, run_passes
 from trtconv.passes.base import PassContext, Wish
 from trtconv.passes.fuse_upsample import repeats_elements
 
-SHORT = settings(max_examples=80, deadline=None, derandomize=True)
+SHORT = settings(max_examples=num_examples(80), deadline=None, derandomize=True)
 
 POSITIONS = ("asymmetric", "half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "half_pixel_symmetric")
 ROUNDINGS = ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil")

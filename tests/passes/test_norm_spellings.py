@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.equivalence import Arrays, assert_same_numbers, rewrite, run_onnxruntime, seeded_inputs
+from tests.support.extent import num_examples
 from tests.support.model_faults import with_each_fault
 from tests.support.norm_spellings import NormSpelling
 from trtconv.errors import ModelError
@@ -23,7 +24,7 @@ ROUNDING = 1e-3
 STATISTICS = {"Sqrt", "Pow", "Reciprocal", "ReduceMean", "ReduceSum", "GlobalAveragePool"}
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=num_examples(80), deadline=None, derandomize=True)
 @given(st.integers(0, 1 << 30))
 def test_every_spelling_is_recognised(seed: int) -> None:
     model = NormSpelling(random.Random(seed)).proto

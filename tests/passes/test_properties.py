@@ -23,8 +23,9 @@ from tests.support.equivalence import (
     run_with_references,
     seeded_inputs,
 )
+from tests.support.extent import num_examples
 
-SHORT = settings(max_examples=150, deadline=None, derandomize=True)
+SHORT = settings(max_examples=num_examples(150), deadline=None, derandomize=True)
 
 OPSETS = st.integers(2, 28)
 # The types that Pad takes from an opset on.

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host_compiler import compile_cpp, load_cpp
+from host_compiler import load_cpp
 from host_tools import LinearConstants, pointer
 
 
 @pytest.fixture(scope="session")
-def maths(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    sources = (Path(__file__).with_name(f"host_{op}.cpp") for op in ("instance_norm", "reflect_pad"))
-    library = load_cpp(tmp_path_factory.mktemp("host_maths"), *sources)
+def maths() -> ctypes.CDLL:
+    norm, pad = (Path(__file__).with_name(f"host_{op}.cpp") for op in ("instance_norm", "reflect_pad"))
+    library = load_cpp(norm, str(pad))
     library.host_workspace_partials.restype = ctypes.c_int64
     library.host_pad_source.restype = ctypes.c_int64
     library.host_fast_divide.restype = ctypes.c_uint32
@@ -29,12 +29,9 @@ def linear(maths: ctypes.CDLL) -> LinearConstants:
 
 
 @pytest.fixture(scope="session")
-def gathers(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+def gathers() -> ctypes.CDLL:
     here = Path(__file__).parent
     cuda = here / "host_cuda"
-    warnings = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
-    output = tmp_path_factory.mktemp("host_gather") / "libhost_gather.so"
-    options = ("-O0", "-fPIC", "-shared", "-iquote", str(cuda), f"-I{cuda}", *warnings)
-    library = ctypes.CDLL(str(compile_cpp(here / "host_gather.cpp", output, *options)))
+    library = load_cpp(here / "host_gather.cpp", "-O0", "-iquote", str(cuda), f"-I{cuda}", "-Wno-unknown-pragmas")
     library.host_last_launch.restype = ctypes.c_char_p
     return library

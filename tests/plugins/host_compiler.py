@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 PLUGIN_SOURCES = REPOSITORY / "plugins_cuda"
+CPP_SUFFIXES = (".h", ".cuh", ".cpp", ".cu")
 
 
 def find_compiler() -> str:
@@ -30,8 +33,26 @@ def compile_cpp(source: Path, output: Path, *options: str) -> Path:
     return output
 
 
-def load_cpp(folder: Path, source: Path, *more: Path) -> ctypes.CDLL:
-    """Compile sources, whose functions are extern "C", into one library in `folder` and load it."""
-    output = folder / f"lib{source.stem}.so"
-    options = ("-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", *map(str, more))
-    return ctypes.CDLL(str(compile_cpp(source, output, *options)))
+def load_cpp(source: Path, *options: str) -> ctypes.CDLL:
+    """Compile sources, whose functions are extern "C", into one library and load it.
+
+    It is compiled once for all processes and runs, and again when an option, a header or a source of ours has changed.
+    """
+    options = ("-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", *options)
+    folder = REPOSITORY / "build" / "host" / _key_of(source, *options)
+    folder.mkdir(parents=True, exist_ok=True)
+    library = folder / f"lib{source.stem}.so"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not library.exists():
+            compile_cpp(source, library.with_suffix(".part"), *options).rename(library)
+    return ctypes.CDLL(str(library))
+
+
+def _key_of(source: Path, *options: str) -> str:
+    """Return what tells a library from that of other sources or options."""
+    digest = hashlib.sha256(repr((find_compiler(), source, options)).encode())
+    for folder in (PLUGIN_SOURCES, Path(__file__).parent):
+        for path in sorted(path for path in folder.rglob("*") if path.suffix in CPP_SUFFIXES):
+            digest.update(repr((path, path.read_bytes())).encode())
+    return digest.hexdigest()[:16]

@@ -22,20 +22,26 @@ FLAGS = ("-std=c++17", "-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanit
 
 
 def build_fuzzer(folder: Path) -> Path:
-    """Compile what changed since the last time, and return the program."""
+    """Compile what changed since the last time, and return the program.
+
+    The sources of an area are compiled as one file, in half the time: most of it goes into headers and templates.
+    """
     compiler = find_compiler()
     folder.mkdir(parents=True, exist_ok=True)
-    newest = max(path.stat().st_mtime for path in _headers())
-    jobs = []
-    for source in _sources():
-        made = folder / (source.relative_to(REPOSITORY).as_posix().replace("/", "_") + ".o")
-        if not made.exists() or made.stat().st_mtime < max(newest, source.stat().st_mtime):
-            jobs.append([compiler, *FLAGS, "-x", "c++", "-c", str(source), "-o", str(made)])
+    newest_header = max(path.stat().st_mtime for path in _headers())
+    jobs, objects = [], []
+    for area, sources in _sources_by_area().items():
+        unit, made = folder / f"{area}.cpp", folder / f"{area}.o"
+        text = "".join(f'#include "{source}"\n' for source in sources)
+        newest = max(newest_header, *(source.stat().st_mtime for source in sources))
+        if not made.exists() or made.stat().st_mtime < newest or unit.read_text() != text:
+            unit.write_text(text)
+            jobs.append([compiler, *FLAGS, "-c", str(unit), "-o", str(made)])
+        objects.append(str(made))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(_run, jobs))
     program = folder / "fuzz_host"
     if jobs or not program.exists():
-        objects = [str(path) for path in sorted(folder.glob("*.o"))]
         _run([compiler, "-fsanitize=address,undefined", *objects, "-ldl", "-o", str(program)])
     return program
 
@@ -47,11 +53,13 @@ def run_fuzzer(program: Path, iterations: int, seed: int) -> subprocess.Complete
     return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
 
 
-def _sources() -> Iterator[Path]:
-    yield from sorted((HERE / "sanitized").glob("*.cpp"))
+def _sources_by_area() -> dict[str, list[Path]]:
+    """Return the fuzzer's sources, and those of each folder of plugins_cuda; a file right in it is its own area."""
+    areas = {"sanitized": sorted((HERE / "sanitized").glob("*.cpp"))}
     for path in sorted(PLUGIN_SOURCES.rglob("*")):
         if path.suffix in (".cpp", ".cu") and "bench" not in path.parts:
-            yield path
+            areas.setdefault(path.relative_to(PLUGIN_SOURCES).parts[0], []).append(path)
+    return areas
 
 
 def _headers() -> Iterator[Path]:

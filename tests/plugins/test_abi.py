@@ -25,7 +25,7 @@ CUDA_STUB = "typedef struct CUstream_st* cudaStream_t;\ntypedef struct CUevent_s
 
 def run_probe(folder: Path, *options: str) -> dict[str, str]:
     """Return what the probe prints when it is compiled with `options`."""
-    program = compile_cpp(PROBE, folder / "probe", *options)
+    program = compile_cpp(PROBE, folder / "probe", "-O0", *options)
     output = subprocess.run([program], capture_output=True, text=True, check=True).stdout
     return dict(line.split("\t") for line in output.splitlines())
 

@@ -18,6 +18,7 @@ from host_tools import H100_PROCESSORS, pointer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.extent import num_examples
 from tests.support.references import instance_norm_reference, worst_excess
 
 H100 = (H100_PROCESSORS, *host_tools.H100)  # multiprocessors, major version, shared bytes of a block
@@ -27,9 +28,8 @@ BLOCK, CLUSTER, GRID, STREAMED = range(4)
 
 
 @pytest.fixture(scope="module")
-def maths(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    source = Path(__file__).with_name("host_channels_last.cpp")
-    library = load_cpp(tmp_path_factory.mktemp("host_channels_last"), source)
+def maths() -> ctypes.CDLL:
+    library = load_cpp(Path(__file__).with_name("host_channels_last.cpp"))
     library.host_channels_last_workspace_numbers.restype = ctypes.c_int64
     library.host_anchored_sum.restype = ctypes.c_double
     library.host_sum_of_pairs.restype = ctypes.c_double
@@ -285,7 +285,7 @@ fp16_numbers = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=num_examples(1000))
 @given(pairs=st.lists(st.tuples(fp16_numbers, fp16_numbers), min_size=1, max_size=16))
 def test_sum_of_pairs_is_exact_as_far_as_is_said(maths: ctypes.CDLL, pairs: list[tuple[float, float]]) -> None:
     values = np.array(pairs, dtype=np.float16).astype(np.float32).ravel()

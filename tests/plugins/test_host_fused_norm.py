@@ -23,8 +23,8 @@ CURVE_ERROR = 1e-6  # of y, and of alpha under elu: half of what a norm's result
 
 
 @pytest.fixture(scope="module")
-def maths(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    library = load_cpp(tmp_path_factory.mktemp("host_fused"), Path(__file__).with_name("host_fused_norm.cpp"))
+def maths() -> ctypes.CDLL:
+    library = load_cpp(Path(__file__).with_name("host_fused_norm.cpp"))
     library.host_group_workspace.restype = ctypes.c_int64
     return library
 

@@ -12,6 +12,7 @@ from host_tools import pointer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.extent import num_examples
 from tests.support.map_references import ACTIVATIONS, PAD_MODES, activated, mapped
 
 
@@ -49,7 +50,7 @@ def map_cases(
     return sizes, begins + ends, factors, mode
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=num_examples(300))
 @given(case=map_cases(), dtype=st.sampled_from(("int8", "int16", "int32", "int64")))
 def test_words_of_linear_tensors(
     gathers: ctypes.CDLL, case: tuple[list[int], list[int], list[int], str], dtype: str
@@ -69,7 +70,7 @@ def test_words_of_large_planes(
     assert (gather(gathers, x, pads, factors, mode) == mapped(x, pads, factors, mode)).all()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=num_examples(300))
 @given(
     case=map_cases(3, 5, 5, maps_channels=False),
     channels=st.sampled_from((1, 3, 7, 8, 9, 17)),
@@ -95,7 +96,7 @@ def test_words_in_all_layouts(
     assert (y == mapped(x, pads, factors, mode)).all()
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=num_examples(400))
 @given(
     case=map_cases(3, 5, 5, maps_channels=False),
     channels=st.sampled_from((1, 3, 4, 8, 12, 17)),

@@ -9,10 +9,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
-from plugins_cuda.bench.compare_machine_code import by_architecture, disassemble, short_name
+from plugins_cuda.bench.compare_machine_code import USAGE, run_cuobjdump, short_name
+from tests.support.extent import whole_sweep
 from trtconv.plugins import library as plugin_library
 
 FIRST_WAITING = 90  # compute capability 9.0: no kernel is launched early on older GPUs
@@ -35,8 +37,19 @@ END = re.compile(r"\bEXIT\b")
 Instructions = Mapping[int, str]  # by address
 
 
-def test_every_kernel_waits_before_it_touches_device_memory_or_ends() -> None:
-    found = dict(kernels(machine_code()))
+def test_each_kernel_waits_before_it_touches_device_memory_or_ends(tmp_path: Path) -> None:
+    """In the smallest files of machine code that together hold each kernel, for one element type at least."""
+    require_waits("".join(cuobjdump("-sass", str(cubin)) for cubin in smallest_cubins(tmp_path)))
+
+
+@whole_sweep
+def test_every_instance_waits_before_it_touches_device_memory_or_ends() -> None:
+    require_waits(cuobjdump("-sass", str(plugin_library.find().path)))
+
+
+def require_waits(listing: str) -> None:
+    """Hold every kernel in what cuobjdump printed to its wait, and that each of KERNELS is among them."""
+    found = dict(kernels(listing))
     architectures = {architecture for architecture, _ in found}
     if not architectures:
         pytest.skip("the library holds no machine code that is launched early")
@@ -85,17 +98,29 @@ def waits_first(instructions: Instructions) -> bool:
 
 def kernels(listing: str) -> Iterator[tuple[tuple[int, str], Instructions]]:
     """Yield architecture and name of each kernel that may be launched early, and its instructions."""
-    for name, part in by_architecture(listing):
-        digits = re.match(r"sm_(\d+)", name)
+    for part in re.split(r"^\s+code for sm_", listing, flags=re.MULTILINE)[1:]:
+        digits = re.match(r"\d+", part)
         assert digits is not None
-        for function in part.split("Function : ")[1:] if int(digits[1]) >= FIRST_WAITING else ():
+        for function in part.split("Function : ")[1:] if int(digits[0]) >= FIRST_WAITING else ():
             name, *lines = function.splitlines()
             found = (re.match(r"\s+/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;", line) for line in lines)
-            yield (int(digits[1]), name), {int(match[1], 16): match[2] for match in found if match}
+            yield (int(digits[0]), name), {int(match[1], 16): match[2] for match in found if match}
 
 
-def machine_code() -> str:
+def smallest_cubins(folder: Path) -> Iterator[Path]:
+    """Unpack the library into `folder`; yield, from the smallest on, each file that holds a kernel not yet seen."""
+    cuobjdump("-xelf", "all", str(plugin_library.find().path), cwd=folder)
+    seen: set[tuple[str, str]] = set()
+    for cubin in sorted(folder.glob("*.cubin"), key=lambda path: path.stat().st_size):
+        architecture = cubin.suffixes[-2]
+        held = {(architecture, short_name(name)) for name, _ in USAGE.findall(cuobjdump("-res-usage", str(cubin)))}
+        if held - seen:
+            yield cubin
+        seen |= held
+
+
+def cuobjdump(*words: str, cwd: Path | None = None) -> str:
     try:
-        return disassemble("-sass", plugin_library.find().path)
+        return run_cuobjdump(*words, cwd=cwd)
     except FileNotFoundError as error:
         pytest.skip(str(error))

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not library_path().exists(), reason="the plugin 
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = Path(__file__).with_name("plugin_lifecycle.cpp")
     output = tmp_path_factory.mktemp("lifecycle") / "plugin_lifecycle"
-    return compile_cpp(source, output, "-Wall", "-Wextra", "-ldl")
+    return compile_cpp(source, output, "-O0", "-Wall", "-Wextra", "-ldl")
 
 
 def run(program: Path, **environment: str) -> subprocess.CompletedProcess[str]:

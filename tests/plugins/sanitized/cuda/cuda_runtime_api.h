@@ -6,8 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#define __global__
-#define __device__
+// Kernels never run here, and compile in two thirds of the time without checks.
+#define __global__ __attribute__((no_sanitize("address", "undefined")))
+#define __device__ __attribute__((no_sanitize("address", "undefined")))
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __noinline__
