@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from trtconv import convert, dry_running
+from trtconv import dry_running, rewriting
 from trtconv.config import BuildConfig
 from trtconv.errors import TrtconvError
 from trtconv.inspection.model_inspection import inspect_model
@@ -27,7 +27,7 @@ MAX_BYTES, MAX_SECONDS = 3 << 30, 60
 
 def rewritten(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        convert.rewrite(path, Path(folder) / "out.onnx")
+        rewriting.rewrite(path, Path(folder) / "out.onnx")
 
 
 def inspected(path: Path) -> None:

@@ -59,6 +59,7 @@ LAYERS = (
     {"keyword_options"},
     {"benchmark", "inspection", "doctor", "run", "reduction", "dry_running"},
     {"convert"},
+    {"rewriting"},
     {"pages"},
     {"tuning"},
     {"comparison", "runner", "output_files"},

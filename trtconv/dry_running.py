@@ -8,8 +8,7 @@ import onnx
 
 from trtconv import files, reading, shapes
 from trtconv.config import BuildConfig
-from trtconv.convert import begin_page, read_model, require_writable
-from trtconv.engine import backends, building
+from trtconv.engine import backends
 from trtconv.engine.backends import TITLES, Backend, BackendKey
 from trtconv.engine.network_parsing import MAX_CHECKED_EXTERNAL_BYTES
 from trtconv.errors import ConfigError
@@ -17,6 +16,7 @@ from trtconv.model import external_data, walking
 from trtconv.preparation import native_reason_of, prepare, with_decided_ops
 from trtconv.progress import Progress, following_steps
 from trtconv.reports.dry_run_report import DryRunReport
+from trtconv.rewriting import begin_page, read_model, require_writable
 
 _OTHER_BACKEND_HINT = "--backend tensorrt shows what full TensorRT would get"
 
@@ -55,6 +55,8 @@ def _dry_run(model_path: Path, config: BuildConfig, progress: Progress) -> DryRu
     if backend is None and key == "tensorrt":
         notes.append("TensorRT builds engines on a machine with an NVIDIA GPU")
     if backend is not None and why_not is None:
+        from trtconv.engine import building
+
         building.require_parsable(prepared, model_path, backend)
     report = DryRunReport(
         **vars(rewritten),

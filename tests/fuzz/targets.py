@@ -15,7 +15,7 @@ import onnx
 from tests.fuzz import corpus
 from tests.fuzz.model_mutations import mutate_model
 from tests.fuzz.mutations import mutate_bytes, mutate_json
-from trtconv import BuildConfig, convert, decisions, dry_running, inspection
+from trtconv import BuildConfig, decisions, dry_running, inspection, rewriting
 from trtconv.engine import backends, loading
 from trtconv.engine.timing_cache import use_timing_cache
 from trtconv.inputs.input_files import read_calibration
@@ -84,7 +84,7 @@ def _dry_run(**options: Any) -> Callable[[Path], Any]:
 
 
 def _rewrite(path: Path) -> None:
-    convert.rewrite(path, path.with_name("out.onnx"), ops="fused")
+    rewriting.rewrite(path, path.with_name("out.onnx"), ops="fused")
 
 
 def _inspect(path: Path) -> None:

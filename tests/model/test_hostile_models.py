@@ -18,7 +18,7 @@ import pytest
 from onnx import AttributeProto, NodeProto, TensorProto, helper, numpy_helper
 
 from tests.support.equivalence import rewrite
-from trtconv import convert, dry_running
+from trtconv import dry_running, rewriting
 from trtconv.config import BuildConfig
 from trtconv.errors import ConfigError, ModelError
 from trtconv.model import function_calls, model_io
@@ -231,7 +231,7 @@ def test_doc_string_that_is_not_text(tmp_path: Path) -> None:
         place.doc_string = "XXXX"
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString().replace(b"XXXX", b"\xff\xfe\x80\x81"))
-    report = convert.rewrite(path, tmp_path / "out.onnx")
+    report = rewriting.rewrite(path, tmp_path / "out.onnx")
     assert [decision.became is not None for decision in report.decisions] == [True, True]
     for precision in ("fp16", "bf16"):
         dry_running.dry_run(path, BuildConfig(backend="tensorrt", precision=precision))

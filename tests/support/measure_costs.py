@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from trtconv import convert, dry_running
+from trtconv import dry_running, rewriting
 from trtconv.config import BuildConfig
 from trtconv.inspection.model_inspection import inspect_model
 
@@ -140,7 +140,7 @@ COMMANDS: dict[str, Callable[[Path], object]] = {
     "dry run": lambda path: dry_running.dry_run(path, BuildConfig(backend="tensorrt")),
     "--ops fused": lambda path: dry_running.dry_run(path, BuildConfig(backend="tensorrt", ops="fused")),
     "--precision bf16": lambda path: dry_running.dry_run(path, BuildConfig(backend="tensorrt", precision="bf16")),
-    "rewrite": lambda path: convert.rewrite(path, path.with_name("out.onnx")),
+    "rewrite": lambda path: rewriting.rewrite(path, path.with_name("out.onnx")),
     "inspect": lambda path: inspect_model(path).render(),
 }
 

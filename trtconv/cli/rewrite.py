@@ -52,10 +52,10 @@ def rewrite(
     Example:
       trtconv rewrite model.onnx -o rewritten.onnx
     """
-    from trtconv import convert
+    from trtconv import rewriting
     from trtconv.reports import tables
 
     options: dict[str, Any] = {"ops": ops, "keep_native": keep_native, "trust_links": trust_links}
     with shown_progress(quiet=as_json or quiet, plain=verbose, label="rewriting") as progress:
-        report = convert.rewrite(model, output, functions=not no_functions, progress=progress, **options)
+        report = rewriting.rewrite(model, output, functions=not no_functions, progress=progress, **options)
     print_report(report, as_json, quiet=quiet, verbose=verbose, **tables.terminal_style(sys.stdout))

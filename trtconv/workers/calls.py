@@ -130,13 +130,13 @@ def _with_options(config: Config, options: Mapping[str, Any]) -> Config:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    from trtconv import convert, dry_running
+    from trtconv import convert, dry_running, rewriting
     from trtconv.comparison import comparing
 
     functions: dict[str, Callable[..., Any]] = {
         "build": convert.build,
         "dry_run": dry_running.dry_run,
-        "rewrite": convert.rewrite,
+        "rewrite": rewriting.rewrite,
         "compare": comparing.compare,
     }
     return functions[name]
