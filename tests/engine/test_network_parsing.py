@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import onnx
 import pytest
 
 from trtconv.engine.backends import Backend
-from trtconv.engine.network_parsing import check_model
+from trtconv.engine.logger import make_logger
+from trtconv.engine.network_parsing import check_model, parse_network
 
 STRONGLY_TYPED = 1
 MODEL = onnx.parser.parse_model(
@@ -44,3 +50,30 @@ def test_the_network_is_strongly_typed_as_in_a_build(taken: bool) -> None:
     assert check.is_taken is taken
     assert check.unsupported_ops == (set() if taken else {"Mine"})
     assert check.problems == {}
+
+
+def interrupted_parse(data: bytes, path: str) -> bool:
+    """Call back into Python while Ctrl-C comes, and swallow what that raises there, as the bindings do."""
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)
+    except KeyboardInterrupt:
+        pass
+    return True
+
+
+def parse(trt: FakeTensorRT) -> None:
+    builder: Any = trt.Builder(None)  # type: ignore[no-untyped-call]
+    parse_network(trt, builder, make_logger(trt, None), "TensorRT", MODEL, Path("model.onnx"))
+
+
+def check(trt: FakeTensorRT) -> None:
+    check_model(Backend("tensorrt", trt, None, "sm_90"), MODEL, Path("model.onnx"))
+
+
+@pytest.mark.parametrize(("ask", "question"), [(parse, "parse"), (check, "supports_model_v2")])
+def test_ctrl_c_while_the_parser_works_is_heard(ask: Callable[[FakeTensorRT], None], question: str) -> None:
+    trt = FakeTensorRT(taken=True)
+    trt.OnnxParser = lambda network, logger: SimpleNamespace(**{question: interrupted_parse})
+    with pytest.raises(KeyboardInterrupt):
+        ask(trt)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from trtconv.engine.parser_errors import nodes_by_problem, parse_error
 from trtconv.files import text_path
 from trtconv.model import functions, loops, walking
 from trtconv.native_output import kept_off_the_streams
-from trtconv.progress import announce
+from trtconv.progress import NoProgress, announce
+from trtconv.watching import watched
 
 # The parser reads external tensors to check a model; beyond this, only `trtconv build` lets it.
 MAX_CHECKED_EXTERNAL_BYTES = 2 << 30
@@ -32,7 +33,7 @@ def parse_network(
     parser = trt.OnnxParser(network, logger.native)
     given = parsable(proto)
     with text_path(model_path) as path, kept_off_the_streams() as printed:
-        is_parsed = parser.parse(given.SerializeToString(), path)
+        is_parsed = _asked(parser.parse, given, path)
     logger.hand_on(printed)
     if not is_parsed:
         raise parse_error(parser, title, given, model_path, logger.last_error())
@@ -61,13 +62,19 @@ def check_model(backend: Backend, proto: onnx.ModelProto, model_path: Path) -> M
     parser = trt.OnnxParser(network, logger.native)
     bare = parsable(proto)
     with text_path(model_path) as path, kept_off_the_streams():
-        is_taken = parser.supports_model_v2(bare.SerializeToString(), path)
+        is_taken = _asked(parser.supports_model_v2, bare, path)
     if is_taken:
         return ModelCheck(True)
     problems = nodes_by_problem(parser, "the parser", bare)
     ops = {str(node.op_type) for node in walking.walk_nodes(bare.graph)}
     unsupported = frozenset(op for op in ops if not parser.supports_operator(op))
     return ModelCheck(False, problems, unsupported)
+
+
+def _asked(question: Callable[[bytes, str], bool], proto: onnx.ModelProto, path: str) -> bool:
+    """Ask the parser in a thread of its own: where it calls the logger, its bindings would swallow Ctrl-C."""
+    data = proto.SerializeToString()
+    return watched(lambda: question(data, path), NoProgress(), name="trtconv-parse")
 
 
 def parsable(proto: onnx.ModelProto) -> onnx.ModelProto:
