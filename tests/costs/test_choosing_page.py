@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.support import choosing_page, fit_costs
+from tests.gpu.measure_networks import MEASURED
+from tests.support import choosing_page, fit_costs, whole_networks
 from tests.support.choosing_page import PAGE, Pair, rank_correlation, worst
 from tests.support.extent import whole_sweep
 from tests.support.measured_networks import made_names, measured_names, path_of
+from trtconv import BuildConfig
+from trtconv.benchmark.variants import written_graph
 from trtconv.costs.tables import measured_tables
 
 (TABLE,) = measured_tables()
@@ -80,3 +84,15 @@ def test_each_measurement_is_of_the_gpu_that_its_name_says(name: str, gpu: str) 
     text = (PAGE.parent / "measurements" / f"{name}.json").read_text()
     assert json.loads(text)
     assert set(re.findall(r"NVIDIA H\d00(?: 80GB HBM3)?", text)) == {gpu}
+
+
+@whole_sweep
+@pytest.mark.parametrize("name", MEASURED)
+def test_it_is_told_whose_measured_graph_is_not_that_of_today(name: str, tmp_path: Path) -> None:
+    network, precision = MEASURED[name]
+    path, entry = network.path(tmp_path), whole_networks.today().get(name)
+    if path is None or entry is None:
+        pytest.skip("it was not measured, or TRTCONV_TEST_MODELS names no folder with it")
+    graph = written_graph(path, BuildConfig(backend="tensorrt", precision=precision), "auto")
+    is_same = entry["graphs"]["auto"]["nodes"] == dict(Counter(graph.ops_by_node.values()))
+    assert is_same == (name not in whole_networks.EARLIER)

@@ -64,14 +64,14 @@ def main(args: list[str] | None = None) -> NoReturn:
 def _is_isolated(words: Sequence[str]) -> bool:
     """Say whether a worker parses and runs this command line."""
     is_asked = words[:1] and words[0] in ISOLATED and NO_ISOLATE not in words
-    return bool(is_asked) and _COMPLETE_VARIABLE not in os.environ and can_isolate()
+    return bool(is_asked) and not os.environ.get(_COMPLETE_VARIABLE) and can_isolate()
 
 
 def _run_here(words: list[str]) -> int:
     """Parse a command line in this process, do its work and return its exit code."""
     from trtconv.cli import program
 
-    if _COMPLETE_VARIABLE in os.environ:
+    if os.environ.get(_COMPLETE_VARIABLE):
         program.complete(PROGRAM, _COMPLETE_VARIABLE)
     return program.run(words, PROGRAM)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 QUIET = "quiet"  # what a worker tells of its command line
 _FINISHED = (0, 1)  # exit codes of work that came to its end
-_SHOW_CURSOR = "\x1b[?25h"  # which progress bars had hidden
+_SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # which progress bars had hidden, on a line of its own
 
 
 def leave(exit_code: int) -> NoReturn:
