@@ -20,6 +20,9 @@ FUZZ_RUNS ?= 1000000
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Without a GPU the demo runs no plugin: it is ready minutes earlier without their library.
+WITHOUT_LIBRARY := $(VENV)/.installed-without-library
+FOR_DEMO := $(if $(or $(GPU_ARCH),$(LOCKED),$(wildcard $(INSTALLED))),$(INSTALLED),$(WITHOUT_LIBRARY))
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ONE_ARCH := --config-settings cmake.define.TRTCONV_CUDA_ARCHITECTURES=$(CUDA_ARCH)
 CPP := $(shell find plugins_cuda -name '*.h' -o -name '*.cuh' -o -name '*.cu' -o -name '*.cpp')
@@ -50,7 +53,7 @@ help:
 	@echo 'make clean     remove $(VENV), build folders and generated models'
 	@echo 'Variables: PYTHON=$(PYTHON) VENV=$(VENV) CUDA_ARCH=$(CUDA_ARCH) BACKEND=$(BACKEND); LOCKED=1 installs what $(LOCK) pins'
 
-demo: $(INSTALLED)
+demo: $(FOR_DEMO)
 	$(BIN)/python -m models.demo
 
 test: $(INSTALLED)
@@ -113,11 +116,20 @@ offline: $(INSTALLED)
 reproducible: $(INSTALLED)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.support.reproducible_build $(CUDA_ARCH)
 
-$(INSTALLED): pyproject.toml $(if $(LOCKED),$(LOCK)) CMakeLists.txt $(CPP) $(wildcard build_backend/*.py plugins_cuda/cmake/* plugins_cuda/CMakeLists.txt)
+define MAKE_ENVIRONMENT
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo 'error: trtconv needs Python 3.10 or later; run: make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo 'error: no virtual environment; on Debian run: apt-get install python3-venv' >&2; exit 2; }
+endef
+
+$(WITHOUT_LIBRARY): pyproject.toml $(wildcard build_backend/*.py)
+	$(MAKE_ENVIRONMENT)
+	$(PIP_INSTALL) --config-settings wheel.cmake=false -e '.[$(BACKEND),test]'
+	@touch $@
+
+$(INSTALLED): pyproject.toml $(if $(LOCKED),$(LOCK)) CMakeLists.txt $(CPP) $(wildcard build_backend/*.py plugins_cuda/cmake/* plugins_cuda/CMakeLists.txt)
+	$(MAKE_ENVIRONMENT)
 ifneq ($(LOCKED),)
 	$(PIP_INSTALL) --require-hashes -r $(LOCK)
 	PATH="$(abspath $(BIN)):$$PATH" $(PIP_INSTALL) --no-deps --no-build-isolation $(ONE_ARCH) -e .

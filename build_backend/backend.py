@@ -2,7 +2,8 @@
 
 The plugin library needs a C++ compiler and nvcc. Machines without CUDA get NVIDIA's packages as build requirements;
 those with an nvcc that is new enough use it and download nothing. plugins_cuda/cmake/FindCudaCompiler.cmake looks in
-the same places and takes what is found here.
+the same places and takes what is found here. With wheel.cmake=false, a setting of scikit-build-core's, the library
+is left out and needs nothing.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def build_editable(
     wheel_directory: str, config_settings: ConfigSettings = None, metadata_directory: str | None = None
 ) -> str:
     """Build an editable install, with the plugin library in trtconv/lib of the source tree."""
-    require_host_compiler()
+    if not is_without_library(config_settings):
+        require_host_compiler()
     return _scikit_build.build_editable(wheel_directory, config_settings, metadata_directory)
 
 
@@ -63,8 +65,16 @@ def get_requires_for_build_wheel(config_settings: ConfigSettings = None) -> list
 
 def get_requires_for_build_editable(config_settings: ConfigSettings = None) -> list[str]:
     """Return the build requirements of an editable install on this machine."""
+    own = _scikit_build.get_requires_for_build_editable(config_settings)
+    if is_without_library(config_settings):
+        return own
     require_host_compiler()
-    return [*_scikit_build.get_requires_for_build_editable(config_settings), *cuda_requirements()]
+    return [*own, *cuda_requirements()]
+
+
+def is_without_library(config_settings: ConfigSettings) -> bool:
+    """Say whether only the Python code is asked for."""
+    return (config_settings or {}).get("wheel.cmake") == "false"
 
 
 def require_host_compiler() -> None:

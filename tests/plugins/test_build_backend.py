@@ -70,3 +70,10 @@ def test_packages_are_asked_for_where_nvcc_is_missing_or_old(
     if nvcc_output is not None:
         write_program(tmp_path / "nvcc", nvcc_output)
     assert bool(backend.cuda_requirements()) == needs_packages
+
+
+def test_without_the_library_nothing_is_needed_to_compile_it(backend: ModuleType) -> None:
+    asked = backend.get_requires_for_build_editable({"wheel.cmake": "false"})  # on a machine without a compiler
+    assert [each for each in asked if "nvidia" in each or each.startswith(("cmake", "ninja"))] == []
+    with pytest.raises(SystemExit):
+        backend.get_requires_for_build_editable({})
