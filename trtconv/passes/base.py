@@ -212,20 +212,12 @@ class Sites(Mapping[int, Site]):
 
     def __init__(self, graph: gs.Graph, context: PassContext) -> None:
         self._context = context
-        self._places: dict[int, tuple[gs.Graph, gs.Node, str]] = {}
+        self._places = {id(place.node): place for place in _places(graph)}
         self._made: dict[int, Site] = {}
-        self._add(graph, "")
-
-    def _add(self, graph: gs.Graph, prefix: str) -> None:
-        for node in graph.nodes:
-            self._places[id(node)] = (graph, node, prefix)
-            for name, branch in branches_of(node):
-                self._add(branch, f"{address_of(node, prefix)}/{name}/")
 
     def __getitem__(self, key: int) -> Site:
         if key not in self._made:
-            graph, node, prefix = self._places[key]
-            self._made[key] = self._context.as_recognised(Site(graph, node, address_of(node, prefix)))
+            self._made[key] = self._context.as_recognised(self._places[key].site())
         return self._made[key]
 
     def __iter__(self) -> Iterator[int]:
@@ -239,16 +231,31 @@ class Sites(Mapping[int, Site]):
 
     def where(self, accept: Callable[[gs.Node], bool]) -> Iterator[Site]:
         """Yield the sites of the nodes that `accept` takes when their turn comes, in the order of the graph."""
-        return (self[key] for key, (_, node, _) in self._places.items() if accept(node))
+        return (self[key] for key, place in self._places.items() if accept(place.node))
 
 
 def walk(graph: gs.Graph, accept: Callable[[gs.Node], bool] | None = None, prefix: str = "") -> Iterator[Site]:
     """Yield every node of `graph` and of the branches and bodies inside it that `accept` takes, in their order."""
+    return (place.site() for place in _places(graph, prefix) if accept is None or accept(place.node))
+
+
+class _Place(NamedTuple):
+    """Where a node is, before its address is made of the `prefix` of its graph."""
+
+    graph: gs.Graph
+    node: gs.Node
+    prefix: str
+
+    def site(self) -> Site:
+        return Site(self.graph, self.node, address_of(self.node, self.prefix))
+
+
+def _places(graph: gs.Graph, prefix: str = "") -> Iterator[_Place]:
+    """Yield where every node of `graph` is, and of the branches and bodies inside it, in their order."""
     for node in graph.nodes:
-        if accept is None or accept(node):
-            yield Site(graph, node, address_of(node, prefix))
+        yield _Place(graph, node, prefix)
         for name, branch in branches_of(node):
-            yield from walk(branch, accept, f"{address_of(node, prefix)}/{name}/")
+            yield from _places(branch, f"{address_of(node, prefix)}/{name}/")
 
 
 def walk_graphs(graph: gs.Graph) -> Iterator[gs.Graph]:
