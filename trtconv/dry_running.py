@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import onnx
-
 from trtconv import files, reading, shapes
 from trtconv.config import BuildConfig
 from trtconv.engine import backends
 from trtconv.engine.backends import TITLES, Backend, BackendKey
-from trtconv.engine.network_parsing import MAX_CHECKED_EXTERNAL_BYTES
+from trtconv.engine.network_parsing import why_unchecked
 from trtconv.errors import ConfigError
-from trtconv.model import external_data, walking
+from trtconv.model import walking
 from trtconv.preparation import native_reason_of, prepare, with_decided_ops
 from trtconv.progress import Progress, following_steps
 from trtconv.reports.dry_run_report import DryRunReport
@@ -51,7 +49,7 @@ def _dry_run(model_path: Path, config: BuildConfig, progress: Progress) -> DryRu
         shapes.require_shapes(inputs, config.profiles)
     page = begin_page(model, config)
     prepared, rewritten = prepare(model, config, native_reason, progress=progress)
-    why_not = notes.pop() if backend is None else _too_large(prepared, model_path)
+    why_not = notes.pop() if backend is None else why_unchecked(prepared, model_path)
     if backend is None and key == "tensorrt":
         notes.append("TensorRT builds engines on a machine with an NVIDIA GPU")
     if backend is not None and why_not is None:
@@ -78,9 +76,3 @@ def _find_backend(config: BuildConfig) -> tuple[BackendKey, Backend | None, list
     except ConfigError as error:
         hint = error.hint or (_OTHER_BACKEND_HINT if config.backend == "auto" else None)
         raise ConfigError(error.what, where=error.where, hint=hint) from error
-
-
-def _too_large(proto: onnx.ModelProto, model_path: Path) -> str | None:
-    if sum(external_data.file_sizes(proto, model_path.parent).values()) <= MAX_CHECKED_EXTERNAL_BYTES:
-        return None
-    return "the model's external data is too large to read for a check"

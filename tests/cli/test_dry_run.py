@@ -9,8 +9,8 @@ import pytest
 
 import trtconv
 from tests.support.command_line import RTX, contents, run_here, write_model
-from trtconv import BuildConfig, dry_running
-from trtconv.engine import backends
+from trtconv import BuildConfig
+from trtconv.engine import backends, network_parsing
 from trtconv.gpu import driver
 from trtconv.reports import next_steps
 
@@ -124,7 +124,7 @@ def test_an_engine_that_cannot_be_verified_here(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_gpu")
 def test_large_external_data_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dry_running, "MAX_CHECKED_EXTERNAL_BYTES", -1)
+    monkeypatch.setattr(network_parsing, "MAX_CHECKED_EXTERNAL_BYTES", -1)
     report = trtconv.dry_run(write_model(tmp_path, "unknown_op"), BuildConfig(backend="tensorrt-rtx"))
     assert report.parser_check == "not checked: the model's external data is too large to read for a check"
 

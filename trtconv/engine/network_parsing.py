@@ -13,12 +13,11 @@ from trtconv.engine.backends import Backend
 from trtconv.engine.logger import Log, create, make_logger
 from trtconv.engine.parser_errors import nodes_by_problem, parse_error
 from trtconv.files import text_path
-from trtconv.model import functions, loops, walking
+from trtconv.model import external_data, functions, loops, walking
 from trtconv.native_output import kept_off_the_streams
 from trtconv.progress import NoProgress, announce
 from trtconv.watching import watched
 
-# The parser reads external tensors to check a model; beyond this, only `trtconv build` lets it.
 MAX_CHECKED_EXTERNAL_BYTES = 2 << 30
 
 
@@ -69,6 +68,13 @@ def check_model(backend: Backend, proto: onnx.ModelProto, model_path: Path) -> M
     ops = {str(node.op_type) for node in walking.walk_nodes(bare.graph)}
     unsupported = frozenset(op for op in ops if not parser.supports_operator(op))
     return ModelCheck(False, problems, unsupported)
+
+
+def why_unchecked(proto: onnx.ModelProto, model_path: Path) -> str | None:
+    """Return why only a build lets the parser see the model, which reads external tensors; None where a check may."""
+    if sum(external_data.file_sizes(proto, model_path.parent).values()) <= MAX_CHECKED_EXTERNAL_BYTES:
+        return None
+    return "the model's external data is too large to read for a check"
 
 
 def _asked(question: Callable[[bytes, str], bool], proto: onnx.ModelProto, path: str) -> bool:

@@ -11,9 +11,9 @@ import onnx.defs
 from trtconv.config import BackendName, BuildConfig
 from trtconv.engine import backends
 from trtconv.engine.backends import Backend
-from trtconv.engine.network_parsing import MAX_CHECKED_EXTERNAL_BYTES, check_model
+from trtconv.engine.network_parsing import check_model, why_unchecked
 from trtconv.errors import BackendError
-from trtconv.model import external_data, walking
+from trtconv.model import walking
 from trtconv.model.model_io import Model
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN
@@ -61,8 +61,8 @@ def check_backend(wanted: BackendName, read: Callable[[], Model]) -> BackendChec
     model = read()
     if walking.plugin_op_names(model.proto.graph):  # RTX's parser ends the process where it meets a plugin
         return BackendCheck(backend.title, False, "the model holds custom ops without their functions")
-    if sum(external_data.file_sizes(model.proto, model.path.parent).values()) > MAX_CHECKED_EXTERNAL_BYTES:
-        return BackendCheck(backend.title, False, "the model's external data is too large to read for a check")
+    if why_not := why_unchecked(model.proto, model.path):
+        return BackendCheck(backend.title, False, why_not)
     try:
         problems = _parse(backend, model)
     except Exception as error:  # pybind11 has many
