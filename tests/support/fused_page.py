@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-DOCS = Path(__file__).parents[2] / "docs"
+from tests.support.measurements import DOCS, measured
+
 PAGE = DOCS / "fused.md"
-_MEASUREMENTS = DOCS / "measurements"
 _BLOCK = re.compile(r"(<!-- table (\w+): begin -->\n).*?(<!-- table \2: end -->)", re.DOTALL)
 _VARIANTS = ("relu", "leaky", "prelu", "silu", "elu", "tanh", "per image", "residual", "res+relu")
 _GROUPED = ("groups 32", "32 + silu")
@@ -20,20 +18,16 @@ _COPY_GOAL = 0.90
 def with_tables(page: str) -> str:
     """Return the page with each of its tables made anew."""
     made = {
-        "placed": _placed(_measured("fused_placed_norms_h100")),
-        "linear": _placed(_measured("fused_linear_norms_h100")),
-        "copied": _copied(_measured("fused_linear_norms_h100")),
-        "maps": _maps(_measured("fused_maps_h100"), "rows"),
-        "phases": _maps(_measured("phased_maps_h100"), "maps"),
-        "epilogues": _epilogues(_measured("fused_norms_h200")["rows"]),
-        "groups": _groups(_measured("fused_norms_h200")["rows"]),
-        "native": _native_groups(_measured("group_norms_h200")["results"]),
+        "placed": _placed(measured("fused_placed_norms_h100")),
+        "linear": _placed(measured("fused_linear_norms_h100")),
+        "copied": _copied(measured("fused_linear_norms_h100")),
+        "maps": _maps(measured("fused_maps_h100"), "rows"),
+        "phases": _maps(measured("phased_maps_h100"), "maps"),
+        "epilogues": _epilogues(measured("fused_norms_h200")["rows"]),
+        "groups": _groups(measured("fused_norms_h200")["rows"]),
+        "native": _native_groups(measured("group_norms_h200")["results"]),
     }
     return _BLOCK.sub(lambda found: found[1] + made[found[2]] + "\n" + found[3], page)
-
-
-def _measured(name: str) -> Any:
-    return json.loads((_MEASUREMENTS / f"{name}.json").read_text())
 
 
 def _placed(document: Mapping[str, Any]) -> str:
@@ -66,9 +60,9 @@ def _maps(document: Mapping[str, Any], kind: str) -> str:
     return _table(["case", "us", "copy us", "of copy", "goal 0.90", "us before"], rows)
 
 
-def _epilogues(measured: Iterable[Mapping[str, Any]]) -> str:
+def _epilogues(runs: Iterable[Mapping[str, Any]]) -> str:
     rows = []
-    for name, times in _by_case(measured):
+    for name, times in _by_case(runs):
         if "relu" in times:
             # A copy moves the bytes of X twice, a residual is read once.
             alone = {each: times["plain"] + times["copy"] / 2 * ("res" in each) for each in _VARIANTS}
@@ -77,11 +71,11 @@ def _epilogues(measured: Iterable[Mapping[str, Any]]) -> str:
     return _table(["case", "norm alone us", *_VARIANTS], rows)
 
 
-def _groups(measured: Iterable[Mapping[str, Any]]) -> str:
+def _groups(runs: Iterable[Mapping[str, Any]]) -> str:
     rows = [
         [name, *(f"{times[each]:.2f}" for each in ("copy", "plain", *_GROUPED)),
          *(f"{times['copy'] / times[each]:.2f}" for each in ("plain", _GROUPED[0]))]
-        for name, times in _by_case(measured) if _GROUPED[0] in times
+        for name, times in _by_case(runs) if _GROUPED[0] in times
     ]  # fmt: skip
     titles = ["case", "copy us", "instance norm us", "32 groups us", "and SiLU us", "instance norm of copy"]
     return _table([*titles, "32 groups of copy"], rows)
@@ -97,9 +91,9 @@ def _native_groups(results: Iterable[Mapping[str, Any]]) -> str:
     return _table(["case", "copy us", "32 groups us", "TensorRT us", "against TensorRT"], rows)
 
 
-def _by_case(measured: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, float]]]:
+def _by_case(runs: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, float]]]:
     cases: dict[str, dict[str, float]] = {}
-    for row in measured:
+    for row in runs:
         name = f"{'x'.join(map(str, row['shape']))} {row['layout']}"
         cases.setdefault(name, {})[row["variant"]] = row["microseconds"]
     yield from cases.items()

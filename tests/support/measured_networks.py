@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ import onnx
 
 from models.make_models import make
 from tests.gpu.measure_networks import MEASURED
+from tests.support import measurements
 from trtconv.model import model_io
 from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext
 from trtconv.passes.network_work import NetworkWork, read_network
 
-MEASUREMENTS = Path(__file__).parents[2] / "docs" / "measurements"
 MODELS = os.environ.get("TRTCONV_TEST_MODELS", "")
 H200_RUN = "networks_h200"
 H100_RUN = "rewritten_networks_h100"  # and networks_h100, which has the times of whole networks alone
@@ -29,10 +28,7 @@ _GAP_US = 4.0  # at most, between two layers that are timed one by one
 AUTO, NATIVE = "auto", "native"
 
 
-@cache
-def measured(name: str) -> Any:
-    """Return a document of docs/measurements."""
-    return json.loads((MEASUREMENTS / f"{name}.json").read_text())
+measured = cache(measurements.measured)  # documents that are only read
 
 
 def measured_names() -> list[str]:

@@ -5,17 +5,14 @@ python -m tests.support.whole_networks draws the plot.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tests.gpu.measure_networks import MEASURED
 from tests.support import network_tables
+from tests.support.measurements import DOCS, measured
 from trtconv.benchmark.roofline import as_file
 
-DOCS = Path(__file__).parents[2] / "docs"
-MEASUREMENTS = DOCS / "measurements"
 PLOT = DOCS / "networks_h200.svg"
 # The measured engines of each GPU, and the same networks in PyTorch: the H100's with kernels before today's.
 RUNS = {"networks_h200": "torch_networks_h200", "rewritten_networks_h100": "torch_networks_h100"}
@@ -57,12 +54,6 @@ _SHOWN = (
 _SLOWEST_OF = ("fns_1080x1920_fp16", "cyclegan_512_fp16", "unet3d_128_fp16")
 _SLOWEST = 6
 Entry = Mapping[str, Any]
-
-
-def measured(name: str) -> dict[str, Any]:
-    """Return a file of docs/measurements."""
-    document: dict[str, Any] = json.loads((MEASUREMENTS / f"{name}.json").read_text())
-    return document
 
 
 def section() -> str:
@@ -241,10 +232,10 @@ def missed_goals() -> list[str]:
 
 
 def _missed() -> Iterator[str]:
+    networks = today()
     for name in missed_goals():
-        network, _, types = name.rpartition("_")
-        ours = _milliseconds(today()[name], "auto")
-        yield f"* {_TITLES[network]}, {types}, {ours:.2f} ms in place of {GOALS[name]}: {REASONS[name]}"
+        ours = _milliseconds(networks[name], "auto")
+        yield f"* {_title(name)}, {ours:.2f} ms in place of {GOALS[name]}: {REASONS[name]}"
 
 
 def _memory_told() -> str:
