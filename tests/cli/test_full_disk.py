@@ -42,7 +42,7 @@ def attack_all(folder: Path) -> dict[str, Any]:
 
 def attack(folder: Path, command: str, name: str, room: int, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     FakeTensorRT(patch)
-    patch.setattr(begun_page, "read_layers", lambda *_: (None, "it is no engine"))
+    patch.setattr(begun_page, "read_layers", lambda *_: (None, "it is not an engine"))
     words = command_line(command, {name: f"disk/target{PATH_OPTIONS[command, name].suffix}"})
     if command == "bench":
         words[words.index("static.onnx")] = Rig(patch, folder).model.name

@@ -61,7 +61,7 @@ ALL = sorted({*READ, *WRITTEN})
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the usual files, on a machine that seems to build engines, but has no GPU to time them on."""
     FakeTensorRT(monkeypatch)
-    monkeypatch.setattr(begun_page, "read_layers", lambda *_: (None, "it is no engine"))
+    monkeypatch.setattr(begun_page, "read_layers", lambda *_: (None, "it is not an engine"))
     monkeypatch.setattr(convert, "require_precision", lambda *_: None)
     monkeypatch.setattr(convert, "read_engine", lambda *_: None)
 
@@ -190,7 +190,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_a_file_that_changes_once_it_is_opened(
     folder: Path, key: Key, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A command may read what it opened, or say that it cannot: there is no other end."""
+    """A command reads what it opened, or says that it cannot; nothing else may come of it."""
     path = folder / f"{NAME}{PATH_OPTIONS[key].suffix}"
     content, is_changed = (folder / f"static{path.suffix}").read_bytes(), False
 

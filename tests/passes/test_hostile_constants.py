@@ -1,4 +1,4 @@
-"""Constants of a strange type, rank or value where sizes, indices and bounds are read are no match and no traceback."""
+"""Constants of a strange type, rank or value in the place of sizes, indices and bounds: nothing matches or crashes."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def leave(exit_code: int) -> NoReturn:
 
 
 class _ReportOutput(io.FileIO):
-    """Standard output. A reader that has left is no error; any other failure is one, once: what follows is dropped."""
+    """Standard output. That a reader has left is ignored; any other failure is raised once, and the rest is dropped."""
 
     _is_lost = False
 
