@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gpu.measure_networks import MEASURED
+from tests.gpu.networks import MEASURED
 from tests.support import choosing_page, fit_costs, whole_networks
 from tests.support.choosing_page import PAGE, Pair, rank_correlation, worst
 from tests.support.extent import whole_sweep

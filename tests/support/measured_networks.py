@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from models.make_models import make
-from tests.gpu.measure_networks import MEASURED
+from tests.gpu.networks import MEASURED
 from tests.support import measurements
 from trtconv.model import model_io
 from trtconv.passes import passes_for, run_passes

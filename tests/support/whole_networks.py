@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tests.gpu.measure_networks import MEASURED
+from tests.gpu.networks import MEASURED
 from tests.support import network_tables
 from tests.support.measurements import DOCS, measured
 from trtconv.benchmark.roofline import as_file
