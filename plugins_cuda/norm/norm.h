@@ -84,8 +84,11 @@ int64_t normWorkspaceBytes(Layout layout, NormShape const& largest, int64_t grou
 // launch.
 DeviceLimits prepareNorm();
 
-// Whether the kernels of linear tensors read and write `planes`.
-bool canScatter(NormArguments const& arguments, DeviceLimits const& device);
+// Whether results are scattered to `planes`, which are given. The shape alone says so.
+bool canScatter(NormArguments const& arguments);
+
+// Returns the bytes of the largest tensor of at most this shape, with such planes, whose results are not scattered.
+int64_t maxHeldBytes(NormArguments const& largest);
 
 // Enqueues on `stream`; throws CudaError when a launch fails. Nothing is launched for an empty tensor. What lies
 // between the channels of a channels-last tensor and whole vectors is not looked at, and becomes zero in the output.
