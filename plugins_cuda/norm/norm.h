@@ -59,8 +59,7 @@ struct NormArguments
     bool isAffinePerImage = false; // scale and bias are [batch, channels]
     int64_t groups = 0; // of an image's channels, which they divide; 0: each channel is normalised by itself
     EpilogueArguments epilogue{};
-    // Of channels-last images of 2-byte types, without groups: where results go and residuals lie. Pads stay as they
-    // are.
+    // Of channels-last images, without groups: where results go and residuals lie. Pads stay as they are.
     ImagePlaces const* places = nullptr;
     PhaseOrder const* phaseOrder = nullptr; // with places: the input's vectors are those of phases, in this order
     // Of linear images: the same, and the planes of the input may be those of phases. Only where canScatter.

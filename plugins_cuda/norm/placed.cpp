@@ -68,9 +68,9 @@ ImageAxes residualAxes(NormPlace const& place)
     return imageAxes(place, std::vector<int64_t>(place.sizes.size(), 1), place.residualPads);
 }
 
-int64_t vectorsPerPixel(NormShape const& shape)
+int64_t vectorsPerPixel(NormArguments const& arguments)
 {
-    return ceilDivide(shape.channels, channelLanes(Layout::kChannelsLast, 2));
+    return ceilDivide(arguments.shape.channels, channelLanes(Layout::kChannelsLast, elementBytes(arguments.type)));
 }
 
 // Whether a place changes nothing of the axes before rows and columns.
@@ -95,9 +95,9 @@ bool takesPlaces(NormArguments const& arguments, NormPlace const& place)
     NormShape const& shape = arguments.shape;
     int64_t const outputs = outputRequest(place, shape.batch, 1, arguments.layout).numOutputs();
     int64_t const residuals = residualRequest(place, shape.batch, 1, arguments.layout).numInputs();
-    return arguments.layout == Layout::kChannelsLast && elementBytes(arguments.type) == 2
-        && place.outputType == arguments.type && isOfImages(place) && arguments.groups == 0 && !shape.isEmpty()
-        && std::max(outputs, residuals) * vectorsPerPixel(shape) <= std::numeric_limits<int32_t>::max();
+    return arguments.layout == Layout::kChannelsLast && place.outputType == arguments.type && isOfImages(place)
+        && arguments.groups == 0 && !shape.isEmpty()
+        && std::max(outputs, residuals) * vectorsPerPixel(arguments) <= std::numeric_limits<int32_t>::max();
 }
 
 // Whether phases are runs of channels that can be taken for pixels.
@@ -120,8 +120,8 @@ std::optional<PhaseOrder> readableOrder(NormArguments const& arguments, NormPlac
     {
         return std::nullopt;
     }
-    return makePhaseOrder(static_cast<int32_t>(place.sizes.size()), place.sizes.data(), place.phases.data(),
-        vectorsPerPixel(arguments.shape));
+    return makePhaseOrder(
+        static_cast<int32_t>(place.sizes.size()), place.sizes.data(), place.phases.data(), vectorsPerPixel(arguments));
 }
 
 // Normalises into the inside of Y, and fills the pads from there. Where the norm's kernels wrote pads too, the few
@@ -131,7 +131,7 @@ std::optional<PhaseOrder> readableOrder(NormArguments const& arguments, NormPlac
 void launchScattered(NormArguments const& arguments, NormPlace const& place, PhaseOrder const* order,
     DeviceLimits const& device, cudaStream_t stream)
 {
-    int64_t const vectors = vectorsPerPixel(arguments.shape);
+    int64_t const vectors = vectorsPerPixel(arguments);
     auto const [rows, columns] = outputAxes(place);
     auto const [residualRows, residualColumns] = residualAxes(place);
     ImagePlaces const places{
