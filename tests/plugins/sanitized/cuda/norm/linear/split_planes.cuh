@@ -10,8 +10,8 @@ template <typename T>
 using PlacedTensors = Tensors<T, ResultKind::kPlaced>;
 
 template <typename T, int VectorSize>
-void sumPlaneParts(PlacedTensors<T> /*tensors*/, SliceSums* /*partialSums*/, int32_t /*blocksPerSlice*/,
-    int64_t /*elementsPerBlock*/)
+void sumPlaneParts(
+    PlacedTensors<T> /*tensors*/, SliceSums* /*partialSums*/, int32_t /*blocksPerSlice*/, int64_t /*elementsPerBlock*/)
 {
 }
 
