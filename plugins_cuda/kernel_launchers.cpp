@@ -246,7 +246,7 @@ TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64
     arguments.type = static_cast<ElementType>(dtype);
     arguments.layout = layout;
     arguments.groups = groups;
-    return static_cast<size_t>(placedWorkspaceBytes(arguments, placeOf(*place)));
+    return static_cast<size_t>(placedWorkspaceBytes(arguments, placeOf(*place), false));
 }
 
 TRTCONV_EXPORT int trtconv_reflect_pad(void const* input, void* output, int32_t rank, int64_t const* sizes,

@@ -236,7 +236,7 @@ size_t InstanceNormPlugin::workspaceBytes(nvinfer1::DynamicPluginTensorDesc cons
     nvinfer1::DynamicPluginTensorDesc const& x = inputs[0];
     requirePlaceable(x.max);
     NormPlace const place = mAttributes.placeOf(x.max, elementTypeOf(typeOf(mAttributes.to, x.desc.type)));
-    return static_cast<size_t>(placedWorkspaceBytes(argumentsOf(x.desc, x.max, place), place));
+    return static_cast<size_t>(placedWorkspaceBytes(argumentsOf(x.desc, x.max, place), place, areEqual(x.min, x.max)));
 }
 
 void InstanceNormPlugin::launch(nvinfer1::PluginTensorDesc const* inputDesc, void const* const* inputs, void* output,

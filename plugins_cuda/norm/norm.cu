@@ -35,10 +35,15 @@ DeviceLimits prepareNorm()
     return device;
 }
 
-bool canScatter(NormArguments const& arguments, DeviceLimits const& device)
+bool canScatter(NormArguments const& arguments)
 {
     return arguments.layout == Layout::kLinear && arguments.groups == 0 && !arguments.shape.isEmpty()
-        && linear::canScatter(arguments, device);
+        && linear::canScatter(arguments);
+}
+
+int64_t maxHeldBytes(NormArguments const& largest)
+{
+    return linear::maxHeldBytes(largest);
 }
 
 void launchNorm(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)

@@ -59,8 +59,7 @@ struct NormArguments
     bool isAffinePerImage = false; // scale and bias are [batch, channels]
     int64_t groups = 0; // of an image's channels, which they divide; 0: each channel is normalised by itself
     EpilogueArguments epilogue{};
-    // Of channels-last images of 2-byte types, without groups: where results go and residuals lie. Pads stay as they
-    // are.
+    // Of channels-last images, without groups: where results go and residuals lie. Pads stay as they are.
     ImagePlaces const* places = nullptr;
     PhaseOrder const* phaseOrder = nullptr; // with places: the input's vectors are those of phases, in this order
     // Of linear images: the same, and the planes of the input may be those of phases. Only where canScatter.
@@ -84,8 +83,11 @@ int64_t normWorkspaceBytes(Layout layout, NormShape const& largest, int64_t grou
 // launch.
 DeviceLimits prepareNorm();
 
-// Whether the kernels of linear tensors read and write `planes`.
-bool canScatter(NormArguments const& arguments, DeviceLimits const& device);
+// Whether results are scattered to `planes`, which are given. The shape alone says so.
+bool canScatter(NormArguments const& arguments);
+
+// Returns the bytes of the largest tensor of at most this shape, with such planes, whose results are not scattered.
+int64_t maxHeldBytes(NormArguments const& largest);
 
 // Enqueues on `stream`; throws CudaError when a launch fails. Nothing is launched for an empty tensor. What lies
 // between the channels of a channels-last tensor and whole vectors is not looked at, and becomes zero in the output.

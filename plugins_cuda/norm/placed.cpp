@@ -68,9 +68,9 @@ ImageAxes residualAxes(NormPlace const& place)
     return imageAxes(place, std::vector<int64_t>(place.sizes.size(), 1), place.residualPads);
 }
 
-int64_t vectorsPerPixel(NormShape const& shape)
+int64_t vectorsPerPixel(NormArguments const& arguments)
 {
-    return ceilDivide(shape.channels, channelLanes(Layout::kChannelsLast, 2));
+    return ceilDivide(arguments.shape.channels, channelLanes(Layout::kChannelsLast, elementBytes(arguments.type)));
 }
 
 // Whether a place changes nothing of the axes before rows and columns.
@@ -95,9 +95,9 @@ bool takesPlaces(NormArguments const& arguments, NormPlace const& place)
     NormShape const& shape = arguments.shape;
     int64_t const outputs = outputRequest(place, shape.batch, 1, arguments.layout).numOutputs();
     int64_t const residuals = residualRequest(place, shape.batch, 1, arguments.layout).numInputs();
-    return arguments.layout == Layout::kChannelsLast && elementBytes(arguments.type) == 2
-        && place.outputType == arguments.type && isOfImages(place) && arguments.groups == 0 && !shape.isEmpty()
-        && std::max(outputs, residuals) * vectorsPerPixel(shape) <= std::numeric_limits<int32_t>::max();
+    return arguments.layout == Layout::kChannelsLast && place.outputType == arguments.type && isOfImages(place)
+        && arguments.groups == 0 && !shape.isEmpty()
+        && std::max(outputs, residuals) * vectorsPerPixel(arguments) <= std::numeric_limits<int32_t>::max();
 }
 
 // Whether phases are runs of channels that can be taken for pixels.
@@ -120,8 +120,8 @@ std::optional<PhaseOrder> readableOrder(NormArguments const& arguments, NormPlac
     {
         return std::nullopt;
     }
-    return makePhaseOrder(static_cast<int32_t>(place.sizes.size()), place.sizes.data(), place.phases.data(),
-        vectorsPerPixel(arguments.shape));
+    return makePhaseOrder(
+        static_cast<int32_t>(place.sizes.size()), place.sizes.data(), place.phases.data(), vectorsPerPixel(arguments));
 }
 
 // Normalises into the inside of Y, and fills the pads from there. Where the norm's kernels wrote pads too, the few
@@ -131,7 +131,7 @@ std::optional<PhaseOrder> readableOrder(NormArguments const& arguments, NormPlac
 void launchScattered(NormArguments const& arguments, NormPlace const& place, PhaseOrder const* order,
     DeviceLimits const& device, cudaStream_t stream)
 {
-    int64_t const vectors = vectorsPerPixel(arguments.shape);
+    int64_t const vectors = vectorsPerPixel(arguments);
     auto const [rows, columns] = outputAxes(place);
     auto const [residualRows, residualColumns] = residualAxes(place);
     ImagePlaces const places{
@@ -171,6 +171,19 @@ std::optional<PlanePlaces> planePlaces(NormArguments const& arguments, NormPlace
         FastDivisor<uint32_t>(static_cast<uint32_t>(phases)), shape.sliceSize / phases};
 }
 
+// Returns the bytes of a tensor that goes through the workspace: of this shape, or of the largest that is no larger.
+int64_t heldBytes(NormArguments const& largest, NormPlace const& place, bool isFixed)
+{
+    std::optional<PlanePlaces> const planes = planePlaces(largest, place);
+    NormArguments norm = largest;
+    norm.planes = planes ? &*planes : nullptr;
+    if (!planes || !canScatter(norm))
+    {
+        return tensorBytes(largest);
+    }
+    return isFixed ? 0 : alignedBytes(maxHeldBytes(norm));
+}
+
 // Normalises a linear tensor into the inside of Y, and fills the pads from there.
 void launchPlanes(NormArguments const& norm, NormPlace const& whole, DeviceLimits const& device, cudaStream_t stream)
 {
@@ -181,13 +194,16 @@ void launchPlanes(NormArguments const& norm, NormPlace const& whole, DeviceLimit
     launchFillPads({norm.output, numImages, rows, columns, 1, whole.mode, elementBytes(norm.type)}, device, stream);
 }
 
-// Returns the bytes of workspace of a norm of a tensor without phases.
-int64_t wholeWorkspaceBytes(NormArguments const& largest, NormPlace const& place)
+// Whether the result of a norm of a tensor without phases goes through the workspace, unless it is scattered.
+bool isResultHeld(NormArguments const& arguments, NormPlace const& whole)
 {
-    bool const isInParts = !takesPlaces(largest, place);
-    int64_t const forResult = isInParts && place.isPlaced(largest.type) ? tensorBytes(largest) : 0;
-    int64_t const forResidual = isInParts && place.isResidualPadded() ? tensorBytes(largest) : 0;
-    return alignedBytes(normWorkspaceBytes(largest.layout, largest.shape, largest.groups)) + forResult + forResidual;
+    return whole.isPlaced(arguments.type) && !takesPlaces(arguments, whole);
+}
+
+// Whether phases are interleaved in Y first: it is written anew when the result has been held.
+bool isInterleavedInOutput(NormArguments const& arguments, NormPlace const& whole)
+{
+    return isResultHeld(arguments, whole) && elementBytes(whole.outputType) >= elementBytes(arguments.type);
 }
 
 // The same as launchPlacedNorm of a tensor without phases.
@@ -223,10 +239,15 @@ void launchWhole(
 
 } // namespace
 
-int64_t placedWorkspaceBytes(NormArguments const& largest, NormPlace const& place)
+int64_t placedWorkspaceBytes(NormArguments const& largest, NormPlace const& place, bool isFixed)
 {
+    NormPlace const whole = place.interleaved();
     bool const isRead = isInterleaved(largest, place) || readableOrder(largest, place);
-    return (isRead ? 0 : tensorBytes(largest)) + wholeWorkspaceBytes(largest, place.interleaved());
+    bool const isResidualHeld = whole.isResidualPadded() && !takesPlaces(largest, whole);
+    int64_t const numHeld = int64_t{!isRead && !isInterleavedInOutput(largest, whole)} + int64_t{isResidualHeld}
+        + int64_t{isResultHeld(largest, whole)};
+    return alignedBytes(normWorkspaceBytes(largest.layout, largest.shape, largest.groups))
+        + (numHeld == 0 ? 0 : numHeld * heldBytes(largest, place, isFixed));
 }
 
 void launchPlacedNorm(
@@ -240,7 +261,7 @@ void launchPlacedNorm(
         {
             NormArguments norm = arguments;
             norm.planes = &*planes;
-            if (canScatter(norm, device))
+            if (canScatter(norm))
             {
                 return launchPlanes(norm, whole, device, stream);
             }
@@ -256,11 +277,15 @@ void launchPlacedNorm(
     }
     auto const [batch, channels, sliceSize] = arguments.shape;
     NormArguments norm = arguments;
-    norm.input = arguments.workspace;
-    norm.workspace = static_cast<char*>(arguments.workspace) + tensorBytes(arguments);
+    void* interleaved = arguments.output;
+    if (!isInterleavedInOutput(arguments, whole))
+    {
+        interleaved = arguments.workspace;
+        norm.workspace = static_cast<char*>(arguments.workspace) + tensorBytes(arguments);
+    }
+    norm.input = interleaved;
     MapRequest const request = phasesRequest(place, batch, channels * place.numPhases(), arguments.layout);
-    launchGather(
-        gatherOf(arguments.input, arguments.workspace, request, arguments.type, arguments.type), device, stream);
+    launchGather(gatherOf(arguments.input, interleaved, request, arguments.type, arguments.type), device, stream);
     launchWhole(norm, whole, device, stream);
 }
 

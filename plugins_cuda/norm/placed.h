@@ -10,9 +10,9 @@
 namespace trtconv
 {
 
-// Returns the bytes of workspace that such a norm needs; tensors of at most this shape need no more. The shape of the
-// arguments is that of what is normalised.
-int64_t placedWorkspaceBytes(NormArguments const& largest, NormPlace const& place);
+// Returns the bytes of workspace that such a norm needs; unless the shape is fixed, tensors of at most this shape need
+// no more. The shape of the arguments is that of what is normalised.
+int64_t placedWorkspaceBytes(NormArguments const& largest, NormPlace const& place, bool isFixed);
 
 // As launchNorm, the input being X and the output that of the place. Phases that the norm cannot read, or a result that
 // it cannot write through the map, go through the workspace.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import onnx
 import pytest
 
 from tests.benchmark.test_bench_model import IProfiler, Rig
-from tests.gpu import measure_networks
+from tests.gpu import measure_networks, network_errors
 from tests.gpu.networks import MODELS_VARIABLE, Network
 from tests.support.network_tables import tables
 from trtconv.benchmark import variants
@@ -34,7 +33,6 @@ def rig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rig:
     monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
     monkeypatch.setitem(measure_networks.MEASURED, "small", (Network(0, rig.model.name), None))
     monkeypatch.setattr(measure_networks, "written_graph", rig.written_graph)
-    monkeypatch.setattr(os, "sched_setaffinity", lambda process, cores: None)  # a test leaves its own process alone
     monkeypatch.setattr(measure_networks, "_build_apart", build_here)
     monkeypatch.setattr(measure_networks, "load", lambda path: path)  # the fakes' engines are ONNX models
     library = PluginLibrary(Path("lib.so"), "0" * 64, ())
@@ -50,8 +48,8 @@ def build_here(built: Sequence[str], path: Path, options: argparse.Namespace) ->
 
 def measure(folder: Path, *more: str) -> dict[str, object]:
     out = folder / "out.json"
-    options = measure_networks._parse(["--one", "small", "--originals", str(folder), *more, str(out)])
-    measure_networks._run_originals(["small"], str(folder))
+    options = measure_networks._parse(["--one", "small", "--originals", str(folder), "--sets", "2", *more, str(out)])
+    network_errors._run_original("small", 2, folder)
     measure_networks._measure("small", options)
     entry: dict[str, object] = json.loads(out.read_text())
     return entry
@@ -68,6 +66,8 @@ def test_every_variant_is_built_compared_and_timed(rig: Rig, tmp_path: Path) -> 
     for title in ("native", "original"):
         assert engines["plugin"][f"error_to_{title}"]["y"] < 1e-6
         assert engines["fused"][f"error_to_{title}"]["y"] > 1e-3
+        assert engines["plugin"][f"rms_error_to_{title}"]["y"] < 1e-6
+        assert engines["fused"][f"rms_error_to_{title}"]["y"] > 1e-3
     assert engines["fused"]["kinds"]["norm"] == {"count": 1, "microseconds": pytest.approx(1)}
     assert [layer["name"] for layer in engines["fused"]["layers"]] == ["conv", "norm"]
 
@@ -136,10 +136,16 @@ def test_the_tables_hold_times_errors_and_kinds(rig: Rig, tmp_path: Path) -> Non
     assert "| small | plugin | 2 (1) | 1 (1) | - | - | - | - | - |" in lines
 
 
-def test_errors_are_parts_of_the_largest_value() -> None:
-    reference = np.array([1.0, -4.0], np.float16)
-    assert measure_networks._error(reference, np.array([1.5, -4.0])) == pytest.approx(0.125)
-    assert measure_networks._error(reference, np.array([np.nan, 0])) == "not finite"
+def test_errors_are_parts_of_what_the_original_gives() -> None:
+    references = [{"y": np.array([3.0, -4.0], np.float16)}, {"y": np.array([0.0, 5.0], np.float16)}]
+    exact = [{"y": each["y"].astype(np.float32)} for each in references]
+    assert network_errors.largest_errors(references, exact) == network_errors.rms_errors(references, exact) == {"y": 0}
+    wrong = [{"y": np.array([3.5, -4.0])}, {"y": np.array([0.0, 5.5])}]
+    assert network_errors.largest_errors(references, wrong) == {"y": pytest.approx(0.125)}
+    assert network_errors.rms_errors(references, wrong) == {"y": pytest.approx(0.1)}
+    broken = [wrong[0], {"y": np.array([np.nan, 0])}]
+    assert network_errors.largest_errors(references, broken) == {"y": "not finite"}
+    assert network_errors.rms_errors(references, broken) == {"y": "not finite"}
 
 
 def test_what_does_not_run_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

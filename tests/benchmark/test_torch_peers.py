@@ -11,7 +11,7 @@ import pytest
 
 from models.make_models import NETWORKS, make
 from tests.gpu import torch_peers
-from tests.gpu.measure_networks import MEASURED
+from tests.gpu.networks import MEASURED
 from tests.gpu.torch_networks import layers_of, weights_of
 from tests.gpu.torch_peers import made_networks
 

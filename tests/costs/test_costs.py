@@ -101,7 +101,7 @@ def test_a_thin_convolution_costs_a_whole_tile() -> None:
 
 def test_constants_are_those_of_the_gpu_or_are_scaled_and_say_so() -> None:
     assert table_for(Gpu("NVIDIA H200", "sm_90", "13.0", 4917.0)) is TABLE
-    assert TABLE.title == "NVIDIA H200, 2026-11-28"
+    assert TABLE.title == "NVIDIA H200, 2026-11-29"
     slower = table_for(Gpu("NVIDIA H100 80GB HBM3", "sm_90", "13.0", TABLE.memory_gb_per_s / 2))
     assert slower.rates["copy"].time(1e9) == pytest.approx(TABLE.rates["copy"].time(1e9) * 2)
     assert slower.rates["copy"].time(1e6) == TABLE.rates["copy"].time(1e6), "what fits L2 reads no memory"

@@ -1,12 +1,12 @@
 """Engines of networks, native and with plugins, in one run: accuracy, times as CUDA graphs, layers by kind.
 
     python -m tests.gpu.measure_networks OUT.json [--seconds 570] [--timing-cache FILE] [--opt-level 0..5]
-        [--ops OPS[,OPS...]] [NETWORK ...]
+        [--ops OPS[,OPS...]] [--sets COUNT] [NETWORK ...]
 
 The networks come in the order of their importance. Each is measured in a process of its own, which may crash, and its
 engines are built in one more; OUT.json is written after each step. A network is not begun where the slowest so
-far took longer than the time that is left. The original models run in ONNX Runtime meanwhile, with norms in float64: an
-error is max|y - reference| / max|reference|, to the original and to the native engine.
+far took longer than the time that is left. The original models run in ONNX Runtime meanwhile, with norms in float64, on
+COUNT input sets: errors are those of tests.gpu.network_errors, to the original and to the native engine.
 """
 
 from __future__ import annotations
@@ -14,23 +14,22 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import pickle
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
-from tests.gpu.networks import NETWORKS, Feed, Network
+from tests.gpu.network_errors import Outputs, computed_by_original, largest_errors, rms_errors
+from tests.gpu.networks import MEASURED, Feed
 from tests.support.network_tables import ENGINES
 from trtconv import BuildConfig
 from trtconv.benchmark.layer_kinds import times_by_kind
@@ -42,42 +41,12 @@ from trtconv.errors import TrtconvError
 from trtconv.gpu import device as gpu_device
 from trtconv.gpu.device import Device
 from trtconv.gpu.timing import Enqueue, time_side_by_side
-from trtconv.model.exact_norms import exact_reference
 from trtconv.plugins import library as plugin_library
 from trtconv.progress import NoProgress
 
 Entry = dict[str, Any]
-Outputs = dict[str, np.ndarray]
 
-_AS_IMAGE = NETWORKS["fns_candy"].adjust
 _PROFILED_RUNS = 10
-_REFERENCE_WAIT = 60.0  # seconds for a reference that ONNX Runtime has not finished
-
-
-def _made(network: str, dtype: str, adjust: Callable[[Feed], Feed] = lambda feed: feed, **sizes: int) -> Network:
-    return Network(0, make={"network": network, "dtype": dtype, **sizes}, dtype=dtype, adjust=adjust)
-
-
-_FNS = {"height": 1080, "width": 1920}
-_CYCLEGAN = {"height": 512, "width": 512}
-_VOLUME = {"depth": 128, "height": 128, "width": 128}
-# What is measured, the most important first, and the precision that is asked for.
-MEASURED: dict[str, tuple[Network, Any]] = {
-    "fns_1080x1920_fp16": (_made("fast_neural_style", "fp16", _AS_IMAGE, **_FNS), None),
-    "cyclegan_512_fp16": (_made("cyclegan", "fp16", **_CYCLEGAN), None),
-    "unet3d_128_fp16": (_made("unet3d", "fp16", **_VOLUME), None),
-    "fns_candy_128_fp16": (NETWORKS["fns_candy"], "fp16"),
-    "cyclegan_256_fp16": (_made("cyclegan", "fp16", height=256, width=256), None),
-    "xfeat_256_fp16": (NETWORKS["xfeat"], "fp16"),
-    "fns_1080x1920_fp32": (_made("fast_neural_style", "fp32", _AS_IMAGE, **_FNS), None),
-    "cyclegan_512_fp32": (_made("cyclegan", "fp32", **_CYCLEGAN), None),
-    "vae_decoder_64_fp16": (_made("vae_decoder", "fp16", height=64, width=64), None),
-    "gan_decoder_16_fp16": (_made("gan_decoder", "fp16", height=16, width=16), None),
-    "melgan_800_fp16": (_made("melgan", "fp16", frames=800), None),
-    "depth_net_320x1024_fp16": (_made("depth_net", "fp16", height=320, width=1024), None),
-    "litemono_fp16": (NETWORKS["litemono"], "fp16"),
-    "unet3d_128_fp32": (_made("unet3d", "fp32", **_VOLUME), None),
-}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,8 +58,6 @@ def main(arguments: list[str] | None = None) -> int:
     if options.one:
         _measure(options.one, options)
         return 0
-    if options.references:
-        return _run_originals(options.networks, options.references)
     for given, known in ((options.networks, MEASURED), (options.ops.split(","), ENGINES)):
         if unknown := sorted(set(given) - set(known)):
             print(f"error: {', '.join(unknown)} unknown, expected {', '.join(known)}", file=sys.stderr)
@@ -102,7 +69,8 @@ def _measure_all(options: argparse.Namespace) -> int:
     names, begin, slowest = options.networks or list(MEASURED), time.monotonic(), 0.0
     document: Entry = {"what": "tests.gpu.measure_networks", "opt_level": options.opt_level, "networks": {}}
     with tempfile.TemporaryDirectory() as folder:
-        originals = _own("--references", folder, "unused.json", *names)
+        given = [folder, str(options.sets), *names]
+        originals = subprocess.Popen([sys.executable, "-m", "tests.gpu.network_errors", *given])
         try:
             for name in names:
                 left = options.seconds - (time.monotonic() - begin)
@@ -125,7 +93,8 @@ def _measure_apart(name: str, options: argparse.Namespace, folder: Path, seconds
     """Measure a network in a process of its own, and return what it wrote, also where it failed."""
     part = folder / f"{name}.json"
     cache = options.timing_cache or str(folder / "timing.cache")
-    given = ["--originals", str(folder), "--timing-cache", cache, "--ops", options.ops, *_opt_level(options)]
+    given = ["--originals", str(folder), "--timing-cache", cache, "--ops", options.ops, "--sets", str(options.sets)]
+    given += _opt_level(options)
     child = _own("--one", name, str(part), *given)
     problem = None
     try:
@@ -152,7 +121,7 @@ def _own(*arguments: str) -> subprocess.Popen[bytes]:
 def _measure(name: str, options: argparse.Namespace) -> None:
     """Build, compare and time the variants of one network; write the file after each step."""
     network, precision = MEASURED[name]
-    entry: Entry = {"seconds": {}, "graphs": {}, "engines": {}}
+    entry: Entry = {"sets": options.sets, "seconds": {}, "graphs": {}, "engines": {}}
     require_polygraphy()
     with tempfile.TemporaryDirectory() as text, ExitStack() as until:
         folder, device = Path(text), gpu_device.open_device()
@@ -161,12 +130,12 @@ def _measure(name: str, options: argparse.Namespace) -> None:
         if path is None:
             raise SystemExit(f"there is no {network.file} in the models' folder")
         built = _build(path, _config(precision, options), entry, options)
-        feed = network.feeds(path)[0]
+        feeds = network.feeds(path, options.sets)
         with _step("outputs", entry, options.out):
-            outputs = _run_all(built, feed, entry)
+            outputs = _run_all(built, feeds, entry)
             _compare(entry, "native", outputs.get(REFERENCE), outputs)
         with _step("timing", entry, options.out):
-            runners = {ops: _runner(built[ops], device, feed, until) for ops in outputs}
+            runners = {ops: _runner(built[ops], device, feeds[0], until) for ops in outputs}
             timings = time_side_by_side(device, {ops: _enqueue(each) for ops, each in runners.items()})
             for ops, timing in timings.items():
                 entry["engines"][ops]["timing"] = asdict(timing)
@@ -175,7 +144,7 @@ def _measure(name: str, options: argparse.Namespace) -> None:
             for ops, runner in runners.items():
                 _add_layers(entry["engines"][ops], runner, device, built[ops])
         with _step("original", entry, options.out):
-            _compare(entry, "original", _original(Path(options.originals) / f"{name}.npz"), outputs)
+            _compare(entry, "original", computed_by_original(name, Path(options.originals)), outputs)
 
 
 def _config(precision: Any, options: argparse.Namespace) -> BuildConfig:
@@ -240,14 +209,24 @@ def _left_by(ops: str, path: Path) -> Path:
     return path.with_name(f"{ops}.pickle")
 
 
-def _run_all(built: dict[str, BuiltVariant], feed: Feed, entry: Entry) -> dict[str, Outputs]:
-    """Return the outputs of every engine that runs."""
+def _run_all(built: dict[str, BuiltVariant], feeds: Sequence[Feed], entry: Entry) -> dict[str, list[Outputs]]:
+    """Return the outputs of every engine that runs, for each input set."""
     outputs = {}
     engines = {ops: load(each.path) for ops, each in built.items()}
     for ops, engine in engines.items():
         with _problem_of(entry, ops), opened(engine, "candidate", "--inputs") as runner:
-            outputs[ops] = {name: np.array(values) for name, values in runner.run(feed).items()}
+            outputs[ops] = [{name: np.array(y) for name, y in runner.run(feed).items()} for feed in feeds]
     return outputs
+
+
+def _compare(
+    entry: Entry, title: str, references: Sequence[Outputs] | None, outputs: Mapping[str, Sequence[Outputs]]
+) -> None:
+    if references is None:
+        return
+    for ops, sets in outputs.items():
+        entry["engines"][ops][f"error_to_{title}"] = largest_errors(references, sets)
+        entry["engines"][ops][f"rms_error_to_{title}"] = rms_errors(references, sets)
 
 
 @contextlib.contextmanager
@@ -283,20 +262,6 @@ def _enqueue(runner: EngineRunner) -> Enqueue:
     return lambda index, stream: runner.enqueue(stream)
 
 
-def _compare(entry: Entry, title: str, reference: Outputs | None, outputs: dict[str, Outputs]) -> None:
-    if reference is None:
-        return
-    for ops, each in outputs.items():
-        entry["engines"][ops][f"error_to_{title}"] = {name: _error(reference[name], each[name]) for name in reference}
-
-
-def _error(reference: np.ndarray, values: np.ndarray) -> float | str:
-    expected, got = reference.astype(np.float64), values.astype(np.float64)
-    if not np.isfinite(got).all():
-        return "not finite"
-    return float(np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-30))
-
-
 def _add_layers(entry: Entry, runner: EngineRunner, device: Device, built: BuiltVariant) -> None:
     times, layers = runner.layer_times(device, _PROFILED_RUNS), runner.layers()
     kinds = times_by_kind(times, layers, built.ops_by_node)
@@ -310,43 +275,15 @@ def _add_layers(entry: Entry, runner: EngineRunner, device: Device, built: Built
     ]
 
 
-def _run_originals(names: list[str], folder: str) -> int:
-    """Run the original models in ONNX Runtime, and leave the outputs of each in a file."""
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[: max(len(cores) // 2, 1)])  # the others are for TensorRT's builder
-    for name in names:
-        network, _ = MEASURED[name]
-        with tempfile.TemporaryDirectory() as own:
-            path = network.path(Path(own))
-            if path is None:
-                continue
-            session = exact_reference(onnx.load(path), path)()
-            outputs = [each.name for each in session.get_outputs()]
-            values = dict(zip(outputs, session.run(None, network.feeds(path)[0]), strict=True))
-            partial = Path(folder) / f"{name}.partial.npz"
-            np.savez(partial, **values)
-            partial.rename(Path(folder) / f"{name}.npz")
-    return 0
-
-
-def _original(path: Path) -> Outputs | None:
-    """Return what the original model computes, None where ONNX Runtime does not get there."""
-    deadline = time.monotonic() + _REFERENCE_WAIT
-    while not path.is_file():
-        if time.monotonic() > deadline:
-            return None
-        time.sleep(0.2)
-    with np.load(path) as file:
-        return dict(file)
-
-
 def _line(name: str, entry: Entry) -> str:
     """Return one line on a network: the milliseconds and the error of each variant."""
     cells = [name]
     for ops, each in entry.get("engines", {}).items():
         median = each.get("timing", {}).get("median_us")
         errors = each.get("error_to_original") or each.get("error_to_native") or {}
-        cells.append(f"{ops} {'-' if median is None else f'{median / 1000:.3f} ms'} {list(errors.values())[:3]}")
+        rms = each.get("rms_error_to_original") or each.get("rms_error_to_native") or {}
+        shown = f"{list(errors.values())[:3]} rms {list(rms.values())[:3]}"
+        cells.append(f"{ops} {'-' if median is None else f'{median / 1000:.3f} ms'} {shown}")
         cells += [each["problem"]] if "problem" in each else []
         cells.append(
             str({kind: f"{k['microseconds']:.0f} us/{k['count']}" for kind, k in each.get("kinds", {}).items()})
@@ -362,13 +299,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.gpu.measure_networks", description=__doc__)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--built", help=argparse.SUPPRESS)
-    parser.add_argument("--references", help=argparse.SUPPRESS)
     parser.add_argument("--originals", help=argparse.SUPPRESS)
     parser.add_argument("out", type=Path)
     parser.add_argument("networks", nargs="*")
     parser.add_argument("--seconds", type=float, default=570)
     parser.add_argument("--timing-cache", type=Path)
     parser.add_argument("--opt-level", type=int)
+    parser.add_argument("--sets", type=int, default=1)
     parser.add_argument("--ops", default=",".join(ENGINES))
     return parser.parse_intermixed_args(arguments)
 

@@ -39,9 +39,9 @@ class Network:
         source = Path(os.environ.get(MODELS_VARIABLE, "")) / self.file
         return source if source.is_file() else None
 
-    def feeds(self, path: Path) -> list[Feed]:
+    def feeds(self, path: Path, num_sets: int = 2) -> list[Feed]:
         """Return the seeded input sets of the comparison."""
-        return [self.adjust(feed) for feed in random_inputs(path, self.shapes, num_sets=2)]
+        return [self.adjust(feed) for feed in random_inputs(path, self.shapes, num_sets=num_sets)]
 
 
 def _as_image(feed: Feed) -> Feed:
@@ -95,4 +95,30 @@ MORE_NETWORKS: dict[str, Network] = {
         adjust=_as_audio,
     ),
     "silero_16k": Network(1, "silero_vad_16k_sequence_op16.onnx", shapes={"input": (4, 576)}),
+}
+
+
+def _made(network: str, dtype: str, adjust: Callable[[Feed], Feed] = lambda feed: feed, **sizes: int) -> Network:
+    return Network(0, make={"network": network, "dtype": dtype, **sizes}, dtype=dtype, adjust=adjust)
+
+
+_FNS = {"height": 1080, "width": 1920}
+_CYCLEGAN = {"height": 512, "width": 512}
+_VOLUME = {"depth": 128, "height": 128, "width": 128}
+# What is measured, the most important first, and the precision that is asked for.
+MEASURED: dict[str, tuple[Network, Any]] = {
+    "fns_1080x1920_fp16": (_made("fast_neural_style", "fp16", _as_image, **_FNS), None),
+    "cyclegan_512_fp16": (_made("cyclegan", "fp16", **_CYCLEGAN), None),
+    "unet3d_128_fp16": (_made("unet3d", "fp16", **_VOLUME), None),
+    "fns_candy_128_fp16": (NETWORKS["fns_candy"], "fp16"),
+    "cyclegan_256_fp16": (_made("cyclegan", "fp16", height=256, width=256), None),
+    "xfeat_256_fp16": (NETWORKS["xfeat"], "fp16"),
+    "fns_1080x1920_fp32": (_made("fast_neural_style", "fp32", _as_image, **_FNS), None),
+    "cyclegan_512_fp32": (_made("cyclegan", "fp32", **_CYCLEGAN), None),
+    "vae_decoder_64_fp16": (_made("vae_decoder", "fp16", height=64, width=64), None),
+    "gan_decoder_16_fp16": (_made("gan_decoder", "fp16", height=16, width=16), None),
+    "melgan_800_fp16": (_made("melgan", "fp16", frames=800), None),
+    "depth_net_320x1024_fp16": (_made("depth_net", "fp16", height=320, width=1024), None),
+    "litemono_fp16": (NETWORKS["litemono"], "fp16"),
+    "unet3d_128_fp32": (_made("unet3d", "fp32", **_VOLUME), None),
 }

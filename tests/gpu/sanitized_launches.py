@@ -191,6 +191,9 @@ PLACED_CASES = (
         NormPlace((1, 2), (1,) * 4, "reflect", (1, 2, 3, 0), None, (2, 2)),
     ),
     (Case("InstanceNorm", (1, 12, 300, 300), "fp32"), NormPlace((2, 1), (0, 1, 0, 2), phases=(2, 2))),
+    # Split: single elements, and vectors of planes.
+    (Case("InstanceNorm", (1, 1, 2801, 2803), "fp32"), NormPlace((1, 1), (1,) * 4)),
+    (Case("InstanceNorm", (1, 4, 1404, 1404), "fp32"), NormPlace((1, 1), (1,) * 4, phases=(2, 2))),
 )
 NUM_LAUNCHES = len(CASES) + 2 * len(FUSED_CASES) + len(MAP_CASES) + len(PLACED_CASES)
 

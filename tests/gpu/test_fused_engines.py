@@ -89,7 +89,7 @@ def test_fused_engine_computes_what_the_model_does(dtype: str, layout: str, num_
     plugins = [layer for layer in layers if layer.type == "PluginV3"]
     norms = [layer for layer in plugins if kinds[layer.name] == "norm"]  # a pad may change the format
     assert [layer.name for layer in norms if layer.inputs[0].format != layer.outputs[0].format] == []
-    if dtype == "fp16" and has_convolutions and num_axes > 1:  # TensorRT's convolutions are faster channels-last there
+    if dtype == "fp16" and has_convolutions and num_axes == 2:  # of volumes this small both take about as long
         assert any("HWC" in str(layer.inputs[0].format) for layer in plugins), "the builder chooses each by its time"
 
 

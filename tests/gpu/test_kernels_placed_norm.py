@@ -118,7 +118,8 @@ def test_large_images(kernels: TorchKernels, format_: int, shape: tuple[int, ...
     channels=st.sampled_from((1, 3)),
     height=st.sampled_from((1, 9, 61, 333, 2000, 17000)),
     wider=st.integers(0, 9),
-    phases=st.sampled_from(((1, 1), (1, 1), (2, 2), (1, 2), (2, 1), (4, 4), (1, 3))),
+    phases=st.sampled_from(((1, 1), (1, 1), (2, 2), (1, 2), (2, 1), (4, 4), (1, 3), (5, 5), (6, 6))),
+    are_whole=st.booleans(),
     factors=st.sampled_from(((1, 1), (1, 1), (2, 2), (1, 3), (3, 1))),
     pads=st.tuples(*[st.integers(0, 9)] * 4),
     residual_pads=st.one_of(st.just(()), st.tuples(*[st.integers(0, 5)] * 4)),
@@ -132,6 +133,7 @@ def test_linear_images_of_any_size(
     height: int,
     wider: int,
     phases: tuple[int, int],
+    are_whole: bool,
     factors: tuple[int, int],
     pads: tuple[int, int, int, int],
     residual_pads: tuple[int, ...],
@@ -139,12 +141,37 @@ def test_linear_images_of_any_size(
     dtype: str,
     activation: str,
 ) -> None:
-    """Slices that are streamed, of rows of all lengths: their ends lie within vectors, runs and edges of slices."""
+    """Slices that are streamed or split, of rows of all lengths: their ends lie within vectors, runs and edges."""
     width = -(-SMALLEST_STREAMED // height) + wider
-    if phases != (1, 1):  # planes of whole vectors
-        width = -(-width // (8 * phases[0] * phases[1])) * 8
+    if phases != (1, 1):
+        width = -(-width // (phases[0] * phases[1]))
+        width = -(-width // 8) * 8 if are_whole else width  # planes of whole vectors
     sizes = (height * phases[0], width * phases[1])
     limits = [size * factor - 1 for size, factor in zip(sizes, factors, strict=True)] * 2
     place = Place(factors, tuple(map(min, pads, limits)), mode, residual_pads, phases=phases)
     case = FusedCase((1, channels, *sizes), dtype, FORMAT_LINEAR, activation, has_residual=bool(residual_pads))
     check_placed(kernels, case, place)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_large_linear_images_need_no_tensor_beside(kernels: TorchKernels, dtype: str) -> None:
+    """The linear norms of CycleGAN and fast neural style, whose tensors are most of the memory that a network takes."""
+    shape, place = (1, 64, 510, 509), Place((1, 1), (3,) * 4)
+    check_placed(kernels, FusedCase(shape, dtype, FORMAT_LINEAR, "relu"), place)
+    given = NormPlace((1, 1), (3,) * 4, "reflect", (), BY_NAME[dtype])
+    count = kernels.workspace_bytes(shape, FORMAT_LINEAR, 0, given, BY_NAME[dtype])
+    assert count <= 64 * 2 * 227 * 1024 + 33_792  # what clusters hold, and sums
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("phases", [(1, 1), (2, 2), (4, 2)])
+@pytest.mark.parametrize("sizes", [(4000, 4096), (4001, 4003)])
+def test_slices_that_no_ring_holds(
+    kernels: TorchKernels, sizes: tuple[int, int], phases: tuple[int, int], dtype: str
+) -> None:
+    """Split launches, also on GPUs that stream others: of whole vectors of the planes, or of single elements."""
+    for pads, residual_pads in (((3, 1, 0, 2), ()), ((0,) * 4, (1, 2, 3, 0))):
+        if phases != (1, 1):
+            sizes = (sizes[0] // 8 * 8, sizes[1] // 64 * 64)
+        case = FusedCase((1, 2, *sizes), dtype, FORMAT_LINEAR, "silu", has_residual=bool(residual_pads))
+        check_placed(kernels, case, Place((1, 1), pads, "reflect", residual_pads, phases=phases))

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from models.make_models import NETWORKS, make
-from tests.gpu.measure_networks import MEASURED
+from tests.gpu.networks import MEASURED
 from tests.gpu.torch_networks import network_of
 
 MODES = ("reduce-overhead", "max-autotune")

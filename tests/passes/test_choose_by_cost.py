@@ -57,7 +57,7 @@ def test_norms_of_a_style_network_take_their_neighbours(tmp_path: Path) -> None:
     figures = decisions["/conv2/Pad"].figures
     times = figures["predicted_us"]
     assert times["fused"] < times["plugin"] < times["native"]
-    assert figures["times_of"] == "NVIDIA H200, 2026-11-28"
+    assert figures["times_of"] == "NVIDIA H200, 2026-11-29"
 
 
 def test_a_small_norm_in_a_region_stays_native(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ def maths() -> ctypes.CDLL:
     norm, pad = (Path(__file__).with_name(f"host_{op}.cpp") for op in ("instance_norm", "reflect_pad"))
     library = load_cpp(norm, str(pad))
     library.host_workspace_partials.restype = ctypes.c_int64
+    library.host_max_held_bytes.restype = ctypes.c_int64
     library.host_pad_source.restype = ctypes.c_int64
     library.host_fast_divide.restype = ctypes.c_uint32
     return library

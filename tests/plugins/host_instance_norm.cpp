@@ -138,22 +138,29 @@ extern "C" void host_instance_norm_config(int64_t num_slices, int64_t slice_size
     std::copy(std::begin(values), std::end(values), result);
 }
 
-// The same where results are scattered, of slices of so many phases and copies; returns whether that is possible.
+// The same where results are scattered, of slices of so many phases and copies; returns whether that is so.
 extern "C" int32_t host_placed_norm_config(int64_t num_slices, int64_t slice_size, int64_t num_phases,
-    int64_t column_copies, int32_t base_offset, int32_t vector_size, int32_t num_processors, int32_t major_version,
+    int64_t column_copies, int32_t base_offset, int32_t element_bytes, int32_t num_processors, int32_t major_version,
     int32_t shared_bytes, int64_t* result)
 {
-    SliceShape const shape{num_slices, slice_size, base_offset, vector_size};
-    DeviceLimits const device{num_processors, major_version, shared_bytes};
-    if (!canScatter(shape, num_phases, column_copies, device))
+    if (!canScatter({num_slices, slice_size, element_bytes, num_phases, column_copies}))
     {
         return 0;
     }
-    Config const config = chooseConfig(shape, device);
+    Config const config =
+        chooseScattered({num_slices, slice_size, base_offset, static_cast<int32_t>(kVectorBytes) / element_bytes},
+            num_phases, {num_processors, major_version, shared_bytes});
     int64_t const values[]{static_cast<int64_t>(config.method), config.threads, config.lanesPerSlice,
         config.vectorsPerLane, config.blocksPerSlice, config.vectorsPerBlock, config.blocks};
     std::copy(std::begin(values), std::end(values), result);
     return 1;
+}
+
+// Returns the bytes that are set aside for tensors of at most this shape whose results are not scattered.
+extern "C" int64_t host_max_held_bytes(
+    int64_t num_slices, int64_t slice_size, int64_t num_phases, int64_t column_copies, int32_t element_bytes)
+{
+    return maxHeldBytes({num_slices, slice_size, element_bytes, num_phases, column_copies});
 }
 
 // `visits` counts how often each element of the output is written. `is_half`: all values are numbers of fp16, and are

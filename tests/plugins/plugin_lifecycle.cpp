@@ -523,19 +523,25 @@ void checkPhasedNorm(IPluginCreatorV3One& creator)
     check("norm refuses channels that phases do not divide", !changes({tensor({2, 18, 9, 7}), channels, channels}));
 
     fields.groups = 0;
-    auto const workspace = [&](std::vector<int32_t> const& phases, std::vector<int32_t> const& crop, DataType type)
+    auto const workspace = [&](std::vector<int32_t> const& crop, DynamicPluginTensorDesc const& image)
     {
-        fields.phases = phases;
+        fields.phases = {2, 2};
         fields.crop = crop;
         Faces plugin(fields.plugin(creator, "phased_norm"));
-        auto const image = dynamicTensor({1, 32, 6, 6}, type, TensorFormat::kHWC8);
-        std::vector const inputs{image, dynamicTensor({8}, type), dynamicTensor({8}, type)};
-        DynamicPluginTensorDesc const output = dynamicTensor({1, 8, 24, 24}, type, TensorFormat::kHWC8);
-        return plugin.build->getWorkspaceSize(inputs.data(), 3, &output, 1);
+        DynamicPluginTensorDesc const parameter = dynamicTensor({8}, image.desc.type);
+        std::vector const inputs{image, parameter, parameter};
+        return plugin.build->getWorkspaceSize(inputs.data(), 3, inputs.data(), 1);
     };
-    check("phases that a norm reads need no memory", workspace({2, 2}, {0}, DataType::kHALF) == 0);
-    check("cropped phases are interleaved in memory",
-        workspace({2, 2}, {0, 1}, DataType::kHALF) == (2 * 8 * 12 * 11 + 255) / 256 * 256);
+    auto const small = dynamicTensor({1, 32, 6, 6}, DataType::kHALF, TensorFormat::kHWC8);
+    check("phases that a norm reads need no memory", workspace({0}, small) == 0);
+    check("cropped phases are interleaved in memory", workspace({0, 1}, small) == (2 * 8 * 12 * 11 + 255) / 256 * 256);
+    check("other phases are interleaved in Y",
+        workspace({0}, dynamicTensor({1, 32, 6, 6}, DataType::kHALF)) == 2 * 8 * 12 * 12);
+    size_t const forSums = 33024; // of 8 slices and 2048 blocks, 16 bytes each, rounded up
+    auto large = dynamicTensor({1, 32, 1000, 1000}, DataType::kFLOAT);
+    check("large results are scattered", workspace({0}, large) == forSums);
+    large.min.d[2] = 999;
+    check("smaller ones may not be", workspace({0}, large) == forSums + size_t{32} * 1000 * 1000 * 4);
 }
 
 // Results that are upsampled, padded or of another type, and the inside of a padded residual.

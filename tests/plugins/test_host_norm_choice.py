@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def placed_config(
     num_slices: int,
     slice_size: int,
     num_phases: int,
-    vector_size: int = 4,
+    element_bytes: int = 4,
     base_offset: int = 0,
     column_copies: int = 1,
     gpu: tuple[int, int] = H100,
@@ -110,17 +111,22 @@ def placed_config(
     """Return how a norm is launched whose results are scattered; None where it is not."""
     result = np.zeros(len(CONFIG), dtype=np.int64)
     sizes = map(ctypes.c_int64, (num_slices, slice_size, num_phases, column_copies))
-    limits = (base_offset, vector_size, H100_PROCESSORS, *gpu)
-    is_possible = maths.host_placed_norm_config(*sizes, *limits, pointer(result))
-    return dict(zip(CONFIG, result.tolist(), strict=True)) if is_possible else None
+    limits = (base_offset, element_bytes, H100_PROCESSORS, *gpu)
+    is_scattered = maths.host_placed_norm_config(*sizes, *limits, pointer(result))
+    return dict(zip(CONFIG, result.tolist(), strict=True)) if is_scattered else None
+
+
+PHASES = st.sampled_from([1, 2, 3, 4, 16, 32, 64])
+PLANE_SIZES = st.one_of(st.integers(1, 1 << 12), st.integers(1, 1 << 22))
+SLICES = st.one_of(st.integers(1, 100), st.integers(1, 1 << 24))
 
 
 @settings(deadline=None, max_examples=600)
 @given(
-    num_slices=st.one_of(st.integers(1, 100), st.integers(1, 1 << 24)),
-    plane_size=st.one_of(st.integers(1, 1 << 12), st.integers(1, 1 << 22)),
-    num_phases=st.sampled_from([1, 2, 3, 4, 16, 32, 64]),
-    vector_size=st.sampled_from([4, 8]),
+    num_slices=SLICES,
+    plane_size=PLANE_SIZES,
+    num_phases=PHASES,
+    element_bytes=st.sampled_from([2, 4]),
     offset=st.integers(0, 7),
     gpu=st.sampled_from([H100, B200, RTX_5090, A100, T4]),
 )
@@ -130,45 +136,95 @@ def test_scattered_launches_are_legal(
     num_slices: int,
     plane_size: int,
     num_phases: int,
-    vector_size: int,
+    element_bytes: int,
     offset: int,
     gpu: tuple[int, int],
 ) -> None:
-    slice_size = num_phases * plane_size
-    config = placed_config(maths, num_slices, slice_size, num_phases, vector_size, offset % vector_size, gpu=gpu)
+    slice_size, vector_size = num_phases * plane_size, 16 // element_bytes
+    offset %= vector_size
+    config = placed_config(maths, num_slices, slice_size, num_phases, element_bytes, offset, gpu=gpu)
     if config is None:
+        return
+    assert 32 % num_phases == 0
+    partials = maths.host_workspace_partials(ctypes.c_int64(num_slices), ctypes.c_int64(slice_size))
+    are_whole = plane_size % vector_size == offset == 0
+    if config["method"] == SPLIT:
+        assert config["per_slice"] * config["per_block"] >= plane_size // (vector_size if are_whole else 1)
+        assert 1 <= config["blocks"] <= num_slices * config["per_slice"] <= partials
         return
     assert config["method"] == STREAMED
     assert gpu[0] >= 9
     assert config["per_slice"] * config["per_block"] >= slice_size // vector_size
     if num_phases > 1:  # parts and stages begin with the same vector of each phase
-        assert plane_size % vector_size == offset % vector_size == 0
+        assert are_whole
         assert config["per_block"] % num_phases == linear.stage_vectors % num_phases == 0
     most_stages = (gpu[1] - linear.streamed_static_bytes) // (linear.stage_vectors * 16)
     assert -(-config["per_block"] // linear.stage_vectors) <= most_stages
     assert config["blocks"] <= H100_PROCESSORS
-    partials = maths.host_workspace_partials(ctypes.c_int64(num_slices), ctypes.c_int64(slice_size))
     if config["per_slice"] > 1:
         assert config["blocks"] * 2 + config["blocks"] // config["per_slice"] / 4 <= partials
 
 
+@settings(deadline=None, max_examples=600)
+@given(
+    num_slices=SLICES,
+    plane_size=PLANE_SIZES,
+    num_phases=PHASES,
+    element_bytes=st.sampled_from([2, 4]),
+    column_copies=st.integers(1, 2),
+    fewer=st.fractions(0, 1),
+    smaller=st.fractions(0, 1),
+)
+def test_what_is_set_aside_is_enough_for_smaller_tensors(
+    maths: ctypes.CDLL,
+    num_slices: int,
+    plane_size: int,
+    num_phases: int,
+    element_bytes: int,
+    column_copies: int,
+    fewer: Fraction,
+    smaller: Fraction,
+) -> None:
+    sizes = map(ctypes.c_int64, (num_slices, num_phases * plane_size, num_phases, column_copies))
+    held = maths.host_max_held_bytes(*sizes, element_bytes)
+    assert held <= num_slices * num_phases * plane_size * element_bytes
+    slices, size = int(num_slices * fewer), num_phases * int(plane_size * smaller)
+    if slices * size and placed_config(maths, slices, size, num_phases, element_bytes, 0, column_copies) is None:
+        assert held >= slices * size * element_bytes
+
+
 @pytest.mark.parametrize(
-    ("shape", "is_possible"),
+    ("shape", "method"),
     [
-        ((32, 1080 * 1920, 1), True),
-        ((32, 1080 * 1920, 4), True),
-        ((32, 1080 * 1920, 3), False),  # phases that do not divide a stage
-        ((32, 1079 * 1919, 1), True),
-        ((256, 255 * 255 * 4, 4), False),  # planes of no whole vectors
-        ((256, 128 * 128, 1), False),  # held in registers, which is faster even through the workspace
-        ((1, 1 << 28, 1), False),  # more than all shared memory
+        ((32, 1080 * 1920, 1), STREAMED),
+        ((32, 1080 * 1920, 4), STREAMED),
+        ((32, 1080 * 1920, 3), None),  # phases that do not divide a stage
+        ((32, 1079 * 1919, 1), STREAMED),
+        ((256, 255 * 255 * 4, 4), None),  # planes of no whole vectors
+        ((256, 128 * 128, 1), None),  # held in registers, which is faster even through the workspace
+        ((66, 256 * 256, 1), None),  # held in clusters
+        ((67, 256 * 256, 1), STREAMED),
+        ((1, 1 << 28, 1), SPLIT),  # more than all shared memory
     ],
 )
-def test_results_that_are_scattered(maths: ctypes.CDLL, shape: tuple[int, int, int], is_possible: bool) -> None:
-    assert (placed_config(maths, *shape) is not None) == is_possible
-    assert (placed_config(maths, *shape, column_copies=2) is not None) == is_possible
-    assert placed_config(maths, *shape, vector_size=8, column_copies=2) is None  # slower than through the workspace
-    assert placed_config(maths, *shape, gpu=A100) is None
+def test_results_that_are_scattered(maths: ctypes.CDLL, shape: tuple[int, int, int], method: int | None) -> None:
+    def chosen(element_bytes: int = 4, column_copies: int = 1, gpu: tuple[int, int] = H100) -> int | None:
+        config = placed_config(maths, *shape, element_bytes, column_copies=column_copies, gpu=gpu)
+        return config and config["method"]
+
+    assert chosen() == chosen(column_copies=2) == method
+    assert chosen(element_bytes=2, column_copies=2) is None  # slower than through the workspace
+    assert chosen(gpu=A100) == (None if method is None else SPLIT)
+
+
+def test_memory_beside_scattered_results(maths: ctypes.CDLL) -> None:
+    def held(num_slices: int, slice_size: int, num_phases: int = 1, column_copies: int = 1) -> int:
+        sizes = map(ctypes.c_int64, (num_slices, slice_size, num_phases, column_copies))
+        return int(maths.host_max_held_bytes(*sizes, 4))
+
+    assert held(64, 64 * 64) == 64 * 64 * 64 * 4  # never scattered
+    assert held(64, 512 * 512) == 64 * 2 * 227 * 1024  # smaller slices may be held in clusters
+    assert held(64, 512 * 512, 4) == 64 * 512 * 512 * 4  # planes of a smaller image may have no whole vectors
 
 
 @pytest.mark.parametrize(

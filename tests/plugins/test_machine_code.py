@@ -21,7 +21,7 @@ FIRST_WAITING = 90  # compute capability 9.0: no kernel is launched early on old
 WAIT = "ACQBULK"  # cudaGridDependencySynchronize
 KERNELS = {
     *("normaliseResidentSlices", "normaliseClusteredSlices", "normaliseStreamedSlices"),
-    *("sumSliceParts", "normaliseSliceParts"),
+    *("sumSliceParts", "normaliseSliceParts", "sumPlaneParts", "scatterPlaneParts"),
     *("normaliseResidentColumns", "normaliseStreamedColumns"),
     *("sumColumnParts", "finishGroups", "normaliseColumnParts"),
     *("padByReflection", "padPlanesByReflection", "padVectorsByReflection"),

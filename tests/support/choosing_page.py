@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.support import whole_networks
 from tests.support.fit_costs import fitted
 from tests.support.measured_layers import H100_GB_PER_S, kernel_samples
 from tests.support.measured_networks import (
@@ -97,6 +98,8 @@ def kinds_of(name: str, table: CostTable, folder: Path) -> list[Pair]:
     """Return each kind of layer in each engine of a network."""
     pairs = []
     for ops, profile in profiled(name).items():
+        if ops in measured(H200_RUN)["networks"][name]["engines"] and not is_current(name, ops):
+            continue
         network = network_of(name, ops, folder)
         layers = predict(network.works, network.data, table, network.given)
         for kind, own in _KINDS.items():
@@ -113,7 +116,7 @@ def network_pairs(table: CostTable, folder: Path, names: Iterable[str]) -> list[
         Pair(f"{name} {ops}", _predicted(name, ops, table, folder), us)
         for name in names
         for ops in measured(H200_RUN)["networks"][name]["engines"]
-        if ops != AUTO and is_own(name, ops) and (us := median_us(name, ops))
+        if ops != AUTO and is_current(name, ops) and (us := median_us(name, ops))
     ]
 
 
@@ -133,9 +136,10 @@ def h100_pairs(folder: Path, names: Iterable[str]) -> list[Pair]:
     ]
 
 
-def is_own(name: str, ops: str) -> bool:
-    """Say whether a form has a graph of its own."""
-    return "same_as" not in measured(H200_RUN)["networks"][name]["engines"][ops]
+def is_current(name: str, ops: str) -> bool:
+    """Say whether a form has a graph of its own, and kernels of today."""
+    is_own = "same_as" not in measured(H200_RUN)["networks"][name]["engines"][ops]
+    return is_own and not (name in whole_networks.EARLIER and ops != NATIVE)
 
 
 def _predicted(name: str, ops: str, table: CostTable, folder: Path) -> float:
@@ -212,16 +216,14 @@ def with_tables(page: str, folder: Path) -> str:
 def _auto(table: CostTable, folder: Path) -> str:
     """Return what auto chooses, and how its engine compares with native and with the best of the other forms."""
     rows = []
-    for name in measured_names():
+    for name, entry in whole_networks.today().items():
         counts = choices(name, table, folder)
         told = ", ".join(f"{count} {choice}" for choice, count in sorted(counts.items()))
-        engines = measured(H200_RUN)["networks"][name]["engines"]
-        times = {ops: us for ops in engines if (us := median_us(name, ops))}
-        if AUTO not in times:
-            continue
-        auto, native = times.pop(AUTO), times[NATIVE]
+        times = {ops: whole_networks.milliseconds(entry, ops) for ops in entry["engines"]}
+        auto, native = times[whole_networks.ours_of(entry)], times[NATIVE]
+        times.pop(AUTO)  # of today's choices, or it stands for nothing
         best = min(times, key=times.__getitem__)
-        cells = [f"{native / 1000:.3f}", f"{auto / 1000:.3f}", f"{best} {times[best] / 1000:.3f}"]
+        cells = [f"{native:.3f}", f"{auto:.3f}", f"{best} {times[best]:.3f}"]
         rows.append([name, told, *cells, f"{auto / times[best]:.2f}", f"{native / auto:.2f}x"])
     titles = ["network", "groups of nodes that become", "native ms", "auto ms", "best other ms"]
     return _table([*titles, "auto over best", "against native"], rows)

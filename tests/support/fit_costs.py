@@ -26,7 +26,7 @@ from tests.support.measured_networks import made_names, measured, profiled
 from trtconv.costs import tables
 
 COSTS = Path(tables.__file__).with_name("costs.json")
-GPU, ARCH, BACKEND, DATE = "NVIDIA H200", "sm_90", "TensorRT 10.6.0", "2026-11-28"
+GPU, ARCH, BACKEND, DATE = "NVIDIA H200", "sm_90", "TensorRT 10.6.0", "2026-11-29"
 # TensorRT's own kernels for these take as long on an H200 as on an H100, whose memory is slower by a third.
 _BOUND_BY_CORES = ("norm native", "pad native", "reformat", "resize")
 # Its norms are written out, so its native engine shows what TensorRT makes of reductions.
@@ -107,8 +107,14 @@ def fit_rate(samples: Iterable[Sample]) -> dict[str, list[float]]:
 
 
 def fit_convolutions(samples: Sequence[ConvolutionSample]) -> dict[str, float]:
-    """Return fixed time, operations and bytes a second, and the tile and least work that explain the samples best."""
-    plain, transposed = ([each for each in samples if each.is_transposed is kind] for kind in (False, True))
+    """Return fixed time, operations and bytes a second, and the tile and least work that explain the samples best.
+
+    What transposed convolutions and those of uneven strides take beyond it is a factor of each.
+    """
+    kinds = ((False, False), (True, False), (False, True))
+    plain, transposed, uneven = (
+        [each for each in samples if (each.is_transposed, each.is_uneven) == kind] for kind in kinds
+    )
     times = np.array([each.microseconds for each in plain])
     fits = []
     for tile, least in itertools.product(_TILES, _LEAST_OUTPUTS):
@@ -118,14 +124,19 @@ def fit_convolutions(samples: Sequence[ConvolutionSample]) -> dict[str, float]:
         fits.append((float(errors.mean()), tile, least, coefficients))
     _, tile, least, found = min(fits, key=lambda fit: fit[0])
     fixed, per_operation, per_byte = found
-    slower = [each.microseconds / float(_terms([each], tile, least)[0] @ found) for each in transposed]
+
+    def slower(others: Sequence[ConvolutionSample]) -> float:
+        ratios = [each.microseconds / float(_terms([each], tile, least)[0] @ found) for each in others]
+        return round(statistics.median(ratios), 3) if ratios else 1.0
+
     return {
         "fixed_us": round(float(fixed), 3),
         "tflops": round(float(1e-6 / per_operation), 1),
         "gb_per_s": round(float(1e-3 / max(per_byte, 1e-9)), 1),
         "tile": tile,
         "least_outputs": least,
-        "transposed": round(statistics.geometric_mean(slower), 3) if slower else 1.0,
+        "transposed": slower(transposed),
+        "uneven": slower(uneven),
     }
 
 

@@ -61,6 +61,7 @@ class ConvolutionSample:
     bits: str
     microseconds: float
     is_transposed: bool = False
+    is_uneven: bool = False
 
     def operations(self, tile: int, least: int) -> float:
         """Return the multiplications and additions, with channels that fill whole tiles, of `least` outputs or more."""
@@ -81,6 +82,7 @@ class ConvolutionSample:
             bits=str(8 * x.element_bytes),
             microseconds=microseconds,
             is_transposed=each.is_transposed,
+            is_uneven=each.is_uneven,
         )
 
 
@@ -107,7 +109,7 @@ def network_samples(name: str, folder: Path) -> tuple[list[Sample], list[Convolu
             has_pads=any(each.work.attributes["pads"]),
             has_residual=RESIDUAL in each.work.roles,
         )
-        for each in norms.get("fused", ())
+        for each in norms.get("fused", norms.get("rewritten", ()))
         if each.work.inputs[0] in alone
     ]
     return samples, convolutions, found

@@ -98,7 +98,7 @@ class Estimates:
         operations = 2.0 * reduced * taps * max(places * channels, rate.least_outputs)
         num_bytes = self.sizes([*work.inputs, *work.outputs], CHANNELS_LAST)
         time = rate.fixed_us + operations / rate.tflops * 1e-6 + num_bytes / rate.gb_per_s * 1e-3
-        return time * rate.transposed if work.is_transposed else time
+        return time * (rate.transposed if work.is_transposed else 1.0) * (rate.uneven if work.is_uneven else 1.0)
 
     def plugin(self, work: Work, layout: Layout) -> float:
         """Return the time of a custom op whose tensors have one layout."""

@@ -54,7 +54,8 @@ class ConvolutionRate:
     """Microseconds of a convolution: `fixed_us`, its operations at `tflops`, and its data at `gb_per_s`.
 
     The output channels count in whole tiles of `tile`: three of them cost the matrix work of a tile. Fewer outputs than
-    `least_outputs` leave cores idle and take as long as these. A transposed one takes `transposed` times as long.
+    `least_outputs` leave cores idle and take as long as these. A transposed one takes `transposed` times as long, one
+    whose strides differ between axes `uneven` times.
     """
 
     fixed_us: float
@@ -63,6 +64,7 @@ class ConvolutionRate:
     tile: int
     least_outputs: int
     transposed: float = 1.0
+    uneven: float = 1.0
 
 
 @dataclass(frozen=True)

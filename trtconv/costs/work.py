@@ -81,7 +81,7 @@ class Work:
     """One node: what it is, and the data that it reads and writes, by name; constants are left out.
 
     `op` is set for a custom op, with its `attributes` and the `roles` of its inputs. `weights` are the dimensions of a
-    convolution's, `is_transposed` says that it is a ConvTranspose.
+    convolution's, `is_transposed` says that it is a ConvTranspose, `is_uneven` that its strides differ between axes.
     """
 
     name: str
@@ -93,6 +93,7 @@ class Work:
     roles: Sequence[str] = ()
     weights: Sequence[int] = ()
     is_transposed: bool = False
+    is_uneven: bool = False
 
     @property
     def is_regional(self) -> bool:

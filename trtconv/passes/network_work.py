@@ -80,7 +80,15 @@ def _work_of(node: gs.Node, address: str, inputs: Sequence[str], outputs: Sequen
         return Work(address, kind, inputs, outputs)
     weights = shape_of(node.inputs[1]) if len(node.inputs) > 1 else None
     known = [size for size in weights or () if isinstance(size, int)]
-    return Work(address, kind, inputs[:1], outputs, weights=known, is_transposed=node.op.endswith("Transpose"))
+    return Work(
+        address,
+        kind,
+        inputs[:1],
+        outputs,
+        weights=known,
+        is_transposed=node.op.endswith("Transpose"),
+        is_uneven=len(set(node.attrs.get("strides", ()))) > 1,
+    )
 
 
 def _measure(tensor: gs.Tensor, name: str, is_short: bool, network: NetworkWork) -> None:

@@ -136,11 +136,8 @@ void prepareType(DeviceLimits const& device)
     int32_t const numBytes = numSlots(device) * kStepBytes;
     allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kPlain>, numBytes);
     allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kFused>, numBytes);
-    if constexpr (sizeof(T) == 2)
-    {
-        allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kPlaced>, numBytes);
-        allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kPhased>, numBytes);
-    }
+    allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kPlaced>, numBytes);
+    allowSharedBytes(normaliseStreamedColumns<T, ResultKind::kPhased>, numBytes);
 }
 
 template <typename T>
@@ -154,16 +151,13 @@ void launchType(NormArguments const& arguments, DeviceLimits const& device, cuda
         : chooseGroupConfig(shape, device, channelsPerGroup, kVectorChannels<T>);
     auto const run = [&](auto const& tensors, auto kind)
     { Launcher<T, decltype(kind)::value>(tensors, config, device, arguments.workspace, stream).launch(); };
-    if constexpr (sizeof(T) == 2)
+    if (arguments.phaseOrder != nullptr)
     {
-        if (arguments.phaseOrder != nullptr)
-        {
-            return run(phasedTensors<T>(arguments), std::integral_constant<ResultKind, ResultKind::kPhased>{});
-        }
-        if (arguments.places != nullptr)
-        {
-            return run(placedTensors<T>(arguments), std::integral_constant<ResultKind, ResultKind::kPlaced>{});
-        }
+        return run(phasedTensors<T>(arguments), std::integral_constant<ResultKind, ResultKind::kPhased>{});
+    }
+    if (arguments.places != nullptr)
+    {
+        return run(placedTensors<T>(arguments), std::integral_constant<ResultKind, ResultKind::kPlaced>{});
     }
     if (channelsPerGroup == 1 && !arguments.isAffinePerImage && arguments.epilogue.isNone())
     {

@@ -24,10 +24,14 @@ void prepare(DeviceLimits const& device)
     }
 }
 
-bool canScatter(NormArguments const& arguments, DeviceLimits const& device)
+bool canScatter(NormArguments const& arguments)
 {
-    PlanePlaces const& places = *arguments.planes;
-    return canScatter(sliceShape(arguments), places.phases.value(), places.result.columnCopies.value(), device);
+    return canScatter(scatteredShape(arguments));
+}
+
+int64_t maxHeldBytes(NormArguments const& largest)
+{
+    return maxHeldBytes(scatteredShape(largest));
 }
 
 void launch(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream)

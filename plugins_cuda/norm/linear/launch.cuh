@@ -8,6 +8,7 @@
 #include "norm/linear/resident.cuh"
 #include "norm/linear/slice_shape.h"
 #include "norm/linear/split.cuh"
+#include "norm/linear/split_planes.cuh"
 #include "norm/linear/streamed.cuh"
 
 namespace trtconv::linear
@@ -96,7 +97,7 @@ public:
     {
         if constexpr (Kind == ResultKind::kPlaced)
         {
-            launchStreamed();
+            mConfig.method == Method::kStreamed ? launchStreamed() : launchSplitPlanes();
         }
         else
         {
@@ -198,6 +199,16 @@ private:
             mConfig.vectorsPerBlock);
         makeLaunch().run(kWhat, normaliseSliceParts<T, VectorSize, Kind>, mTensors, mPartialSums,
             mConfig.blocksPerSlice, mConfig.vectorsPerBlock);
+    }
+
+    void launchSplitPlanes() const
+    {
+        bool const areWhole = planesOf(mShape, mTensors.result.places.phases.value()).vectorSize > 1;
+        int64_t const elementsPerBlock = mConfig.vectorsPerBlock * (areWhole ? VectorSize : 1);
+        makeLaunch().run(kWhat, areWhole ? sumPlaneParts<T, VectorSize> : sumPlaneParts<T, 1>, mTensors, mPartialSums,
+            mConfig.blocksPerSlice, elementsPerBlock);
+        makeLaunch().run(
+            kWhat, scatterPlaneParts<T>, mTensors, mPartialSums, mConfig.blocksPerSlice, elementsPerBlock, areWhole);
     }
 
     Tensors<T, Kind> mTensors;

@@ -9,8 +9,11 @@ namespace trtconv::linear
 // Readies the kernels for the current device. Must be called once there, before the first launch.
 void prepare(DeviceLimits const& device);
 
-// Whether there are kernels for the planes of the arguments. The tensor is not empty.
-bool canScatter(NormArguments const& arguments, DeviceLimits const& device);
+// Whether results are scattered to the planes of the arguments. The tensor is not empty.
+bool canScatter(NormArguments const& arguments);
+
+// Returns the bytes of the largest tensor of at most this shape whose results are not scattered.
+int64_t maxHeldBytes(NormArguments const& largest);
 
 // Enqueues on `stream`; throws CudaError when a launch fails. The tensor is not empty.
 void launch(NormArguments const& arguments, DeviceLimits const& device, cudaStream_t stream);

@@ -16,7 +16,7 @@ void launchScattered(NormArguments const& arguments, DeviceLimits const& device,
 {
     constexpr int kVectorSize = kVectorBytes / sizeof(T);
     SliceShape const shape = sliceShape(arguments);
-    Config const config = chooseConfig(shape, device);
+    Config const config = chooseScattered(shape, arguments.planes->phases.value(), device);
     Launcher<T, kVectorSize, ResultKind::kPlaced>(arguments, shape, device, config, stream).launch();
 }
 

@@ -29,4 +29,12 @@ inline SliceShape sliceShape(NormArguments const& arguments)
     return {slices.numSlices(), slices.sliceSize, hasVectors ? offset : 0, hasVectors ? vectorSize : 1};
 }
 
+// The same where results are scattered to planes.
+inline ScatteredShape scatteredShape(NormArguments const& arguments)
+{
+    PlanePlaces const& places = *arguments.planes;
+    return {arguments.shape.numSlices(), arguments.shape.sliceSize, elementBytes(arguments.type), places.phases.value(),
+        places.result.columnCopies.value()};
+}
+
 } // namespace trtconv::linear

@@ -8,6 +8,13 @@
 namespace trtconv::linear
 {
 
+// Returns how many vectors of a tile a thread has from vector `first` on, of those before `end`.
+template <int32_t TileVectors>
+__device__ int32_t validVectors(int64_t first, int64_t end)
+{
+    return static_cast<int32_t>(min((end - first + kSplitThreads - 1) / kSplitThreads, int64_t{TileVectors}));
+}
+
 // The part of a slice that one block works on.
 template <typename T, int VectorSize, ResultKind Kind>
 struct SlicePart
@@ -28,13 +35,6 @@ struct SlicePart
         , endVector(min(firstVector + vectorsPerBlock, span.numVectors))
         , edge(part % blocksPerSlice == 0 && threadIdx.x < span.numEdges ? static_cast<int32_t>(threadIdx.x) : -1)
     {
-    }
-
-    // Returns how many vectors of a tile this thread has from vector `first` on.
-    __device__ int32_t numValid(int64_t first) const
-    {
-        return static_cast<int32_t>(
-            min((endVector - first + kSplitThreads - 1) / kSplitThreads, int64_t{kTileVectors}));
     }
 
     __device__ Tile<T, VectorSize, kTileVectors> load(T const* __restrict__ input, int64_t first) const
@@ -68,6 +68,46 @@ struct SlicePart
     }
 };
 
+// Stores the sum over all threads of the block. `warpSums` may be used again when it returns.
+__device__ inline void storeSumOfBlock(SliceSums const& sums, SliceSums* warpSums, SliceSums& target)
+{
+    leaveSumOfWarp(sums, warpSums);
+    __syncthreads();
+    if (threadIdx.x < kWarpSize)
+    {
+        SliceSums const ofBlock = sumOfWarps(warpSums, kSplitThreads / kWarpSize);
+        if (threadIdx.x == 0)
+        {
+            target = ofBlock;
+        }
+    }
+    __syncthreads();
+}
+
+// Leaves what finishes a slice, whose parts' sums are given, in shared memory, for all threads of the block.
+template <typename T, ResultKind Kind>
+__device__ void leaveFinish(Tensors<T, Kind> const& tensors, SliceSums const* partSums, int32_t numParts, int64_t slice,
+    SliceSpan const& span, typename Tensors<T, Kind>::Finish& finish)
+{
+    if (threadIdx.x < kWarpSize)
+    {
+        SliceSums sums;
+        for (int32_t part = threadIdx.x; part < numParts; part += kWarpSize)
+        {
+            sums.add(partSums[part]);
+        }
+        sums = sumOverWarp(sums);
+        if (threadIdx.x == 0)
+        {
+            int64_t const index = tensors.parameterIndexOf(slice);
+            float const shift = tensors.shiftOf(span);
+            SliceParameters<float> const parameters = tensors.parametersAt(index).inFloat();
+            finish = tensors.finishOf(sums, shift, parameters, slice);
+        }
+    }
+    __syncthreads();
+}
+
 // The first kernel writes partialSums[slice * blocksPerSlice + part of the slice].
 template <typename T, int VectorSize, ResultKind Kind>
 __global__ __launch_bounds__(kSplitThreads) void sumSliceParts(
@@ -89,20 +129,10 @@ __global__ __launch_bounds__(kSplitThreads) void sumSliceParts(
         for (int64_t first = part.firstVector + threadIdx.x; first < part.endVector; first += Part::kStep)
         {
             auto const tile = part.load(tensors.input, first);
-            int32_t const numValid = part.numValid(first);
+            int32_t const numValid = validVectors<Part::kTileVectors>(first, part.endVector);
             sums.add(numValid == Part::kTileVectors ? tile.sums(shift) : tile.sums(numValid, shift));
         }
-        leaveSumOfWarp(sums, warpSums);
-        __syncthreads();
-        if (threadIdx.x < kWarpSize)
-        {
-            sums = sumOfWarps(warpSums, kSplitThreads / kWarpSize);
-            if (threadIdx.x == 0)
-            {
-                partialSums[index] = sums;
-            }
-        }
-        __syncthreads(); // all have read the sums before the next part's are written
+        storeSumOfBlock(sums, warpSums, partialSums[index]);
     }
 }
 
@@ -119,23 +149,8 @@ __global__ __launch_bounds__(kSplitThreads) void normaliseSliceParts(Tensors<T, 
     {
         Part const part(tensors, index, blocksPerSlice, vectorsPerBlock);
         __syncthreads(); // all have read what finishes the previous part
-        if (threadIdx.x < kWarpSize)
-        {
-            SliceSums sums;
-            for (int32_t other = threadIdx.x; other < blocksPerSlice; other += kWarpSize)
-            {
-                sums.add(partialSums[part.slice * blocksPerSlice + other]);
-            }
-            sums = sumOverWarp(sums);
-            if (threadIdx.x == 0)
-            {
-                int64_t const index = tensors.parameterIndexOf(part.slice);
-                float const shift = tensors.shiftOf(part.span);
-                SliceParameters<float> const parameters = tensors.parametersAt(index).inFloat();
-                sharedFinish = tensors.finishOf(sums, shift, parameters, part.slice);
-            }
-        }
-        __syncthreads();
+        leaveFinish(
+            tensors, partialSums + part.slice * blocksPerSlice, blocksPerSlice, part.slice, part.span, sharedFinish);
         auto const finish = sharedFinish;
         if (part.edge >= 0)
         {
