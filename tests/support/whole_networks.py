@@ -222,7 +222,7 @@ def _not_measured() -> Iterator[str]:
     networks, torch = today(), measured(RUNS[H200])["networks"]
     left = [name for name in MEASURED if name not in networks]
     if left:
-        yield f"* On the H200: {', '.join(left)}."
+        yield f"* On the H200: {', '.join(left)}. {_LEFT_OUT}"
     alone = [name for name in networks if MEASURED[name][0].file is None and not _torch(torch.get(name))]
     if alone:
         yield f"* With torch.compile on the H200: {', '.join(alone)}."
@@ -310,6 +310,7 @@ _WHAT_HOLDS_THEM = """* The first convolutions read three channels, which Tensor
 * The norms that pad and upsample write more than they read. They run at 0.6 of a copy, as other channels-last norms
   do that are read twice because they exceed shared memory and registers.
 * The convolutions of the body, and all of the U-Net, run at 60 to 75 % of the matrix units."""
+_LEFT_OUT = "TensorRT's builder had not made the native engine of MelGAN after 200 s, when it was stopped."
 _OTHERS_NOT_MEASURED = """* On the H100: all but the two networks above with `rewritten`, and `auto`. Older figures of
   native engines and of `--ops plugin` are in [choosing.md](choosing.md).
 * XFeat and the fast neural style with written-out norms are published models, without code in PyTorch to compile
