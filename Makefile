@@ -95,7 +95,7 @@ fuzz: $(INSTALLED)
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --counts build/fuzz/counts.json
 
 fuzz-host: $(INSTALLED)
-	$(BIN)/python tests/plugins/sanitized_host.py $(FUZZ_RUNS) $(FUZZ_SEED)
+	$(BIN)/python -m tests.plugins.sanitized_host $(FUZZ_RUNS) $(FUZZ_SEED)
 
 # The index's own address must not be in the file, which is why uv is told so.
 lock:

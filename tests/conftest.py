@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fuzz.bounding import states_small_numbers
+from tests.support.plugin_libraries import any_library
 from trtconv.model import onnx_session, shape_inference
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, which some of them send.
@@ -33,3 +35,10 @@ def _little_overhead(request: pytest.FixtureRequest) -> Iterator[None]:
         if request.node.get_closest_marker("bounded_inference") is None:
             patched.setattr(shape_inference, "stays_small", states_small_numbers)
         yield
+
+
+@pytest.fixture(scope="module")
+def plugin_library() -> Iterator[Path]:
+    """The plugin library, which the module's tests and their processes find: compiled by nvcc, or its host code."""
+    with pytest.MonkeyPatch.context() as patched:
+        yield any_library(patched)
