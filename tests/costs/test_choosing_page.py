@@ -27,6 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("networks")
 
 
+@whole_sweep
 def test_the_constants_are_what_the_measurements_give(folder: Path) -> None:
     table = fit_costs.fitted(folder)
     assert fit_costs.COSTS.read_text() == fit_costs.as_file(table), "run: python -m tests.support.fit_costs"
