@@ -37,8 +37,7 @@ def _little_overhead(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def plugin_library() -> Iterator[Path]:
-    """The plugin library, which the module's tests and their processes find: compiled by nvcc, or its host code."""
-    with pytest.MonkeyPatch.context() as patched:
-        yield any_library(patched)
+@pytest.fixture
+def plugin_library(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The plugin library, which the test and its processes find: compiled by nvcc, or its host code alone."""
+    return any_library(monkeypatch)

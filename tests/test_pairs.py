@@ -22,7 +22,7 @@ from typing import BinaryIO
 import pytest
 
 from tests.support.command_line import COMMAND, RTX, environment, run, run_command, write_model
-from tests.support.extent import IS_WHOLE
+from tests.support.extent import IS_WHOLE, part
 from trtconv import manifest, pairs, parts
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.manifest import EngineIdentity, Manifest, first_manifest_path, manifest_path, read_manifest
@@ -117,7 +117,7 @@ def killed_at(call: int, work: Callable[[], None]) -> bool:
     return status == 9
 
 
-@pytest.mark.parametrize("old", [True, False], ids=["over an old pair", "anew"])
+@pytest.mark.parametrize("old", part([True, False], bool), ids=["over an old pair", "anew"])
 def test_a_kill_at_any_call_leaves_a_pair(tmp_path: Path, old: bool) -> None:
     engine, seen, call = tmp_path / "m.engine", set(), 1
     for call in range(1, 200):

@@ -6,6 +6,7 @@ to it is in sanitized/cuda: a device that answers, launches that are checked and
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ FOLDER = REPOSITORY / "build" / "host-library"
 LIBRARY = FOLDER / FILE_NAME
 
 
+@functools.cache
 def build_library() -> Path:
     """Compile what changed since the last time, and return the library."""
     with locked(FOLDER):

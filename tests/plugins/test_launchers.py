@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("plugin_library")
 SHAPE, TYPE, POINTER, WORKSPACE, OPTION = -1, -2, -3, -4, -6
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def library(plugin_library: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(plugin_library))
 
