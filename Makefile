@@ -25,7 +25,9 @@ WITHOUT_LIBRARY := $(VENV)/.installed-without-library
 QUICKLY_INSTALLED := $(if $(or $(GPU_ARCH),$(LOCKED),$(wildcard $(INSTALLED))),$(INSTALLED),$(WITHOUT_LIBRARY))
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ONE_ARCH := --config-settings cmake.define.TRTCONV_CUDA_ARCHITECTURES=$(CUDA_ARCH)
-RUN_TESTS = $(BIN)/python -m pytest -n auto --dist loadfile -m 'not gpu' $(PYTEST_ARGS)
+# Many tests wait for other processes: one more worker than processors.
+WORKERS ?= $(shell expr $$(nproc) + 1)
+RUN_TESTS = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not gpu' $(PYTEST_ARGS)
 CPP := $(shell find plugins_cuda -name '*.h' -o -name '*.cuh' -o -name '*.cu' -o -name '*.cpp')
 EXAMPLES_CPP := $(wildcard examples/cpp/*.h examples/cpp/*.cpp)
 PYTHON_CODE := trtconv models tests build_backend plugins_cuda examples
