@@ -1,7 +1,7 @@
 """Compiles the plugin library with the machine's C++ compiler alone, in seconds.
 
-All of its host code is real: creators, fields, shapes, launch choices, the C launchers. What CUDA and the kernels are
-to it is in sanitized/cuda: a device that answers, launches that are checked and run nothing.
+All of its host code is real: creators, fields, shapes, launch choices, the C launchers. sanitized/cuda stands for CUDA
+and the kernels: a device that answers, and launches that are checked and run nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 FUZZER = HERE / "sanitized"
 STAND_INS = FUZZER / "cuda"
 FLAGS = ("-std=c++17", "-O0", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unknown-pragmas",
-         f"-I{REPOSITORY}", f"-I{HERE}", f"-iquote{STAND_INS}", f"-I{STAND_INS}", f"-I{PLUGIN_SOURCES}")  # fmt: skip
+         f"-I{HERE}", f"-iquote{STAND_INS}", f"-I{STAND_INS}", f"-I{PLUGIN_SOURCES}")  # fmt: skip
 EXPORTS = f"-Wl,--version-script={PLUGIN_SOURCES / 'exports.map'},--exclude-libs,ALL,--no-undefined"
 FOLDER = REPOSITORY / "build" / "host-library"
 LIBRARY = FOLDER / FILE_NAME
@@ -30,14 +30,12 @@ LIBRARY = FOLDER / FILE_NAME
 def build_library() -> Path:
     """Compile what changed since the last time, and return the library."""
     with locked(FOLDER):
-        objects, is_new = compile_sources(FOLDER, sources_by_area())
-        if is_new or not LIBRARY.exists():
-            run([find_compiler(), "-shared", EXPORTS, *objects, "-ldl", "-o", str(LIBRARY)])
+        link(LIBRARY, compile_sources(FOLDER, sources_by_area()), "-shared", EXPORTS)
     return LIBRARY
 
 
-def compile_sources(folder: Path, areas: dict[str, list[Path]], *flags: str) -> tuple[list[str], bool]:
-    """Compile what changed into `folder`; return the objects, and whether one of them is new.
+def compile_sources(folder: Path, areas: dict[str, list[Path]], *flags: str) -> list[Path]:
+    """Compile what changed into `folder`, and return the objects.
 
     The sources of an area are compiled as one file, in half the time: most of it goes into headers and templates.
     """
@@ -50,10 +48,16 @@ def compile_sources(folder: Path, areas: dict[str, list[Path]], *flags: str) -> 
         if not made.exists() or made.stat().st_mtime < newest or unit.read_text() != text:
             unit.write_text(text)
             jobs.append([find_compiler(), *FLAGS, *flags, "-c", str(unit), "-o", str(made)])
-        objects.append(str(made))
+        objects.append(made)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(run, jobs))
-    return objects, bool(jobs)
+        list(pool.map(_run, jobs))
+    return objects
+
+
+def link(output: Path, objects: list[Path], *flags: str) -> None:
+    """Link the objects into `output`, unless it is newer than each of them."""
+    if not output.exists() or output.stat().st_mtime < max(made.stat().st_mtime for made in objects):
+        _run([find_compiler(), *flags, *map(str, objects), "-ldl", "-o", str(output)])
 
 
 def sources_by_area() -> dict[str, list[Path]]:
@@ -70,8 +74,7 @@ def _headers() -> Iterator[Path]:
         yield from (path for path in folder.rglob("*") if path.suffix in (".h", ".cuh"))
 
 
-def run(command: Sequence[str]) -> None:
-    """Run a compiler; raise RuntimeError with what it says where it fails."""
+def _run(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")

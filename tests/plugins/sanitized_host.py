@@ -10,8 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.plugins.host_build import FOLDER, FUZZER, compile_sources, run, sources_by_area
-from tests.plugins.host_compiler import REPOSITORY, find_compiler, locked
+from tests.plugins.host_build import FOLDER, FUZZER, compile_sources, link, sources_by_area
+from tests.plugins.host_compiler import REPOSITORY, locked
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1")
 SANITIZED_FOLDER = REPOSITORY / "build" / "sanitized"
@@ -23,9 +23,7 @@ def build_fuzzer(is_sanitized: bool = True) -> Path:
     areas = {**sources_by_area(), "fuzzer": sorted(FUZZER.glob("*.cpp"))}
     program = folder / "fuzz_host"
     with locked(folder):
-        objects, is_new = compile_sources(folder, areas, *flags)
-        if is_new or not program.exists():
-            run([find_compiler(), *flags, *objects, "-ldl", "-o", str(program)])
+        link(program, compile_sources(folder, areas, *flags), *flags)
     return program
 
 
