@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,4 +42,4 @@ def test_ci_runs_the_whole_with_the_compiled_library() -> None:
         check=False,
     ).stdout
     assert "\ntest-all: TRTCONV_TESTS := all\n" in shown
-    assert "\ntest-all: .venv/.installed\n" in shown
+    assert re.search(r"\ntest-all: \S+/\.installed\n", shown), "without the library, or with it by chance"
