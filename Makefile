@@ -1,5 +1,5 @@
 # make demo    set up, then build a real engine from a real model and run it
-# make test    set up, then run the tests that need no GPU
+# make test    set up, then run the tests that need no GPU; of long sweeps a part
 # make help    the other targets
 PYTHON ?= python3
 VENV ?= .venv
@@ -20,11 +20,14 @@ FUZZ_RUNS ?= 1000000
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Without a GPU the demo runs no plugin: it is ready minutes earlier without their library.
+# Without a GPU no plugin runs: demo and tests are ready minutes earlier without their library.
 WITHOUT_LIBRARY := $(VENV)/.installed-without-library
-FOR_DEMO := $(if $(or $(GPU_ARCH),$(LOCKED),$(wildcard $(INSTALLED))),$(INSTALLED),$(WITHOUT_LIBRARY))
+QUICKLY_INSTALLED := $(if $(or $(GPU_ARCH),$(LOCKED),$(wildcard $(INSTALLED))),$(INSTALLED),$(WITHOUT_LIBRARY))
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ONE_ARCH := --config-settings cmake.define.TRTCONV_CUDA_ARCHITECTURES=$(CUDA_ARCH)
+# Many tests wait for other processes: one more worker than processors.
+WORKERS ?= $(shell expr $$(nproc) + 1)
+RUN_TESTS = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not gpu' $(PYTEST_ARGS)
 CPP := $(shell find plugins_cuda -name '*.h' -o -name '*.cuh' -o -name '*.cu' -o -name '*.cpp')
 EXAMPLES_CPP := $(wildcard examples/cpp/*.h examples/cpp/*.cpp)
 PYTHON_CODE := trtconv models tests build_backend plugins_cuda examples
@@ -37,8 +40,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo 'make demo      set everything up, build a real engine from a real model, and run it'
-	@echo 'make test      set everything up and run the tests that need no GPU; of long sweeps a fixed part'
-	@echo 'make test-all  all of them, as CI does'
+	@echo 'make test      set up and run the tests that need no GPU, of long sweeps a fixed part; 5 minutes on 2 cores'
+	@echo 'make test-all  compile the plugin library and run all of them, as CI does'
 	@echo 'make test-gpu  the tests that need a GPU and full TensorRT'
 	@echo 'make bench     time the kernels on the GPU here; BENCH_ARGS="--filter GLOB --no-native" and so on'
 	@echo 'make accuracy  of the tests those that compare: models and the kernels arithmetic, with a GPU engines too'
@@ -53,14 +56,15 @@ help:
 	@echo 'make clean     remove $(VENV), build folders and generated models'
 	@echo 'Variables: PYTHON=$(PYTHON) VENV=$(VENV) CUDA_ARCH=$(CUDA_ARCH) BACKEND=$(BACKEND); LOCKED=1 installs what $(LOCK) pins'
 
-demo: $(FOR_DEMO)
+demo: $(QUICKLY_INSTALLED)
 	$(BIN)/python -m models.demo
 
-test: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not gpu' $(PYTEST_ARGS)
+test: $(QUICKLY_INSTALLED)
+	$(RUN_TESTS)
 
 test-all: export TRTCONV_TESTS := all
-test-all: test
+test-all: $(INSTALLED)
+	$(RUN_TESTS)
 
 test-gpu: $(INSTALLED)
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)
@@ -69,11 +73,11 @@ bench: $(INSTALLED)
 	$(BIN)/trtconv bench --ops $(BENCH_ARGS)
 
 # Part of `make test` and `make test-gpu`; tests that need a GPU skip where there is none.
-accuracy: $(INSTALLED)
+accuracy: $(QUICKLY_INSTALLED)
 	$(BIN)/python -m pytest tests/comparison/test_compare_models.py tests/plugins/test_host_every_case.py \
 		tests/gpu/test_compare.py tests/gpu/test_engine_accuracy.py $(PYTEST_ARGS)
 
-kill: $(INSTALLED)
+kill: $(QUICKLY_INSTALLED)
 	TRTCONV_KILLS=$(or $(KILLS),200) TRTCONV_KILL_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/cli/test_kills.py
 
 lint: $(INSTALLED)
@@ -87,15 +91,15 @@ format: $(INSTALLED)
 	$(BIN)/ruff format $(PYTHON_CODE)
 	$(BIN)/clang-format -i $(CPP) $(EXAMPLES_CPP)
 
-golden: $(INSTALLED)
+golden: $(QUICKLY_INSTALLED)
 	$(BIN)/python -m tests.support.golden
 	$(BIN)/python -m tests.support.inspection_cases
 
-fuzz: $(INSTALLED)
+fuzz: $(QUICKLY_INSTALLED)
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --counts build/fuzz/counts.json
 
-fuzz-host: $(INSTALLED)
-	$(BIN)/python tests/plugins/sanitized_host.py $(FUZZ_RUNS) $(FUZZ_SEED)
+fuzz-host: $(QUICKLY_INSTALLED)
+	$(BIN)/python -m tests.plugins.sanitized_host $(FUZZ_RUNS) $(FUZZ_SEED)
 
 # The index's own address must not be in the file, which is why uv is told so.
 lock:

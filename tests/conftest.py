@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fuzz.bounding import states_small_numbers
+from tests.support.plugin_libraries import any_library
 from trtconv.model import onnx_session, shape_inference
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, which some of them send.
@@ -33,3 +35,9 @@ def _little_overhead(request: pytest.FixtureRequest) -> Iterator[None]:
         if request.node.get_closest_marker("bounded_inference") is None:
             patched.setattr(shape_inference, "stays_small", states_small_numbers)
         yield
+
+
+@pytest.fixture
+def plugin_library(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The plugin library, which the test and its processes find: compiled by nvcc, or its host code alone."""
+    return any_library(monkeypatch)

@@ -75,7 +75,7 @@ DIMS = st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=6)
 VALUES = st.lists(st.integers(-(2**63) + 1, 2**63 - 1), min_size=1, max_size=6)
 
 
-@settings(derandomize=True)
+@settings(deadline=None, derandomize=True)
 @given(st.one_of(st.tuples(st.just("shape"), DIMS), st.tuples(st.just("values"), VALUES)), st.integers(0, 5))
 def test_a_printed_shape_reads_back(kind_and_dims: tuple[Any, list[int]], growth: int) -> None:
     kind, dims = kind_and_dims

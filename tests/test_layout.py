@@ -183,10 +183,10 @@ def names_used(module: str) -> Iterator[str]:
                 yield name
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_only_the_doors_use_tensorrt(module: str) -> None:
-    if not f"{module}.".startswith(USERS_OF_TENSORRT):
-        assert set(names_used(module)) & (TENSORRT_NAMES | TENSORRT_API) == set()
+def test_only_the_doors_use_tensorrt() -> None:
+    others = [module for module in MODULES if not f"{module}.".startswith(USERS_OF_TENSORRT)]
+    used = {module: set(names_used(module)) & (TENSORRT_NAMES | TENSORRT_API) for module in others}
+    assert {module: names for module, names in used.items() if names} == {}
 
 
 def test_what_is_taken_for_tensorrt_is_what_its_doors_use() -> None:
@@ -205,23 +205,25 @@ def texts_of(module: str) -> Iterator[str]:
             yield node.value
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_ops_are_named_in_their_room_alone(module: str) -> None:
+def test_ops_are_named_in_their_room_alone() -> None:
     """Reports, inspection, precision and benchmark ask the table of the ops; a pass names the op that it rewrites."""
-    if f"{module}.".startswith(("ops.", "passes.rewrite_")):
-        return
     names = {name for op in CUSTOM_OPS.values() for name in (op.name, op.replaces, op.replaces_long)}
     whole_names = {op.form.op_type for op in CUSTOM_OPS.values()}  # such as Pad, which is part of many words
-    for text in texts_of(module):
-        assert text not in whole_names, module
-        assert not any(name in text for name in names), f"{module}: {text}"
+    others = [module for module in MODULES if not f"{module}.".startswith(("ops.", "passes.rewrite_"))]
+    found = [
+        (module, text)
+        for module in others
+        for text in texts_of(module)
+        if text in whole_names or any(name in text for name in names)
+    ]
+    assert found == []
 
 
-@pytest.mark.parametrize("module", sorted(MODULES.keys() - {"element_types"}))
-def test_element_types_have_one_table(module: str) -> None:
+def test_element_types_have_one_table() -> None:
     """Who writes these names keeps a table of its own. In words, fp16 and bf16 are options and rows of tolerances."""
-    assert {"FLOAT", "HALF", "BF16", "float16", "bfloat16"} & set(texts_of(module)) == set()
-    assert "bfloat16" not in names_used(module)
+    names = {"FLOAT", "HALF", "BF16", "float16", "bfloat16"}
+    others = MODULES.keys() - {"element_types"}
+    assert [module for module in others if names & set(texts_of(module)) or "bfloat16" in names_used(module)] == []
 
 
 def test_every_module_has_its_layer() -> None:
@@ -229,11 +231,10 @@ def test_every_module_has_its_layer() -> None:
     assert sorted(rooms) == sorted(room for layer in LAYERS for room in layer)
 
 
-@pytest.mark.parametrize("module", sorted(MODULES.keys() - {ROOT}))
-def test_imports_go_down(module: str) -> None:
-    for imported in own_imports(module):
-        is_same_room = imported.split(".")[0] == module.split(".")[0]
-        assert is_same_room or layer_of(module) < layer_of(imported), f"{module} imports {imported}"
+def test_imports_go_down() -> None:
+    pairs = [(module, imported) for module in MODULES.keys() - {ROOT} for imported in own_imports(module)]
+    others = [(module, imported) for module, imported in pairs if module.split(".")[0] != imported.split(".")[0]]
+    assert [pair for pair in others if layer_of(pair[0]) >= layer_of(pair[1])] == []
 
 
 def test_imports_have_no_cycle() -> None:
@@ -245,12 +246,10 @@ def test_errors_know_nothing() -> None:
     assert own_imports("config") == {"converted", "errors", "shapes"}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_files_stay_small(module: str) -> None:
-    lines = MODULES[module].read_text().splitlines()
-    assert len(lines) <= MAX_LINES
-    if lines:
-        assert ast.get_docstring(nodes_of(module)[0]), "a file begins with what it is for"
+def test_files_stay_small_and_begin_with_what_they_are_for() -> None:
+    lines = {module: path.read_text().splitlines() for module, path in MODULES.items()}
+    assert {module: len(each) for module, each in lines.items() if len(each) > MAX_LINES} == {}
+    assert [module for module, each in lines.items() if each and not ast.get_docstring(nodes_of(module)[0])] == []
 
 
 def test_public_names_exist() -> None:

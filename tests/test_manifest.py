@@ -230,7 +230,7 @@ JSON = st.recursive(
 )
 
 
-@settings(derandomize=True, max_examples=num_examples(300))
+@settings(deadline=None, derandomize=True, max_examples=num_examples(300))
 @given(st.data(), JSON)
 def test_whatever_a_manifest_holds_it_is_read_or_refused(data: st.DataObject, value: Any) -> None:
     content = copy.deepcopy(json.loads(data.draw(st.sampled_from([TENSORRT, RTX])).read_text()))
@@ -342,7 +342,7 @@ def configs(draw: st.DrawFn) -> BuildConfig:
     )
 
 
-@settings(derandomize=True)
+@settings(deadline=None, derandomize=True)
 @given(configs(), st.lists(st.builds(Decision, NAMES, NAMES, st.none() | NAMES, NAMES, st.dictionaries(NAMES, JSON))))
 def test_a_config_comes_back_as_it_was_built(config: BuildConfig, decisions: list[Decision]) -> None:
     manifest = Manifest(

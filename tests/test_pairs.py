@@ -21,8 +21,8 @@ from typing import BinaryIO
 
 import pytest
 
-from tests.support.command_line import RTX, environment, write_model
-from tests.support.extent import IS_WHOLE
+from tests.support.command_line import COMMAND, RTX, environment, run, run_command, write_model
+from tests.support.extent import IS_WHOLE, part
 from trtconv import manifest, pairs, parts
 from trtconv.errors import BackendError, ConfigError, ModelError, TrtconvError
 from trtconv.manifest import EngineIdentity, Manifest, first_manifest_path, manifest_path, read_manifest
@@ -117,7 +117,7 @@ def killed_at(call: int, work: Callable[[], None]) -> bool:
     return status == 9
 
 
-@pytest.mark.parametrize("old", [True, False], ids=["over an old pair", "anew"])
+@pytest.mark.parametrize("old", part([True, False], bool), ids=["over an old pair", "anew"])
 def test_a_kill_at_any_call_leaves_a_pair(tmp_path: Path, old: bool) -> None:
     engine, seen, call = tmp_path / "m.engine", set(), 1
     for call in range(1, 200):
@@ -183,16 +183,15 @@ def test_a_build_that_is_killed_between_its_renames_leaves_a_pair(tmp_path: Path
     pytest.importorskip("tensorrt_rtx")
     write_model(tmp_path, "static")
     engine = tmp_path / "static.engine"
-    command = [sys.executable, "-m", "trtconv", "build", "static.onnx", *RTX, "--no-isolate", "--gpu-arch"]
-    options = {"cwd": tmp_path, "env": environment(), "capture_output": True}
-    subprocess.run([*command, "sm_86"], check=True, **options)
+    command = ["build", "static.onnx", *RTX, "--no-isolate", "--gpu-arch"]
+    assert run(*command, "sm_86", cwd=tmp_path).exit_code == 0
     kill = ["strace", "-f", "-o", "/dev/null", "-e", "trace=rename", "-e", f"inject=rename:signal=KILL:when={call}"]
-    assert subprocess.run([*kill, *command, "sm_89"], check=False, **options).returncode != 0
+    assert run_command([*kill, *COMMAND, *command, "sm_89"], cwd=tmp_path).exit_code != 0
     found = read_manifest(engine)
     assert found is not None
     assert found.gpu_arch == ("sm_86" if call < 3 else "sm_89")
     assert found.engine.sha256 == hashlib.sha256(engine.read_bytes()).hexdigest()
-    subprocess.run([*command, "sm_89"], check=True, **options)
+    assert run(*command, "sm_89", cwd=tmp_path).exit_code == 0
     assert sorted(os.listdir(tmp_path)) == ["static.engine", "static.engine.json", "static.onnx"]
 
 

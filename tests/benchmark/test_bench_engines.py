@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,8 @@ from onnx.reference import ReferenceEvaluator
 
 from tests.support.bench_fakes import STREAM, FakeDevice, array_at
 from tests.support.fake_tensorrt import FakeTensorRT, IProfiler, Tensor
+from tests.support.patience import wait_for
+from tests.support.processes import is_alive
 from trtconv.benchmark import one_op_engines
 from trtconv.benchmark.cases import Case, make_values, select_cases
 from trtconv.benchmark.one_op_engines import Kind, build_engines, has_kind, one_op_model
@@ -150,11 +151,8 @@ def test_an_interrupt_ends_the_processes(worker: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         build_engines([NORM, HALF], ["native"], tmp_path, 2, Impatient())
     pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
-    deadline = time.monotonic() + 60
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.01)
     assert len(pids) == 2
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    wait_for(lambda: not any(map(is_alive, pids)))
 
 
 DEVICE_TIMES = {"copy": 1.0}

@@ -54,7 +54,7 @@ def safe_environment(**changes: str) -> dict[str, str]:
     return variables
 
 
-@pytest.mark.parametrize("name", part(ALL, {"build", "compare", "bench", "doctor"}.__contains__))
+@pytest.mark.parametrize("name", part(ALL, {"build", "bench", "doctor"}.__contains__))
 def test_no_command_imports_from_the_current_folder(folder: Path, name: str) -> None:
     """`-P` stands for the installed program, whose folder is the first on its path."""
     plain = run_command([sys.executable, "-P", "-m", "trtconv", *ALL[name]], cwd=folder, env=safe_environment())

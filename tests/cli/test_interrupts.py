@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from tests.cli.test_cli_streams import INTERRUPT_SECONDS
 from tests.cli.test_isolation import COMMANDS, run_patched
 from tests.support.command_line import COMMAND, environment, run_command, run_python, write_model
+from tests.support.extent import part
 from tests.support.patience import patience
 
 # Import systems and extension modules turn KeyboardInterrupt into an ImportError, or drop it.
@@ -89,18 +91,20 @@ SLOW = """g (float[1,64,64,64] x) => (float[1,64,64,64] y) {
 }"""  # for a minute
 
 
-@pytest.mark.parametrize("options", [(), ("--no-isolate",)], ids=["in a worker", "without"])
+@pytest.mark.parametrize(
+    "options", part([(), ("--no-isolate",)], lambda options: not options), ids=["in a worker", "without"]
+)
 def test_ctrl_c_ends_a_calibration(tmp_path: Path, options: tuple[str, ...]) -> None:
     write_model(tmp_path, "slow", SLOW)
     command = [*COMMAND, "build", "slow.onnx", "--dry-run", "--precision", "fp16", *options]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, env=environment(), text=True)
     try:
         assert process.stderr is not None
-        first = process.stderr.readline()
-        assert re.fullmatch(r"dry run +\d+ s: Running calibration inputs 0/3\n", first), first
+        said = list(itertools.takewhile(lambda line: "Running calibration inputs 0/3" not in line, process.stderr))
+        assert all(re.fullmatch(r"dry run +\d+ s: .*\n", line) for line in said), said
         begin = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, printed = process.communicate(timeout=10)
+        _, printed = process.communicate(timeout=60)
         assert time.monotonic() - begin < patience(INTERRUPT_SECONDS)
     finally:
         process.kill()
@@ -111,6 +115,8 @@ def test_ctrl_c_ends_a_calibration_of_a_python_caller(tmp_path: Path) -> None:
     code = """
 import sys, threading, time, _thread
 import trtconv
+from tests.support.extent import part
+from tests.support.patience import patience
 from trtconv.progress import NoProgress
 
 class Interrupter(NoProgress):
@@ -123,7 +129,7 @@ try:
 except KeyboardInterrupt:
     begin = time.monotonic()
     while any(thread.name == "trtconv-calibration" for thread in threading.enumerate()):
-        assert time.monotonic() - begin < 2, "the run goes on"
+        assert time.monotonic() - begin < patience(2), "the run goes on"
     print("interrupted")
 """
     result = run_python(code, str(write_model(tmp_path, "slow", SLOW)), cwd=tmp_path)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,8 +24,10 @@ from tests.support.command_line import (
     write_model,
 )
 from tests.support.extent import part
-from tests.support.patience import patience
+from tests.support.patience import patience, wait_for
+from tests.support.processes import is_alive
 from trtconv.cli import ISOLATED, program
+from trtconv.workers import family
 
 # ONNX Runtime's assertion of a positive deviation ends the process.
 ABORTS = """g (float[1,4,16,16] x) => (float[1,4,16,16] y) {
@@ -158,43 +159,33 @@ def test_a_comparison_that_fails_ends_with_1(tmp_path: Path) -> None:
 
 # Signals. -------------------------------------------------------------------------------------------------------------
 
-SLEEPS = "model_io._parse = lambda path: (open('ready', 'x').close(), sleep())"
 SLEEP = """
-def sleep():
+def sleep(path):
     try:
+        open('ready', 'x').close()
         time.sleep(60)
     finally:
         open('tidied', 'x').close()
 """
-DEAF = "sleep = lambda: (signal.pthread_sigmask(signal.SIG_BLOCK, [2, 15]), time.sleep(60))"
+DEAF = """
+def sleep(path):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [2, 15])
+    open('ready', 'x').close()
+    time.sleep(60)
+"""
 
 
 def start(tmp_path: Path, sleep: str, *options: str) -> tuple[subprocess.Popen[str], int]:
     """Start a command that sleeps in its worker; return its process and the worker's number."""
     write_model(tmp_path, "static")
-    code = patched(f"{sleep}\n{SLEEPS}")
+    code = patched(f"{sleep}\nmodel_io._parse = sleep")
     process = subprocess.Popen(
         [sys.executable, "-c", code, *COMMANDS["inspect"], "--json", *options],
         cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
     wait_for(lambda: (tmp_path / "ready").exists())
-    time.sleep(0.1)
-    return process, int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
-
-
-def wait_for(is_so: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-def is_alive(number: int) -> bool:
-    try:
-        return Path(f"/proc/{number}/stat").read_text().split()[2] != "Z"
-    except OSError:
-        return False
+    return process, family.members(process.pid)[1]
 
 
 @pytest.mark.parametrize("sleep", [SLEEP, DEAF], ids=["in Python", "deaf"])
@@ -226,9 +217,10 @@ def test_ctrl_c_while_it_starts_leaves_no_traceback(tmp_path: Path, delay: float
         cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
-    wait_for(lambda: len(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()) > 0)
+    wait_for(lambda: len(family.members(process.pid)) > 1 or process.poll() is not None)
     time.sleep(delay)
-    os.killpg(process.pid, signal.SIGINT)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
     assert (process.returncode, "Traceback" in stderr) in [(130, False), (0, False)], stderr
     assert process.returncode == 0 or "interrupted" in stderr

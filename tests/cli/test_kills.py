@@ -19,9 +19,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from tests.cli.test_isolation import is_alive, wait_for
 from tests.support.command_line import COMMAND, RTX, environment, write_model
-from tests.support.patience import patience
+from tests.support.patience import patience, wait_for
+from tests.support.processes import is_alive
 from trtconv.manifest import read_manifest
 from trtconv.model import model_io
 from trtconv.workers import family
@@ -62,8 +62,13 @@ def kill(process: subprocess.Popen[bytes], number: signal.Signals, target: str) 
     workers = family.members(process.pid)[1:]
     if target == "group":
         os.killpg(process.pid, number)
+    elif target == "worker" and workers:
+        try:
+            os.kill(workers[0], number)
+        except ProcessLookupError:  # it has ended since
+            return False
     else:
-        os.kill(workers[0] if target == "worker" and workers else process.pid, number)
+        process.send_signal(number)
     return True
 
 

@@ -27,6 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("networks")
 
 
+@whole_sweep
 def test_the_constants_are_what_the_measurements_give(folder: Path) -> None:
     table = fit_costs.fitted(folder)
     assert fit_costs.COSTS.read_text() == fit_costs.as_file(table), "run: python -m tests.support.fit_costs"
@@ -43,6 +44,7 @@ def test_correlation_and_worst_are_right() -> None:
     assert worst([*right, Pair("near nothing", 0.1, 20), Pair("far", 100, 20)]).name == "near nothing"
 
 
+@whole_sweep
 def test_predictions_order_what_was_measured(folder: Path) -> None:
     names = made_names()
     assert set(names) >= {"fns_1080x1920_fp16", "cyclegan_512_fp32", "vae_decoder_64_fp16", "gan_decoder_16_fp16"}

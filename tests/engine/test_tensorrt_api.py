@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.plugin_libraries import any_library
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import DOMAIN, VERSION
-from trtconv.plugins import library as plugin_library
 
 COMMON = (
     "ILogger.Severity.INTERNAL_ERROR",
@@ -98,9 +98,9 @@ def test_networks_are_strongly_typed_and_streams_are_there_where_the_version_has
     assert has(trt, "IStreamWriter") == (version >= (10, 14))
 
 
-def test_the_registry_takes_the_plugin_library() -> None:
+def test_the_registry_takes_the_plugin_library(monkeypatch: pytest.MonkeyPatch) -> None:
     trt = module("tensorrt")
     registry = trt.get_plugin_registry()
     known = all(registry.get_creator(name, str(VERSION), DOMAIN) for name in CUSTOM_OPS)
-    assert known or registry.load_library(str(plugin_library.find().path)) is not None
+    assert known or registry.load_library(str(any_library(monkeypatch))) is not None
     assert all(registry.get_creator(name, str(VERSION), DOMAIN) for name in CUSTOM_OPS)

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 import trtconv
-from tests.cli.test_isolation import is_alive, wait_for
 from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.gpu.networks import Network
 from tests.support.command_line import COMMAND, contents, environment, run
+from tests.support.patience import wait_for
+from tests.support.processes import is_alive
 from tests.test_isolate import Listener
 from trtconv import BuildConfig
 from trtconv.comparison import compare

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.equivalence import Arrays, assert_same_numbers, rewrite, run_onnxruntime, seeded_inputs
-from tests.support.extent import num_examples
+from tests.support.extent import num_examples, part
 from tests.support.model_faults import with_each_fault
 from tests.support.norm_spellings import NormSpelling
 from trtconv.errors import ModelError
@@ -36,7 +36,7 @@ def test_every_spelling_is_recognised(seed: int) -> None:
     assert_same_numbers(model, rewritten.proto, seeded_inputs(model))
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", part(range(2), {1}.__contains__))
 def test_a_fault_keeps_its_numbers(seed: int, tmp_path: Path) -> None:
     model = NormSpelling(random.Random(seed), is_disguised=False).proto
     feeds = seeded_inputs(model)

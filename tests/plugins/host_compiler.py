@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,13 +42,20 @@ def load_cpp(source: Path, *options: str) -> ctypes.CDLL:
     """
     options = ("-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", *options)
     folder = REPOSITORY / "build" / "host" / _key_of(source, *options)
-    folder.mkdir(parents=True, exist_ok=True)
     library = folder / f"lib{source.stem}.so"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder):
         if not library.exists():
             compile_cpp(source, library.with_suffix(".part"), *options).rename(library)
     return ctypes.CDLL(str(library))
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make a folder, and keep other processes from building in it meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _key_of(source: Path, *options: str) -> str:

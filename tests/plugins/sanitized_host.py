@@ -1,6 +1,6 @@
-"""Builds the plugins' host code and its fuzzer with sanitizers, by the machine's C++ compiler alone.
+"""Fuzzes the plugins' host code, built by the machine's C++ compiler alone, with sanitizers or without.
 
-`python tests/plugins/sanitized_host.py ITERATIONS SEED` runs it; the objects stay in build/sanitized.
+`python -m tests.plugins.sanitized_host ITERATIONS SEED` runs it with them; the objects stay in build/sanitized.
 """
 
 from __future__ import annotations
@@ -8,41 +8,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from host_compiler import PLUGIN_SOURCES, REPOSITORY, find_compiler
+from tests.plugins.host_build import FOLDER, FUZZER, compile_sources, link, sources_by_area
+from tests.plugins.host_compiler import REPOSITORY, locked
 
-HERE = Path(__file__).parent
-STAND_INS = HERE / "sanitized" / "cuda"  # for CUDA's headers and for our kernels
-FLAGS = ("-std=c++17", "-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra",
-         "-Wno-unknown-pragmas", f"-I{HERE}", f"-iquote{STAND_INS}", f"-I{STAND_INS}",
-         f"-I{PLUGIN_SOURCES}")  # fmt: skip
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1")
+SANITIZED_FOLDER = REPOSITORY / "build" / "sanitized"
 
 
-def build_fuzzer(folder: Path) -> Path:
-    """Compile what changed since the last time, and return the program.
-
-    The sources of an area are compiled as one file, in half the time: most of it goes into headers and templates.
-    """
-    compiler = find_compiler()
-    folder.mkdir(parents=True, exist_ok=True)
-    newest_header = max(path.stat().st_mtime for path in _headers())
-    jobs, objects = [], []
-    for area, sources in _sources_by_area().items():
-        unit, made = folder / f"{area}.cpp", folder / f"{area}.o"
-        text = "".join(f'#include "{source}"\n' for source in sources)
-        newest = max(newest_header, *(source.stat().st_mtime for source in sources))
-        if not made.exists() or made.stat().st_mtime < newest or unit.read_text() != text:
-            unit.write_text(text)
-            jobs.append([compiler, *FLAGS, "-c", str(unit), "-o", str(made)])
-        objects.append(str(made))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(_run, jobs))
+def build_fuzzer(is_sanitized: bool = True) -> Path:
+    """Compile what changed since the last time, and return the program."""
+    folder, flags = (SANITIZED_FOLDER, SANITIZERS) if is_sanitized else (FOLDER, ())
+    areas = {**sources_by_area(), "fuzzer": sorted(FUZZER.glob("*.cpp"))}
     program = folder / "fuzz_host"
-    if jobs or not program.exists():
-        _run([compiler, "-fsanitize=address,undefined", *objects, "-ldl", "-o", str(program)])
+    with locked(folder):
+        link(program, compile_sources(folder, areas, *flags), *flags)
     return program
 
 
@@ -53,28 +34,8 @@ def run_fuzzer(program: Path, iterations: int, seed: int) -> subprocess.Complete
     return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
 
 
-def _sources_by_area() -> dict[str, list[Path]]:
-    """Return the fuzzer's sources, and those of each folder of plugins_cuda; a file right in it is its own area."""
-    areas = {"sanitized": sorted((HERE / "sanitized").glob("*.cpp"))}
-    for path in sorted(PLUGIN_SOURCES.rglob("*")):
-        if path.suffix in (".cpp", ".cu") and "bench" not in path.parts:
-            areas.setdefault(path.relative_to(PLUGIN_SOURCES).parts[0], []).append(path)
-    return areas
-
-
-def _headers() -> Iterator[Path]:
-    for folder in (PLUGIN_SOURCES, HERE / "sanitized"):
-        yield from (path for path in folder.rglob("*") if path.suffix in (".h", ".cuh"))
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
-
-
 if __name__ == "__main__":
-    finished = run_fuzzer(build_fuzzer(REPOSITORY / "build" / "sanitized"), int(sys.argv[1]), int(sys.argv[2]))
+    finished = run_fuzzer(build_fuzzer(), int(sys.argv[1]), int(sys.argv[2]))
     sys.stdout.write(finished.stdout)
     refusals = [line for line in finished.stderr.splitlines() if not line.startswith("[trtconv]")]
     sys.stderr.write("\n".join(refusals[-60:]) + "\n")

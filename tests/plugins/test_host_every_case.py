@@ -214,7 +214,9 @@ REWRITTEN = [
 ]
 
 
-@pytest.mark.parametrize("path", REWRITTEN, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize(
+    "path", part(REWRITTEN, REWRITTEN[::3].__contains__), ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
 def test_golden_case(maths: ctypes.CDLL, path: Path) -> None:
     calls = calls_of_case(read_case(path))
     assert calls, "no custom op was run"

@@ -5,23 +5,24 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, TorchKernels, library_path
+from tests.gpu.kernel_library import FORMAT_CHANNELS_LAST, TorchKernels
 from trtconv.element_types import FLOAT16, FLOAT32, INT64
 from trtconv.plugins.kernels import KernelError, NormOptions, NormPlace, OutputMap, c_options, c_place
+
+pytestmark = pytest.mark.usefixtures("plugin_library")
 
 SHAPE, TYPE, POINTER, WORKSPACE, OPTION = -1, -2, -3, -4, -6
 
 
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    if not library_path().exists():
-        pytest.skip(f"no plugin library at {library_path()}")
-    return ctypes.CDLL(str(library_path()))
+@pytest.fixture
+def library(plugin_library: Path) -> ctypes.CDLL:
+    return ctypes.CDLL(str(plugin_library))
 
 
 def instance_norm_status(library: ctypes.CDLL, **changed: Any) -> int:

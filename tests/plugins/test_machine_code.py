@@ -15,7 +15,7 @@ import pytest
 
 from plugins_cuda.bench.compare_machine_code import USAGE, run_cuobjdump, short_name
 from tests.support.extent import whole_sweep
-from trtconv.plugins import library as plugin_library
+from tests.support.plugin_libraries import compiled_library
 
 FIRST_WAITING = 90  # compute capability 9.0: no kernel is launched early on older GPUs
 WAIT = "ACQBULK"  # cudaGridDependencySynchronize
@@ -44,7 +44,7 @@ def test_each_kernel_waits_before_it_touches_device_memory_or_ends(tmp_path: Pat
 
 @whole_sweep
 def test_every_instance_waits_before_it_touches_device_memory_or_ends() -> None:
-    require_waits(cuobjdump("-sass", str(plugin_library.find().path)))
+    require_waits(cuobjdump("-sass", str(compiled_library())))
 
 
 def require_waits(listing: str) -> None:
@@ -109,7 +109,7 @@ def kernels(listing: str) -> Iterator[tuple[tuple[int, str], Instructions]]:
 
 def smallest_cubins(folder: Path) -> Iterator[Path]:
     """Unpack the library into `folder`; yield, from the smallest on, each file that holds a kernel not yet seen."""
-    cuobjdump("-xelf", "all", str(plugin_library.find().path), cwd=folder)
+    cuobjdump("-xelf", "all", str(compiled_library()), cwd=folder)
     seen: set[tuple[str, str]] = set()
     for cubin in sorted(folder.glob("*.cubin"), key=lambda path: path.stat().st_size):
         architecture = cubin.suffixes[-2]

@@ -17,14 +17,13 @@ import numpy as np
 import pytest
 
 import trtconv
-from tests.gpu.kernel_library import library_path
 from tests.support.hand_written import MODULES, Tensor, make_network
 from trtconv import plugins
 from trtconv.errors import BackendError, ConfigError
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.plugins.network import _add_constant
 
-pytestmark = pytest.mark.skipif(not library_path().exists(), reason="the plugin library is not built")
+pytestmark = pytest.mark.usefixtures("plugin_library")
 
 CONSTANT_TYPES = {"FLOAT": np.float32, "HALF": np.float16, "BF16": ml_dtypes.bfloat16}
 

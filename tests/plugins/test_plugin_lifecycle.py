@@ -13,7 +13,7 @@ from host_compiler import compile_cpp
 from tests.gpu.kernel_library import library_path
 from tests.support.plugin_trace import DOCUMENT, MARK, VARIABLE, calls_of, document, documented, normalised, trace_lines
 
-pytestmark = pytest.mark.skipif(not library_path().exists(), reason="the plugin library is not built")
+pytestmark = pytest.mark.usefixtures("plugin_library")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.gpu.kernel_library import library_path
+from tests.support.plugin_libraries import compiled_library
 from trtconv.ops import CUSTOM_OPS
 from trtconv.ops.custom_op import VERSION
 from trtconv.plugins.network import FIELD_TYPES
@@ -24,7 +25,7 @@ MODULES = [
     for name in ("tensorrt_rtx", "tensorrt")
 ]
 
-pytestmark = pytest.mark.skipif(not library_path().exists(), reason="the plugin library is not built")
+pytestmark = pytest.mark.usefixtures("plugin_library")
 
 
 def run_scenario(module: str, *steps: str, preload: str = "") -> tuple[list[dict[str, Any]], str]:
@@ -135,7 +136,8 @@ def test_library_exports_its_interface_and_nothing_else() -> None:
 
 
 def test_library_needs_neither_tensorrt_nor_cuda_libraries() -> None:
-    listing = subprocess.run(["readelf", "-d", str(library_path())], capture_output=True, text=True, check=True).stdout
+    command = ["readelf", "-d", str(compiled_library())]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     needed = [line.split("[")[1].rstrip("]") for line in listing.splitlines() if "(NEEDED)" in line]
     assert all(
         name.startswith(("libstdc++", "libgcc_s", "libc.", "libm.", "ld-linux", "libdl", "libpthread", "librt"))

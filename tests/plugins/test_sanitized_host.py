@@ -1,4 +1,5 @@
-"""The plugins' host code under AddressSanitizer and UndefinedBehaviorSanitizer, given hostile fields and shapes."""
+"""The plugins' host code given hostile fields and shapes, in `make test-all` under AddressSanitizer and
+UndefinedBehaviorSanitizer, which take most of the time that its build takes."""
 
 from __future__ import annotations
 
@@ -6,8 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from host_compiler import REPOSITORY
-from sanitized_host import build_fuzzer, run_fuzzer
+
+from tests.plugins.sanitized_host import build_fuzzer, run_fuzzer
+from tests.support.extent import IS_WHOLE
 
 SEED = 16
 ITERATIONS = 20_000
@@ -15,7 +17,7 @@ ITERATIONS = 20_000
 
 @pytest.fixture(scope="session")
 def fuzzer() -> Path:
-    return build_fuzzer(REPOSITORY / "build" / "sanitized")
+    return build_fuzzer(is_sanitized=IS_WHOLE)
 
 
 def test_hostile_fields_and_shapes_are_refused_or_taken(fuzzer: Path) -> None:

@@ -4,7 +4,9 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
+#endif
 
 #include "abi/plugin_v3.h"
 #include "common/export.h"
@@ -30,7 +32,9 @@ int main(int argc, char** argv)
     int64_t const iterations = argc > 1 ? std::atoll(argv[1]) : 1000;
     seed = argc > 2 ? std::atoll(argv[2]) : 1;
     iteration = argc > 3 ? std::atoll(argv[3]) : 0;
-    __sanitizer_set_death_callback(reportPlace); // of AddressSanitizer; the other one ends by abort()
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_set_death_callback(reportPlace); // the other sanitizer ends by abort()
+#endif
     std::signal(SIGABRT, [](int) { reportPlace(); });
     std::signal(SIGFPE,
         [](int)
