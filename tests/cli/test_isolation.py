@@ -210,7 +210,7 @@ def test_a_signal_ends_both_within_two_seconds(tmp_path: Path, how: str, sleep: 
     stdout, stderr = process.communicate(timeout=30)
     assert time.monotonic() - began < patience(INTERRUPT_SECONDS + 0.3)
     assert process.returncode == 130
-    assert stderr.strip() == "error: interrupted"
+    assert stderr == "error: interrupted\n"
     assert Result(130, stdout, stderr).document["error"]["exit_code"] == 130
     assert not is_alive(worker)
     assert (tmp_path / "tidied").exists() == (sleep is SLEEP)
