@@ -19,6 +19,7 @@ from trtconv.passes.moments import Moments, NotMoments
 from trtconv.passes.view_sizes import SizeReader
 from trtconv.passes.views import SPREAD, Axes, Size, aligned, whole
 
+ABSOLUTE = "it takes the absolute value of the data, and not its square"
 _MAX_NODES = 96  # the longest spelling has 40, with the nodes that compute its sizes
 ValueOf = Callable[[gs.Tensor], npt.NDArray[Any] | None]
 
@@ -43,10 +44,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a tensor holds, and how its dimensions lie in the source."""
+    """What a tensor holds, and how its dimensions lie in the source.
+
+    An `is_absolute` one holds the absolute value of its moments, which only its squares are moments of again.
+    `is_square` says that it is a square, and so never negative.
+    """
 
     moments: Moments
     view: Sequence[Axes]
+    is_absolute: bool = False
+    is_square: bool = False
 
 
 @dataclass
@@ -110,17 +117,22 @@ class Reader:
             raise NotMoments(f"{node.op} is not part of a norm")
         return step(self, node)
 
-    def quantity(self, tensor: gs.Tensor) -> Quantity:
+    def quantity(self, tensor: gs.Tensor, is_squared: bool = False) -> Quantity:
+        """Return what a tensor holds; of one that is to be squared the sign may be lost."""
         found = self.reading.quantities.get(id(tensor))
         if found is None:
             raise NotMoments(f"it depends on {tensor.name}, too")
+        if found.is_absolute and not is_squared:
+            raise NotMoments(ABSOLUTE)
         return found
 
-    def operands(self, node: gs.Node) -> tuple[list[Moments], list[Axes]]:
+    def operands(self, node: gs.Node, is_squared: bool = False) -> tuple[list[Moments], list[Axes]]:
         """Return the inputs of an elementwise node as quantities, and the view that they make together."""
         if "axis" in node.attrs:
             raise NotMoments("it is broadcast as before opset 7")
-        known = [self.reading.quantities[id(each)] for each in node.inputs if id(each) in self.reading.quantities]
+        known = [
+            self.quantity(each, is_squared) for each in node.inputs if id(each) in self.reading.quantities
+        ]
         view: list[Axes] = list(known[0].view)
         for quantity in known[1:]:
             view = aligned(view, quantity.view)

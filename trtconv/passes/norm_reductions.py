@@ -19,7 +19,7 @@ _POOLS = frozenset({"GlobalAveragePool", "GlobalLpPool", "AveragePool"})
 
 
 def _reduce(reader: Reader, node: gs.Node) -> Quantity:
-    base = reader.quantity(node.inputs[0])
+    base = reader.quantity(node.inputs[0], is_squared=node.op in _SQUARES)
     axes = _reduced(reader, node, len(base.view))
     reduced = frozenset(axis for dimension in axes for axis in base.view[dimension])
     if not reduced <= reader.source.spatial | {-1}:

@@ -214,6 +214,8 @@ def _is_like(tensor: gs.Tensor, reading: Reading) -> bool:
 
 
 def _match(reading: Reading, tensor: gs.Tensor) -> Norm | None:
+    if reading.quantities[id(tensor)].is_absolute:
+        return None
     moments = reading.quantities[id(tensor)].moments
     scale, mean, bias = _split(moments)
     if not scale or scale.keys() != mean.keys() or bias is None or moments.epsilon is None:
