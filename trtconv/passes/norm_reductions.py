@@ -25,7 +25,7 @@ def _reduce(reader: Reader, node: gs.Node) -> Quantity:
     if not reduced <= reader.source.spatial | {-1}:
         raise NotMoments(other_axes(reduced - {-1}))
     summed = moments.times(base.moments, base.moments) if node.op in _SQUARES else base.moments
-    quantity = moments.mean(summed, reduced - {-1}, reader.source.spatial)
+    quantity = reader.mean(summed, reduced - {-1})
     if node.op in _SUMS:
         quantity = moments.times(quantity, _number_of(reader, reduced))
     if node.op in _LENGTHS:
