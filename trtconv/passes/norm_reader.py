@@ -15,10 +15,11 @@ import onnx_graphsurgeon as gs
 from trtconv.model.walking import is_onnx
 from trtconv.ops.custom_op import Dim
 from trtconv.passes import moments
+from trtconv.passes.element_counts import Count, count_of, product_of
 from trtconv.passes.graph_edit import given_inputs, shape_of
 from trtconv.passes.moments import Moments, NotMoments
 from trtconv.passes.view_sizes import SizeReader
-from trtconv.passes.views import SPREAD, Axes, Size, aligned, whole
+from trtconv.passes.views import SPREAD, Axes, aligned, whole
 
 ABSOLUTE = "it takes the absolute value of the data, and not its square"
 _MAX_NODES = 96  # the longest spelling has 40, with the nodes that compute its sizes
@@ -205,13 +206,17 @@ class Reader:
         filled = self._filling(tensor, view)
         if filled is not None:
             return moments.number(filled)
-        sizes = self.sizes.read(tensor)
-        if sizes is not None and len(sizes) == 1:
-            if _is_product(sizes[0], self.source.spatial):
-                return moments.COUNT
-            if isinstance(sizes[0], int) and sizes[0] > 0:
-                return moments.number(sizes[0])
+        count = count_of(tensor, self.sizes)
+        if count is not None and not count.exponents:
+            return moments.number(float(count.number))
+        if count is not None and count == self._count:
+            return moments.COUNT
         return self._atom(tensor, view)
+
+    @property
+    def _count(self) -> Count | None:
+        """How many elements the statistics are taken of."""
+        return product_of([(axis,) for axis in self.source.spatial], self.sizes)
 
     def mean(self, base: Moments, axes: frozenset[int]) -> Moments:
         """Return the mean of a quantity over axes of the statistics."""
@@ -307,7 +312,3 @@ def _only_output(node: gs.Node) -> gs.Tensor:
     if any(tensor.outputs for tensor in others):
         raise ValueError(f"{node.op} gives more than one tensor")
     return output
-
-
-def _is_product(size: Size, axes: frozenset[int]) -> bool:
-    return isinstance(size, tuple) and frozenset(size) == axes
