@@ -58,12 +58,13 @@ def recognise_upsampling(graph: gs.Graph, context: PassContext) -> int:
         match = None if id(site.node) in taken else _match(site.node, outputs, context)
         if match is None or not _is_of_use(match):
             continue
-        last = sites[id(match.nodes[-1])]
         members = [sites[id(node)] for node in match.nodes]
-        if any(member.graph is not site.graph or context.wish_against(member, REWRITTEN) for member in members):
-            continue
-        taken |= {id(node) for node in match.nodes}
-        _rewrite(match, last, context)
+        kept = [(each, wish) for each in members if (wish := context.wish_against(each, REWRITTEN))]
+        for each, wish in kept:
+            context.note(each, None, wish.reason, wish.figures)
+        if not kept and all(each.graph is site.graph for each in members):
+            taken |= {id(node) for node in match.nodes}
+            _rewrite(match, members[-1], context)
     return 0
 
 
