@@ -1,4 +1,5 @@
-"""Recognise  Reshape or Unsqueeze(X) - Tile, Expand, Concat or Mul by ones - Reshape  ->  Resize(X), nearest.
+"""Recognise  Reshape or Unsqueeze(X) - Tile, Expand, Concat or Mul by ones - Reshape  ->  Resize(X), nearest,
+          and  Gather(X, [0, 0, 1, 1, ..])  ->  the same.
 
 Axes of size 1 behind the spatial ones are repeated and joined with them, as generators of the StyleGAN family, exports
 of repeat_interleave and Keras write nearest upsampling by whole factors. The copies are the same, bit for bit. Only an
@@ -24,6 +25,7 @@ from trtconv.passes.constant_values import read_constants
 from trtconv.passes.fusion import given_out, is_op
 from trtconv.passes.graph_edit import NewNode, dtype_of, replace, shape_of
 
+_FIRST, _LAST = ("Reshape", "Unsqueeze", "Gather"), ("Reshape", "Gather")
 _MAX_NODES = 9  # three axes, one after the other, in three nodes each
 _MAX_NEIGHBOURS = 3  # from the upsampling to a convolution, or from a custom op to it: activations, a pad
 _FIRST_RESIZE, _FIRST_WITH_ROI = 10, 11
@@ -54,7 +56,7 @@ def recognise_upsampling(graph: gs.Graph, context: PassContext) -> int:
     """Turn written-out upsamplings into Resize or Upsample, which later passes count where they take them; return 0."""
     sites, outputs = context.sites(graph), given_out(graph)
     taken: set[int] = set()
-    for site in list(sites.where(lambda node: is_op(node, "Reshape", "Unsqueeze"))):
+    for site in list(sites.where(lambda node: is_op(node, *_FIRST))):
         match = None if id(site.node) in taken else _match(site.node, outputs, context)
         if match is None or not _is_of_use(match):
             continue
@@ -83,7 +85,7 @@ def _match(first: gs.Node, outputs: frozenset[int], context: PassContext) -> _Ma
             break
         nodes.append(node)
         factors = _factors(layout, dims)
-        if factors is not None and factors[:2] == [1, 1] and max(factors) > 1 and is_op(node, "Reshape"):
+        if factors is not None and factors[:2] == [1, 1] and max(factors) > 1 and is_op(node, *_LAST):
             found = _Match(list(nodes), x, factors)
     return found
 
@@ -117,16 +119,31 @@ def _factors(layout: _Layout, dims: Sequence[Dim]) -> list[int] | None:
 def _after(node: gs.Node, layout: _Layout, context: PassContext) -> _Layout | None:
     """Return how the dimensions of a node's result lie in X, None for a node that does more than copy."""
     dims = shape_of(node.outputs[0])
-    if dims is None or not is_op(node, "Reshape", "Unsqueeze", "Tile", "Expand", "Mul", "Concat"):
+    if dims is None or not is_op(node, *_FIRST, "Tile", "Expand", "Mul", "Concat"):
         return None
-    value = _value_of(node.inputs[1], context) if node.op in ("Reshape", "Tile", "Mul") else None
+    value = _value_of(node.inputs[1], context) if node.op in ("Reshape", "Tile", "Mul", "Gather") else None
     if node.op in ("Reshape", "Unsqueeze"):
         return None if node.attrs.get("allowzero") else _regrouped(layout, dims, value)
+    if node.op == "Gather":
+        return None if value is None else _gathered(layout, int(node.attrs.get("axis", 0)), value)
     if node.op == "Tile":
         return None if value is None or value.size != len(layout) else _tiled(layout, value.reshape(-1).tolist())
     is_copy = all(each is node.inputs[0] for each in node.inputs) if node.op == "Concat" else node.op == "Expand"
     is_product = node.op == "Mul" and value is not None and bool(np.all(value == 1))
     return _repeated([[]] * (len(dims) - len(layout)) + layout, dims) if is_copy or is_product else None
+
+
+def _gathered(layout: _Layout, axis: int, indices: npt.NDArray[Any]) -> _Layout | None:
+    """Return a layout in which each element of a dimension follows its own copies; None for other indices."""
+    place = axis % len(layout)
+    size = _size(layout[place])
+    if not isinstance(size, int) or size < 1 or indices.ndim != 1 or indices.size % size:
+        return None
+    count = indices.size // size
+    if not np.array_equal(indices % size, np.repeat(np.arange(size), count)) or np.any(indices < -size):
+        return None
+    copies = [_Part(None, count)] if count > 1 else []
+    return [*layout[:place], [*layout[place], *copies], *layout[place + 1 :]]
 
 
 def _tiled(layout: _Layout, counts: Sequence[int]) -> _Layout | None:
