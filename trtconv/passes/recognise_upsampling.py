@@ -20,7 +20,7 @@ from trtconv import element_types
 from trtconv.decisions import REWRITTEN
 from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.passes.base import PassContext, Site
-from trtconv.passes.constant_values import read_constants
+from trtconv.passes.constant_values import KnownValues, read_constants
 from trtconv.passes.copied_elements import (
     Layout,
     Part,
@@ -39,6 +39,7 @@ from trtconv.passes.view_sizes import SizeReader
 from trtconv.passes.views import whole
 
 _FIRST, _LAST = ("Reshape", "Unsqueeze", "Gather"), ("Reshape", "Gather")
+_REPEATING = ("Tile", "Expand", "Mul", "Concat", "Gather")
 _MAX_NODES = 9  # three axes, one after the other, in three nodes each
 _MAX_NEIGHBOURS = 3  # from the upsampling to a convolution, or from a custom op to it: activations, a pad
 _FIRST_RESIZE, _FIRST_WITH_ROI = 10, 11
@@ -74,15 +75,17 @@ def recognise_upsampling(graph: gs.Graph, context: PassContext) -> int:
 
 def _match(first: gs.Node, outputs: frozenset[int], context: PassContext) -> _Match | None:
     """Return the longest upsampling that begins with a node, None where there is none."""
-    x = first.inputs[0]
-    views = _Views(x, context)
-    axes = views.axes
-    if axes is None or dtype_of(x) != element_types.FLOAT32.onnx or context.opset < 7:
+    x, chain = first.inputs[0], list(_chain(first, outputs))
+    repeats = any(node.op in _REPEATING for node in chain)
+    if not repeats or not isinstance(x, gs.Variable) or dtype_of(x) != element_types.FLOAT32.onnx or context.opset < 7:
         return None  # ONNX Runtime resizes no halves
-    layout: Layout | None = axes
+    views = _Views(x, context)
+    axes = layout = views.axes
+    if axes is None:
+        return None
     found: _Match | None = None
     nodes: list[gs.Node] = []
-    for node in _chain(first, outputs):
+    for node in chain:
         layout = None if layout is None else views.after(node, layout)
         if layout is None:
             break
@@ -94,15 +97,17 @@ def _match(first: gs.Node, outputs: frozenset[int], context: PassContext) -> _Ma
 
 
 def _chain(node: gs.Node, outputs: frozenset[int]) -> Iterator[gs.Node]:
-    """Yield a node, and those after it as long as each is the only reader of the one before."""
+    """Yield a node, and those after it that copy, as long as each is the only reader of the one before."""
     for _ in range(_MAX_NODES):
+        if not is_op(node, *_FIRST, *_REPEATING):
+            return
         yield node
         y = node.outputs[0]
         readers = {id(reader): reader for reader in y.outputs}
         if len(readers) != 1 or id(y) in outputs:
             return
         node = next(iter(readers.values()))
-        if len(node.outputs) != 1 or node.inputs[0] is not y:
+        if not node.inputs or node.inputs[0] is not y:
             return
 
 
@@ -111,7 +116,7 @@ class _Views:
 
     def __init__(self, x: gs.Tensor, context: PassContext) -> None:
         dims = shape_of(x) or []
-        self._context = context
+        self._context, self._known = context, KnownValues(context.constants)
         self._sizes = SizeReader(dims, lambda tensor: whole(dims) if tensor is x else None, self._value_of)
         sizes = [None if dim is None else product_of([(axis,)], self._sizes) for axis, dim in enumerate(dims)]
         known = [size for size in sizes if size is not None]
@@ -189,7 +194,7 @@ class _Views:
         return product_of([self._sizes.size_of(dim)], self._sizes)
 
     def _value_of(self, tensor: gs.Tensor) -> npt.NDArray[Any] | None:
-        value = read_constants([tensor], self._context.opset, self._context.folder)[tensor.name]
+        value = read_constants([tensor], self._context.opset, self._context.folder, self._known)[tensor.name]
         return value if isinstance(value, np.ndarray) else None
 
 
