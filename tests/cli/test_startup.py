@@ -55,7 +55,7 @@ UNASKED = {
     "build": _UNASKED | {"trtconv.inspection", "trtconv.dry_running"},
     "dry run": _UNASKED | {"trtconv.inspection"},
     "rewrite": _UNASKED | {"trtconv.inspection", "trtconv.dry_running"},
-    "inspect": _UNASKED - {"rich"} | {"trtconv.convert", "trtconv.costs"},
+    "inspect": _UNASKED - {"rich"} | {"trtconv.convert", "trtconv.dry_running"},
 }
 _HOOKS = ("_editable_", "_distutils_hack", "sitecustomize")  # of the environment that the tests run in
 

@@ -33,6 +33,7 @@ from tests.support.measured_networks import (
     path_of,
     profiled,
 )
+from tests.support.measurements import same_as
 from trtconv import records
 from trtconv.benchmark import layer_kinds
 from trtconv.costs import estimates, prediction, work
@@ -138,7 +139,7 @@ def h100_pairs(folder: Path, names: Iterable[str]) -> list[Pair]:
 
 def is_current(name: str, ops: str) -> bool:
     """Say whether a form has a graph of its own, and kernels of today."""
-    is_own = "same_as" not in measured(H200_RUN)["networks"][name]["engines"][ops]
+    is_own = same_as(measured(H200_RUN)["networks"][name], ops) is None
     return is_own and not (name in whole_networks.EARLIER and ops != NATIVE)
 
 

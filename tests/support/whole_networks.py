@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.gpu.networks import MEASURED
 from tests.support import network_tables
-from tests.support.measurements import DOCS, measured
+from tests.support.measurements import DOCS, engine_of, measured, same_as
 from trtconv.benchmark.roofline import as_file
 
 PLOT = DOCS / "networks_h200.svg"
@@ -105,7 +105,7 @@ def _cells(name: str, entry: Entry, torch: Entry | None) -> list[str]:
     native, ours = milliseconds(entry, "native"), _ours_ms(entry)
     peer = _torch(torch)
     best = min(
-        (ops for ops, engine in entry["engines"].items() if "same_as" not in engine and "timing" in engine),
+        (ops for ops, engine in entry["engines"].items() if same_as(entry, ops) is None and "timing" in engine),
         key=lambda ops: milliseconds(entry, ops),
     )
     network, _, types = name.rpartition("_")
@@ -148,7 +148,7 @@ def _torch(entry: Entry | None) -> tuple[float, str] | None:
 
 def _memory(entry: Entry) -> str:
     """Return the device memory that TensorRT asks for while an engine runs, in MB, weights not counted."""
-    sizes = [_engine(entry, ops).get("device_memory_bytes") for ops in ("native", ours_of(entry))]
+    sizes = [engine_of(entry, ops).get("device_memory_bytes") for ops in ("native", ours_of(entry))]
     return ", ".join("not measured" if size is None else f"{size / 1e6:.1f}" for size in sizes) if any(sizes) else ""
 
 
@@ -192,15 +192,9 @@ def _networks(run: str) -> dict[str, Any]:
     return networks
 
 
-def _engine(entry: Entry, ops: str) -> Entry:
-    """Return an engine, or the one whose graph is the same."""
-    engine: Entry = entry["engines"][ops]
-    return _engine(entry, engine["same_as"]) if "same_as" in engine else engine
-
-
 def milliseconds(entry: Entry, ops: str) -> float:
     """Return the time of a form."""
-    return float(_engine(entry, ops)["timing"]["median_us"]) / 1000
+    return float(engine_of(entry, ops)["timing"]["median_us"]) / 1000
 
 
 def _ours_ms(entry: Entry) -> float:
@@ -246,7 +240,7 @@ def _memory_told() -> str:
     """Return which networks need a tenth more memory than with TensorRT's own layers."""
     more = []
     for name, entry in today().items():
-        native, ours = (_engine(entry, ops).get("device_memory_bytes") for ops in ("native", ours_of(entry)))
+        native, ours = (engine_of(entry, ops).get("device_memory_bytes") for ops in ("native", ours_of(entry)))
         if native and ours and ours > 1.1 * native:
             more.append(f"{_title(name)} ({ours / 1e6:.1f} MB in place of {native / 1e6:.1f})")
     told = f"These need more: {'; '.join(more)}." if more else ""
@@ -269,7 +263,7 @@ def _errors_told() -> str:
 
 def _error_ratio(entry: Entry, of: str) -> float | None:
     """Return an error of ours over that of TensorRT's own engine, that of the worst output, None if not measured."""
-    native, ours = (_engine(entry, ops).get(of) for ops in ("native", ours_of(entry)))
+    native, ours = (engine_of(entry, ops).get(of) for ops in ("native", ours_of(entry)))
     if not native or not ours:
         return None
     return max(ours[name] / native[name] for name in native if isinstance(ours[name], float))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trtconv import files, reading
-from trtconv.config import BackendName, Ops
+from trtconv.config import DEFAULT_OPS, BackendName, Ops
 from trtconv.errors import ConfigError
 from trtconv.inspection.differences import Change, Difference, Inspection, diff
 from trtconv.inspection.engine_inspection import inspect_engine
@@ -39,7 +39,7 @@ def inspect_files(
     paths: Sequence[Path],
     *,
     compare: bool,
-    ops: Ops = "plugin",
+    ops: Ops = DEFAULT_OPS,
     keep_native: Sequence[str] = (),
     backend: BackendName = "auto",
     trust_links: bool = False,
@@ -61,7 +61,7 @@ def inspect_files(
 def inspect(
     path: str | Path,
     *,
-    ops: Ops = "plugin",
+    ops: Ops = DEFAULT_OPS,
     keep_native: Sequence[str] = (),
     backend: BackendName = "auto",
     trust_links: bool = False,

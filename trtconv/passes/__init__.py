@@ -19,6 +19,7 @@ from trtconv.passes.fuse_padded_residual import fuse_padded_residual
 from trtconv.passes.recognise_batch_norm import recognise_batch_norm
 from trtconv.passes.recognise_group_norm import recognise_group_norm
 from trtconv.passes.recognise_instance_norm import recognise_instance_norm
+from trtconv.passes.recognise_upsampling import recognise_upsampling
 from trtconv.passes.rewrite_instance_norm import rewrite_instance_norm
 from trtconv.passes.rewrite_reflect_pad import rewrite_reflect_pad
 from trtconv.passes.rewrite_thin_convolution import rewrite_thin_convolution
@@ -43,6 +44,7 @@ _RECOGNISED: Sequence[Pass] = (
     recognise_group_norm,  # before the rewrite of the norms, which takes what it leaves
     *_REWRITES,
     bypass_identities,  # after the rewrites: it asks for custom ops; before all that looks at what lies around them
+    recognise_upsampling,  # after the rewrites likewise; before the convolutions and the fusions, which take it
 )
 _CONVOLUTIONS: Sequence[Pass] = (
     rewrite_upsampled_convolution,  # before the upsampling and the pads go into the norm before them

@@ -15,12 +15,10 @@ import onnx_graphsurgeon as gs
 from trtconv.costs.choice import Chosen, Group, Network, Option, choose
 from trtconv.costs.tables import CostTable
 from trtconv.costs.work import Work
-from trtconv.decisions import NATIVE, PLUGIN, Choice, Decision
+from trtconv.decisions import NATIVE, Choice, Decision
 from trtconv.passes.base import Decisions, PassContext, Wish
 from trtconv.passes.complete_shapes import complete_shapes
 from trtconv.passes.network_work import NetworkWork, read_network
-
-_CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 Pass = Callable[[gs.Graph, PassContext], int]
 
@@ -35,22 +33,6 @@ class CostChoices:
     wishes: Mapping[str, Wish] = field(default_factory=dict)
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     groups: Sequence[ChosenGroup] = ()
-
-    def told(self, decisions: Sequence[Decision]) -> str:
-        """Return how many of the nodes that were chosen about became what, by the decisions of a conversion."""
-        counts = {"norms and pads become plugins": [0, 0], "convolutions are rewritten": [0, 0]}
-        operators = {each.node: each.op for each in decisions}
-        for group in self.groups:
-            for address, made in group.options[group.choice].items():
-                if operators.get(address) in _CONVOLUTIONS:
-                    count = counts["convolutions are rewritten"]
-                elif any(option[address] == PLUGIN for option in group.options.values()):
-                    count = counts["norms and pads become plugins"]
-                else:
-                    continue
-                count[0] += made != NATIVE
-                count[1] += 1
-        return ", ".join(f"{made} of {total} {what}" for what, (made, total) in counts.items() if total)
 
     def with_figures(self, decisions: Sequence[Decision]) -> Sequence[Decision]:
         """Return the decisions of a conversion with the predicted times of each node."""
