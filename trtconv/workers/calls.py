@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from trtconv import interrupts
+from trtconv import child_processes, interrupts
 from trtconv.config import BuildConfig
 from trtconv.errors import BackendError, Interrupted, TrtconvError
 from trtconv.workers import parent, worker
@@ -206,6 +206,7 @@ def main() -> None:
     interrupts.ignore()
     worker.tell(_ANSWER, base64.b64encode(_pickled(answer)).decode())
     worker.tell_end(0)
+    child_processes.end(0)
 
 
 def _read_request(channel: socket.socket) -> bytes:
