@@ -56,11 +56,20 @@ _UNASKED = {
     *(f"trtconv.{room}" for room in ("pages", "reports.html", "run", "runner", "tuning")),
     *("jinja2", "markupsafe", "matplotlib", "onnxruntime", "PIL", "polygraphy", "rich"),
 }
+_CHOOSING = {"trtconv.costs", "trtconv.passes.choose_by_cost"}  # with TensorRT-RTX there is nothing to choose
+_BUILDING = {"trtconv.convert", "trtconv.engine.building", "trtconv.plugins", "trtconv.reports.build_report"}
+_ENGINES = {"trtconv.manifest", "trtconv.engine.loading", "trtconv.engine.live_engine", "trtconv.engine.inspector_json"}
+_OF_ENGINES = {"trtconv.inspection.engine_inspection", "trtconv.inspection.engine_report"}
 UNASKED = {
-    "build": _UNASKED | {"trtconv.inspection", "trtconv.dry_running"},
-    "dry run": _UNASKED | {"trtconv.inspection"},
-    "rewrite": _UNASKED | {"trtconv.inspection", "trtconv.dry_running"},
-    "inspect": _UNASKED - {"rich"} | {"trtconv.convert", "trtconv.costs"},
+    "build": _UNASKED | _CHOOSING | {"trtconv.inspection", "trtconv.dry_running"},
+    "dry run": _UNASKED | _CHOOSING | _BUILDING | _ENGINES | {"trtconv.inspection"},
+    "rewrite": _UNASKED | _BUILDING | _ENGINES | {"trtconv.inspection", "trtconv.dry_running", "trtconv.engine"},
+    "inspect": _UNASKED - {"rich"}
+    | _CHOOSING
+    | _BUILDING
+    | _ENGINES
+    | _OF_ENGINES
+    | {"trtconv.inspection.differences", "trtconv.preparation"},
 }
 _HOOKS = ("_editable_", "_distutils_hack", "sitecustomize")  # of the environment that the tests run in
 

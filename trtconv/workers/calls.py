@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from trtconv.config import Ops
     from trtconv.keyword_options import BuildOptions, CompareOptions
     from trtconv.progress import Progress
-    from trtconv.reports.build_report import BuildReport, RewriteReport
+    from trtconv.reports.build_report import BuildReport
     from trtconv.reports.dry_run_report import DryRunReport
+    from trtconv.reports.rewrite_report import RewriteReport
 
 _MODULE = "trtconv.workers.calls"
 _ANSWER, _LOG, _PROGRESS = "answer", "log", "progress"
