@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trtconv import files, reading
 from trtconv.config import BackendName, Ops
+from trtconv.engine import backends
 from trtconv.errors import ConfigError
 from trtconv.inspection.inspected_file import read_header
 
@@ -75,8 +76,9 @@ def inspect(
         if page_path is not None:
             files.write_atomically({page_path: _page_file(engine)})
         return engine
-    from trtconv.inspection.model_inspection import examine_model
-    from trtconv.model import external_data
+    with backends.imported_meanwhile(backend):
+        from trtconv.inspection.model_inspection import examine_model
+        from trtconv.model import external_data
 
     examined = examine_model(
         path,
