@@ -23,7 +23,7 @@ from trtconv.model import checking, model_io, redefinitions, walking
 from trtconv.model.model_io import Model
 from trtconv.model.native_norms import native_norms
 from trtconv.ops.custom_op import DOMAIN
-from trtconv.passes import TRIALS, passes_for, run_passes
+from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext, Wish
 from trtconv.passes.cost_choices import CostChoices
 from trtconv.profile_checks import require_runnable
@@ -154,6 +154,7 @@ def predicted_choices(model: Model, config: BuildConfig, choices: Choices) -> Co
         return CostChoices()
     from trtconv.costs.tables import table_for
     from trtconv.passes.choose_by_cost import choose_by_cost
+    from trtconv.passes.fusing_passes import TRIALS
 
     announce(f"predicting the times of {model.path.name}")
     profile = config.profiles[0] if config.profiles else {}

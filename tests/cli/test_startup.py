@@ -56,7 +56,8 @@ _UNASKED = {
     *(f"trtconv.{room}" for room in ("pages", "reports.html", "run", "runner", "tuning")),
     *("jinja2", "markupsafe", "matplotlib", "onnxruntime", "PIL", "polygraphy", "rich"),
 }
-_CHOOSING = {"trtconv.costs", "trtconv.passes.choose_by_cost"}  # with TensorRT-RTX there is nothing to choose
+# With TensorRT-RTX, where all operators stay native, and by default in `inspect`.
+_CHOOSING = {"trtconv.costs", *(f"trtconv.passes.{name}" for name in ("choose_by_cost", "fusing_passes", "norm_nodes"))}
 _BUILDING = {"trtconv.convert", "trtconv.engine.building", "trtconv.plugins", "trtconv.reports.build_report"}
 _ENGINES = {"trtconv.manifest", "trtconv.engine.loading", "trtconv.engine.live_engine", "trtconv.engine.inspector_json"}
 _OF_ENGINES = {"trtconv.inspection.engine_inspection", "trtconv.inspection.engine_report"}
