@@ -52,7 +52,7 @@ def environment() -> dict[str, str]:
 def end(exit_code: int) -> NoReturn:
     """End this process: do what libraries want done at its end, and leave the rest to the system.
 
-    Python would free all objects and modules first: 0.08 s for a small model, seconds for a large one.
+    Python would free all objects and modules first: 0.08 s for a small model, 0.4 s for one of 100,000 nodes.
     """
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
