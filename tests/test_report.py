@@ -112,7 +112,9 @@ def test_other_norms_are_told_instead_of_nothing(tmp_path: Path) -> None:
         ["native", "1 GroupNormalization: no plugin takes it [/gn]"],
         ["plugin", f"1 {PAD}: the model was rewritten before [/pad]"],
     ]
-    document = rewrite_report(tmp_path, [], others=tuple(others)).to_json()
+    report = rewrite_report(tmp_path, [], others=tuple(others))
+    assert report.render().splitlines()[0].endswith(": 1 norm or pad stays native, 1 plugin was in the model before")
+    document = report.to_json()
     assert [entry["node"] for entry in document["others"]] == ["/gn", "/pad"]
 
 

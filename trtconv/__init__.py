@@ -7,10 +7,11 @@ y = trtconv.Runner("model.engine")(x)
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # which checkers take for true; typing takes as long to import as all of Python before
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from trtconv import plugins
     from trtconv.comparison.comparing import CompareConfig
     from trtconv.config import BuildConfig
@@ -62,6 +63,8 @@ if not TYPE_CHECKING:  # checkers see the imports above, and refuse other names
 
     def __getattr__(name: str) -> Any:
         """Import a public name when it is first used: `trtconv --help` must not wait for onnx."""
+        import importlib
+
         if name == "plugins":
             return importlib.import_module(f"{__name__}.plugins")
         if name == "__version__":

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
 
-from trtconv import interrupts
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+try:
+    from trtconv import interrupts
+except KeyboardInterrupt:  # no handler is set yet; an import that was interrupted can begin anew
+    from trtconv import interrupts
+
+    interrupts.leave()
 
 
 def main() -> NoReturn:
     """Run the command line."""
-    interrupts.end_at_once()
+    try:
+        interrupts.end_at_once()
+    except KeyboardInterrupt:
+        interrupts.leave()
     from trtconv.cli import main
 
     main()

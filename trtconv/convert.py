@@ -103,9 +103,10 @@ def _build(
         pairs.write_pair(output, made.plan.data, manifest)
     made.require_finished(output)
     report = replace(made.report, page=config.report)
-    next_step = next_steps.after_build(model_path, output, is_verified=comparison is not None)
-    if backend.gpu is None or backend.gpu.arch != backend.arch:
-        notes.append(f"the engine runs on {backend.arch} GPUs, and there is none here")
+    runs_here = backend.gpu is not None and backend.gpu.arch == backend.arch
+    if not runs_here:
+        notes.append(f"the engine runs on {backend.arch} GPUs, and there is none here: compare and run it there")
+    next_step = next_steps.after_build(model_path, output, runs_here=runs_here, is_verified=comparison is not None)
     return BuildReport(
         report, output, manifest_path(output), manifest, title, notes, times.steps(), made.tuning, next_step
     )

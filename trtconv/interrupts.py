@@ -11,6 +11,11 @@ from types import FrameType
 
 from trtconv.errors import Interrupted
 
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 EXIT_CODE = Interrupted.exit_code
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Ctrl-C reaches a worker twice, from the terminal and from its parent.
@@ -23,7 +28,7 @@ _last_interrupt: float | None = None
 
 def end_at_once() -> None:
     """Let signals end this process without a traceback while nothing but imports is under way."""
-    _handle(_leave)
+    _handle(leave)
 
 
 def raise_interrupts() -> None:
@@ -49,8 +54,10 @@ def raise_interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    for descriptor, text in ((2, _MESSAGE), (1, _DOCUMENT if "--json" in sys.argv else "")):
+def leave(number: int = signal.SIGINT, frame: FrameType | None = None) -> NoReturn:
+    """End this process at once, with the line and the document of an interrupt."""
+    begin = "\n" if number == signal.SIGINT and os.isatty(2) else ""  # a terminal shows ^C
+    for descriptor, text in ((2, begin + _MESSAGE), (1, _DOCUMENT if "--json" in sys.argv else "")):
         with contextlib.suppress(OSError):  # a closed stream
             os.write(descriptor, text.encode())
     os._exit(EXIT_CODE)

@@ -110,7 +110,7 @@ def prepare(
     choices = replace(choices, chosen=decided_here | chosen)
     ops = config.ops if native_reason is None else NATIVE
     proto, report = run_and_check(model, choices, config.profiles, ops)
-    report = replace(report, decisions=costs.with_figures(report.decisions), chosen=costs.told(report.decisions))
+    report = replace(report, decisions=costs.with_figures(report.decisions))
     if path is not None and is_given:
         decisions.require_followed(path, wanted, report.decisions)
         report = replace(report, decisions_read=path)

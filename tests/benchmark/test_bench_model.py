@@ -146,6 +146,18 @@ def test_all_engines_have_the_same_options_and_are_timed(rig: Rig) -> None:
     assert "a note on native" in text
 
 
+def test_the_model_is_read_once_before_the_variants_and_once_to_compare(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, load = [], model.model_io.load
+    monkeypatch.setattr(model.model_io, "load", lambda path, **options: [reads.append(path), load(path, **options)][1])
+    bench_model(rig.model, CONFIG, outputs=[rig.model.with_name("out.json")])
+    assert reads == [rig.model] * 2
+    with pytest.raises(ConfigError, match="is an input"):
+        bench_model(rig.model, CONFIG, outputs=[rig.model])
+    assert len(rig.built) == 3, "before any build"
+
+
 def test_layers_are_added_up_by_kind(rig: Rig) -> None:
     report = bench_model(rig.model, CONFIG, layers=True)
     for ops in ("native", "plugin", "fused"):

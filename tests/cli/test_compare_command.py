@@ -21,6 +21,8 @@ from tests.support.command_line import COMMAND, OPSET_17, contents, environment,
 from tests.support.comparison_models import write_network
 from tests.support.documented_json import assert_documented
 from tests.support.patience import patience
+from trtconv import files
+from trtconv.comparison import comparing
 from trtconv.installed import install_hint
 from trtconv.workers import family
 
@@ -140,6 +142,14 @@ def test_names_that_matplotlib_would_take_for_formulas_are_drawn(tmp_path: Path)
     result = run("compare", "a$_{.onnx", "b.onnx", "--plot", "errors.png", cwd=tmp_path)
     assert (result.exit_code, result.stderr) == (1, "")
     assert (tmp_path / "errors.png").is_file()
+
+
+def test_the_file_of_a_plot_is_checked_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked, check = [], files.require_writable
+    monkeypatch.setattr(files, "require_writable", lambda path, **inputs: [checked.append(path), check(path, **inputs)])
+    config = comparing.CompareConfig(plot=folder / "errors.png")
+    comparing.compare(folder / "good.onnx", folder / "bad.onnx", config)
+    assert checked == [folder / "errors.png"]
 
 
 def test_a_plot_must_not_overwrite_a_model(folder: Path) -> None:

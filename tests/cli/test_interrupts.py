@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -41,10 +44,16 @@ def test_an_import_that_swallows_an_interrupt_does_not_count(tmp_path: Path, num
     assert result.document["error"]["exit_code"] == 130
 
 
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize(
-    ("module", "options"), [("trtconv.cli", ()), ("json", ()), ("subprocess", ()), ("click", ("--no-isolate",))]
-)
+    ("module", "options", "number"),
+    [
+        *((module, options, number)
+          for module, options in [("trtconv.cli", ()), ("json", ()), ("subprocess", ()), ("click", ("--no-isolate",))]
+          for number in ("SIGINT", "SIGTERM")),
+        ("trtconv.interrupts", (), "SIGINT"),  # before the handlers are set, SIGTERM ends the process without a word
+        ("trtconv.errors", (), "SIGINT"),
+    ],
+)  # fmt: skip
 def test_an_interrupt_while_the_program_is_imported_leaves_no_traceback(
     tmp_path: Path, module: str, options: tuple[str, ...], number: str
 ) -> None:
@@ -53,7 +62,8 @@ import os, runpy, signal, sys
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        if name == {module!r}:
+        if name == {module!r} and self in sys.meta_path:
+            sys.meta_path.remove(self)
             os.kill(os.getpid(), signal.{number})
 
 sys.meta_path.insert(0, Finder())
@@ -62,6 +72,49 @@ runpy.run_module("trtconv", run_name="__main__")
     result = run_python(code, "inspect", "any.onnx", "--json", *options, cwd=tmp_path)
     assert (result.exit_code, result.stderr) == (130, "error: interrupted\n")
     assert result.document["error"] == {"what": "interrupted", "where": None, "hint": None, "exit_code": 130}
+
+
+INTERRUPTED = """
+import os, time, trtconv.model.model_io as model_io
+model_io.load = lambda *_, **__: (os.kill(os.getpid(), 2), time.sleep(5))
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--no-isolate",)], ids=["in a worker", "without"])
+def test_an_interrupt_is_one_line(tmp_path: Path, options: tuple[str, ...]) -> None:
+    write_model(tmp_path, "static")
+    if options:
+        code = f"{INTERRUPTED}\nfrom trtconv.cli import main\nmain()"
+        result = run_python(code, *COMMANDS["rewrite"], *options, cwd=tmp_path)
+    else:
+        result = run_patched(INTERRUPTED, *COMMANDS["rewrite"], cwd=tmp_path)
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "error: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "from trtconv.cli import main\nmain()",
+        "from trtconv import interrupts\ninterrupts.end_at_once()\nos.kill(os.getpid(), 2)",
+    ],
+    ids=["at work", "while it starts"],
+)
+def test_a_terminal_shows_an_interrupt_on_a_line_of_its_own(tmp_path: Path, when: str) -> None:
+    """The cursor stands behind the ^C that the terminal has shown."""
+    write_model(tmp_path, "static")
+    leader, follower = pty.openpty()
+    words = [*COMMANDS["rewrite"], "--no-isolate"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{INTERRUPTED}\n{when}", *words], cwd=tmp_path, stderr=follower, env=environment()
+    )
+    os.close(follower)
+    shown = ""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while chunk := os.read(leader, 4096):
+            shown += chunk.decode()
+    os.close(leader)
+    assert process.wait(60) == 130
+    assert "\r\nerror: interrupted\r\n" in shown
 
 
 def test_an_interrupt_after_the_report_does_not_count(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_a_signal_ends_both_within_two_seconds(tmp_path: Path, how: str, sleep: 
     stdout, stderr = process.communicate(timeout=30)
     assert time.monotonic() - began < patience(INTERRUPT_SECONDS + 0.3)
     assert process.returncode == 130
-    assert stderr.strip() == "error: interrupted"
+    assert stderr == "error: interrupted\n"
     assert Result(130, stdout, stderr).document["error"]["exit_code"] == 130
     assert not is_alive(worker)
     assert (tmp_path / "tidied").exists() == (sleep is SLEEP)
@@ -245,11 +245,17 @@ def test_a_worker_that_is_killed_is_told(tmp_path: Path) -> None:
     assert result.document["error"]["exit_code"] == 4
 
 
-def test_a_worker_does_not_outlive_its_parent(tmp_path: Path) -> None:
-    process, worker = start(tmp_path, SLEEP)
+@pytest.mark.parametrize("sleep", [SLEEP, DEAF], ids=["in Python", "deaf"])
+def test_a_worker_does_not_outlive_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sleep: str) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    process, worker = start(tmp_path, sleep)
+    assert [path.name[:8] for path in temporary.iterdir()] == ["trtconv-"]
     process.kill()
     wait_for(lambda: not is_alive(worker), seconds=10)
     process.communicate()
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import environment, run
+
 # What is typed, and what must be among the answers to TAB.
 TYPED = [("trtconv ", "build"), ("trtconv bu", "build"), ("trtconv build --prec", "--precision"),
          ("trtconv build --precision ", "bf16")]  # fmt: skip
@@ -62,3 +64,19 @@ def test_the_documented_line_prints_a_script(shell: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "_trtconv_completion" in done.stdout
     assert f"{shell}_source" in (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("nonsense", "got 'nonsense', expected a shell and what it asks for"),
+        ("bash_nonsense", "got 'bash_nonsense', expected a shell and what it asks for"),
+        ("ksh_source", "got 'ksh_source', expected a shell and what it asks for"),
+        ("bash_complete", "needs the variable COMP_WORDS, which the script of bash_source sets"),
+    ],
+)
+def test_what_no_shell_asks_is_an_error(asked: str, said: str) -> None:
+    result = run(env=environment(_TRTCONV_COMPLETE=asked))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.error
+    assert ("hint: use bash_source" in result.stderr) == (asked != "bash_complete")

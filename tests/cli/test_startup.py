@@ -56,7 +56,7 @@ _UNASKED = {
     *(f"trtconv.{room}" for room in ("pages", "reports.html", "run", "runner", "tuning")),
     *("jinja2", "markupsafe", "matplotlib", "onnxruntime", "PIL", "polygraphy", "rich"),
 }
-# With TensorRT-RTX, where all operators stay native, and by default in `inspect`.
+# With TensorRT-RTX, where all operators stay native.
 _CHOOSING = {"trtconv.costs", *(f"trtconv.passes.{name}" for name in ("choose_by_cost", "fusing_passes", "norm_nodes"))}
 _BUILDING = {"trtconv.convert", "trtconv.engine.building", "trtconv.plugins", "trtconv.reports.build_report"}
 _ENGINES = {"trtconv.manifest", "trtconv.engine.loading", "trtconv.engine.live_engine", "trtconv.engine.inspector_json"}
@@ -66,11 +66,10 @@ UNASKED = {
     "dry run": _UNASKED | _CHOOSING | _BUILDING | _ENGINES | {"trtconv.inspection"},
     "rewrite": _UNASKED | _BUILDING | _ENGINES | {"trtconv.inspection", "trtconv.dry_running", "trtconv.engine"},
     "inspect": _UNASKED - {"rich"}
-    | _CHOOSING
     | _BUILDING
     | _ENGINES
     | _OF_ENGINES
-    | {"trtconv.inspection.differences", "trtconv.preparation", "rich._emoji_codes"},
+    | {"trtconv.inspection.differences", "trtconv.dry_running", "rich._emoji_codes"},
 }
 _HOOKS = ("_editable_", "_distutils_hack", "sitecustomize")  # of the environment that the tests run in
 

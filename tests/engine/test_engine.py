@@ -22,7 +22,8 @@ from trtconv import BuildConfig, ShapeRange, build, rewrite
 from trtconv.engine.backends import select_backend
 from trtconv.engine.builder_options import add_profiles, apply_options
 from trtconv.errors import BackendError, Interrupted, ModelError
-from trtconv.gpu.driver import find_gpu
+from trtconv.gpu import driver
+from trtconv.gpu.driver import Gpu, find_gpu
 from trtconv.progress import NoProgress
 from trtconv.shapes import parse_shape_option
 
@@ -56,6 +57,20 @@ def test_each_architecture_gives_its_engine(static: Path) -> None:
         assert int.from_bytes(plan[ARCHITECTURE_BITS], "little") == 1 << position
         assert report.manifest.gpu_arch == arch
         assert not [note for note in report.notes if "built for" in note], "a chosen architecture needs no note"
+
+
+@pytest.mark.parametrize(("gpu", "command"), [(None, "inspect"), ("sm_86", "inspect"), ("sm_89", "compare")])
+def test_the_next_step_is_one_for_this_machine(
+    static: Path, monkeypatch: pytest.MonkeyPatch, gpu: str | None, command: str
+) -> None:
+    found = None if gpu is None else Gpu("a GPU", gpu, "13.0")
+    monkeypatch.setattr(driver, "find_gpu", lambda: found)
+    report = rtx_build(static, gpu_arch="sm_89")
+    words = report.next_step.split()
+    assert words[:2] == ["trtconv", command]
+    assert words[-1] == str(report.engine)
+    elsewhere = "the engine runs on sm_89 GPUs, and there is none here: compare and run it there"
+    assert (elsewhere in report.notes) == (command == "inspect")
 
 
 def test_an_already_rewritten_model_becomes_native_again(static: Path, tmp_path: Path) -> None:

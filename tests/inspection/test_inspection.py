@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -56,11 +57,13 @@ def test_json_is_as_documented(path: Path) -> None:
 # Decisions --------------------------------------------------------------------------------------------------------
 
 
-def test_the_decisions_are_those_of_the_rewrite(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [{}, {"ops": "plugin"}, {"ops": "fused"}, {"ops": "rewritten"}], ids=str)
+def test_the_decisions_are_those_of_the_rewrite(tmp_path: Path, options: dict[str, Any]) -> None:
     for name in ("reasons", "functions", "unknown_ops"):
         path = write_case(name, tmp_path)
-        made = rewrite(path, tmp_path / "out.onnx", ops="plugin").decisions
-        told = [node for node in inspect_model(path).nodes if node.reason != "the plugin pads by reflection only"]
+        made = rewrite(path, tmp_path / "out.onnx", **options).decisions
+        nodes = inspect_model(path, **options).nodes
+        told = [node for node in nodes if node.reason != "the plugin pads by reflection only"]
         assert sorted((node.node, node.op, node.became or "", node.reason) for node in told) == sorted(
             (decision.node, decision.op, decision.became or "", decision.reason) for decision in made
         )
@@ -171,7 +174,7 @@ def test_data_files_are_listed_and_not_loaded(tmp_path: Path) -> None:
     model.graph.initializer.append(numpy_helper.from_array(np.ones(3, np.float32), "s"))
     path = tmp_path / "model.onnx"
     onnx.save_model(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
-    inspection = inspect_model(path)
+    inspection = inspect_model(path, ops="plugin")
     assert inspection.external_files == {"weights.bin": 12}
     assert inspection.weight_bytes == 12
     assert inspection.nodes[0].became == "trtconv::InstanceNorm"
@@ -236,7 +239,7 @@ g (float[1,3,8,8] x) => (float[1,3,12,12] y) <float[3] s = {1,1,1}, int64[8] p =
 
 def test_equal_nodes_share_a_row_and_all_lists_each(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(ALIKE), tmp_path / "m.onnx")
-    inspection = inspect_model(tmp_path / "m.onnx")
+    inspection = inspect_model(tmp_path / "m.onnx", ops="plugin")
     text = inspection.render(140)
     assert "3 InstanceNormalization" in text
     assert "n1, n2 and 1 more" in text
@@ -250,7 +253,7 @@ def test_equal_nodes_share_a_row_and_all_lists_each(tmp_path: Path) -> None:
 def test_changes_of_equal_nodes_share_a_row(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(ALIKE), tmp_path / "m.onnx")
     rewrite(tmp_path / "m.onnx", tmp_path / "r.onnx", ops="plugin")
-    difference = diff(inspect(tmp_path / "m.onnx"), inspect(tmp_path / "r.onnx"))
+    difference = diff(*(inspect(tmp_path / name, ops="plugin") for name in ("m.onnx", "r.onnx")))
     assert "3: n1, n2 and 1 more" in difference.render(140)
     assert "n3" in difference.render(140, show_all=True)
     assert [change.item for change in difference.changes if change.section == "nodes"] == ["n1", "n2", "n3", "p1"]
@@ -336,8 +339,10 @@ def test_names_are_shortened_in_the_middle(width: int) -> None:
 def test_real_models(path: Path, tmp_path: Path) -> None:
     inspection = inspect_model(path)
     assert_documented(inspection.to_json())
-    rewritten = rewrite(path, tmp_path / "rewritten.onnx", ops="plugin")
-    assert [node.became for node in inspection.nodes].count(None) == len(inspection.nodes) - rewritten.num_rewritten
+    rewritten = rewrite(path, tmp_path / "rewritten.onnx")
+    assert sum(decision.is_plugin for decision in inspection.decisions) == rewritten.num_rewritten
+    outcome = rewritten.render().splitlines()[0].partition("nodes): ")[2]
+    assert outcome in " ".join(inspection.render(1000).split())
     assert all(node.is_decided and node.reason for node in inspection.nodes)
     assert inspection.to_json()["num_nodes"] == rewritten.num_nodes
     for width in (80, 140):

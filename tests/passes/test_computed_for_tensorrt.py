@@ -47,7 +47,7 @@ def test_every_backend_gets_it_and_no_report_calls_it_a_plugin(
 
 @pytest.mark.parametrize("case", [FOLDED, FIXED], ids=["folded", "fixed"])
 def test_inspect_tells_it_beside_the_plugins(case: Path, tmp_path: Path) -> None:
-    inspection = inspect_model(write(case, tmp_path), backend="tensorrt-rtx")
+    inspection = inspect_model(write(case, tmp_path), ops="plugin", backend="tensorrt-rtx")
     assert len(inspection.nodes) == 1
     text = inspection.render(140)
     assert "rewrite    nothing: no InstanceNormalization and no Pad(reflect) in this model" in text

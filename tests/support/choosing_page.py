@@ -32,6 +32,7 @@ from tests.support.measured_networks import (
     path_of,
     profiled,
 )
+from tests.support.measurements import same_as
 from trtconv import records
 from trtconv.benchmark import layer_kinds
 from trtconv.costs import estimates, prediction, work
@@ -135,7 +136,7 @@ def h100_pairs(folder: Path, names: Iterable[str]) -> list[Pair]:
 
 def is_own(name: str, ops: str) -> bool:
     """Say whether a form has a graph of its own."""
-    return "same_as" not in measured(H200_RUN)["networks"][name]["engines"][ops]
+    return same_as(measured(H200_RUN)["networks"][name], ops) is None
 
 
 def _predicted(name: str, ops: str, table: CostTable, folder: Path) -> float:

@@ -68,11 +68,7 @@ def network_of(name: str, ops: str, folder: Path) -> NetworkWork:
 
 def median_us(name: str, ops: str, run: str = H200_RUN) -> float | None:
     """Return the microseconds of an engine as a CUDA graph, or of the one whose graph is the same."""
-    engine: Mapping[str, Any] = measured(run)["networks"][name]["engines"].get(ops, {})
-    if "same_as" in engine:
-        return median_us(name, engine["same_as"], run)
-    median: float | None = engine.get("timing", {}).get("median_us")
-    return median
+    return measurements.median_us_of(measured(run)["networks"][name], ops)
 
 
 @dataclass(frozen=True)

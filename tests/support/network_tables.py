@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.measurements import engine_of, median_us_of, same_as
 from trtconv.benchmark.layer_kinds import KINDS
 from trtconv.benchmark.variants import REFERENCE
 
@@ -34,26 +35,17 @@ def tables(networks: Mapping[str, Entry]) -> Iterator[str]:
 
 
 def _times(entry: Entry, shown: Sequence[str]) -> list[str]:
-    medians = {ops: _median(entry, ops) for ops in shown}
+    medians = {ops: median_us_of(entry, ops) for ops in shown}
     native = medians[REFERENCE]
     speeds = [f"{native / us:.2f}x" if native and (us := medians[ops]) else "" for ops in shown[1:]]
     return [*(_cell(entry, ops, us) for ops, us in medians.items()), *speeds]
 
 
-def _median(entry: Entry, ops: str) -> float | None:
-    """Return the microseconds of a variant, or of the one whose graph is the same."""
-    engine = entry.get("engines", {}).get(ops, {})
-    if "same_as" in engine:
-        return _median(entry, engine["same_as"])
-    median: float | None = engine.get("timing", {}).get("median_us")
-    return median
-
-
 def _cell(entry: Entry, ops: str, microseconds: float | None) -> str:
-    engine = entry.get("engines", {}).get(ops, {})
     if microseconds is None:
-        return str(engine.get("problem", entry.get("problem", "not measured")))
-    return f"{microseconds / 1000:.3f}" + (f" (as {engine['same_as']})" if "same_as" in engine else "")
+        return str(engine_of(entry, ops).get("problem", entry.get("problem", "not measured")))
+    other = same_as(entry, ops)
+    return f"{microseconds / 1000:.3f}" + ("" if other is None else f" (as {other})")
 
 
 def _errors(entry: Entry) -> str:

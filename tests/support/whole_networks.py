@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.gpu.measure_networks import MEASURED
 from tests.support import network_tables
-from tests.support.measurements import DOCS, measured
+from tests.support.measurements import DOCS, engine_of, measured, same_as
 from trtconv.benchmark.roofline import as_file
 
 PLOT = DOCS / "networks_h200.svg"
@@ -107,7 +107,7 @@ def _cells(name: str, entry: Entry, torch: Entry | None) -> list[str]:
     native, ours = _milliseconds(entry, "native"), _milliseconds(entry, ours_of(entry))
     peer = _torch(torch)
     best = min(
-        (ops for ops, engine in entry["engines"].items() if "same_as" not in engine and "timing" in engine),
+        (ops for ops, engine in entry["engines"].items() if same_as(entry, ops) is None and "timing" in engine),
         key=lambda ops: _milliseconds(entry, ops),
     )
     network, _, types = name.rpartition("_")
@@ -150,7 +150,7 @@ def _torch(entry: Entry | None) -> tuple[float, str] | None:
 
 def _memory(entry: Entry) -> str:
     """Return the device memory that TensorRT asks for while an engine runs, in MB, weights not counted."""
-    sizes = [_engine(entry, ops).get("device_memory_bytes") for ops in ("native", ours_of(entry))]
+    sizes = [engine_of(entry, ops).get("device_memory_bytes") for ops in ("native", ours_of(entry))]
     return ", ".join("not measured" if size is None else f"{size / 1e6:.1f}" for size in sizes) if any(sizes) else ""
 
 
@@ -193,14 +193,8 @@ def _networks(run: str) -> dict[str, Any]:
     return networks
 
 
-def _engine(entry: Entry, ops: str) -> Entry:
-    """Return an engine, or the one whose graph is the same."""
-    engine: Entry = entry["engines"][ops]
-    return _engine(entry, engine["same_as"]) if "same_as" in engine else engine
-
-
 def _milliseconds(entry: Entry, ops: str) -> float:
-    return float(_engine(entry, ops)["timing"]["median_us"]) / 1000
+    return float(engine_of(entry, ops)["timing"]["median_us"]) / 1000
 
 
 def _slowest() -> Iterator[str]:
@@ -242,7 +236,7 @@ def _memory_told() -> str:
     """Return which networks need a tenth more memory than with TensorRT's own layers."""
     more = []
     for name, entry in today().items():
-        native, ours = (_engine(entry, ops).get("device_memory_bytes") for ops in ("native", ours_of(entry)))
+        native, ours = (engine_of(entry, ops).get("device_memory_bytes") for ops in ("native", ours_of(entry)))
         if native and ours and ours > 1.1 * native:
             more.append(f"{_title(name)} ({ours / 1e6:.1f} MB in place of {native / 1e6:.1f})")
     told = f"These need more: {'; '.join(more)}." if more else ""
@@ -261,7 +255,7 @@ def _errors_told() -> str:
 
 
 def _error(entry: Entry, ops: str) -> float:
-    errors = _engine(entry, ops)["error_to_original"].values()
+    errors = engine_of(entry, ops)["error_to_original"].values()
     return max(error for error in errors if isinstance(error, float))
 
 

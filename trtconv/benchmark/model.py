@@ -49,22 +49,24 @@ def bench_model(
     *,
     layers: bool = False,
     force: bool = False,
+    outputs: Sequence[Path] = (),
     progress: Progress | None = None,
 ) -> ModelReport:
     """Build an engine a variant with the options of `config`, compare each with the model, and time them in turn.
 
     A variant whose graph is that of another is not built again. Dynamic inputs have the usual shapes of the first
     profile. The model runs in ONNX Runtime. An engine that is outside the tolerance, and further from the model than
-    that of TensorRT's own layers, is timed with `force` only. Nothing is written beside the model. Raises a
-    TrtconvError.
+    that of TensorRT's own layers, is timed with `force` only. Nothing is written beside the model; `outputs` are the
+    files that the caller is going to write. Raises a TrtconvError, before any long work where an output cannot be
+    written or is a file that is read.
     """
     model_path, progress = Path(model_path), progress or NoProgress()
     reading.require_readable(model_path)
     config = replace(config or BuildConfig(), backend="tensorrt")
+    inputs, tolerance = _begin(model_path, config, outputs)
     backends.select_backend(config)
     device = gpu_device.open_device()
     require_polygraphy()
-    inputs, tolerance = _inputs_and_tolerance(model_path, config)
     with files.temporary_folder() as folder, ExitStack() as until:
         built, same = _build_all(model_path, config, folder, progress)
         bench = _Bench(device, built, inputs, until)
@@ -82,19 +84,6 @@ def bench_model(
             is_forced=force,
         )
         return bench.time(report, layers)
-
-
-def files_read(model_path: Path, config: BuildConfig) -> list[Path]:
-    """Return the files that `bench_model` reads. Raises a TrtconvError where one of them cannot be used."""
-    proto = model_io.load(model_path, trust_links=config.trust_links).proto
-    found = list(external_data.files_of(proto, model_path))
-    if config.decisions is not None:
-        decisions.read(config.decisions)
-        found.append(config.decisions)
-    if config.timing_cache is not None:
-        files.require_writable(config.timing_cache, inputs=found)
-        found.append(config.timing_cache)
-    return found
 
 
 def _build_all(
@@ -151,9 +140,21 @@ class _Bench:
         return LayerTimes(times, times_by_kind(times, runner.layers(), self.built[ops].ops_by_node))
 
 
-def _inputs_and_tolerance(model_path: Path, config: BuildConfig) -> tuple[list[InputSet], float]:
-    """Return seeded inputs of the usual shapes of the first profile, and how far two engines may be apart."""
+def _begin(model_path: Path, config: BuildConfig, outputs: Sequence[Path]) -> tuple[list[InputSet], float]:
+    """Return seeded inputs of the usual shapes of the first profile, and how far two engines may be apart.
+
+    Raises a TrtconvError where one of the `outputs` cannot be written, or a file that is read cannot be used.
+    """
     proto = model_io.load(model_path, trust_links=config.trust_links).proto
+    read = list(external_data.files_of(proto, model_path))
+    if config.decisions is not None:
+        decisions.read(config.decisions)
+        read.append(config.decisions)
+    if config.timing_cache is not None:
+        files.require_writable(config.timing_cache, inputs=read)
+        read.append(config.timing_cache)
+    for path in outputs:
+        files.require_writable(path, inputs=read)
     choices = shape_choices(proto, config.profiles[:1])
     precision = built_precision(config, proto)
     inputs = make_inputs(input_specs(proto), choices, num_sets=_NUM_INPUT_SETS, narrow=precision == "fp16")

@@ -23,12 +23,15 @@ class ReportFiles:
     out: Path | None = None
     plot: Path | None = None
 
-    def require_writable(self, inputs: Sequence[Path] = ()) -> None:
-        """Raise a TrtconvError, before any long work, where a file could not be written or is one of the `inputs`."""
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The files that are written."""
+        return [path for path in (self.out, self.plot) if path is not None]
+
+    def require_possible(self) -> None:
+        """Raise a TrtconvError where both are one file, or no plot can be drawn."""
         if self.plot is not None:
             require_plot(self.plot, roofline.SUFFIXES)
-        for path in filter(None, (self.out, self.plot)):
-            files.require_writable(path, inputs=inputs)
         if self.out is not None and self.plot is not None and os.path.realpath(self.out) == os.path.realpath(self.plot):
             raise ConfigError("is also the file of --plot", where=f"--out {self.out}")
 

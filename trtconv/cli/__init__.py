@@ -37,10 +37,10 @@ def main(args: list[str] | None = None) -> NoReturn:
     Without `args` it is the process's own command line, whose work a worker process does.
     """
     words = sys.argv[1:] if args is None else args
-    interrupts.raise_interrupts()
-    open_standard_streams()
     end: Callable[[int], NoReturn] = sys.exit
     try:
+        interrupts.raise_interrupts()
+        open_standard_streams()
         if args is None and _is_isolated(words):
             exit_code, end = run_isolated(words), child_processes.end
         else:
@@ -90,6 +90,8 @@ def _fail(error: TrtconvError, words: Sequence[str], cause: Exception | None = N
         import traceback  # which only this needs
 
         lines[:0] = [printable_lines("".join(traceback.format_exception(cause or error)).rstrip())]
+    if isinstance(error, Interrupted) and sys.stderr.isatty():
+        lines[:0] = [""]  # below the ^C that a terminal shows
     if error.hint:
         lines.append(f"hint: {printable(error.hint)}")
     document = {"error": {"what": error.what, "where": error.where, "hint": error.hint, "exit_code": error.exit_code}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from trtconv.cli.option_groups import GroupedCommand
 from trtconv.cli.options import FILE, common_options, isolated, keep_native_option, quiet_option, trust_links_option
 
 if TYPE_CHECKING:
-    from trtconv.benchmark.report_files import ReportFiles
     from trtconv.progress import Progress
 
 _OPS, _MODEL = "only with --ops", "only with a MODEL"
@@ -85,30 +84,35 @@ def bench(
     _require_fitting(model, ops, options)
     written = ReportFiles(out, options.pop("plot"))
     options["is_drawn"] = written.plot is not None
-    written.require_writable()
+    written.require_possible()
     with shown_progress(quiet=as_json or quiet, plain=False, label="timing") as progress:
-        report = _bench_ops(options, progress) if model is None else _bench_model(model, options, written, progress)
+        if model is None:
+            report = _bench_ops(options, written.paths, progress)
+        else:
+            report = _bench_model(model, options, written.paths, progress)
     written.write(report)
     print_report(report, as_json, quiet=quiet, **tables.style_for(sys.stdout))
     return int(report.exit_code)
 
 
-def _bench_ops(options: Mapping[str, Any], progress: Progress) -> Any:
+def _bench_ops(options: Mapping[str, Any], outputs: Sequence[Path], progress: Progress) -> Any:
+    from trtconv import files
     from trtconv.benchmark.ops import OpsOptions, bench_ops
 
+    for path in outputs:
+        files.require_writable(path)
     wanted = OpsOptions(options["patterns"], not options["no_native"], options["engines"], options["jobs"])
     return bench_ops(wanted, progress)
 
 
-def _bench_model(model: Path, options: Mapping[str, Any], written: ReportFiles, progress: Progress) -> Any:
-    from trtconv.benchmark.model import bench_model, files_read
+def _bench_model(model: Path, options: Mapping[str, Any], outputs: Sequence[Path], progress: Progress) -> Any:
+    from trtconv.benchmark.model import bench_model
     from trtconv.config import BuildConfig
     from trtconv.shapes import parse_profiles
 
     config = BuildConfig(profiles=parse_profiles(options["shapes"]), **{name: options[name] for name in _TAKEN})
-    written.require_writable(files_read(model, config))
     by_layer = options["layers"] or options["is_drawn"]
-    return bench_model(model, config, layers=by_layer, force=options["force"], progress=progress)
+    return bench_model(model, config, layers=by_layer, force=options["force"], outputs=outputs, progress=progress)
 
 
 def _require_fitting(model: Path | None, ops: bool, options: Mapping[str, Any]) -> None:

@@ -12,9 +12,9 @@ from trtconv.cli.console import print_report
 from trtconv.cli.options import (
     FILE,
     common_options,
-    inspected_ops_option,
     isolated,
     keep_native_option,
+    ops_option,
     trust_links_option,
     trust_option,
 )
@@ -27,7 +27,7 @@ from trtconv.cli.options import (
               help="Backend whose parser checks a model's ops.")  # fmt: skip
 @click.option("--html", type=FILE, metavar="FILE", help="Also write the report as an HTML page with the graph.")
 @click.option("--all", "show_all", is_flag=True, help="List equal nodes one by one.")
-@inspected_ops_option
+@ops_option
 @keep_native_option
 @trust_links_option
 @trust_option

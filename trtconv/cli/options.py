@@ -77,15 +77,15 @@ keep_native_option = click.option(
     metavar="PATTERN",
     help="Do not replace nodes whose name matches this glob (repeatable).",
 )
-inspected_ops_option = click.option(
-    "--ops", type=click.Choice(["plugin", "fused", "rewritten"]), default="plugin", show_default=True, help=_OPS_HELP
-)
-rewritten_ops_option = click.option(
+ops_option = click.option(
     "--ops",
     type=click.Choice(["plugin", "fused", "rewritten", "auto"]),
     default="auto",
     show_default=True,
     help=f"{_OPS_HELP} auto: what is predicted to be fastest, node by node.",
+)
+reduced_ops_option = click.option(
+    "--ops", type=click.Choice(["plugin", "fused", "rewritten"]), default="plugin", show_default=True, help=_OPS_HELP
 )
 trust_option = click.option("--trust", is_flag=True, help="Accept an engine whose manifest belongs to another engine.")
 trust_links_option = click.option(

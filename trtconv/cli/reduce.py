@@ -9,14 +9,14 @@ from typing import Any
 import click
 
 from trtconv.cli.console import print_report, shown_progress
-from trtconv.cli.options import FILE, common_options, inspected_ops_option, isolated, quiet_option, trust_links_option
+from trtconv.cli.options import FILE, common_options, isolated, quiet_option, reduced_ops_option, trust_links_option
 
 
 @click.command()
 @click.argument("model", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="File of the smallest model; its candidate and inputs "
               "are written beside it.")  # fmt: skip
-@inspected_ops_option
+@reduced_ops_option
 @click.option("--precision", type=click.Choice(["fp16", "bf16"]), help="Precision of the candidate, as for build.")
 @click.option("--runtime", type=click.Choice(["auto", "tensorrt", "onnxruntime"]), default="auto", show_default=True,
               help="tensorrt: an engine; onnxruntime: the rewritten model, without a GPU; auto: an engine where one "

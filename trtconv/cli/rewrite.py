@@ -14,8 +14,8 @@ from trtconv.cli.options import (
     common_options,
     isolated,
     keep_native_option,
+    ops_option,
     quiet_option,
-    rewritten_ops_option,
     trust_links_option,
 )
 
@@ -23,7 +23,7 @@ from trtconv.cli.options import (
 @click.command()
 @click.argument("model", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="File of the rewritten model.")
-@rewritten_ops_option
+@ops_option
 @keep_native_option
 @click.option("--no-functions", is_flag=True, help="Leave the ONNX functions out, for TensorRT's parsers before 10.7.")
 @trust_links_option

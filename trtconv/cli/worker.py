@@ -17,13 +17,13 @@ _OBJECTS_BEFORE_COLLECTION = 100_000
 
 
 def main() -> None:
-    """Run the command line that follows the numbers of the two pipes to the parent."""
-    channel, native, *args = sys.argv[1:]
+    """Run the command line that follows the numbers of the two pipes to the parent and the temporary folder."""
+    channel, native, folder, *args = sys.argv[1:]
     sys.argv[:] = [cli.PROGRAM, *args]
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
     try:
         open_standard_streams()
-        worker.enter_worker(socket.socket(fileno=int(channel)), int(native))
+        worker.enter_worker(socket.socket(fileno=int(channel)), int(native), folder)
         cli.main(args)
     except SystemExit as end:
         exit_code = end.code if isinstance(end.code, int) else 0

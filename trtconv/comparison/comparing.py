@@ -109,6 +109,7 @@ def _compare(reference: Path, candidate: Path, config: CompareConfig, progress: 
     sources += [candidate, *files_read(config.inputs)]
     if config.plot is not None:
         files.require_writable(config.plot, inputs=sources)
+        plotting.require_plot(config.plot)
     runnable = loaded if other is None else _for_runtime(other)
     is_engine, other = other is None, None  # a large model leaves room
     tolerances = Tolerances(Tolerance(of_max=TOLERANCE[precision]), config.tolerance, config.atol, config.rtol)
@@ -160,7 +161,7 @@ def _for_runtime(model: Model) -> Path | Callable[[], Any]:
 
 
 def _require_all(reference: Path, candidate: Path, config: CompareConfig) -> None:
-    """Raise before any work where something is missing, or nothing could be written."""
+    """Raise before any work where something is missing, or no arrays could be written."""
     for path in (reference, candidate):
         reading.require_readable(path)
     if is_engine_file(reference):
@@ -168,9 +169,6 @@ def _require_all(reference: Path, candidate: Path, config: CompareConfig) -> Non
         raise ConfigError("is an engine, expected the ONNX model to compare with", where=str(reference), hint=hint)
     require_polygraphy()
     require_places(config.save_inputs, config.save_outputs, (reference, candidate, *config.inputs))
-    if config.plot is not None:
-        files.require_writable(config.plot, inputs=(reference, candidate, *config.inputs))
-        plotting.require_plot(config.plot)
 
 
 def _input_sets(model: Model, config: CompareConfig, profiles: Sequence[Profile], precision: str) -> list[InputSet]:

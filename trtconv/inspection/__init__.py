@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trtconv import files, reading
-from trtconv.config import BackendName, Ops
+from trtconv.config import DEFAULT_OPS, BackendName, Ops
 from trtconv.engine import backends
 from trtconv.errors import ConfigError
 from trtconv.inspection.inspected_file import read_header
@@ -25,7 +25,7 @@ def inspect_files(
     paths: Sequence[Path],
     *,
     compare: bool,
-    ops: Ops = "plugin",
+    ops: Ops = DEFAULT_OPS,
     keep_native: Sequence[str] = (),
     backend: BackendName = "auto",
     trust_links: bool = False,
@@ -51,7 +51,7 @@ def inspect_files(
 def inspect(
     path: str | Path,
     *,
-    ops: Ops = "plugin",
+    ops: Ops = DEFAULT_OPS,
     keep_native: Sequence[str] = (),
     backend: BackendName = "auto",
     trust_links: bool = False,

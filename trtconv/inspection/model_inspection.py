@@ -13,7 +13,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from trtconv import reading
-from trtconv.config import BackendName, Ops
+from trtconv.config import DEFAULT_OPS, BackendName, BuildConfig, Ops
 from trtconv.element_types import BY_ONNX
 from trtconv.errors import ModelError
 from trtconv.inspection.inspected_file import identify
@@ -31,7 +31,9 @@ from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext, Site, walk
 from trtconv.passes.complete_shapes import complete_shapes
+from trtconv.passes.cost_choices import CostChoices
 from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
+from trtconv.preparation import predicted_choices
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Examined:
 def inspect_model(
     path: str | Path,
     *,
-    ops: Ops = "plugin",
+    ops: Ops = DEFAULT_OPS,
     keep_native: Sequence[str] = (),
     backend: BackendName = "auto",
     trust_links: bool = False,
@@ -125,7 +127,13 @@ def _decide(
         (site.address, _title(site), *_type_of_x(site), given) for site, given in zip(shown, parameters, strict=True)
     ]
     doubts = redefinitions.reasons_against(model.proto.graph)
-    context = PassContext(model.opset, model.path.parent, Choices(keep_native), doubts=doubts)
+    choices = Choices(keep_native)
+    costs = CostChoices()
+    if ops == "auto":
+        with contextlib.suppress(ModelError):  # the passes below stop at the same node
+            costs = predicted_choices(model, BuildConfig(ops=ops), choices)
+    choices = replace(choices, chosen=costs.wishes)
+    context = PassContext(model.opset, model.path.parent, choices, doubts=doubts)
     problems = []
     try:
         run_passes(model.graph, context, passes_for(ops))
@@ -136,13 +144,13 @@ def _decide(
     for site, (address, title, dtype, shape, given) in zip(shown, before, strict=True):
         made = decisions.get(id(site.node))
         outcome = (True, made.became, made.reason) if made else _not_taken_up(address, title, problems)
-        figures = made.figures if made else {}
+        figures = {**(made.figures if made else {}), **costs.figures.get(address, {})}
         nodes.append(NodeInspection(address, title, dtype, shape, given, *outcome, figures))
     told = {node.node for node in nodes}
     others = (made for made in context.decisions if made.node not in told)
     nodes += (
         NodeInspection(made.node, made.op, None, None, [], True, made.became, made.reason, made.figures)
-        for made in others
+        for made in costs.with_figures(list(others))
     )
     return nodes, problems, context.roots
 

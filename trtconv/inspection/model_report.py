@@ -8,15 +8,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trtconv import records
+from trtconv.decisions import Decision
 from trtconv.inspection.inspected_file import FileIdentity
 from trtconv.inspection.inspected_nodes import NodeInspection, Tensor, describe_shape
-from trtconv.inspection.node_tables import is_candidate, list_nodes, node_tables
+from trtconv.inspection.node_tables import list_nodes, node_tables
 from trtconv.inspection.op_support import BackendCheck, Problem
 from trtconv.model.native_norms import NativeNorm
-from trtconv.ops import list_titles
+from trtconv.ops import list_titles, other_form
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.reports import next_steps
 from trtconv.reports.layout import render_with_next
+from trtconv.reports.outcomes import describe_outcome
 from trtconv.reports.tables import DEFAULT_WIDTH, NO_BREAK, Block, Column, Facts, Table
 from trtconv.reports.text import format_size
 from trtconv.shapes import missing_shapes
@@ -41,6 +43,12 @@ class ModelInspection:
     native_norms: Sequence[NativeNorm]
     problems: Sequence[Problem]
     backend: BackendCheck
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """What would become of each node, and why, of norms that no pass takes, too."""
+        nodes = (Decision(node.node, node.op, node.became, node.reason, node.figures) for node in self.nodes)
+        return [*nodes, *(Decision(norm.node, norm.op, None, norm.reason) for norm in self.native_norms)]
 
     def to_json(self) -> dict[str, Any]:
         """Return the inspection in the types of JSON, as docs/inspect.md describes it."""
@@ -83,7 +91,7 @@ def model_facts(model: ModelInspection) -> Facts:
         functions = ", ".join(f"{name} ({count} nodes)" for name, count in model.functions.items())
         items.append(("functions", functions))
     items.append(("nodes", f"{sum(model.ops.values())}: {_histogram(model.ops)}"))
-    items.append(("rewrite", _summary(model.nodes, model.native_norms)))
+    items.append(("rewrite", _summary(model)))
     if any(map(_is_pad, model.nodes)):
         items.append(("pads", _describe_pads(list(filter(_is_pad, model.nodes)))))
     check = model.backend
@@ -112,15 +120,20 @@ def _histogram(ops: Mapping[str, int]) -> str:
     return ", ".join(f"{count}{NO_BREAK}{op}" for op, count in ops.items())
 
 
-def _summary(nodes: Sequence[NodeInspection], native_norms: Sequence[NativeNorm]) -> str:
-    outcomes = [node.became is not None for node in nodes if is_candidate(node)]
-    if not outcomes and native_norms:
-        plural = "norms of this model stay" if len(native_norms) > 1 else "norm of this model stays"
-        return f"nothing: the {len(native_norms)} {plural} native, see below"
-    if not outcomes:
+def _summary(model: ModelInspection) -> str:
+    if not all(node.is_decided for node in model.nodes):
+        return "not decided, see the blockers"
+    told = describe_outcome(decision for decision in model.decisions if not _is_other_form(decision))
+    if not told:
         return f"nothing: no {list_titles('and no')} in this model"
-    plugins = f"{sum(outcomes)} of {len(outcomes)} {list_titles()} nodes become plugins"
-    return f"{plugins} with TensorRT; with TensorRT-RTX all stay native"
+    stays_native = not any(node.became for node in model.nodes)
+    return told if stays_native else f"{told}; with TensorRT-RTX all stay native"
+
+
+def _is_other_form(decision: Decision) -> bool:
+    """Say whether a node is one that no pass looks at: a constant Pad."""
+    form = other_form(decision.op)
+    return form is not None and decision.reason == form.why_not_others
 
 
 def _is_pad(node: NodeInspection) -> bool:

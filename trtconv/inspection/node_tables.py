@@ -8,9 +8,10 @@ from trtconv.decisions import CONSTANT, CONSTANT_INPUT, NOT_FUSED, REWRITTEN
 from trtconv.inspection.inspected_nodes import NodeInspection, describe_shape
 from trtconv.inspection.parameter_sources import SOURCE_TEXTS
 from trtconv.model.native_norms import NativeNorm
-from trtconv.ops import BY_ONNX_OP, list_titles, other_form
+from trtconv.ops import BY_ONNX_OP, other_form
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.reports.grouping import kind_of, reason_of
+from trtconv.reports.outcomes import is_norm_or_pad
 from trtconv.reports.tables import Column, Table
 
 _MAX_NAMED_NODES = 4
@@ -33,7 +34,7 @@ def node_tables(nodes: Sequence[NodeInspection], norms: Sequence[NativeNorm], sh
     left = [node for node in nodes if not _is_neighbour(node) and not _is_convolution(node)]
     forms = [op.form for op in BY_ONNX_OP.values() if op.form.others]
     return [
-        table(f"What becomes of each {list_titles()}, and why", filter(is_candidate, nodes)),
+        table("What becomes of norms and reflect pads, and why", filter(is_candidate, nodes)),
         table("Neighbours of plugins, and whether they become part of them", filter(_is_neighbour, nodes)),
         table(
             "Convolutions that could be rewritten for speed, and what goes into them", filter(_is_convolution, nodes)
@@ -101,7 +102,7 @@ def _native_norms(norms: Sequence[NativeNorm], show_all: bool) -> Table:
     rows = []
     for (op, reason), names in groups.items():
         rows.append((f"{len(names)} {op}", reason, list_nodes(names, show_all, MAX_GROUPED_NAMES)))
-    return Table("Other norms stay native", [Column("nodes"), Column("why", "text"), Column("names", "text")], rows)
+    return Table("Norms that no plugin takes", [Column("nodes"), Column("why", "text"), Column("names", "text")], rows)
 
 
 def _by(nodes: Iterable[NodeInspection], key: Callable[[NodeInspection], object]) -> list[list[NodeInspection]]:
@@ -136,7 +137,7 @@ def _is_convolution(node: NodeInspection) -> bool:
 
 def _is_prepared(node: NodeInspection) -> bool:
     """Say whether a node is none that a plugin stands for."""
-    return node.op.partition("(")[0] not in BY_ONNX_OP and not node.op.startswith(f"{DOMAIN}::")
+    return not is_norm_or_pad(node.op) and not node.op.startswith(f"{DOMAIN}::")
 
 
 def _x(node: NodeInspection) -> str:

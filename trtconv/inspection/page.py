@@ -6,7 +6,7 @@ from trtconv.decisions import Decision
 from trtconv.errors import TrtconvError
 from trtconv.inspection.engine_report import EngineInspection, engine_facts
 from trtconv.inspection.model_inspection import Examined
-from trtconv.inspection.model_report import ModelInspection, model_facts, problem_table, tensor_table
+from trtconv.inspection.model_report import model_facts, problem_table, tensor_table
 from trtconv.model import model_io
 from trtconv.pages import engine_parts
 from trtconv.pages.build_page import count_outcomes
@@ -26,7 +26,7 @@ def page_file(inspected: Examined | EngineInspection) -> bytes:
 def model_page(examined: Examined) -> Page:
     """Return the page of a model: what `trtconv build` would make of it."""
     inspection = examined.inspection
-    decisions = _decisions(inspection)
+    decisions = inspection.decisions
     num_nodes = sum(inspection.ops.values())
     return Page(
         title=_name(inspection.file.path),
@@ -70,11 +70,6 @@ def engine_page(inspection: EngineInspection) -> Page:
 
 def _facts(facts: Facts) -> list[tuple[str, str]]:
     return [(label, text.replace(NO_BREAK, " ")) for label, text in facts.items]
-
-
-def _decisions(inspection: ModelInspection) -> list[Decision]:
-    nodes = (Decision(node.node, node.op, node.became, node.reason, node.figures) for node in inspection.nodes)
-    return [*nodes, *(Decision(norm.node, norm.op, None, norm.reason) for norm in inspection.native_norms)]
 
 
 def _graphs(examined: Examined, decisions: list[Decision]) -> Graphs:

@@ -17,6 +17,9 @@ from trtconv.model.walking import is_onnx
 WRITTEN_OUT = "written-out norm"
 _ROOTS = frozenset({"Sqrt", "Pow"})
 _MVN = "MeanVarianceNormalization"
+_TRAINED = "BatchNormalization in training mode"
+# What reports call the norms that are not InstanceNormalization nodes.
+NORM_TITLES = frozenset({WRITTEN_OUT, _MVN, _TRAINED, "GroupNormalization", "LayerNormalization", "RMSNormalization"})
 # The nodes of which a pass says why they are no part of an instance norm.
 JUDGED = _ROOTS | {_MVN}
 _SQUARES = frozenset({"ReduceSumSquare", "ReduceL2", "GlobalLpPool"})
@@ -78,7 +81,7 @@ def _kind_of(node: onnx.NodeProto, writers: Mapping[str, onnx.NodeProto]) -> tup
     if op in ("LayerNormalization", "RMSNormalization"):
         return op, "TensorRT has a layer of its own for it"
     if op == "BatchNormalization":
-        return (f"{op} in training mode", _TRAINING) if _is_training(node) else None
+        return (_TRAINED, _TRAINING) if _is_training(node) else None
     if op == _MVN:
         return op, "--ops fused takes it where its axes are those after the channels"
     is_root = op in _ROOTS and (op != "Pow" or _is_root_exponent(node, writers))

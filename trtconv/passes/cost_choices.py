@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from trtconv.decisions import NATIVE, PLUGIN, Choice, Decision
+from trtconv.decisions import Choice, Decision
 from trtconv.passes.base import Wish
-
-_CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 @dataclass(frozen=True)
@@ -22,22 +20,6 @@ class CostChoices:
     wishes: Mapping[str, Wish] = field(default_factory=dict)
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     groups: Sequence[ChosenGroup] = ()
-
-    def told(self, decisions: Sequence[Decision]) -> str:
-        """Return how many of the nodes that were chosen about became what, by the decisions of a conversion."""
-        counts = {"norms and pads become plugins": [0, 0], "convolutions are rewritten": [0, 0]}
-        operators = {each.node: each.op for each in decisions}
-        for group in self.groups:
-            for address, made in group.options[group.choice].items():
-                if operators.get(address) in _CONVOLUTIONS:
-                    count = counts["convolutions are rewritten"]
-                elif any(option[address] == PLUGIN for option in group.options.values()):
-                    count = counts["norms and pads become plugins"]
-                else:
-                    continue
-                count[0] += made != NATIVE
-                count[1] += 1
-        return ", ".join(f"{made} of {total} {what}" for what, (made, total) in counts.items() if total)
 
     def with_figures(self, decisions: Sequence[Decision]) -> Sequence[Decision]:
         """Return the decisions of a conversion with the predicted times of each node."""

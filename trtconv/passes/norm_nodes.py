@@ -13,7 +13,7 @@ from trtconv.ops.custom_op import Dim, Operand
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes.base import NoMatch
 from trtconv.passes.constant_values import MAX_CHANNELS, too_many_channels
-from trtconv.passes.graph_edit import NewNode, dtype_of, shape_of
+from trtconv.passes.graph_edit import NewNode, dtype_of, plugin_node, shape_of
 from trtconv.passes.moments import Coefficient
 from trtconv.passes.norm_affine import problem_of_factors, scale_and_shift
 from trtconv.passes.norm_reader import Source
@@ -36,8 +36,8 @@ def problem_of(norm: Norm) -> NoMatch | None:
     dtype = dtype_of(source.tensor)
     if dtype is None:
         return NoMatch("its type is unknown: shape inference did not reach it")
-    operands = [Operand(dtype, _channels_second(source.dims, source.channel_axis)), *[Operand(dtype, None)] * 2]
-    if problem := INSTANCE_NORM.problem(operands, {"epsilon": norm.epsilon}):
+    operands = [Operand(dtype, _channels_second(source)), *[Operand(dtype, None)] * 2]
+    if problem := INSTANCE_NORM.problem(operands, {"epsilon": norm.epsilon, "groups": source.groups}):
         return NoMatch(problem)
     channels = _num_channels(norm)
     if channels is None:
@@ -51,6 +51,8 @@ def problem_of(norm: Norm) -> NoMatch | None:
         return NoMatch(f"its scale or bias does not fit {element_types.name_of(dtype)}")
     if problem := problem_of_factors(norm):
         return NoMatch(problem)
+    if source.groups and not norm.is_constant:
+        return NoMatch("its scale or bias is known at run time only, and its statistics are of groups of channels")
     if len(source.spatial) == 1 and any(_is_along(norm, reader) for reader in norm.output.outputs):
         return NoMatch(_LAYER_NORM)
     return None
@@ -70,10 +72,10 @@ def _is_along(norm: Norm, reader: gs.Node) -> bool:
     return len(dims) == rank and dims[axis] != 1 and dims[source.channel_axis] == 1
 
 
-def nodes_for(norm: Norm) -> Written:
+def nodes_for(norm: Norm, opset: int) -> Written:
     """Return the nodes that give the norm's output; problem_of has found nothing against it."""
     source, output = norm.reading.source, norm.output
-    name, dims = output.name, _channels_second(source.dims, source.channel_axis)
+    name, dims = output.name, _channels_second(source)
     made: list[NewNode] = []
     x = source.tensor
     rank = len(dims)
@@ -87,13 +89,20 @@ def nodes_for(norm: Norm) -> Written:
         gs.Constant(f"{name}_{role}", _values(norm, factor, default))
         for role, factor, default in (("scale", norm.scale, 1.0), ("bias", norm.bias, 0.0))
     ]
-    made.append(NewNode(INSTANCE_NORM.form.op_type, [x, *parameters], [normalised], {"epsilon": norm.epsilon}))
+    made.append(_norm_node([x, *parameters], normalised, norm.epsilon, source.groups, opset))
     if is_moved:
         back = [to_second.index(axis) for axis in range(rank)]
-        moved = output if norm.is_constant else gs.Variable(f"{name}_moved", output.dtype, source.dims)
+        moved = output if norm.is_constant else gs.Variable(f"{name}_moved", output.dtype, source.tensor_dims)
         made.append(NewNode("Transpose", [normalised], [moved], {"perm": back}))
         return Written([*made, *scale_and_shift(norm, moved)], normalised)
     return Written([*made, *scale_and_shift(norm, normalised)], normalised)
+
+
+def _norm_node(inputs: Sequence[gs.Tensor], output: gs.Tensor, epsilon: float, groups: int, opset: int) -> NewNode:
+    """Return an InstanceNormalization, which a later pass takes; of groups ONNX has none in every opset."""
+    if groups:
+        return plugin_node(INSTANCE_NORM, inputs, [output], {"epsilon": epsilon, "groups": groups}, opset)
+    return NewNode(INSTANCE_NORM.form.op_type, inputs, [output], {"epsilon": epsilon})
 
 
 def _transposed(made: list[NewNode], x: gs.Tensor, moved: gs.Tensor, order: list[int]) -> gs.Tensor:
@@ -108,14 +117,15 @@ def _transposed(made: list[NewNode], x: gs.Tensor, moved: gs.Tensor, order: list
     return moved
 
 
-def _channels_second(dims: Sequence[Dim], channel_axis: int) -> list[Dim]:
-    rest = [dim for axis, dim in enumerate(dims) if axis not in (0, channel_axis)]
-    return [dims[0], dims[channel_axis], *rest]
+def _channels_second(source: Source) -> list[Dim]:
+    dims = source.tensor_dims
+    rest = [dim for axis, dim in enumerate(dims) if axis not in (0, source.channel_axis)]
+    return [dims[0], dims[source.channel_axis], *rest]
 
 
 def _num_channels(norm: Norm) -> int | None:
     source: Source = norm.reading.source
-    dim = source.dims[source.channel_axis]
+    dim = source.tensor_dims[source.channel_axis]
     if isinstance(dim, int):
         return dim
     lengths = {

@@ -55,8 +55,8 @@ def _normalised(reader: Reader, base: Quantity, axes: frozenset[int], epsilon: f
     reduced = frozenset(axis for dimension in axes for axis in base.view[dimension])
     if reduced != spatial:
         raise NotMoments(other_axes(reduced))
-    difference = moments.plus(base.moments, moments.mean(base.moments, spatial, spatial), -1.0)
-    variance = moments.mean(moments.times(difference, difference), spatial, spatial)
+    difference = moments.plus(base.moments, reader.mean(base.moments, spatial), -1.0)
+    variance = reader.mean(moments.times(difference, difference), spatial)
     return moments.times(difference, moments.power(moments.plus(variance, moments.number(epsilon)), -0.5))
 
 

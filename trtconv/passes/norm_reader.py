@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from trtconv.passes.moments import Moments, NotMoments
 from trtconv.passes.view_sizes import SizeReader
 from trtconv.passes.views import SPREAD, Axes, Size, aligned, whole
 
+ABSOLUTE = "it takes the absolute value of the data, and not its square"
 _MAX_NODES = 96  # the longest spelling has 40, with the nodes that compute its sizes
 ValueOf = Callable[[gs.Tensor], npt.NDArray[Any] | None]
 
@@ -28,11 +30,48 @@ Step = Callable[["Reader", gs.Node], "Quantity"]
 
 @dataclass(frozen=True)
 class Source:
-    """The tensor X that a norm may be of, where its channels are, and which axes follow them."""
+    """The tensor X that a norm may be of, and where its channels are.
+
+    `dims` are the sizes of the axes that quantities are told by: those of the tensor, but that with `groups` of
+    channels the axis of the channels is two, one of the groups and one of the channels of a group.
+    """
 
     tensor: gs.Tensor
     dims: Sequence[Dim]
     channel_axis: int
+    groups: int = 0
+
+    @classmethod
+    def of(cls, tensor: gs.Tensor, channel_axis: int, groups: int = 0) -> Source:
+        """Return a tensor as a source; with `groups` it has that many, which divide its channels."""
+        dims = list(shape_of(tensor) or [])
+        if groups:
+            channels = dims[channel_axis]
+            assert isinstance(channels, int)
+            dims[channel_axis : channel_axis + 1] = [groups, channels // groups]
+        return cls(tensor, dims, channel_axis, groups)
+
+    @property
+    def channel_axes(self) -> Axes:
+        """The axes along which scale and bias may vary."""
+        return (self.channel_axis, self.channel_axis + 1) if self.groups else (self.channel_axis,)
+
+    @property
+    def tensor_dims(self) -> list[Dim]:
+        """The sizes of the tensor."""
+        dims = list(self.dims)
+        if self.groups:
+            channels = [dim for dim in dims[self.channel_axis : self.channel_axis + 2] if isinstance(dim, int)]
+            dims[self.channel_axis : self.channel_axis + 2] = [math.prod(channels)]
+        return dims
+
+    @property
+    def view(self) -> list[Axes]:
+        """How the dimensions of the tensor lie in the axes."""
+        view = whole(self.dims)
+        if self.groups:
+            view[self.channel_axis : self.channel_axis + 2] = [sum(view[self.channel_axis : self.channel_axis + 2], ())]
+        return view
 
     @property
     def spatial(self) -> frozenset[int]:
@@ -43,10 +82,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a tensor holds, and how its dimensions lie in the source."""
+    """What a tensor holds, and how its dimensions lie in the source.
+
+    An `is_absolute` one holds the absolute value of its moments, which only its squares are moments of again.
+    `is_square` says that it is a square, and so never negative.
+    """
 
     moments: Moments
     view: Sequence[Axes]
+    is_absolute: bool = False
+    is_square: bool = False
 
 
 @dataclass
@@ -79,7 +124,7 @@ class Reader:
         self._seen: set[int] = set()
 
     def run(self) -> Reading:
-        self._take(self.source.tensor, Quantity(moments.X, whole(self.source.dims)))
+        self._take(self.source.tensor, Quantity(moments.X, self.source.view))
         while self._waiting and len(self._seen) <= _MAX_NODES:
             _, _, node = heapq.heappop(self._waiting)
             try:
@@ -110,26 +155,47 @@ class Reader:
             raise NotMoments(f"{node.op} is not part of a norm")
         return step(self, node)
 
-    def quantity(self, tensor: gs.Tensor) -> Quantity:
+    def quantity(self, tensor: gs.Tensor, is_squared: bool = False) -> Quantity:
+        """Return what a tensor holds; of one that is to be squared the sign may be lost."""
         found = self.reading.quantities.get(id(tensor))
         if found is None:
             raise NotMoments(f"it depends on {tensor.name}, too")
+        if found.is_absolute and not is_squared:
+            raise NotMoments(ABSOLUTE)
         return found
 
-    def operands(self, node: gs.Node) -> tuple[list[Moments], list[Axes]]:
+    def operands(self, node: gs.Node, is_squared: bool = False) -> tuple[list[Moments], list[Axes]]:
         """Return the inputs of an elementwise node as quantities, and the view that they make together."""
         if "axis" in node.attrs:
             raise NotMoments("it is broadcast as before opset 7")
-        known = [self.reading.quantities[id(each)] for each in node.inputs if id(each) in self.reading.quantities]
+        known = [self.quantity(each, is_squared) for each in node.inputs if id(each) in self.reading.quantities]
         view: list[Axes] = list(known[0].view)
         for quantity in known[1:]:
             view = aligned(view, quantity.view)
         view = aligned([()] * max(len(shape_of(tensor) or ()) for tensor in node.inputs), view)
+        if self.source.groups:
+            view = self._spread_along_channels(view, node)
         found = []
         for tensor in node.inputs:
             own = self.reading.quantities.get(id(tensor))
             found.append(self.other(tensor, view) if own is None else own.moments)
         return found, view
+
+    def _spread_along_channels(self, view: list[Axes], node: gs.Node) -> list[Axes]:
+        """Return the view of a result in which constants of each channel meet statistics of their group.
+
+        Which axis a new dimension runs over shows where it meets the data: a wrong guess is refused there.
+        """
+        used = {axis for axes in view for axis in axes}
+        for value in map(self.value_of, node.inputs):
+            sizes = [] if value is None else value.shape[-len(view) :]
+            for position, size in zip(range(-len(sizes), 0), sizes, strict=True):
+                fits = (axis for axis in self.source.channel_axes if self.source.dims[axis] == size)
+                axis = next((axis for axis in fits if axis not in used), None)
+                if view[position] == () and size != 1 and axis is not None:
+                    view[position] = (axis,)
+                    used.add(axis)
+        return view
 
     def other(self, tensor: gs.Tensor, view: Sequence[Axes]) -> Moments:
         """Return a tensor that does not depend on the source, read beside a quantity of this view."""
@@ -147,18 +213,37 @@ class Reader:
                 return moments.number(sizes[0])
         return self._atom(tensor, view)
 
+    def mean(self, base: Moments, axes: frozenset[int]) -> Moments:
+        """Return the mean of a quantity over axes of the statistics."""
+        source = self.source
+        if source.groups and source.channel_axis + 1 in axes:
+            values = [each.reshape(source.groups, -1) for each in base.terms.values() if not isinstance(each, float)]
+            if any(np.any(each != each[:, :1]) for each in values):
+                raise NotMoments("its statistics are of channels that were scaled, each by its own factor")
+        return moments.mean(base, axes, source.spatial)
+
     def _by_channel(self, tensor: gs.Tensor, value: npt.NDArray[Any], view: Sequence[Axes]) -> npt.NDArray[Any]:
         """Return a constant as one number, or one a channel."""
         values = value.astype(np.float64)
-        long = [axes for size, axes in zip(value.shape[::-1], view[::-1], strict=False) if size != 1]
+        long = [axes for size, axes in zip(value.shape[::-1], view[::-1], strict=False) if size != 1][::-1]
         if value.size == 1:
             return values.reshape(())
-        if long == [(self.source.channel_axis,)] and value.ndim <= len(view):
-            return values.reshape(-1)
+        if long and value.ndim <= len(view) and () not in long and set().union(*long) <= set(self.source.channel_axes):
+            return self._along_channels(values, long)
         if value.size and value.ndim <= len(view) and () not in long and np.all(values == values.flat[0]):
             return values.reshape(-1)[:1].reshape(())
         shape = "x".join(map(str, value.shape))
         raise NotMoments(f"the constant {tensor.name} of {shape} varies along other axes than the channels")
+
+    def _along_channels(self, values: npt.NDArray[np.float64], long: Sequence[Axes]) -> npt.NDArray[np.float64]:
+        """Return what varies along the axes `long` of the channels as one value a channel."""
+        order = [axis for axes in long for axis in axes]
+        if len(self.source.channel_axes) == 1:  # the number of channels may be unknown
+            return values.reshape(-1)
+        sizes = {axis: int(self.source.dims[axis] or 0) for axis in self.source.channel_axes}
+        by_axis = values.reshape([sizes[axis] for axis in order]).transpose(np.argsort(order))
+        spread = by_axis.reshape([sizes[axis] if axis in order else 1 for axis in sizes])
+        return np.broadcast_to(spread, list(sizes.values())).reshape(-1)
 
     def _filling(self, tensor: gs.Tensor, view: Sequence[Axes]) -> float | None:
         """Return the one number that fills a tensor whose shape is known at run time only, None where there is none.
@@ -180,7 +265,7 @@ class Reader:
         dims = shape_of(tensor)
         if dims is None or len(dims) > len(view):
             raise NotMoments(f"it depends on {tensor.name}, whose shape is unknown or of another rank")
-        kept = {0, self.source.channel_axis}
+        kept = {0, self.source.channel_axis}  # of a group: what varies inside it may have been averaged
         own = []
         for dim, axes in zip(dims, view[len(view) - len(dims) :], strict=True):
             if dim != 1 and (not axes or not set(axes) <= kept):

@@ -19,13 +19,13 @@ _POOLS = frozenset({"GlobalAveragePool", "GlobalLpPool", "AveragePool"})
 
 
 def _reduce(reader: Reader, node: gs.Node) -> Quantity:
-    base = reader.quantity(node.inputs[0])
+    base = reader.quantity(node.inputs[0], is_squared=node.op in _SQUARES)
     axes = _reduced(reader, node, len(base.view))
     reduced = frozenset(axis for dimension in axes for axis in base.view[dimension])
     if not reduced <= reader.source.spatial | {-1}:
         raise NotMoments(other_axes(reduced - {-1}))
     summed = moments.times(base.moments, base.moments) if node.op in _SQUARES else base.moments
-    quantity = moments.mean(summed, reduced - {-1}, reader.source.spatial)
+    quantity = reader.mean(summed, reduced - {-1})
     if node.op in _SUMS:
         quantity = moments.times(quantity, _number_of(reader, reduced))
     if node.op in _LENGTHS:

@@ -24,18 +24,34 @@ def _add(reader: Reader, node: gs.Node) -> Quantity:
 
 
 def _multiply(reader: Reader, node: gs.Node) -> Quantity:
+    if node.op == "Mul" and _are_equal(reader, *node.inputs):
+        (base, _), view = reader.operands(node, is_squared=True)
+        return Quantity(moments.times(base, base), view, is_square=True)
     (first, second), view = reader.operands(node)
     if node.op == "Div":
         second = moments.power(second, -1.0)
     return Quantity(moments.times(first, second), view)
 
 
+def _are_equal(reader: Reader, one: gs.Tensor, other: gs.Tensor) -> bool:
+    """Say whether two factors are one tensor, or the absolute values of one: their product is a square."""
+    first, second = (reader.reading.quantities.get(id(tensor)) for tensor in (one, other))
+    if first is None or second is None:
+        return False
+    if one is other or not (first.is_absolute and second.is_absolute and first.view == second.view):
+        return one is other
+    return not moments.plus(first.moments, second.moments, -1.0).terms
+
+
 def _raise_to(reader: Reader, node: gs.Node) -> Quantity:
-    (base, exponent), view = reader.operands(node)
+    (base, exponent), view = reader.operands(node, is_squared=True)
     number = exponent.terms.get(moments.ONE, 0.0)
     if not exponent.terms.keys() <= {moments.ONE} or not isinstance(number, float):
         raise NotMoments("an exponent is not one constant")
-    return Quantity(moments.power(base, number), view)
+    is_even = number % 2 == 0
+    if not is_even:
+        reader.operands(node)  # an absolute value has no other power
+    return Quantity(moments.power(base, number), view, is_square=is_even and number > 0)
 
 
 def _root(reader: Reader, node: gs.Node) -> Quantity:
@@ -66,9 +82,19 @@ def _clip(reader: Reader, node: gs.Node) -> Quantity:
             is_half = dtype_of(node.inputs[0]) == element_types.FLOAT16.onnx
             if _bound(reader, node, inputs, 2, "max", math.inf) < (_LARGEST_HALF if is_half else _LARGEST_FLOAT):
                 raise NotMoments("it clips at a maximum")
-    if lowest == -math.inf:
+    if lowest == -math.inf or (base.is_square and lowest <= 0):
         return base
     return Quantity(moments.clipped_below(base.moments, lowest), base.view)
+
+
+def _absolute(reader: Reader, node: gs.Node) -> Quantity:
+    base = reader.quantity(node.inputs[0], is_squared=True)
+    if base.is_absolute:
+        return base
+    try:
+        return _clip(reader, node)
+    except NotMoments:
+        return Quantity(base.moments, base.view, is_absolute=True)
 
 
 def _bound(
@@ -91,5 +117,6 @@ STEPS: Mapping[str, Step] = {
     "Pow": _raise_to,
     **dict.fromkeys(("Sqrt", "Reciprocal"), _root),
     "Neg": _negate,
-    **dict.fromkeys(("Clip", "Max", "Relu", "Abs"), _clip),
+    **dict.fromkeys(("Clip", "Max", "Relu"), _clip),
+    "Abs": _absolute,
 }

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
 from trtconv.model.native_norms import JUDGED, WRITTEN_OUT
+from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes.base import PassContext, Recognised, Site, walk
 from trtconv.passes.constant_values import MAX_ELEMENTS, KnownValues, direct_value, is_evaluated, read_constants
 from trtconv.passes.graph_edit import replace, shape_of
@@ -25,14 +26,15 @@ from trtconv.passes.written_norms import reason_at, survey
 
 
 def recognise_instance_norm(graph: gs.Graph, context: PassContext) -> int:
-    """Turn written-out norms into InstanceNormalization, which later passes count and decide on; return 0."""
+    """Turn written-out norms into InstanceNormalization, which later passes count and decide on.
+
+    Return how many had statistics of groups of channels, and are trtconv::InstanceNorm at once.
+    """
     sites: dict[int, list[Site]] = {}
     for site in walk(graph):
         sites.setdefault(id(site.graph), []).append(site)
     values = _Values(context)
-    for inside in sites.values():
-        _recognise_in(inside, context, values)
-    return 0
+    return sum(_recognise_in(inside, context, values) for inside in sites.values())
 
 
 class _Values:
@@ -61,9 +63,10 @@ class _Values:
         return direct
 
 
-def _recognise_in(sites: Sequence[Site], context: PassContext, values: _Values) -> None:
-    """Recognise the norms of one graph."""
+def _recognise_in(sites: Sequence[Site], context: PassContext, values: _Values) -> int:
+    """Recognise the norms of one graph; return how many are custom ops now."""
     graph, by_node = sites[0].graph, {id(site.node): site for site in sites}
+    num_grouped = 0
     read: list[gs.Tensor] = []
     members: set[int] = set()
     found = survey(graph, values.of)
@@ -79,17 +82,23 @@ def _recognise_in(sites: Sequence[Site], context: PassContext, values: _Values) 
             continue
         read += nodes[0].inputs
         members |= {id(node) for node in nodes}
-        written = nodes_for(norm)
+        written = nodes_for(norm, context.opset)
         replace(graph, nodes[:1], written.nodes)
         made = [tensor.inputs[0] for new in written.nodes for tensor in new.outputs if tensor is not written.normalised]
         context.made |= {id(node): node for node in made}
         reason = f"written out in {len(nodes)} nodes"
-        context.recognised[id(written.normalised.inputs[0])] = Recognised(
-            site.address, WRITTEN_OUT, reason, {"nodes": len(nodes)}
-        )
+        made_of = Recognised(site.address, WRITTEN_OUT, reason, {"nodes": len(nodes)})
+        node = written.normalised.inputs[0]
+        context.recognised[id(node)] = made_of
+        if groups := norm.reading.source.groups:
+            figures = {"epsilon": norm.epsilon, "groups": groups}
+            reason = f"group norm of {groups} groups, epsilon {norm.epsilon:g}"
+            context.rewritten(Site(graph, node, site.address), INSTANCE_NORM, reason, figures)
+            num_grouped += 1
     dropped = _unread(graph, read, members)
     values.dropped += dropped
     replace(graph, dropped, [])
+    return num_grouped
 
 
 def _unread(graph: gs.Graph, tensors: Sequence[gs.Tensor], members: set[int]) -> list[gs.Node]:

@@ -17,7 +17,7 @@ def _same(reader: Reader, node: gs.Node) -> Quantity:
     dtype = element_types.BY_ONNX.get(dtype_of(node.outputs[0]) or 0)
     if dtype is None or not dtype.is_float:
         raise NotMoments("it is cast to another kind of type")
-    return reader.quantity(node.inputs[0])
+    return reader.quantity(node.inputs[0], is_squared=True)
 
 
 def _dropout(reader: Reader, node: gs.Node) -> Quantity:

@@ -13,7 +13,8 @@ from trtconv.passes import norm_operators, norm_reductions, norm_steps, view_ste
 from trtconv.passes.graph_edit import dtype_of, shape_of
 from trtconv.passes.moments import ONE, Coefficient, Moments, Term
 from trtconv.passes.norm_reader import Quantity, Reader, Reading, Source, ValueOf
-from trtconv.passes.views import Axes, whole
+from trtconv.passes.views import Axes
+from trtconv.passes.written_groups import find_groups
 
 _STEPS = {**norm_steps.STEPS, **norm_reductions.STEPS, **norm_operators.STEPS, **view_steps.STEPS}
 # What takes statistics of a tensor; a BatchNormalization is given them.
@@ -82,7 +83,7 @@ def survey(graph: gs.Graph, value_of: ValueOf) -> Survey:
                 continue
             tried.add(id(tensor))
             readings: list[Reading] = []
-            for source in _layouts(tensor):
+            for source in _layouts(tensor, node):
                 readings.append(Reader(source, positions, value_of, _STEPS).run())
                 if _is_full(node, readings[-1]):
                     break
@@ -142,20 +143,22 @@ def _other_axes(reduction: gs.Node, readings: Sequence[Reading]) -> str | None:
 
     What is nearer to it is a view that hides that: [N, H*W, C], of a norm over the channels.
     """
-    for reading in readings:
+    plain = [reading for reading in readings if not reading.source.groups]
+    for reading in plain:
         if id(reduction) in reading.failures:
             return reading.failures[id(reduction)]
-    for reading in readings:
+    for reading in plain:
         result = reading.quantities.get(id(reduction.outputs[0]))
         if result is not None:
             return norm_reductions.other_axes(frozenset().union(*(term.averaged for term in result.moments.terms)))
     return None
 
 
-def _layouts(tensor: gs.Tensor) -> list[Source]:
-    """Return a tensor as a source with the channels second, and with the channels last."""
-    dims = shape_of(tensor) or []
-    return [Source(tensor, dims, 1), Source(tensor, dims, len(dims) - 1)]
+def _layouts(tensor: gs.Tensor, reduction: gs.Node) -> Iterator[Source]:
+    """Yield a tensor as a source with the channels second, and with the channels last, then with groups of these."""
+    rank = len(shape_of(tensor) or [])
+    yield from (Source.of(tensor, axis) for axis in (1, rank - 1))
+    yield from (Source.of(tensor, *found) for found in find_groups(tensor, reduction))
 
 
 def _sources(reduction: gs.Node) -> Iterator[gs.Tensor]:
@@ -210,10 +213,12 @@ def _is_like(tensor: gs.Tensor, reading: Reading) -> bool:
     """Say whether a tensor has the type, the rank and the order of axes of the source."""
     source = reading.source
     view: Sequence[Axes] = reading.quantities[id(tensor)].view
-    return list(view) == whole(source.dims) and dtype_of(tensor) == dtype_of(source.tensor)
+    return list(view) == source.view and dtype_of(tensor) == dtype_of(source.tensor)
 
 
 def _match(reading: Reading, tensor: gs.Tensor) -> Norm | None:
+    if reading.quantities[id(tensor)].is_absolute:
+        return None
     moments = reading.quantities[id(tensor)].moments
     scale, mean, bias = _split(moments)
     if not scale or scale.keys() != mean.keys() or bias is None or moments.epsilon is None:

@@ -37,9 +37,11 @@ class ReduceConfig:
     """How `reduce` reduces.
 
     `output` is the file of the smallest model; its candidate and its inputs are written beside it. `ops` and
-    `precision` are those of BuildConfig, `runtime` says where the candidate runs: "tensorrt" an engine, "onnxruntime"
-    the rewritten graph, in which functions stand for the plugins, "auto" an engine where one can be built. The other
-    fields are those of CompareConfig. Raises ConfigError when a value is out of range.
+    `precision` are those of BuildConfig. With `ops` "plugin" every tensor between nodes is there to compare at;
+    "rewritten" makes all that "auto" may make, which would choose anew in each part. `runtime` says where the candidate
+    runs: "tensorrt" an engine, "onnxruntime" the rewritten graph, in which functions stand for the plugins, "auto" an
+    engine where one can be built. The other fields are those of CompareConfig. Raises ConfigError when a value is out
+    of range.
     """
 
     output: Path

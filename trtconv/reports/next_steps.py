@@ -11,8 +11,10 @@ _WITH_PLUGINS = f"--dynamicPlugins=$({_PROGRAM} plugins --path)"
 USE_OF_PLUGINS = f"trtexec --onnx=rewritten.onnx {_WITH_PLUGINS}"
 
 
-def after_build(model: Path, engine: Path, *, is_verified: bool) -> str:
-    """Return the line that checks a new engine, or that runs one which was verified."""
+def after_build(model: Path, engine: Path, *, runs_here: bool, is_verified: bool) -> str:
+    """Return the line that checks a new engine, that runs one which was verified, or shows one for another machine."""
+    if not runs_here:
+        return shlex.join([_PROGRAM, "inspect", str(engine)])
     if is_verified:
         return run_line(engine)
     return shlex.join([_PROGRAM, "compare", str(model), str(engine)])

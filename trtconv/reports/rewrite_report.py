@@ -9,9 +9,10 @@ from typing import Any
 
 from trtconv import records
 from trtconv.decisions import REWRITTEN, Decision, group_decisions
-from trtconv.ops import BY_ONNX_OP, describe_replaced
+from trtconv.ops import describe_replaced
 from trtconv.reports.facts import render_facts
 from trtconv.reports.grouping import by_kind, reason_of
+from trtconv.reports.outcomes import describe_outcome
 from trtconv.reports.tables import Fact, next_fact
 from trtconv.reports.text import format_size
 
@@ -21,9 +22,9 @@ class RewriteReport:
     """The result of the graph passes. `output` is None when nothing was written to disk.
 
     `page` is the HTML page, where one was written. `decisions_read` and `decisions_written` are the decision file, by
-    what was done with it. `kept_fp32` are the nodes that a change to `precision` left alone, and why. `chosen` says how
-    many nodes became what, where that was chosen by cost. `others` are those that no pass looks at and that a user may
-    look for: norms in another form, and plugins of a model that was rewritten before. `next_step` is a command line.
+    what was done with it. `kept_fp32` are the nodes that a change to `precision` left alone, and why. `others` are
+    those that no pass looks at and that a user may look for: norms in another form, and plugins of a model that was
+    rewritten before. `next_step` is a command line.
     """
 
     model: Path
@@ -36,7 +37,6 @@ class RewriteReport:
     kept_fp32: Sequence[Decision] = ()
     others: Sequence[Decision] = ()
     page: Path | None = None
-    chosen: str = ""
     decisions_read: Path | None = None
     decisions_written: Path | None = None
     next_step: str = ""
@@ -59,7 +59,7 @@ class RewriteReport:
 
     def facts(self, verbose: bool) -> list[Fact]:
         """Return what the report says, each with a label."""
-        achieved = self.chosen or describe_outcome(self.decisions)
+        achieved = describe_outcome([*self.decisions, *self.others])
         lines = [("model", f"{self.model} (opset {self.opset}, {self.num_nodes} nodes){achieved and f': {achieved}'}")]
         lines += decision_facts(self.decisions, verbose, self.others)
         lines += _growth_facts(self.decisions)
@@ -94,24 +94,6 @@ def decision_facts(decisions: Iterable[Decision], verbose: bool, others: Sequenc
         none = "" if others else f": no {describe_replaced('and no')} in this model"
         facts = [("rewritten", f"nothing{none}")]
     return facts + [_group_fact("plugin" if each[0].became else "native", each, verbose) for each in group(others)]
-
-
-def describe_outcome(decisions: Sequence[Decision]) -> str:
-    """Say how many of the norms and pads became plugins, and how many convolutions were rewritten."""
-    found = [each for each in decisions if each.op.partition("(")[0] in BY_ONNX_OP or _is_own_plugin(each)]
-    made = sum(decision.is_plugin for decision in found)
-    told = []
-    if made:
-        told.append(f"{made} of {len(found)} norms and pads become plugins")
-    elif found:
-        told.append(f"{len(found)} norms and pads stay native" if len(found) > 1 else "1 norm or pad stays native")
-    if convolutions := sum(each.became == REWRITTEN and each.op.startswith("Conv") for each in decisions):
-        told.append(f"{convolutions} convolution{'s are' if convolutions > 1 else ' is'} rewritten")
-    return ", ".join(told)
-
-
-def _is_own_plugin(decision: Decision) -> bool:
-    return decision.is_plugin and not decision.is_fused
 
 
 def _label(decision: Decision) -> str:

@@ -192,9 +192,10 @@ class _ToldProgress:
 
 def main() -> None:
     """Answer the one request that comes through the pipe whose number is the first argument."""
-    channel = socket.socket(fileno=int(sys.argv[1]))
+    number, native, folder = sys.argv[1:]
+    channel = socket.socket(fileno=int(number))
     name, args, options, heard = pickle.loads(_read_request(channel))
-    worker.enter_worker(channel, int(sys.argv[2]))
+    worker.enter_worker(channel, int(native), folder)
     listeners = {"log": lambda message: worker.tell(_LOG, message), "progress": _ToldProgress()}
     try:
         answer = _function(name)(*args, **options, **{key: listeners[key] for key in heard})

@@ -59,8 +59,10 @@ def run_worker(
         stack.enter_context(channel)
         stack.callback(os.close, printed)
         with theirs, _closing(native), _blocked_signals():
-            environment = stack.enter_context(_child_environment())
-            process = _start(module, args, (theirs.fileno(), native), environment, has_streams=request is None)
+            folder = stack.enter_context(_temporary_folder())
+            environment = child_processes.environment() | ({"TMPDIR": folder} if folder else {})
+            descriptors = (theirs.fileno(), native)
+            process = _start(module, (folder, *args), descriptors, environment, has_streams=request is None)
             from trtconv.workers import watch  # while the worker starts
 
             stack.callback(watch.end, process)
@@ -93,16 +95,18 @@ def _start(
 
 
 @contextlib.contextmanager
-def _child_environment() -> Iterator[dict[str, str]]:
-    """Yield a worker's environment, with a folder of its own for temporary files: one that is killed leaves none."""
-    environment = child_processes.environment()
+def _temporary_folder() -> Iterator[str]:
+    """Yield a folder for the temporary files of a worker: one that is killed leaves none.
+
+    A worker whose parent is killed removes it itself. It is "" where none can be made.
+    """
     try:
         folder = tempfile.mkdtemp(prefix="trtconv-")
     except OSError:  # there is no place for temporary files: the worker says so where it needs one
-        yield environment
+        yield ""
         return
     try:
-        yield {**environment, "TMPDIR": folder}
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

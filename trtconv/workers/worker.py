@@ -23,10 +23,11 @@ _channel: socket.socket | None = None
 _lock = threading.Lock()
 
 
-def enter_worker(channel: socket.socket, native: int) -> None:
+def enter_worker(channel: socket.socket, native: int, folder: str) -> None:
     """Make this process a worker: say which step it is in, and let native libraries print into the pipe `native`.
 
-    What Python prints goes where it went. Without its parent the worker ends.
+    What Python prints goes where it went. Without its parent the worker ends, and removes `folder`, which holds its
+    temporary files ("" for none).
     """
     global _channel
     from trtconv.progress import listen  # the parent, which imports this module, too, does without
@@ -35,7 +36,7 @@ def enter_worker(channel: socket.socket, native: int) -> None:
     _channel = channel
     interrupts.raise_interrupts()
     listen(lambda step: tell(STEP, list(vars(step).values())))
-    threading.Thread(target=_end_with_parent, args=(channel,), name="trtconv-parent", daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(channel, folder), name="trtconv-parent", daemon=True).start()
     messages = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
     sys.stderr.flush()
     sys.stderr = messages
@@ -63,9 +64,19 @@ def tell(kind: str, value: Any) -> None:
             _channel.sendall(json.dumps([kind, value]).encode() + b"\n")
 
 
-def _end_with_parent(channel: socket.socket) -> None:
+def _end_with_parent(channel: socket.socket, folder: str) -> None:
     with contextlib.suppress(OSError):
         channel.recv(1)  # the parent never writes: it is gone
+    _remove(folder)  # before the signal, after which this thread may have no time left
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_ORPHAN_SECONDS)
+    _remove(folder)
     os._exit(interrupts.EXIT_CODE)
+
+
+def _remove(folder: str) -> None:
+    """Remove the folder of temporary files, which the parent would have removed."""
+    if folder:
+        import shutil  # which only an orphan needs
+
+        shutil.rmtree(folder, ignore_errors=True)
