@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
@@ -88,6 +88,12 @@ def load(
     require_plugin_operands(at_any_size.model.graph, path)
     warnings += () if at_any_size.warning is None else (at_any_size.warning,)
     return Model(path, proto, *_import(inferred.model, proto, path), at_any_size.model, warnings, functions)
+
+
+def unedited(model: Model) -> Model:
+    """Return the model, for inputs of any size, with its graph as it was before any pass."""
+    graph, as_read = _import(model.inferred, model.proto, model.path)
+    return replace(model, graph=graph, as_read=as_read)
 
 
 def graph_at(model: Model, sizes: Mapping[str, Dims]) -> gs.Graph:
