@@ -34,7 +34,9 @@ class GroupSpelling:
         self._build()
         value = helper.make_tensor_value_info
         x, y = (value(name, TensorProto.FLOAT, self._dims) for name in "xy")
-        graph = helper.make_graph(self._nodes, "g", [x], [y], self._constants)
+        read = {name for node in self._nodes for name in node.input} | {"y"}
+        nodes = [node for node in self._nodes if node.output[0] in read]
+        graph = helper.make_graph(nodes, "g", [x], [y], self._constants)
         self.proto = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", OPSET)])
 
     def _build(self) -> None:
@@ -68,8 +70,9 @@ class GroupSpelling:
         self._last("Identity", self._affine(whole, [-1] if self._is_last else [-1, *[1] * len(self._spatial)]))
 
     def _normalised(self, r: str, axes: Sequence[int]) -> str:
-        difference = self._node("Sub", r, self._mean(r, axes))
-        root = self._node("Sqrt", self._node("Add", self._variance(difference, axes), self._given(EPSILON)))
+        mean = self._mean(r, axes)
+        difference = self._node("Sub", r, mean)
+        root = self._node("Sqrt", self._node("Add", self._variance(r, mean, difference, axes), self._given(EPSILON)))
         if self._rng.random() < 0.5:
             return self._node("Div", difference, root)
         return self._node("Mul", self._node("Reciprocal", root), difference)
@@ -77,23 +80,31 @@ class GroupSpelling:
     def _folded(self, r: str, axes: Sequence[int], view: Sequence[int]) -> str:
         """Write x * (scale * inverse) + (bias - mean * (scale * inverse))."""
         mean = self._mean(r, axes)
-        variance = self._variance(self._node("Sub", r, mean), axes)
+        variance = self._variance(r, mean, self._node("Sub", r, mean), axes)
         root = self._node("Sqrt", self._node("Add", variance, self._given(EPSILON)))
         factor = self._node("Mul", self._node("Reciprocal", root), self._by_channel(self._inner(view)))
         shift = self._node("Sub", self._by_channel(self._inner(view)), self._node("Mul", mean, factor))
         return self._node("Add", self._node("Mul", r, factor), shift)
 
     def _mean(self, tensor: str, axes: Sequence[int]) -> str:
-        if self._rng.random() < 0.7:
+        kind = self._rng.choice(("at once", "at once", "in turn", "summed"))
+        if kind == "summed":
+            total = self._node("ReduceSum", tensor, self._integers(axes))
+            count = self._size * math.prod(self._spatial)
+            return self._node("Div", total, self._given(count))
+        if kind == "at once":
             return self._node("ReduceMean", tensor, axes=list(axes))
         for axis in self._rng.sample(list(axes), len(axes)):
             tensor = self._node("ReduceMean", tensor, axes=[axis])
         return tensor
 
-    def _variance(self, difference: str, axes: Sequence[int]) -> str:
-        kind = self._rng.choice(("product", "power", "absolute"))
+    def _variance(self, r: str, mean: str, difference: str, axes: Sequence[int]) -> str:
+        kind = self._rng.choice(("product", "power", "absolute", "difference of squares"))
         if kind == "power":
             return self._mean(self._node("Pow", difference, self._given(2.0)), axes)
+        if kind == "difference of squares":
+            squares = self._mean(self._node("Mul", r, r), axes)
+            return self._node("Sub", squares, self._node("Mul", mean, mean))
         factor = self._node("Abs", difference) if kind == "absolute" else difference
         return self._mean(self._node("Mul", factor, factor), axes)
 

@@ -30,7 +30,7 @@ _BETWEEN = frozenset(
     | {"Expand", "Identity", "Where", "Dropout", "Tile", "CastLike", "Reciprocal"}
 )
 _MAX_STEPS = 12
-_SPELLED = "TensorRT runs it as it is written; --ops fused takes those that are instance norms"
+_SPELLED = "TensorRT runs it as it is written; --ops fused takes those that are instance or group norms"
 _TRAINING = "TensorRT refuses statistics of the batch; export the model in evaluation mode, or with a norm of its own"
 
 

@@ -12,6 +12,7 @@ from trtconv.passes.fuse_neighbours import fuse_neighbours
 from trtconv.passes.fuse_padded_residual import fuse_padded_residual
 from trtconv.passes.recognise_group_norm import recognise_group_norm
 from trtconv.passes.recognise_instance_norm import recognise_instance_norm
+from trtconv.passes.recognise_upsampling import recognise_upsampling
 from trtconv.passes.rewrite_thin_convolution import rewrite_thin_convolution
 from trtconv.passes.rewrite_transposed_convolution import rewrite_transposed_convolution
 from trtconv.passes.rewrite_upsampled_convolution import rewrite_upsampled_convolution
@@ -22,6 +23,7 @@ _RECOGNISED: Sequence[Pass] = (
     recognise_group_norm,  # before the rewrite of the norms, which takes what it leaves
     *REWRITES,
     bypass_identities,  # after the rewrites: it asks for custom ops; before all that looks at what lies around them
+    recognise_upsampling,  # after the rewrites likewise; before the convolutions and the fusions, which take it
 )
 _CONVOLUTIONS: Sequence[Pass] = (
     rewrite_upsampled_convolution,  # before the upsampling and the pads go into the norm before them

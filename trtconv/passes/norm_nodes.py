@@ -16,7 +16,7 @@ from trtconv.passes.constant_values import MAX_CHANNELS, too_many_channels
 from trtconv.passes.graph_edit import NewNode, dtype_of, plugin_node, shape_of
 from trtconv.passes.moments import Coefficient
 from trtconv.passes.norm_affine import problem_of_factors, scale_and_shift
-from trtconv.passes.norm_reader import Source
+from trtconv.passes.norm_source import Source
 from trtconv.passes.written_norms import Factor, Norm
 
 _LAYER_NORM = "it is a layer norm: what follows works along the axis that it normalises"

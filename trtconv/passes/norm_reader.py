@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +12,13 @@ import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
 from trtconv.model.walking import is_onnx
-from trtconv.ops.custom_op import Dim
 from trtconv.passes import moments
+from trtconv.passes.element_counts import Count, count_of, product_of
 from trtconv.passes.graph_edit import given_inputs, shape_of
 from trtconv.passes.moments import Moments, NotMoments
+from trtconv.passes.norm_source import Source
 from trtconv.passes.view_sizes import SizeReader
-from trtconv.passes.views import SPREAD, Axes, Size, aligned, whole
+from trtconv.passes.views import SPREAD, Axes, aligned
 
 ABSOLUTE = "it takes the absolute value of the data, and not its square"
 _MAX_NODES = 96  # the longest spelling has 40, with the nodes that compute its sizes
@@ -26,58 +26,6 @@ ValueOf = Callable[[gs.Tensor], npt.NDArray[Any] | None]
 
 
 Step = Callable[["Reader", gs.Node], "Quantity"]
-
-
-@dataclass(frozen=True)
-class Source:
-    """The tensor X that a norm may be of, and where its channels are.
-
-    `dims` are the sizes of the axes that quantities are told by: those of the tensor, but that with `groups` of
-    channels the axis of the channels is two, one of the groups and one of the channels of a group.
-    """
-
-    tensor: gs.Tensor
-    dims: Sequence[Dim]
-    channel_axis: int
-    groups: int = 0
-
-    @classmethod
-    def of(cls, tensor: gs.Tensor, channel_axis: int, groups: int = 0) -> Source:
-        """Return a tensor as a source; with `groups` it has that many, which divide its channels."""
-        dims = list(shape_of(tensor) or [])
-        if groups:
-            channels = dims[channel_axis]
-            assert isinstance(channels, int)
-            dims[channel_axis : channel_axis + 1] = [groups, channels // groups]
-        return cls(tensor, dims, channel_axis, groups)
-
-    @property
-    def channel_axes(self) -> Axes:
-        """The axes along which scale and bias may vary."""
-        return (self.channel_axis, self.channel_axis + 1) if self.groups else (self.channel_axis,)
-
-    @property
-    def tensor_dims(self) -> list[Dim]:
-        """The sizes of the tensor."""
-        dims = list(self.dims)
-        if self.groups:
-            channels = [dim for dim in dims[self.channel_axis : self.channel_axis + 2] if isinstance(dim, int)]
-            dims[self.channel_axis : self.channel_axis + 2] = [math.prod(channels)]
-        return dims
-
-    @property
-    def view(self) -> list[Axes]:
-        """How the dimensions of the tensor lie in the axes."""
-        view = whole(self.dims)
-        if self.groups:
-            view[self.channel_axis : self.channel_axis + 2] = [sum(view[self.channel_axis : self.channel_axis + 2], ())]
-        return view
-
-    @property
-    def spatial(self) -> frozenset[int]:
-        """The axes that the statistics are taken over; those of size 1 make no difference."""
-        kept = (0, self.channel_axis)
-        return frozenset(axis for axis, dim in enumerate(self.dims) if axis not in kept and dim != 1)
 
 
 @dataclass(frozen=True)
@@ -205,13 +153,17 @@ class Reader:
         filled = self._filling(tensor, view)
         if filled is not None:
             return moments.number(filled)
-        sizes = self.sizes.read(tensor)
-        if sizes is not None and len(sizes) == 1:
-            if _is_product(sizes[0], self.source.spatial):
-                return moments.COUNT
-            if isinstance(sizes[0], int) and sizes[0] > 0:
-                return moments.number(sizes[0])
+        count = count_of(tensor, self.sizes)
+        if count is not None and not count.exponents:
+            return moments.number(float(count.number))
+        if count is not None and count == self._count:
+            return moments.COUNT
         return self._atom(tensor, view)
+
+    @property
+    def _count(self) -> Count | None:
+        """How many elements the statistics are taken of."""
+        return product_of([(axis,) for axis in self.source.spatial], self.sizes)
 
     def mean(self, base: Moments, axes: frozenset[int]) -> Moments:
         """Return the mean of a quantity over axes of the statistics."""
@@ -307,7 +259,3 @@ def _only_output(node: gs.Node) -> gs.Tensor:
     if any(tensor.outputs for tensor in others):
         raise ValueError(f"{node.op} gives more than one tensor")
     return output
-
-
-def _is_product(size: Size, axes: frozenset[int]) -> bool:
-    return isinstance(size, tuple) and frozenset(size) == axes

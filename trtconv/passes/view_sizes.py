@@ -33,7 +33,7 @@ class SizeReader:
         view_of: Callable[[gs.Tensor], Sequence[Axes] | None],
         value_of: Callable[[gs.Tensor], npt.NDArray[Any] | None],
     ) -> None:
-        self._base = base
+        self.base = base
         self._view_of = view_of
         self._value_of = value_of
 
@@ -50,7 +50,8 @@ class SizeReader:
             return None
         node = tensor.inputs[0]
         if node.op == "Shape":
-            return self._shape(node)
+            sizes = self.of_tensor(node.inputs[0])
+            return sizes and sizes[node.attrs.get("start", 0) : node.attrs.get("end", len(sizes))]
         if node.op not in _KNOWN:  # a chain of data is not followed
             return None
         inputs = [each for each in given_inputs(node) if each is not None]
@@ -62,16 +63,12 @@ class SizeReader:
             parts.append(part)
         return self._combined(node, parts) if parts else None
 
-    def _shape(self, node: gs.Node) -> list[Size] | None:
-        view = self._view_of(node.inputs[0])
+    def of_tensor(self, tensor: gs.Tensor) -> list[Size] | None:
+        """Return the sizes of a tensor as entries, None where not even its rank is known."""
+        view = self._view_of(tensor)
         if view is None:
-            dims = node.inputs[0].shape
-            if dims is None:
-                return None
-            sizes: list[Size] = [self.size_of(dim) for dim in dims]
-        else:
-            sizes = [None if dimension == SPREAD else self._product(dimension) for dimension in view]
-        return sizes[node.attrs.get("start", 0) : node.attrs.get("end", len(sizes))]
+            return None if tensor.shape is None else [self.size_of(dim) for dim in tensor.shape]
+        return [None if dimension == SPREAD else self._product(dimension) for dimension in view]
 
     def _combined(self, node: gs.Node, parts: list[list[Size]]) -> list[Size] | None:
         """Return what a node makes of the entries of its inputs."""
@@ -111,7 +108,7 @@ class SizeReader:
         """Return an inferred dimension as an entry: a symbol that one axis alone has means that axis."""
         if isinstance(dim, int):
             return dim
-        axes = [axis for axis, size in enumerate(self._base) if size == dim]
+        axes = [axis for axis, size in enumerate(self.base) if size == dim]
         return (axes[0],) if dim is not None and len(axes) == 1 else None
 
     def _multiplied(self, entries: Sequence[Size]) -> Size:
@@ -127,7 +124,7 @@ class SizeReader:
         return tuple(axes) if numbers == 1 else None
 
     def _product(self, axes: Axes) -> Size:
-        sizes = [self._base[axis] for axis in axes]
+        sizes = [self.base[axis] for axis in axes]
         numbers = [size for size in sizes if isinstance(size, int)]
         return math.prod(numbers) if len(numbers) == len(sizes) else axes
 

@@ -12,7 +12,8 @@ from trtconv.model.walking import is_onnx
 from trtconv.passes import norm_operators, norm_reductions, norm_steps, view_steps
 from trtconv.passes.graph_edit import dtype_of, shape_of
 from trtconv.passes.moments import ONE, Coefficient, Moments, Term
-from trtconv.passes.norm_reader import Quantity, Reader, Reading, Source, ValueOf
+from trtconv.passes.norm_reader import Quantity, Reader, Reading, ValueOf
+from trtconv.passes.norm_source import Source
 from trtconv.passes.views import Axes
 from trtconv.passes.written_groups import find_groups
 

@@ -1,0 +1,86 @@
+"""Read tensors that hold how many elements there are: products and quotients of sizes, as Size(X) / (N * C) is one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import onnx_graphsurgeon as gs
+
+from trtconv.model.walking import is_onnx
+from trtconv.passes.graph_edit import dtype_of
+from trtconv.passes.view_sizes import SizeReader
+from trtconv.passes.views import Size
+
+_MAX_DEPTH = 12
+_SAME = frozenset({"Cast", "CastLike", "Identity", "Squeeze", "Unsqueeze", "Reshape"})
+_FLOATS = (1, 10, 11, 16)  # ONNX's numbers of float32, float16, float64 and bfloat16
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number of elements: `number`, times the sizes of axes to the power of their `exponents`."""
+
+    number: Fraction = Fraction(1)
+    exponents: Counter[int] = field(default_factory=Counter)
+
+    def times(self, other: Count, sign: int = 1) -> Count:
+        """Return the product, or with a `sign` of -1 the quotient."""
+        exponents = Counter(self.exponents)
+        for axis, exponent in other.exponents.items():
+            exponents[axis] += sign * exponent
+        number = self.number * (other.number if sign == 1 else 1 / other.number)
+        return Count(number, Counter({axis: exponent for axis, exponent in exponents.items() if exponent}))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a whole number whatever the sizes are."""
+        return self.number.denominator == 1 and all(exponent > 0 for exponent in self.exponents.values())
+
+
+def count_of(tensor: gs.Tensor, sizes: SizeReader, depth: int = 0) -> Count | None:
+    """Return a tensor of one element as a count, None where it is none that is known."""
+    entries = sizes.read(tensor)
+    if entries is not None and len(entries) == 1 and (found := _of_size(entries[0], sizes)) is not None:
+        return found
+    if depth > _MAX_DEPTH or len(tensor.inputs) != 1 or not is_onnx(tensor.inputs[0].domain):
+        return None
+    node = tensor.inputs[0]
+    if node.op == "Size":
+        return product_of(sizes.of_tensor(node.inputs[0]), sizes)
+    if node.op == "ReduceProd":
+        return product_of(sizes.read(node.inputs[0]), sizes)
+    if node.op in _SAME:
+        return count_of(node.inputs[0], sizes, depth + 1)
+    if node.op not in ("Mul", "Div"):
+        return None
+    one, other = (count_of(each, sizes, depth + 1) for each in node.inputs)
+    if one is None or other is None:
+        return None
+    result = one.times(other, 1 if node.op == "Mul" else -1)
+    is_rounded = node.op == "Div" and dtype_of(tensor) not in _FLOATS and not result.is_whole
+    return None if is_rounded else result
+
+
+def product_of(entries: Sequence[Size] | None, sizes: SizeReader) -> Count | None:
+    """Return the product of sizes, None where one is not known."""
+    result = Count()
+    for entry in [None] if entries is None else entries:
+        count = _of_size(entry, sizes)
+        if count is None:
+            return None
+        result = result.times(count)
+    return result
+
+
+def _of_size(size: Size, sizes: SizeReader) -> Count | None:
+    """Return a size as a count: axes whose size is known count as numbers."""
+    if isinstance(size, int):
+        return Count(Fraction(size)) if size > 0 else None
+    result = Count()
+    for axis in size or ():
+        dim = sizes.base[axis]
+        result = result.times(Count(Fraction(dim)) if isinstance(dim, int) else Count(exponents=Counter([axis])))
+    return None if size is None or result.number <= 0 else result
