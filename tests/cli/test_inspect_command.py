@@ -13,7 +13,14 @@ from tests.support.command_line import COMMAND, environment, run, write_model
 
 
 def test_inspect_says_why_a_node_stays_native(tmp_path: Path) -> None:
-    result = run("inspect", write_model(tmp_path, "static"), "--keep-native", "/norm", env=environment(COLUMNS="200"))
+    result = run(
+        "inspect",
+        write_model(tmp_path, "static"),
+        "--ops=plugin",
+        "--keep-native",
+        "/norm",
+        env=environment(COLUMNS="200"),
+    )
     assert (result.exit_code, result.stderr) == (0, "")
     assert "asked for by --keep-native /norm" in result.stdout
     assert "pads [0,0,1,2,0,0,1,2] from a Constant node" in result.stdout

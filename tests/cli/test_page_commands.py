@@ -93,7 +93,8 @@ def test_a_page_takes_no_place_of_the_decision_file(tmp_path: Path) -> None:
 
 def test_inspect_writes_the_page_of_a_model(tmp_path: Path) -> None:
     model, path = write_model(tmp_path, "static"), tmp_path / "page.html"
-    result = run("inspect", model, "--html", path, "--keep-native", "/norm", env=environment(COLUMNS="200"))
+    options = ("--ops", "plugin", "--keep-native", "/norm")
+    result = run("inspect", model, "--html", path, *options, env=environment(COLUMNS="200"))
     assert (result.exit_code, result.stderr) == (0, "")
     assert "asked for by --keep-native /norm" in result.stdout, "the report is printed as well"
     page = read_page(path.read_bytes())

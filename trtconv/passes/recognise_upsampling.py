@@ -8,7 +8,6 @@ upsampling that a convolution or a custom op may take is worth it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,26 +20,30 @@ from trtconv import element_types
 from trtconv.decisions import REWRITTEN
 from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.passes.base import PassContext, Site
-from trtconv.passes.constant_values import read_constants
+from trtconv.passes.constant_values import KnownValues, read_constants
+from trtconv.passes.copied_elements import (
+    Layout,
+    Part,
+    Wanted,
+    factors_of,
+    gathered,
+    number,
+    regrouped,
+    size_of,
+    tiled,
+)
+from trtconv.passes.element_counts import Count, count_of, product_of
 from trtconv.passes.fusion import given_out, is_op
 from trtconv.passes.graph_edit import NewNode, dtype_of, replace, shape_of
+from trtconv.passes.view_sizes import SizeReader
+from trtconv.passes.views import whole
 
 _FIRST, _LAST = ("Reshape", "Unsqueeze", "Gather"), ("Reshape", "Gather")
+_REPEATING = ("Tile", "Expand", "Mul", "Concat", "Gather")
 _MAX_NODES = 9  # three axes, one after the other, in three nodes each
 _MAX_NEIGHBOURS = 3  # from the upsampling to a convolution, or from a custom op to it: activations, a pad
 _FIRST_RESIZE, _FIRST_WITH_ROI = 10, 11
 _FIRST_SCALES_INPUT = 9  # of Upsample, which has an attribute before
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What a dimension runs over: an axis of X, or copies, where `axis` is None."""
-
-    axis: int | None
-    size: Dim
-
-
-_Layout = list[list[_Part]]  # the parts of each dimension, the slowest first; none where its size is 1
 
 
 @dataclass(frozen=True)
@@ -72,151 +75,127 @@ def recognise_upsampling(graph: gs.Graph, context: PassContext) -> int:
 
 def _match(first: gs.Node, outputs: frozenset[int], context: PassContext) -> _Match | None:
     """Return the longest upsampling that begins with a node, None where there is none."""
-    x = first.inputs[0]
-    dims = shape_of(x)
-    if dims is None or dtype_of(x) != element_types.FLOAT32.onnx or context.opset < 7:
+    x, chain = first.inputs[0], list(_chain(first, outputs))
+    repeats = any(node.op in _REPEATING for node in chain)
+    if not repeats or not isinstance(x, gs.Variable) or dtype_of(x) != element_types.FLOAT32.onnx or context.opset < 7:
         return None  # ONNX Runtime resizes no halves
-    layout: _Layout | None = [[] if dim == 1 else [_Part(axis, dim)] for axis, dim in enumerate(dims)]
+    views = _Views(x, context)
+    axes = layout = views.axes
+    if axes is None:
+        return None
     found: _Match | None = None
     nodes: list[gs.Node] = []
-    for node in _chain(first, outputs):
-        layout = None if layout is None else _after(node, layout, context)
+    for node in chain:
+        layout = None if layout is None else views.after(node, layout)
         if layout is None:
             break
         nodes.append(node)
-        factors = _factors(layout, dims)
+        factors = factors_of(layout, axes)
         if factors is not None and factors[:2] == [1, 1] and max(factors) > 1 and is_op(node, *_LAST):
             found = _Match(list(nodes), x, factors)
     return found
 
 
 def _chain(node: gs.Node, outputs: frozenset[int]) -> Iterator[gs.Node]:
-    """Yield a node, and those after it as long as each is the only reader of the one before."""
+    """Yield a node, and those after it that copy, as long as each is the only reader of the one before."""
     for _ in range(_MAX_NODES):
+        if not is_op(node, *_FIRST, *_REPEATING):
+            return
         yield node
         y = node.outputs[0]
         readers = {id(reader): reader for reader in y.outputs}
         if len(readers) != 1 or id(y) in outputs:
             return
         node = next(iter(readers.values()))
-        if len(node.outputs) != 1 or node.inputs[0] is not y:
+        if not node.inputs or node.inputs[0] is not y:
             return
 
 
-def _factors(layout: _Layout, dims: Sequence[Dim]) -> list[int] | None:
-    """Return how often each element of X is repeated along each axis, None where it is not, one after the other."""
-    if len(layout) != len(dims):
-        return None
-    factors = []
-    for axis, parts in enumerate(layout):
-        own = [part for part in parts if part.axis is not None]
-        if [part.axis for part in own] != ([] if dims[axis] == 1 else [axis]) or parts[: len(own)] != own:
+class _Views:
+    """What the nodes after X give, as layouts of its elements."""
+
+    def __init__(self, x: gs.Tensor, context: PassContext) -> None:
+        dims = shape_of(x) or []
+        self._context, self._known = context, KnownValues(context.constants)
+        self._sizes = SizeReader(dims, lambda tensor: whole(dims) if tensor is x else None, self._value_of)
+        sizes = [None if dim is None else product_of([(axis,)], self._sizes) for axis, dim in enumerate(dims)]
+        known = [size for size in sizes if size is not None]
+        is_known = bool(dims) and len(known) == len(dims)
+        self.axes: Layout | None = None
+        if is_known:
+            self.axes = [[] if size == number(1) else [Part(axis, size)] for axis, size in enumerate(known)]
+
+    def after(self, node: gs.Node, layout: Layout) -> Layout | None:
+        """Return how the dimensions of a node's result lie in X, None for a node that does more than copy."""
+        if is_op(node, "Concat"):
+            rank, is_copy = len(layout), all(each is node.inputs[0] for each in node.inputs)
+            place = node.attrs["axis"] % rank
+            counts = [len(node.inputs) if axis == place else 1 for axis in range(rank)]
+            return tiled(layout, counts) if is_copy else None
+        if is_op(node, "Expand"):
+            return self._expanded(node, layout)
+        if is_op(node, "Reshape", "Unsqueeze"):
+            wanted = self._wanted(node, layout)
+            return None if wanted is None else regrouped(layout, wanted)
+        value = self._value_of(node.inputs[1]) if is_op(node, "Gather", "Tile", "Mul") else None
+        if value is None:
             return None
-        factors.append(math.prod(part.size for part in parts if part.axis is None and isinstance(part.size, int)))
-    return factors
+        if node.op == "Gather":
+            return gathered(layout, int(node.attrs.get("axis", 0)), value)
+        if node.op == "Tile":
+            return tiled(layout, value.reshape(-1).tolist())
+        ones = [*[1] * (len(layout) - value.ndim), *value.shape]
+        return tiled(layout, ones) if np.all(value == 1) else None
 
-
-def _after(node: gs.Node, layout: _Layout, context: PassContext) -> _Layout | None:
-    """Return how the dimensions of a node's result lie in X, None for a node that does more than copy."""
-    dims = shape_of(node.outputs[0])
-    if dims is None or not is_op(node, *_FIRST, "Tile", "Expand", "Mul", "Concat"):
-        return None
-    value = _value_of(node.inputs[1], context) if node.op in ("Reshape", "Tile", "Mul", "Gather") else None
-    if node.op in ("Reshape", "Unsqueeze"):
-        return None if node.attrs.get("allowzero") else _regrouped(layout, dims, value)
-    if node.op == "Gather":
-        return None if value is None else _gathered(layout, int(node.attrs.get("axis", 0)), value)
-    if node.op == "Tile":
-        return None if value is None or value.size != len(layout) else _tiled(layout, value.reshape(-1).tolist())
-    is_copy = all(each is node.inputs[0] for each in node.inputs) if node.op == "Concat" else node.op == "Expand"
-    is_product = node.op == "Mul" and value is not None and bool(np.all(value == 1))
-    return _repeated([[]] * (len(dims) - len(layout)) + layout, dims) if is_copy or is_product else None
-
-
-def _gathered(layout: _Layout, axis: int, indices: npt.NDArray[Any]) -> _Layout | None:
-    """Return a layout in which each element of a dimension follows its own copies; None for other indices."""
-    place = axis % len(layout)
-    size = _size(layout[place])
-    if not isinstance(size, int) or size < 1 or indices.ndim != 1 or indices.size % size:
-        return None
-    count = indices.size // size
-    if not np.array_equal(indices % size, np.repeat(np.arange(size), count)) or np.any(indices < -size):
-        return None
-    copies = [_Part(None, count)] if count > 1 else []
-    return [*layout[:place], [*layout[place], *copies], *layout[place + 1 :]]
-
-
-def _tiled(layout: _Layout, counts: Sequence[int]) -> _Layout | None:
-    """Return a layout whose dimensions of 1 are repeated; None where others are."""
-    if any(count < 1 or (count > 1 and parts) for parts, count in zip(layout, counts, strict=True)):
-        return None
-    return [parts if count == 1 else [_Part(None, count)] for parts, count in zip(layout, counts, strict=True)]
-
-
-def _repeated(layout: _Layout, dims: Sequence[Dim]) -> _Layout | None:
-    """Return a layout whose dimensions of 1 were repeated up to `dims`; None where others have another size."""
-    result: _Layout = []
-    for parts, dim in zip(layout, dims, strict=True):
-        if not parts and isinstance(dim, int):
-            result.append([] if dim == 1 else [_Part(None, dim)])
-        elif dim is not None and _size(parts) == dim:
-            result.append(parts)
-        else:
+    def _expanded(self, node: gs.Node, layout: Layout) -> Layout | None:
+        sizes = self._entries(node.inputs[1])
+        if sizes is None or len(sizes) < len(layout):
             return None
-    return result
-
-
-def _regrouped(layout: _Layout, dims: Sequence[Dim], given: npt.NDArray[Any] | None) -> _Layout | None:
-    """Return the dimensions of a view of sizes `dims`, as `given` asks for: 0 keeps a dimension, one may be the rest.
-
-    None where a dimension would hold a piece of a part.
-    """
-    entries = [*dims] if given is None else [int(entry) for entry in given.reshape(-1)]
-    wanted: list[Dim | list[_Part]] = []
-    for index, (entry, dim) in enumerate(zip(entries, dims, strict=True)):
-        is_kept = given is not None and entry == 0
-        wanted.append(layout[index] if is_kept and index < len(layout) else dim if isinstance(dim, int) else entry)
-    parts = [part for own in layout for part in own]
-    open_at = next((index for index, each in enumerate(wanted) if each in (None, -1)), len(wanted))
-    front = _taken(parts, wanted[:open_at])
-    if front is None or open_at == len(wanted):
-        return front if front is None or sum(map(len, front)) == len(parts) else None
-    rest = parts[sum(map(len, front)) :]
-    back = _taken(rest[::-1], wanted[:open_at:-1])
-    if back is None:
-        return None
-    middle = rest[: len(rest) - sum(map(len, back))]
-    return [*front, middle, *(own[::-1] for own in back[::-1])]
-
-
-def _taken(parts: Sequence[_Part], wanted: Sequence[Dim | list[_Part]]) -> _Layout | None:
-    """Return the parts, from the first on, that make up each of the sizes; some are given as parts."""
-    waiting = list(parts)
-    result: _Layout = []
-    for size in wanted:
-        own: list[_Part] = []
-        while own != size and _size(own) != size:
-            product = _size(own)
-            is_too_large = isinstance(product, int) and isinstance(size, int) and product > size
-            if size in (None, -1) or product is None or is_too_large or not waiting:
+        counts = []
+        for own, size in zip([[]] * (len(sizes) - len(layout)) + layout, sizes, strict=True):
+            if size is None or (own and size not in (number(1), size_of(own))) or (not own and size.exponents):
                 return None
-            own.append(waiting.pop(0))
-        result.append(own)
-    return result
+            counts.append(1 if own else int(size.number))
+        return tiled(layout, counts)
 
+    def _wanted(self, node: gs.Node, layout: Layout) -> list[Wanted] | None:
+        """Return what a Reshape or Unsqueeze makes the dimensions of."""
+        dims = shape_of(node.outputs[0])
+        if node.op == "Unsqueeze" or len(node.inputs) < 2:
+            return None if dims is None else [self._size_of(dim) for dim in dims]
+        if node.attrs.get("allowzero"):
+            return None
+        value = self._value_of(node.inputs[1])
+        if value is None:
+            entries = self._entries(node.inputs[1])
+            return None if entries is None else [*entries]
+        wanted: list[Wanted] = []
+        for index, entry in enumerate(value.reshape(-1).tolist()):
+            if entry == 0 and index >= len(layout):
+                return None
+            wanted.append(layout[index] if entry == 0 else None if entry == -1 else number(entry))
+        return wanted
 
-def _size(parts: Sequence[_Part]) -> Dim:
-    """Return the product of the sizes of parts: a number, a symbol that stands alone, or None where it has no name."""
-    sizes = [part.size for part in parts]
-    if len(sizes) == 1:
-        return sizes[0]
-    numbers = [size for size in sizes if isinstance(size, int)]
-    return math.prod(numbers) if len(numbers) == len(sizes) else None
+    def _entries(self, tensor: gs.Tensor) -> list[Count | None] | None:
+        """Return the entries of a tensor of sizes, None for those that are not known."""
+        value = self._value_of(tensor)
+        if value is not None:
+            return [number(entry) if entry > 0 else None for entry in value.reshape(-1).tolist()]
+        writer = tensor.inputs[0] if len(tensor.inputs) == 1 else None
+        if writer is not None and is_op(writer, "Concat"):
+            parts = [self._entries(each) for each in writer.inputs]
+            return None if None in parts else [entry for part in parts for entry in part or ()]
+        if shape_of(tensor) == [1]:
+            return [count_of(tensor, self._sizes)]
+        sizes = self._sizes.read(tensor)
+        return None if sizes is None else [product_of([size], self._sizes) for size in sizes]
 
+    def _size_of(self, dim: Dim) -> Count | None:
+        return product_of([self._sizes.size_of(dim)], self._sizes)
 
-def _value_of(tensor: gs.Tensor, context: PassContext) -> npt.NDArray[Any] | None:
-    value = read_constants([tensor], context.opset, context.folder)[tensor.name]
-    return value if isinstance(value, np.ndarray) else None
+    def _value_of(self, tensor: gs.Tensor) -> npt.NDArray[Any] | None:
+        value = read_constants([tensor], self._context.opset, self._context.folder, self._known)[tensor.name]
+        return value if isinstance(value, np.ndarray) else None
 
 
 def _is_of_use(match: _Match) -> bool:
