@@ -25,7 +25,7 @@ import pytest
 from tests.support.extent import IS_WHOLE, part
 from trtconv import BuildConfig, build, dry_run, rewrite
 from trtconv.errors import TrtconvError
-from trtconv.inspection import inspect_model
+from trtconv.inspection.model_inspection import inspect_model
 from trtconv.model.walking import walk_nodes
 
 VARIABLE = "TRTCONV_TEST_CASES"

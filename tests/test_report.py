@@ -15,9 +15,10 @@ from trtconv.display import printable
 from trtconv.manifest import Manifest
 from trtconv.progress import StepTime
 from trtconv.reports import next_steps
-from trtconv.reports.build_report import BuildReport, RewriteReport, decision_facts
+from trtconv.reports.build_report import BuildReport
 from trtconv.reports.facts import render_facts
 from trtconv.reports.grouping import kind_of
+from trtconv.reports.rewrite_report import RewriteReport, decision_facts
 from trtconv.reports.tables import next_fact
 from trtconv.reports.text import format_size
 

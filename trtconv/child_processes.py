@@ -1,10 +1,16 @@
-"""How trtconv starts Python processes: no child imports or loads anything from the current folder."""
+"""How trtconv starts Python processes, and ends its own.
+
+No child imports or loads anything from the current folder.
+"""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import subprocess
 import sys
+from typing import NoReturn
 
 # -P, which Python has since 3.11, keeps the current folder off the path; before, the first line of _ENTRY does.
 _SAFE_PATH = ("-P",) if sys.version_info >= (3, 11) else ()
@@ -41,6 +47,18 @@ def environment() -> dict[str, str]:
         if not variables.get(name):
             variables.pop(name, None)
     return variables
+
+
+def end(exit_code: int) -> NoReturn:
+    """End this process: do what libraries want done at its end, and leave the rest to the system.
+
+    Python would free all objects and modules first: 0.08 s for a small model, 0.4 s for one of 100,000 nodes.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed, full, or without a reader: the exit code is decided
+            stream.flush()
+    os._exit(exit_code)
 
 
 def _python() -> list[str]:

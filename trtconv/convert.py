@@ -37,7 +37,8 @@ from trtconv.model.model_io import Model
 from trtconv.preparation import native_reason_of, prepare, prepare_as_built, with_decided_ops
 from trtconv.progress import Progress, StepTimes, announce, following_steps, heard_by
 from trtconv.reports import next_steps
-from trtconv.reports.build_report import BuildReport, RewriteReport
+from trtconv.reports.build_report import BuildReport
+from trtconv.reports.rewrite_report import RewriteReport
 from trtconv.reports.tuning_report import TuningReport
 from trtconv.rewriting import begin_page, read_model, require_writable
 

@@ -8,7 +8,7 @@ from trtconv import files, reading, shapes
 from trtconv.config import BuildConfig
 from trtconv.engine import backends
 from trtconv.engine.backends import TITLES, Backend, BackendKey
-from trtconv.engine.network_parsing import why_unchecked
+from trtconv.engine.network_parsing import require_parsable, why_unchecked
 from trtconv.errors import ConfigError
 from trtconv.model import walking
 from trtconv.preparation import native_reason_of, prepare, with_decided_ops
@@ -53,9 +53,7 @@ def _dry_run(model_path: Path, config: BuildConfig, progress: Progress) -> DryRu
     if backend is None and key == "tensorrt":
         notes.append("TensorRT builds engines on a machine with an NVIDIA GPU")
     if backend is not None and why_not is None:
-        from trtconv.engine import building
-
-        building.require_parsable(prepared, model_path, backend)
+        require_parsable(prepared, model_path, backend)
     report = DryRunReport(
         **vars(rewritten),
         backend=f"{backend.title} for {backend.target}" if backend else TITLES[key],

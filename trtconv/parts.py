@@ -12,17 +12,15 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from trtconv.reading import described
 
 _MAX_STEM_BYTES = 100  # of a name that gets more letters: 255 bytes are all that a file system takes
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A written file that has not got the name of `target` yet."""
 
     path: Path

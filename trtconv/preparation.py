@@ -1,6 +1,7 @@
 """From a model as it was read to the model that TensorRT gets: passes, decisions, precision; and the same as built.
 
-What --precision alone needs is imported where a model is converted: most builds do without.
+What --precision and --ops auto alone need is imported where a model is converted or choices are predicted: builds
+without them, and those of TensorRT-RTX, where nothing is to choose, do without.
 """
 
 from __future__ import annotations
@@ -16,23 +17,22 @@ import onnx
 
 from trtconv import decisions, files, shapes
 from trtconv.config import DEFAULT_OPS, FUSING_OPS, BuildConfig, Ops
-from trtconv.costs.tables import table_for
 from trtconv.decisions import KEPT_FP32, NATIVE, Decision
 from trtconv.gpu import driver
-from trtconv.manifest import Manifest
 from trtconv.model import checking, model_io, redefinitions, walking
 from trtconv.model.model_io import Model
 from trtconv.model.native_norms import native_norms
 from trtconv.ops.custom_op import DOMAIN
-from trtconv.passes import TRIALS, passes_for, run_passes
+from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext, Wish
-from trtconv.passes.choose_by_cost import CostChoices, choose_by_cost
+from trtconv.passes.cost_choices import CostChoices
 from trtconv.profile_checks import require_runnable
 from trtconv.progress import Progress, announce
-from trtconv.reports.build_report import RewriteReport
+from trtconv.reports.rewrite_report import RewriteReport
 from trtconv.shapes import Profile
 
 if TYPE_CHECKING:
+    from trtconv.manifest import Manifest
     from trtconv.precision import KeptNode
     from trtconv.precision.calibration import Arrays
 
@@ -152,6 +152,10 @@ def predicted_choices(model: Model, config: BuildConfig, choices: Choices) -> Co
     """
     if choices.native_reason is not None:
         return CostChoices()
+    from trtconv.costs.tables import table_for
+    from trtconv.passes.choose_by_cost import choose_by_cost
+    from trtconv.passes.fusing_passes import TRIALS
+
     announce(f"predicting the times of {model.path.name}")
     profile = config.profiles[0] if config.profiles else {}
     sizes = {name: list(shape.opt) for name, shape in profile.items() if shape.kind == "shape"}

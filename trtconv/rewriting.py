@@ -17,7 +17,7 @@ from trtconv.model.model_io import Model
 from trtconv.preparation import native_reason_of, prepare
 from trtconv.progress import Progress, following_steps
 from trtconv.reports import next_steps
-from trtconv.reports.build_report import RewriteReport
+from trtconv.reports.rewrite_report import RewriteReport
 
 if TYPE_CHECKING:
     from trtconv.pages.begun_page import BegunPage

@@ -29,7 +29,8 @@ from trtconv.errors import BackendError, ConfigError
 from trtconv.gpu import device as gpu_device
 from trtconv.manifest import LibraryIdentity, Manifest
 from trtconv.progress import StepTime
-from trtconv.reports.build_report import BuildReport, RewriteReport
+from trtconv.reports.build_report import BuildReport
+from trtconv.reports.rewrite_report import RewriteReport
 
 MICROSECONDS = {
     "native": 3000.0,

@@ -30,15 +30,19 @@ def replay(target: Target, name: str, data: bytes) -> str | None:
             done = subprocess.run(command, capture_output=True, env=env, timeout=MAX_SECONDS, check=False)
         except subprocess.TimeoutExpired:
             return f"no end in {MAX_SECONDS} s"
-    return complaint_of(done.returncode, done.stderr.decode(errors="backslashreplace"))
+    return complaint_of(target.command[0], done.returncode, done.stderr.decode(errors="backslashreplace"))
 
 
-def complaint_of(exit_code: int, stderr: str) -> str | None:
-    """Return what is wrong with how a command ended, None where nothing is."""
+def complaint_of(command: str, exit_code: int, stderr: str) -> str | None:
+    """Return what is wrong with how a command ended, None where nothing is.
+
+    Exit code 1 without an error says that models differ, which only `reduce` looks for.
+    """
     if exit_code not in GOOD_EXIT_CODES:
         return f"exit code {exit_code}: {stderr[-500:]}"
     if "Traceback" in stderr:
         return f"traceback: {stderr[-500:]}"
-    if exit_code and not any(line.startswith("error: ") for line in stderr.splitlines()):
+    has_report = exit_code == 0 or (exit_code == 1 and command == "reduce")
+    if not has_report and not any(line.startswith("error: ") for line in stderr.splitlines()):
         return f"exit code {exit_code} without an error: {stderr[-500:]}"
     return None

@@ -31,10 +31,11 @@ def run(target: Target, path: Path) -> End:
         exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         errors.seek(0)
         text = errors.read().decode(errors="backslashreplace")
-    complaint = complaint_of(exit_code, text)
+    complaint = complaint_of(target.command[0], exit_code, text)
     if complaint is not None:
         return complaint.splitlines()[0], complaint
-    return (REFUSED if exit_code else PASSED), ""
+    has_error = any(line.startswith("error: ") for line in text.splitlines())
+    return (REFUSED if exit_code and has_error else PASSED), ""
 
 
 def _be_command(words: list[str]) -> NoReturn:

@@ -10,7 +10,9 @@ from tests.gpu.needs import TENSORRT_ON_GPU
 from tests.support.command_line import write_model
 from tests.support.documented_json import assert_documented
 from trtconv import BuildConfig, build, doctor
-from trtconv.inspection import diff, inspect, inspect_engine
+from trtconv.inspection import inspect
+from trtconv.inspection.differences import diff
+from trtconv.inspection.engine_inspection import inspect_engine
 from trtconv.shapes import parse_profiles
 
 pytestmark = TENSORRT_ON_GPU

@@ -16,7 +16,9 @@ from trtconv.engine import loading
 from trtconv.engine.inspector_json import Layer, LayerTensor, parse_engine_information, short_format, split_format
 from trtconv.engine.live_engine import read_engine
 from trtconv.errors import BackendError, ConfigError, ModelError
-from trtconv.inspection import diff, engine_inspection, inspect, inspect_engine
+from trtconv.inspection import engine_inspection, inspect
+from trtconv.inspection.differences import diff
+from trtconv.inspection.engine_inspection import inspect_engine
 from trtconv.inspection.inspected_file import parse_header
 from trtconv.plugins import library as plugin_library
 from trtconv.shapes import ShapeRange

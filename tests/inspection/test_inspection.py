@@ -19,8 +19,10 @@ from tests.support.extent import part
 from tests.support.inspection_cases import case_paths, expected_outputs, inspect_case, outputs, read_model
 from trtconv import rewrite
 from trtconv.errors import BackendError, ConfigError, ModelError
-from trtconv.inspection import diff, inspect, inspect_model, model_inspection, op_support
+from trtconv.inspection import inspect, model_inspection, op_support
+from trtconv.inspection.differences import diff
 from trtconv.inspection.inspected_nodes import NodeInspection
+from trtconv.inspection.model_inspection import inspect_model
 from trtconv.reports.layout import render, shorten_middle
 from trtconv.reports.tables import NO_BREAK, Column, Facts, Table
 

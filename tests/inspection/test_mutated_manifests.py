@@ -19,7 +19,8 @@ from trtconv import load_engine, refit_engine
 from trtconv.comparison import bisection
 from trtconv.engine import loading
 from trtconv.errors import ConfigError, TrtconvError
-from trtconv.inspection import diff, inspect_engine
+from trtconv.inspection.differences import diff
+from trtconv.inspection.engine_inspection import inspect_engine
 from trtconv.manifest import manifest_path, read_manifest, require_manifest
 from trtconv.preparation import prepare_as_built
 

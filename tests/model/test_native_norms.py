@@ -9,7 +9,7 @@ import onnx.parser
 import pytest
 
 from trtconv import BuildConfig, dry_run, rewrite
-from trtconv.inspection import inspect_model
+from trtconv.inspection.model_inspection import inspect_model
 from trtconv.model.native_norms import native_norms
 
 HEAD = '<ir_version: 8, opset_import: ["": {opset}]> g (float[N,4,H,W] x) => (float[N,4,H,W] y) '

@@ -13,7 +13,7 @@ from tests.support.command_line import run_here
 from tests.support.equivalence import rewrite_file, run_onnxruntime
 from trtconv import BuildConfig, dry_run
 from trtconv.errors import ModelError
-from trtconv.inspection import inspect_model
+from trtconv.inspection.model_inspection import inspect_model
 from trtconv.model import model_io
 
 # Both branches pad; the first one has pads of its own under the name of the outer ones, and computes others from them.

@@ -13,7 +13,8 @@ import trtconv
 from tests.support.equivalence import assert_same_numbers, rewrite, seeded_inputs
 from trtconv import BuildConfig
 from trtconv.model import model_io
-from trtconv.model.shape_inference import infer
+from trtconv.model.shape_inference import Inferred, infer
+from trtconv.shapes import parse_profiles
 
 pytestmark = pytest.mark.bounded_inference
 
@@ -118,3 +119,22 @@ def test_branches_are_looked_at(tmp_path: Path) -> None:
     onnx.save(model, path)
     branch = model_io.load(path).proto.graph.node[0].attribute[0].g
     assert [dim.dim_value for dim in branch.output[0].type.tensor_type.shape.dim] == [1, 2, 0, 0]
+
+
+def test_shapes_are_inferred_anew_for_other_sizes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.onnx"
+    text = "g (float[N,2] x) => (float[N,2] y) { a = Relu(x) y = Neg(a) }"
+    onnx.save(onnx.parser.parse_model(f"{HEADER} {text}"), path)
+    asked: list[Any] = []
+
+    def counted(proto: onnx.ModelProto, folder: Path, sizes: Any = None) -> Inferred:
+        asked.append(sizes)
+        return infer(proto, folder, sizes)
+
+    monkeypatch.setattr(model_io, "infer", counted)
+    model = model_io.load(path, profiles=parse_profiles(["x=3x2"]))
+    assert model.graph.tensors()["a"].shape == [3, 2]
+    assert model_io.graph_at(model, {}).tensors()["a"].shape == ["N", 2]
+    assert len(asked) == 2
+    assert model_io.graph_at(model, {"x": [5, 2]}).tensors()["a"].shape == [5, 2]
+    assert len(asked) == 3

@@ -17,6 +17,7 @@ from tests.support.equivalence import assert_close, run_onnxruntime
 from tests.support.tune_fakes import SHAPE, write_model
 from trtconv import BuildConfig, dry_run, preparation, rewrite
 from trtconv.config import EngineOptions
+from trtconv.costs import tables
 from trtconv.costs.tables import Noise, measured_tables
 from trtconv.decisions import Decision
 from trtconv.errors import ConfigError
@@ -24,6 +25,7 @@ from trtconv.gpu import driver
 from trtconv.gpu.driver import Gpu
 from trtconv.manifest import Manifest
 from trtconv.model import model_io
+from trtconv.passes import choose_by_cost
 from trtconv.shapes import parse_profiles
 
 LARGE = "x=1x4x64x64:64x4x64x64:64x4x64x64"
@@ -96,7 +98,7 @@ def test_each_choice_is_what_the_passes_then_make(model: Path, monkeypatch: pyte
                 factor = 9000.0 if "plugin" in name else 1000.0
         rates[name] = replace(rate, microseconds=[each * factor for each in rate.microseconds])
     shares = table.shares if fast == "fused" else replace(table.shares, activation={"16": 99.0, "32": 99.0})
-    monkeypatch.setattr(preparation, "table_for", lambda gpu: replace(table, rates=rates, shares=shares))
+    monkeypatch.setattr(tables, "table_for", lambda gpu: replace(table, rates=rates, shares=shares))
     decided = became(dry_run(model, auto(SHAPE)).decisions)
     norm, pad = "trtconv::InstanceNorm", "trtconv::ReflectPad"
     assert {name: decided.get(name) for name in ("norm", "relu", "pad")} == {
@@ -174,7 +176,7 @@ def test_larger_weights_need_a_gain_above_noise(tmp_path: Path, monkeypatch: pyt
     (table,) = measured_tables()
     gain = times["fused"] - times["rewritten"]
     for us, wanted in ((gain * 0.9, "rewritten"), (gain * 1.1, "native")):
-        monkeypatch.setattr(preparation, "table_for", lambda gpu, us=us: replace(table, noise=Noise(us=us, share=0.0)))
+        monkeypatch.setattr(tables, "table_for", lambda gpu, us=us: replace(table, noise=Noise(us=us, share=0.0)))
         assert made(dry_run(path, auto(precision="fp16")).decisions)["conv"] == wanted
 
 
@@ -234,7 +236,7 @@ def test_a_manifest_makes_rewritten_convolutions_again(
         trtconv="0", options=EngineOptions(ops="auto", precision=precision), decisions=report.decisions,
         kept_fp32=report.kept_fp32,
     )  # fmt: skip
-    monkeypatch.setattr(preparation, "choose_by_cost", None)
+    monkeypatch.setattr(choose_by_cost, "choose_by_cost", None)
     again, _ = preparation.prepare_as_built(path, manifest)
     assert preparation.graph_digest(again) == preparation.graph_digest(proto)
 
@@ -265,7 +267,7 @@ def test_what_a_file_wants_is_not_chosen_otherwise(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (table,) = measured_tables()
-    monkeypatch.setattr(preparation, "table_for", lambda gpu: replace(table, noise=Noise(us=1e9, share=0.0)))
+    monkeypatch.setattr(tables, "table_for", lambda gpu: replace(table, noise=Noise(us=1e9, share=0.0)))
     assert set(became(dry_run(model, auto(SHAPE)).decisions).values()) == {None}
     file = tmp_path / "plan.json"
     dry_run(model, replace(auto(SHAPE, decisions=file), ops="fused"))
@@ -310,7 +312,7 @@ def test_a_manifest_makes_the_same_graph_again(model: Path, monkeypatch: pytest.
     def no_choice(*arguments: object) -> None:
         raise AssertionError("it chooses anew")
 
-    monkeypatch.setattr(preparation, "choose_by_cost", no_choice)
+    monkeypatch.setattr(choose_by_cost, "choose_by_cost", no_choice)
     again, _ = preparation.prepare_as_built(model, manifest)
     assert preparation.graph_digest(again) == preparation.graph_digest(proto)
 

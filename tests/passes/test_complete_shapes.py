@@ -9,7 +9,7 @@ import onnx.parser
 import pytest
 
 from tests.support.equivalence import rewrite
-from trtconv.inspection import inspect_model
+from trtconv.inspection.model_inspection import inspect_model
 from trtconv.model import model_io
 from trtconv.passes.base import PassContext
 from trtconv.passes.complete_shapes import complete_shapes

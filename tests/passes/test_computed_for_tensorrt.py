@@ -16,7 +16,7 @@ from tests.support import golden
 from trtconv import BuildConfig
 from trtconv.decisions import CONSTANT, CONSTANT_INPUT
 from trtconv.errors import ConfigError, ModelError
-from trtconv.inspection import inspect_model
+from trtconv.inspection.model_inspection import inspect_model
 
 FOLDED = golden.FOLDER / "fold_batch_statistics" / "weights_of_a_convolution.onnxtxt"
 FIXED = golden.FOLDER / "fix_constant_inputs" / "axes_of_a_reduction.onnxtxt"

@@ -20,9 +20,10 @@ from tests.support.equivalence import assert_same_numbers, rewrite, run_onnxrunt
 from tests.support.extent import num_examples
 from trtconv.decisions import DecisionFile
 from trtconv.model import model_io
-from trtconv.passes import FUSED_PASSES, run_passes
+from trtconv.passes import run_passes
 from trtconv.passes.base import PassContext, Wish
 from trtconv.passes.fuse_upsample import repeats_elements
+from trtconv.passes.fusing_passes import FUSED_PASSES
 
 SHORT = settings(max_examples=num_examples(80), deadline=None, derandomize=True)
 

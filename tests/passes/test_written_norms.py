@@ -16,7 +16,7 @@ from tests.support.command_line import run
 from tests.support.equivalence import assert_same_numbers, rewrite, seeded_inputs
 from trtconv import BuildConfig
 from trtconv.config import EngineOptions
-from trtconv.inspection import inspect_model
+from trtconv.inspection.model_inspection import inspect_model
 from trtconv.manifest import Manifest
 from trtconv.preparation import prepare_as_built
 

@@ -43,9 +43,9 @@ from trtconv.costs.tables import CostTable, measured_tables, table_for
 from trtconv.costs.work import Data, Work
 from trtconv.gpu.driver import Gpu
 from trtconv.model import model_io
-from trtconv.passes import TRIALS
 from trtconv.passes.base import PassContext
 from trtconv.passes.choose_by_cost import choose_by_cost
+from trtconv.passes.fusing_passes import TRIALS
 
 PAGE = Path(__file__).parents[2] / "docs" / "choosing.md"
 H100 = Gpu("NVIDIA H100 80GB HBM3", "sm_90", "13.0", H100_GB_PER_S)

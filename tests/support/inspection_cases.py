@@ -18,7 +18,10 @@ import onnx.parser
 from tests.support.engine_files import DATA, H100, MANIFEST, write_engine
 from tests.support.fake_engine import FakeEngine
 from trtconv.engine import loading
-from trtconv.inspection import ModelInspection, engine_inspection, inspect_engine, inspect_model, model_inspection
+from trtconv.inspection import engine_inspection, model_inspection
+from trtconv.inspection.engine_inspection import inspect_engine
+from trtconv.inspection.model_inspection import inspect_model
+from trtconv.inspection.model_report import ModelInspection
 from trtconv.inspection.op_support import BackendCheck
 from trtconv.plugins import library as plugin_library
 

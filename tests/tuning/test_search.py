@@ -10,7 +10,7 @@ import pytest
 from trtconv.costs.tables import Noise
 from trtconv.errors import BackendError, Interrupted
 from trtconv.gpu.timing import Timing
-from trtconv.passes.choose_by_cost import ChosenGroup
+from trtconv.passes.cost_choices import ChosenGroup
 from trtconv.progress import NoProgress
 from trtconv.tuning.search import Candidate, Found, changes, first_candidates, search, uniform, wishes_of
 

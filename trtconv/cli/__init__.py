@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from trtconv import interrupts
+from trtconv import child_processes, interrupts
 from trtconv.cli.console import leave, open_standard_streams, run_isolated
 from trtconv.display import printable, printable_lines
 from trtconv.errors import BackendError, Interrupted, TrtconvError
@@ -37,10 +37,14 @@ def main(args: list[str] | None = None) -> NoReturn:
     Without `args` it is the process's own command line, whose work a worker process does.
     """
     words = sys.argv[1:] if args is None else args
+    end: Callable[[int], NoReturn] = sys.exit
     try:
         interrupts.raise_interrupts()
         open_standard_streams()
-        exit_code = run_isolated(words) if args is None and _is_isolated(words) else _run_here(words)
+        if args is None and _is_isolated(words):
+            exit_code, end = run_isolated(words), child_processes.end
+        else:
+            exit_code = _run_here(words)
         interrupts.ignore()
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -58,7 +62,7 @@ def main(args: list[str] | None = None) -> NoReturn:
         sys.stderr.flush()
     except OSError:  # a full or closed standard error: Python would end with 120
         leave(exit_code)
-    sys.exit(exit_code)
+    end(exit_code)
 
 
 def _is_isolated(words: Sequence[str]) -> bool:

@@ -124,6 +124,7 @@ def build(
         --shape x=1x3x256x256:1x3x720x1280:4x3x1080x1920
     """
     from trtconv.config import BuildConfig
+    from trtconv.engine import backends
     from trtconv.io_types import parse_io_types
     from trtconv.reports import next_steps, tables
     from trtconv.shapes import parse_profiles
@@ -146,13 +147,15 @@ def build(
     report: Any
     with shown_progress(quiet=as_json or quiet, plain=verbose, label="dry run" if dry_run else "building") as progress:
         if dry_run:
-            from trtconv import dry_running
+            with backends.imported_meanwhile(config.backend):
+                from trtconv import dry_running
 
             report = dry_running.dry_run(model, config, progress=progress)
             next_step = next_steps.after_dry_run(click.get_current_context().meta[WORDS], report.missing_shapes)
             report = replace(report, next_step=next_step)
         else:
-            from trtconv import convert
+            with backends.imported_meanwhile(config.backend):
+                from trtconv import convert
 
             report = convert.build(model, config, progress=progress, log=print_log if verbose else None)
     print_report(report, as_json, quiet=quiet, verbose=verbose, **tables.terminal_style(sys.stdout))

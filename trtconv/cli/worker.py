@@ -6,7 +6,7 @@ import gc
 import socket
 import sys
 
-from trtconv import cli
+from trtconv import child_processes, cli
 from trtconv.cli.console import open_standard_streams
 from trtconv.errors import Interrupted
 from trtconv.workers import worker
@@ -26,7 +26,8 @@ def main() -> None:
         worker.enter_worker(socket.socket(fileno=int(channel)), int(native), folder)
         cli.main(args)
     except SystemExit as end:
-        worker.tell_end(end.code if isinstance(end.code, int) else 0)
-        raise
+        exit_code = end.code if isinstance(end.code, int) else 0
+        worker.tell_end(exit_code)
+        child_processes.end(exit_code)
     except KeyboardInterrupt:  # before the command line could begin: the parent says so
         sys.exit(Interrupted.exit_code)

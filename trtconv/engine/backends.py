@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trtconv.config import BuildConfig
+from trtconv.config import BackendName, BuildConfig
 from trtconv.engine.builder_options import require_options
 from trtconv.errors import BackendError, ConfigError
 from trtconv.gpu import driver
@@ -76,9 +79,7 @@ def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
     """
     gpu = driver.find_gpu()
     notes: list[str] = []
-    wanted: list[BackendKey] = ["tensorrt", "tensorrt-rtx"] if config.backend == "auto" else [config.backend]
-    if config.backend == "auto" and gpu is None:
-        wanted.remove("tensorrt")
+    wanted = _wanted(config.backend, gpu)
     for key in wanted:
         module = import_backend(key)
         if module is None:
@@ -96,6 +97,30 @@ def select_backend(config: BuildConfig) -> tuple[Backend, list[str]]:
         return Backend(key, module, gpu, _rtx_arch(module, config, gpu, notes)), notes
     missing = " and ".join(MODULES[key] for key in wanted)
     raise BackendError(f"the package {missing} cannot be imported", hint=install_hint(*wanted))
+
+
+def _wanted(name: BackendName, gpu: Gpu | None) -> list[BackendKey]:
+    """Return the backends to try, the first one first."""
+    if name != "auto":
+        return [name]
+    return ["tensorrt-rtx"] if gpu is None else ["tensorrt", "tensorrt-rtx"]
+
+
+@contextlib.contextmanager
+def imported_meanwhile(name: BackendName) -> Iterator[None]:
+    """Import the module of the backend that will be selected while the caller imports others.
+
+    The dynamic linker, which takes most of that time, needs no Python. A failure is left to `select_backend`.
+    """
+
+    def import_first() -> None:
+        with contextlib.suppress(Exception):
+            next(filter(None, map(import_backend, _wanted(name, driver.find_gpu()))), None)
+
+    thread = threading.Thread(target=import_first, name="trtconv-import", daemon=True)
+    thread.start()
+    yield
+    thread.join()  # before anything forks: a child would wait for the linker's lock for ever
 
 
 def why_not_tensorrt(gpu: Gpu | None) -> str:

@@ -14,17 +14,13 @@ from trtconv.engine.backends import Backend
 from trtconv.engine.build_errors import build_error
 from trtconv.engine.builder_options import add_profiles, apply_options
 from trtconv.engine.inspector_json import dtype_name
-from trtconv.engine.logger import Log, create, make_logger
+from trtconv.engine.logger import make_logger
 from trtconv.engine.monitored_build import build_serialized
-from trtconv.engine.network_parsing import parse_network, set_io_format
+from trtconv.engine.network_parsing import parse, set_io_format
 from trtconv.engine.rtx_turns import turn_of
 from trtconv.engine.timing_cache import save_timing_cache, use_timing_cache
-from trtconv.errors import ModelError
 from trtconv.manifest import IoTensor
-from trtconv.model import walking
-from trtconv.ops.custom_op import DOMAIN
 from trtconv.plugins.library import PluginLibrary
-from trtconv.plugins.loading import load_plugins
 from trtconv.progress import Progress, announce
 
 
@@ -60,7 +56,7 @@ def build(
     """
     trt = backend.trt
     logger = make_logger(trt, log)
-    library, builder, network, parser = _parse(proto, model_path, backend, logger)
+    library, builder, network, parser = parse(proto, model_path, backend, logger)
     if io_format is not None:
         set_io_format(trt, network, io_format)
     builder_config = builder.create_builder_config()
@@ -81,32 +77,6 @@ def build(
     inputs = [_describe(network.get_input(index)) for index in range(network.num_inputs)]
     outputs = [_describe(network.get_output(index)) for index in range(network.num_outputs)]
     return Plan(memoryview(data), inputs, outputs, library, _types(network))
-
-
-def require_parsable(proto: onnx.ModelProto, model_path: Path, backend: Backend) -> None:
-    """Parse `proto` as `build` does and build nothing. Raises ModelError for what the parser refuses."""
-    _parse(proto, model_path, backend, make_logger(backend.trt, None))
-
-
-def _parse(
-    proto: onnx.ModelProto, model_path: Path, backend: Backend, logger: Log
-) -> tuple[PluginLibrary | None, Any, Any, Any]:
-    """Return the plugin library that the model needs, if any, the builder, its network, and the parser of that."""
-    announce(f"parsing {model_path.name} in {backend.title}", is_of_model=True)
-    library = _load_needed_plugins(proto, model_path, backend, logger)
-    builder = create(lambda: backend.trt.Builder(logger.native), "a builder", backend, logger)
-    network, parser = parse_network(backend.trt, builder, logger, backend.title, proto, model_path)
-    return library, builder, network, parser
-
-
-def _load_needed_plugins(
-    proto: onnx.ModelProto, model_path: Path, backend: Backend, logger: Log
-) -> PluginLibrary | None:
-    plugin_ops = walking.plugin_op_names(proto.graph)
-    if plugin_ops and not backend.supports_plugins:  # RTX's parser would end the process
-        what = f"holds {', '.join(sorted(plugin_ops))} of the domain {DOMAIN}, and no functions that say what they are"
-        raise ModelError(what, where=str(model_path), hint="build from the model as it was before the rewrite")
-    return load_plugins(backend.trt, logger) if plugin_ops else None
 
 
 def _choose_architecture(builder_config: Any, backend: Backend) -> None:

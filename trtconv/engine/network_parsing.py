@@ -5,20 +5,55 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
 from trtconv.engine.backends import Backend
 from trtconv.engine.logger import Log, create, make_logger
 from trtconv.engine.parser_errors import nodes_by_problem, parse_error
+from trtconv.errors import ModelError
 from trtconv.files import text_path
 from trtconv.model import external_data, functions, loops, walking
 from trtconv.native_output import kept_off_the_streams
+from trtconv.ops.custom_op import DOMAIN
 from trtconv.progress import NoProgress, announce
 from trtconv.watching import watched
 
+if TYPE_CHECKING:
+    from trtconv.plugins.library import PluginLibrary
+
 MAX_CHECKED_EXTERNAL_BYTES = 2 << 30
+
+
+def require_parsable(proto: onnx.ModelProto, model_path: Path, backend: Backend) -> None:
+    """Parse `proto` as `build` does and build nothing. Raises ModelError for what the parser refuses."""
+    parse(proto, model_path, backend, make_logger(backend.trt, None))
+
+
+def parse(
+    proto: onnx.ModelProto, model_path: Path, backend: Backend, logger: Log
+) -> tuple[PluginLibrary | None, Any, Any, Any]:
+    """Return the plugin library that the model needs, if any, the builder, its network, and the parser of that."""
+    announce(f"parsing {model_path.name} in {backend.title}", is_of_model=True)
+    library = _load_needed_plugins(proto, model_path, backend, logger)
+    builder = create(lambda: backend.trt.Builder(logger.native), "a builder", backend, logger)
+    network, parser = parse_network(backend.trt, builder, logger, backend.title, proto, model_path)
+    return library, builder, network, parser
+
+
+def _load_needed_plugins(
+    proto: onnx.ModelProto, model_path: Path, backend: Backend, logger: Log
+) -> PluginLibrary | None:
+    plugin_ops = walking.plugin_op_names(proto.graph)
+    if plugin_ops and not backend.supports_plugins:  # RTX's parser would end the process
+        what = f"holds {', '.join(sorted(plugin_ops))} of the domain {DOMAIN}, and no functions that say what they are"
+        raise ModelError(what, where=str(model_path), hint="build from the model as it was before the rewrite")
+    if not plugin_ops:
+        return None
+    from trtconv.plugins.loading import load_plugins  # which a model without plugins does without
+
+    return load_plugins(backend.trt, logger)
 
 
 def parse_network(

@@ -1,38 +1,24 @@
 """Look into models and engines: what is in them, what became or would become of each node, and why.
 
-What makes the page of --html is imported where one is asked for.
+What a model, an engine, the difference of two files or the page of --html needs is imported where it is asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trtconv import files, reading
 from trtconv.config import DEFAULT_OPS, BackendName, Ops
+from trtconv.engine import backends
 from trtconv.errors import ConfigError
-from trtconv.inspection.differences import Change, Difference, Inspection, diff
-from trtconv.inspection.engine_inspection import inspect_engine
-from trtconv.inspection.engine_report import EngineInspection
 from trtconv.inspection.inspected_file import read_header
-from trtconv.inspection.model_inspection import Examined, examine_model, inspect_model
-from trtconv.inspection.model_report import ModelInspection
-from trtconv.manifest import manifest_path
-from trtconv.model import external_data
 
-__all__ = [
-    "Change",
-    "Difference",
-    "EngineInspection",
-    "Inspection",
-    "ModelInspection",
-    "diff",
-    "inspect",
-    "inspect_engine",
-    "inspect_files",
-    "inspect_model",
-]
+if TYPE_CHECKING:
+    from trtconv.inspection.differences import Difference, Inspection
+    from trtconv.inspection.engine_report import EngineInspection
+    from trtconv.inspection.model_inspection import Examined
 
 
 def inspect_files(
@@ -55,7 +41,11 @@ def inspect_files(
     options: dict[str, Any] = {"ops": ops, "keep_native": keep_native, "backend": backend}
     options |= {"trust_links": trust_links, "trust": trust, "html": html}
     inspections = [inspect(path, **options) for path in paths]
-    return diff(*inspections) if compare else inspections[0]
+    if not compare:
+        return inspections[0]
+    from trtconv.inspection.differences import diff
+
+    return diff(*inspections)
 
 
 def inspect(
@@ -76,12 +66,20 @@ def inspect(
     path, page_path = Path(path), None if html is None else Path(html)
     reading.require_readable(path)
     if page_path is not None:
+        from trtconv.manifest import manifest_path
+
         files.require_writable(page_path, inputs=(path, manifest_path(path)))
     if read_header(path) is not None:
+        from trtconv.inspection.engine_inspection import inspect_engine
+
         engine = inspect_engine(path, trust=trust)
         if page_path is not None:
             files.write_atomically({page_path: _page_file(engine)})
         return engine
+    with backends.imported_meanwhile(backend):
+        from trtconv.inspection.model_inspection import examine_model
+        from trtconv.model import external_data
+
     examined = examine_model(
         path,
         ops=ops,

@@ -16,9 +16,9 @@ from trtconv.inspection.node_tables import list_nodes, outcome
 from trtconv.manifest import Manifest
 from trtconv.ops import list_titles
 from trtconv.reports import next_steps
-from trtconv.reports.build_report import describe_precision
 from trtconv.reports.grouping import by_kind, reason_of
 from trtconv.reports.layout import render_with_next
+from trtconv.reports.rewrite_report import describe_precision
 from trtconv.reports.tables import DEFAULT_WIDTH, Column, Facts, Table
 from trtconv.reports.text import format_size
 from trtconv.shapes import ShapeRange, format_dims

@@ -30,8 +30,8 @@ from trtconv.ops.custom_op import DOMAIN, Dim
 from trtconv.ops.instance_norm import INSTANCE_NORM
 from trtconv.passes import passes_for, run_passes
 from trtconv.passes.base import Choices, PassContext, Site, walk
-from trtconv.passes.choose_by_cost import CostChoices
 from trtconv.passes.complete_shapes import complete_shapes
+from trtconv.passes.cost_choices import CostChoices
 from trtconv.passes.graph_edit import describe_dtype, dtype_of, shape_of
 from trtconv.preparation import predicted_choices
 
@@ -88,7 +88,7 @@ def examine_model(
     problems = onnx_problems(sites, opsets)
     types = _types_for_page(model) if for_page else {}
     nodes, pass_problem, roots = _decide(model, sites, keep_native, ops)
-    check = check_backend(backend, lambda: _as_native(path, trust_links))
+    check = check_backend(backend, lambda: _as_native(model, trust_links))
     inspection = ModelInspection(
         file=file,
         producer=" ".join(map(_text, (model.proto.producer_name, model.proto.producer_version))).strip(),
@@ -155,14 +155,17 @@ def _decide(
     return nodes, problems, context.roots
 
 
-def _as_native(path: Path, trust_links: bool) -> Model:
-    """Return the model as a backend without plugins gets it."""
-    model = model_io.load(path, inline_plugins=True, trust_links=trust_links)
-    context = PassContext(model.opset, path.parent, Choices(native_reason="for a backend without plugins"))
+def _as_native(model: Model, trust_links: bool) -> Model:
+    """Return a model as a backend without plugins gets it."""
+    if walking.plugin_op_names(model.proto.graph):
+        native = model_io.load(model.path, inline_plugins=True, trust_links=trust_links)
+    else:
+        native = model_io.unedited(model)
+    context = PassContext(native.opset, native.path.parent, Choices(native_reason="for a backend without plugins"))
     with contextlib.suppress(ModelError):  # the model's fault, which is told already
-        if run_passes(model.graph, context):
-            return replace(model, proto=model_io.to_proto(model))
-    return model
+        if run_passes(native.graph, context):
+            return replace(native, proto=model_io.to_proto(native))
+    return native
 
 
 def _not_taken_up(address: str, title: str, problems: Sequence[Problem]) -> tuple[bool, str | None, str]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from trtconv import reading
 from trtconv.errors import ConfigError, ModelError
@@ -24,8 +24,7 @@ _TRUST_HINT = "copy the file there, or if you trust this model and its folder: -
 _SAVE_AGAIN = "onnx.save(onnx.load(old), new, save_as_external_data=True)"
 
 
-@dataclass(frozen=True)
-class DataFile:
+class DataFile(NamedTuple):
     """A file of external data: its size in bytes, and where it is if a link that was trusted leads to it."""
 
     size: int

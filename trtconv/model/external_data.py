@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx
 
@@ -21,8 +21,7 @@ _MAX_DIGITS = 19  # of an offset or a length; 2^63 has as many
 _TRUNCATED = "copy the data file again: it is truncated"
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a tensor's bytes are: a file, relative to the model's folder, and the part of it; None: to its end."""
 
     location: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
@@ -38,8 +38,9 @@ class Model:
     """A model as it was read, and its graph for the passes to edit.
 
     `proto` stays as it was, its own functions inlined; tensors in external files are not loaded. `graph` also holds the
-    types and shapes that ONNX's shape inference found, and `as_read` what it was before any pass. `warnings` are what
-    was wrong with the model and could be put right. `functions` holds the number of nodes of its own functions, by
+    types and shapes that ONNX's shape inference found, and `as_read` what it was before any pass. `inferred` is the
+    model with the types and shapes that hold for inputs of any size, without large tensors. `warnings` are what was
+    wrong with the model and could be put right. `functions` holds the number of nodes of its own functions, by
     `domain::name`.
     """
 
@@ -47,6 +48,7 @@ class Model:
     proto: onnx.ModelProto
     graph: gs.Graph
     as_read: AsRead
+    inferred: onnx.ModelProto
     warnings: tuple[str, ...] = ()
     functions: Mapping[str, int] = field(default_factory=dict)
 
@@ -85,7 +87,13 @@ def load(
         drop_stale_shapes(proto, at_any_size.model)
     require_plugin_operands(at_any_size.model.graph, path)
     warnings += () if at_any_size.warning is None else (at_any_size.warning,)
-    return Model(path, proto, *_import(inferred.model, proto, path), warnings, functions)
+    return Model(path, proto, *_import(inferred.model, proto, path), at_any_size.model, warnings, functions)
+
+
+def unedited(model: Model) -> Model:
+    """Return the model, for inputs of any size, with its graph as it was before any pass."""
+    graph, as_read = _import(model.inferred, model.proto, model.path)
+    return replace(model, graph=graph, as_read=as_read)
 
 
 def graph_at(model: Model, sizes: Mapping[str, Dims]) -> gs.Graph:
@@ -95,7 +103,7 @@ def graph_at(model: Model, sizes: Mapping[str, Dims]) -> gs.Graph:
 
 def graphs_at(model: Model, sizes: Mapping[str, Dims]) -> Callable[[], gs.Graph]:
     """Return what makes such graphs, each anew, of shapes that are inferred once."""
-    inferred = infer(model.proto, model.path.parent, sizes).model
+    inferred = infer(model.proto, model.path.parent, sizes).model if sizes else model.inferred
     return lambda: _import(inferred, model.proto, model.path)[0]
 
 

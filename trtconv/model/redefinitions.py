@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx
 
@@ -15,8 +15,7 @@ from trtconv.model.external_data import read_external_tensor
 from trtconv.model.walking import captured_names, walk_graphs
 
 
-@dataclass(frozen=True)
-class Redefinition:
+class Redefinition(NamedTuple):
     """An initializer of a branch that has the name of a tensor around it.
 
     `nodes` are those whose parameters depend on which of the two is meant, where that is in doubt: ONNX Runtime takes

@@ -7,9 +7,8 @@ are lowered where that changes nothing. Tensors, inputs and outputs keep their n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnx
 import onnx.defs
@@ -25,8 +24,7 @@ _KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 _PAD, _AXES_INPUT = REFLECT_PAD.form.op_type, 3
 
 
-@dataclass(frozen=True)
-class RuntimeLimits:
+class RuntimeLimits(NamedTuple):
     """What the installed ONNX Runtime takes.
 
     `newest_ir` and `newest_opset` return the version to use in place of one that a model asks for: that one itself, or

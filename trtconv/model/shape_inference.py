@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx
 import onnx.shape_inference
@@ -35,8 +35,7 @@ _MAX_SECONDS, _SECONDS_PER_MEGABYTE = 10, 50
 _MADE_UP_DIM = re.compile(r"unk__\d+")
 
 
-@dataclass(frozen=True)
-class Inferred:
+class Inferred(NamedTuple):
     """A light copy of a model with inferred types, and what was wrong with the shapes that the model declares.
 
     `stale` names the tensors whose declared shape contradicts the shapes of the inputs; where there are any, `model`

@@ -17,9 +17,9 @@ from trtconv.pages.build_page import Rewrite, build_page, dry_run_page
 from trtconv.pages.engine_parts import read_layers
 from trtconv.pages.graph_reading import tensor_types
 from trtconv.progress import StepTime
-from trtconv.reports.build_report import RewriteReport
 from trtconv.reports.dry_run_report import DryRunReport
 from trtconv.reports.html.rendering import render_page
+from trtconv.reports.rewrite_report import RewriteReport
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from trtconv.pages.engine_parts import tensor_table
 from trtconv.pages.graph_reading import tensor_types
 from trtconv.pages.graphs import put_together
 from trtconv.progress import StepTime
-from trtconv.reports.build_report import RewriteReport, describe_precision
 from trtconv.reports.html.page import Graphs, Highlight, LayerRow, Outcome, Page, outcome_of
+from trtconv.reports.rewrite_report import RewriteReport, describe_precision
 from trtconv.reports.text import format_size
 
 _COUNTED: Mapping[Outcome, str] = {

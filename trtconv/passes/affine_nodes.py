@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,7 @@ from trtconv.passes.constant_values import MAX_CHANNELS
 from trtconv.passes.graph_edit import NewNode
 
 
-@dataclass(frozen=True)
-class Values:
+class Values(NamedTuple):
     """A tensor of one value a channel: its numbers [C] where it is constant, else whether each image has its own."""
 
     tensor: gs.Tensor
@@ -24,8 +23,7 @@ class Values:
     is_by_image: bool
 
 
-@dataclass(frozen=True)
-class Affine:
+class Affine(NamedTuple):
     """A scale and a bias of one shape, [C] or [N, C], and the nodes that compute them."""
 
     scale: gs.Tensor

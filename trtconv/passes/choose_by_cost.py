@@ -7,7 +7,7 @@ was read. The passes of the conversion then make of each node what was chosen, a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx_graphsurgeon as gs
@@ -15,49 +15,13 @@ import onnx_graphsurgeon as gs
 from trtconv.costs.choice import Chosen, Group, Network, Option, choose
 from trtconv.costs.tables import CostTable
 from trtconv.costs.work import Work
-from trtconv.decisions import NATIVE, Choice, Decision
+from trtconv.decisions import NATIVE, Choice
 from trtconv.passes.base import Decisions, PassContext, Wish
 from trtconv.passes.complete_shapes import complete_shapes
+from trtconv.passes.cost_choices import ChosenGroup, CostChoices
 from trtconv.passes.network_work import NetworkWork, read_network
 
 Pass = Callable[[gs.Graph, PassContext], int]
-
-
-@dataclass(frozen=True)
-class CostChoices:
-    """What was chosen: by address what to make of nodes, with the reason, and the figures of these nodes.
-
-    `groups` are the choices that led to it.
-    """
-
-    wishes: Mapping[str, Wish] = field(default_factory=dict)
-    figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    groups: Sequence[ChosenGroup] = ()
-
-    def with_figures(self, decisions: Sequence[Decision]) -> Sequence[Decision]:
-        """Return the decisions of a conversion with the predicted times of each node."""
-        return tuple(replace(each, figures={**each.figures, **self.figures.get(each.node, {})}) for each in decisions)
-
-
-@dataclass(frozen=True)
-class ChosenGroup:
-    """A group of nodes: the option that was chosen, the predicted microseconds of each, and what each makes of them.
-
-    `options` holds, by their names, what becomes of each node, by its address.
-    """
-
-    choice: str
-    microseconds: Mapping[str, float]
-    options: Mapping[str, Mapping[str, Choice]]
-
-    @property
-    def addresses(self) -> frozenset[str]:
-        """The nodes that are chosen about."""
-        return frozenset().union(*self.options.values())
-
-    def wishes(self, choice: str, reason: str) -> dict[str, Wish]:
-        """Return what an option asks of the passes, for that reason."""
-        return {address: Wish(made, reason) for address, made in self.options[choice].items()}
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +20,7 @@ MAX_WEIGHTS = 1 << 28  # elements; a convolution has fewer
 _MISFIT = "its attributes do not fit its weights"
 
 
-@dataclass(frozen=True)
-class Convolution:
+class Convolution(NamedTuple):
     """A convolution of one group over [N, C, D1..Dk]; the lists have an entry a spatial axis.
 
     `begins` and `ends` are the zero pads of X, or what a transposed convolution takes off its result.
@@ -56,8 +54,7 @@ class Convolution:
         return bool(self.node.op == "ConvTranspose")
 
 
-@dataclass(frozen=True)
-class Parameters:
+class Parameters(NamedTuple):
     """The values of a convolution's weights, [M, C, kernel] also of a transposed one, and of its bias [M]."""
 
     weights: npt.NDArray[Any]

@@ -8,8 +8,7 @@ with it, and what only turns its value over is computed with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +25,7 @@ _DEFAULT_EPSILON = 1e-5
 MAX_WEIGHTS = 1 << 28  # elements; a convolution has fewer
 
 
-@dataclass(frozen=True)
-class _Match:
+class _Match(NamedTuple):
     weights: npt.NDArray[Any]
     scale: npt.NDArray[Any]
     bias: npt.NDArray[Any]

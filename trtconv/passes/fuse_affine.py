@@ -7,8 +7,7 @@ and bias of the norm are constants, ones and zeros as a rule. Div and Sub by con
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +26,7 @@ _FIRST_OPSET = 8  # with Expand
 _INVERSE = ("Div", "Sub")
 
 
-@dataclass(frozen=True)
-class _Match:
+class _Match(NamedTuple):
     """The nodes that go into the norm, and by what they multiply and add; None where there is no such node."""
 
     nodes: Sequence[gs.Node]

@@ -8,8 +8,7 @@ that input, it writes it padded, and the sums read the inside of what was padded
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnx_graphsurgeon as gs
 
@@ -31,8 +30,7 @@ from trtconv.passes.fusion import (
 from trtconv.passes.graph_edit import dtype_of, operand_of, plugin_node, replace, set_type, shape_of
 
 
-@dataclass(frozen=True)
-class _Block:
+class _Block(NamedTuple):
     """A norm, the pad of its result, and the norms that add that result; `attributes` are those of the padded norm."""
 
     norm: PluginNode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnx_graphsurgeon as gs
 
@@ -26,8 +26,7 @@ STAGES: Sequence[frozenset[str]] = (
 )
 
 
-@dataclass(frozen=True)
-class PluginNode:
+class PluginNode(NamedTuple):
     """A node of a custom op: its inputs by their roles, and all attributes."""
 
     node: gs.Node
@@ -67,8 +66,7 @@ class Fusion:
     inputs: Mapping[str, gs.Tensor] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """One kind of neighbour: which nodes are of it, and what a custom op would do in their place.
 
     `match` gets the tensor that enters the neighbour, and the node of it that gives the result.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -17,8 +17,7 @@ PADS, _AXES = 1, 3  # input positions
 _MOST_NEGATIVE = int(np.iinfo(np.int64).min)
 
 
-@dataclass(frozen=True)
-class KnownPads:
+class KnownPads(NamedTuple):
     """Pads for all axes, begins and then ends; negative ones crop."""
 
     pads: list[int]

@@ -8,7 +8,7 @@ kernel reaches from the first offset to the last, and holds for each phase the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,7 @@ Float64 = npt.NDArray[np.float64]
 NOWHERE = -1  # an element of the kernel that a phase does not meet
 
 
-@dataclass(frozen=True)
-class AxisForm:
+class AxisForm(NamedTuple):
     """One axis of such a convolution.
 
     `places` [phases, old kernel] says which element of the new kernel, of size `kernel`, takes over one of the old, or

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -34,8 +33,7 @@ _MAX_ACTIVATIONS = 4  # one after the other, of which a plugin takes one
 _MAX_PHASES = 64  # upsampling of images by 8, of volumes by 4
 
 
-@dataclass(frozen=True)
-class PhasedForm:
+class PhasedForm(NamedTuple):
     """What stands for a convolution: the tensor that it reads, and the form of each axis.
 
     `what` says it in reports. `before` are the nodes between `x` and the convolution, which go with it; `edge_pad` is

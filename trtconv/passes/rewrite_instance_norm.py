@@ -6,7 +6,7 @@ scale and bias may be initializers, Constant nodes or run-time tensors: the plug
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx_graphsurgeon as gs
 
@@ -27,8 +27,7 @@ from trtconv.passes.graph_edit import (
 )
 
 
-@dataclass(frozen=True)
-class _Match:
+class _Match(NamedTuple):
     epsilon: float
     dtype: int
     shape: list[Dim] | None

@@ -8,8 +8,7 @@ of two tensors:  trtconv::DynamicReflectPad(X, ConstantOfShape(begins), Constant
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -37,8 +36,7 @@ _SLICE_INPUTS_OPSET = 10  # before it, the bounds of Slice are attributes
 _LAST = np.iinfo(np.int64).max
 
 
-@dataclass(frozen=True)
-class BadPad:
+class BadPad(NamedTuple):
     """A pad that reaches beyond the axis that it reflects, which ONNX forbids."""
 
     site: Site
@@ -47,8 +45,7 @@ class BadPad:
     size: int
 
 
-@dataclass(frozen=True)
-class _RunTimeMatch:
+class _RunTimeMatch(NamedTuple):
     """Pads that are known at run time, for `axes` of X or, with None, for all of them."""
 
     rank: int

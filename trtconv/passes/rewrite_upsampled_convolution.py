@@ -8,8 +8,7 @@ the element at the end and are edge pads then. Wider ones reach other elements f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnx_graphsurgeon as gs
 
@@ -23,8 +22,7 @@ from trtconv.passes.phase_forms import upsampled_axis
 from trtconv.passes.phased_convolution import PhasedForm, leave, rewrite_as_phases, too_many_phases
 
 
-@dataclass(frozen=True)
-class _Pads:
+class _Pads(NamedTuple):
     """What is padded around the upsampled tensor: all begins of the spatial axes, then their ends."""
 
     values: Sequence[int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trtconv.reports.build_report import RewriteReport
+from trtconv.reports.rewrite_report import RewriteReport
 from trtconv.reports.tables import Fact
 
 

@@ -58,6 +58,7 @@ def render(blocks: Sequence[Block], width: int = DEFAULT_WIDTH, color: bool = Fa
         no_color=not color,
         color_system="standard" if color else None,
         highlight=False,
+        emoji=False,
         legacy_windows=False,
     )
     is_first = True

@@ -8,8 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, NamedTuple, TextIO
 
 DEFAULT_WIDTH = 120
 NO_BREAK = "\N{BRAILLE PATTERN BLANK}"  # printed as a space where no line breaks; rich breaks at no-break spaces, too
@@ -18,8 +17,7 @@ LABEL_WIDTH = 11  # of a fact, with the space after it
 NOTHING = "-"  # in a cell: there is no such thing on this side
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column: "word" and "number" keep their width, "name" is shortened in the middle, "text" wraps between words.
 
     In a record of lines a word stands by itself, all else with its title.
@@ -32,15 +30,13 @@ class Column:
 Fact = tuple[str, str]  # a label and a value
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """Labelled values, one or more lines each."""
 
     items: Sequence[Fact]
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Rows of cells under a heading. Nothing is printed for a table without rows."""
 
     heading: str

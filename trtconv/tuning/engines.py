@@ -23,10 +23,10 @@ from trtconv.gpu.timing import Enqueue, Timing, time_side_by_side
 from trtconv.inputs.made_inputs import Arrays, input_specs, make_inputs, shape_choices
 from trtconv.model import model_io
 from trtconv.model.model_io import Model
-from trtconv.passes.choose_by_cost import ChosenGroup, CostChoices
+from trtconv.passes.cost_choices import ChosenGroup, CostChoices
 from trtconv.preparation import graph_digest, native_reason_of, prepare
 from trtconv.progress import Progress
-from trtconv.reports.build_report import RewriteReport
+from trtconv.reports.rewrite_report import RewriteReport
 from trtconv.tuning.search import Candidate, wishes_of
 
 _REASON = "chosen by measurement"

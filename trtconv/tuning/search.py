@@ -17,7 +17,7 @@ from trtconv.decisions import NATIVE
 from trtconv.errors import Interrupted, TrtconvError
 from trtconv.gpu.timing import Timing
 from trtconv.passes.base import Wish
-from trtconv.passes.choose_by_cost import ChosenGroup
+from trtconv.passes.cost_choices import ChosenGroup
 from trtconv.progress import Progress
 from trtconv.reports.tuning_report import TriedCandidate, TuningReport
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from trtconv import interrupts
+from trtconv import child_processes, interrupts
 from trtconv.config import BuildConfig
 from trtconv.errors import BackendError, Interrupted, TrtconvError
 from trtconv.workers import parent, worker
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from trtconv.config import Ops
     from trtconv.keyword_options import BuildOptions, CompareOptions
     from trtconv.progress import Progress
-    from trtconv.reports.build_report import BuildReport, RewriteReport
+    from trtconv.reports.build_report import BuildReport
     from trtconv.reports.dry_run_report import DryRunReport
+    from trtconv.reports.rewrite_report import RewriteReport
 
 _MODULE = "trtconv.workers.calls"
 _ANSWER, _LOG, _PROGRESS = "answer", "log", "progress"
@@ -207,6 +208,7 @@ def main() -> None:
     interrupts.ignore()
     worker.tell(_ANSWER, base64.b64encode(_pickled(answer)).decode())
     worker.tell_end(0)
+    child_processes.end(0)
 
 
 def _read_request(channel: socket.socket) -> bytes:
