@@ -90,7 +90,7 @@ extern "C"
     /* y = activation(scale * (x - mean) / sqrt(variance + epsilon) + bias + residual), mean and variance over each of
      * batch * channels slices of slice_size elements, or over each group of them. scale, bias and slope are linear; all
      * tensors are of type `dtype`; the format, linear or channels-last, is that of input, residual and output. batch,
-     * channels and slice_size are those of the input as it lies, with its phases.
+     * channels and slice_size are those of the input as it lies, with its phases. The output overlaps no other tensor.
      * `options` may be null. */
     int trtconv_instance_norm(void const* input, void const* scale, void const* bias, void* output, int64_t batch,
         int64_t channels, int64_t slice_size, float epsilon, int32_t dtype, int32_t format,

@@ -161,7 +161,7 @@ def test_what_is_no_file_is_no_manifest(tmp_path: Path, make: Callable[[Path], N
 def test_a_file_that_is_too_large_is_no_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = write_manifest(tmp_path, {"trtconv": "0.1.0"})
     assert read_manifest(engine) == Manifest(trtconv="0.1.0")
-    monkeypatch.setattr(reading, "DOCUMENT", replace(reading.DOCUMENT, max_bytes=10))
+    monkeypatch.setattr(reading, "DOCUMENT", reading.DOCUMENT._replace(max_bytes=10))
     assert read_manifest(engine) is None
 
 

@@ -93,7 +93,9 @@ bool InstanceNormPlugin::isLikeX(int32_t input, int32_t numInputs) const
 bool InstanceNormPlugin::supports(nvinfer1::PluginTensorDesc const& x) const
 {
     std::optional<Layout> const layout = layoutOf(x);
-    return isFloatingPoint(x.type) && layout && canNormIn(*layout);
+    // How much workspace phases need depends on whether channels fill vectors, so on their number if that is open.
+    bool const areChannelsKnown = layout != Layout::kChannelsLast || !mAttributes.input.arePhased() || x.dims.d[1] > 0;
+    return isFloatingPoint(x.type) && layout && canNormIn(*layout) && areChannelsKnown;
 }
 
 bool InstanceNormPlugin::supportsOutput(nvinfer1::PluginTensorDesc const& x, nvinfer1::PluginTensorDesc const& y) const

@@ -35,10 +35,10 @@ DeviceLimits prepareNorm()
     return device;
 }
 
-bool canScatter(NormArguments const& arguments)
+bool isScattered(NormArguments const& arguments)
 {
     return arguments.layout == Layout::kLinear && arguments.groups == 0 && !arguments.shape.isEmpty()
-        && linear::canScatter(arguments);
+        && linear::isScattered(arguments);
 }
 
 int64_t maxHeldBytes(NormArguments const& largest)

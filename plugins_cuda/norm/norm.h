@@ -62,7 +62,7 @@ struct NormArguments
     // Of channels-last images, without groups: where results go and residuals lie. Pads stay as they are.
     ImagePlaces const* places = nullptr;
     PhaseOrder const* phaseOrder = nullptr; // with places: the input's vectors are those of phases, in this order
-    // Of linear images: the same, and the planes of the input may be those of phases. Only where canScatter.
+    // Of linear images: the same, and the planes of the input may be those of phases. Only where isScattered.
     PlanePlaces const* planes = nullptr;
 
     constexpr int64_t channelsPerGroup() const { return groups == 0 ? 1 : shape.channels / groups; }
@@ -84,7 +84,7 @@ int64_t normWorkspaceBytes(Layout layout, NormShape const& largest, int64_t grou
 DeviceLimits prepareNorm();
 
 // Whether results are scattered to `planes`, which are given. The shape alone says so.
-bool canScatter(NormArguments const& arguments);
+bool isScattered(NormArguments const& arguments);
 
 // Returns the bytes of the largest tensor of at most this shape, with such planes, whose results are not scattered.
 int64_t maxHeldBytes(NormArguments const& largest);

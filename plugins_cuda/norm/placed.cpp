@@ -177,7 +177,7 @@ int64_t heldBytes(NormArguments const& largest, NormPlace const& place, bool isF
     std::optional<PlanePlaces> const planes = planePlaces(largest, place);
     NormArguments norm = largest;
     norm.planes = planes ? &*planes : nullptr;
-    if (!planes || !canScatter(norm))
+    if (!planes || !isScattered(norm))
     {
         return tensorBytes(largest);
     }
@@ -261,7 +261,7 @@ void launchPlacedNorm(
         {
             NormArguments norm = arguments;
             norm.planes = &*planes;
-            if (canScatter(norm))
+            if (isScattered(norm))
             {
                 return launchPlanes(norm, whole, device, stream);
             }

@@ -14,8 +14,9 @@ namespace trtconv
 // no more. The shape of the arguments is that of what is normalised.
 int64_t placedWorkspaceBytes(NormArguments const& largest, NormPlace const& place, bool isFixed);
 
-// As launchNorm, the input being X and the output that of the place. Phases that the norm cannot read, or a result that
-// it cannot write through the map, go through the workspace.
+// As launchNorm, the input being X and the output that of the place, which overlaps no other tensor. A result that the
+// norm cannot write through the map goes through the workspace, and so do phases that it cannot read, or through the
+// output.
 void launchPlacedNorm(
     NormArguments const& arguments, NormPlace const& place, DeviceLimits const& device, cudaStream_t stream);
 

@@ -74,6 +74,11 @@ PhaseAttributes::PhaseAttributes(FieldReader& fields)
     requireAtLeast("crop", crop, 0);
 }
 
+bool PhaseAttributes::arePhased() const
+{
+    return std::any_of(phases.begin(), phases.end(), [](int32_t count) { return count > 1; });
+}
+
 AxisPhases PhaseAttributes::ofSpatialAxes(int32_t rank) const
 {
     AxisPhases axes{spreadOver("phases", phases, rank - 2), spreadOver("crop", crop, rank - 2)};

@@ -27,6 +27,9 @@ struct PhaseAttributes
     // Absent fields mean no phases. Throws PluginError for a wrong value.
     explicit PhaseAttributes(FieldReader& fields);
 
+    // Whether an axis has more than one phase.
+    bool arePhased() const;
+
     // Returns both for all axes of an X of that rank, where the lists speak of its spatial axes or of all axes. Throws
     // PluginError unless they fit.
     AxisPhases ofSpatialAxes(int32_t rank) const;

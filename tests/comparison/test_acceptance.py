@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from trtconv.comparison.acceptance import problem_of
@@ -9,10 +11,12 @@ from trtconv.comparison.measuring import OutputComparison, Tolerance
 from trtconv.comparison.report import ComparisonReport
 
 
-def report(largest: float, mean: float, problem: str | None = None, passed: bool = False) -> ComparisonReport:
-    output = OutputComparison(
-        "y", "random 1", Tolerance(1e-3, 0), passed, problem, relative_error=largest, mean_abs_error=mean
-    )
+def report(
+    largest: float, mean: float, problem: str | None = None, passed: bool = False, of: float = 1.0
+) -> ComparisonReport:
+    """Return a comparison of one output whose largest value is `of`, with its largest and its mean error."""
+    errors = {"relative_error": largest, "mean_abs_error": mean, "max_abs_reference": of}
+    output = OutputComparison("y", "random 1", Tolerance(1e-3, 0), passed, problem, **errors)
     return ComparisonReport("model.onnx", "model.engine", [output])
 
 
@@ -34,7 +38,19 @@ def test_errors_beside_the_native_engine(largest: float, mean: float, is_right: 
     problem = problem_of(report(largest, mean), NATIVE)
     assert problem is None if is_right else problem is not None
     if problem is not None:
-        assert problem == f"output y: max|error| is {largest:.2g} of max|y|, of the native engine 0.02"
+        told = f"{largest:.2g} of max|y| (mean {mean:.2g}), of the native engine 0.02 of max|y| (mean 0.002)"
+        assert problem == f"output y: max|error| is {told}"
+
+
+def test_each_mean_is_a_part_of_the_values_of_its_own_input_set() -> None:
+    assert problem_of(report(0.029, 0.021, of=10), NATIVE) is None
+    assert problem_of(report(0.029, 0.023, of=10), NATIVE) is not None
+
+
+def test_where_the_model_gives_zeros_both_may_differ_from_them() -> None:
+    zeros = report(math.inf, 0.1, of=0)
+    assert problem_of(zeros, report(math.inf, 0.2, of=0)) is None
+    assert problem_of(zeros, NATIVE) is not None
 
 
 def test_without_the_native_engine_the_tolerance_decides() -> None:

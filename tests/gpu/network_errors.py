@@ -11,9 +11,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -22,6 +21,7 @@ from tests.gpu.networks import MEASURED
 from trtconv.model.exact_norms import exact_reference
 
 Outputs = dict[str, np.ndarray]
+Pair = tuple[np.ndarray, np.ndarray]  # what the original gives, and what an engine does
 
 _REFERENCE_WAIT = 60.0  # seconds for a reference that ONNX Runtime has not finished
 
@@ -46,7 +46,7 @@ def _run_original(name: str, num_sets: int, folder: Path) -> None:
         feeds = network.feeds(path, num_sets)
         computed = [dict(zip(names, session.run(None, feed), strict=True)) for feed in feeds]
         partial = folder / f"{name}.partial.npz"
-        np.savez(partial, **{f"{number}.{name}": each[name] for number, each in enumerate(computed) for name in names})
+        np.savez(partial, **{f"{set_}.{key}": y for set_, each in enumerate(computed) for key, y in each.items()})
         partial.rename(folder / f"{name}.npz")
 
 
@@ -76,7 +76,9 @@ def rms_errors(references: Sequence[Outputs], sets: Sequence[Outputs]) -> dict[s
     return _errors(references, sets, _rms)
 
 
-def _errors(references: Sequence[Outputs], sets: Sequence[Outputs], error: Any) -> dict[str, float | str]:
+def _errors(
+    references: Sequence[Outputs], sets: Sequence[Outputs], error: Callable[[Sequence[Pair]], float]
+) -> dict[str, float | str]:
     found: dict[str, float | str] = {}
     for name in references[0]:
         pairs = list(_pairs(name, references, sets))
@@ -84,9 +86,7 @@ def _errors(references: Sequence[Outputs], sets: Sequence[Outputs], error: Any) 
     return found
 
 
-def _pairs(
-    name: str, references: Sequence[Outputs], sets: Sequence[Outputs]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _pairs(name: str, references: Sequence[Outputs], sets: Sequence[Outputs]) -> Iterator[Pair]:
     for reference, outputs in zip(references, sets, strict=True):
         yield reference[name].astype(np.float64), outputs[name].astype(np.float64)
 
@@ -95,7 +95,7 @@ def _largest(expected: np.ndarray, got: np.ndarray) -> float:
     return float(np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-30))
 
 
-def _rms(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+def _rms(pairs: Sequence[Pair]) -> float:
     squares = [(np.square(got - expected).mean(), np.square(expected).mean()) for expected, got in pairs]
     error, magnitude = np.mean(squares, axis=0)
     return float(np.sqrt(error / max(magnitude, 1e-60)))

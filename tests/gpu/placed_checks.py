@@ -16,6 +16,8 @@ from tests.support.map_references import spatially_mapped
 from tests.support.references import InstanceNormReference, worst_excess
 from trtconv.plugins.kernels import NormPlace
 
+_GUARD_BYTES = 4096  # behind the workspace
+
 
 @dataclass(frozen=True)
 class Place:
@@ -47,20 +49,22 @@ def check_placed(kernels: TorchKernels, case: FusedCase, place: Place) -> None:
     target = to_layout(torch.empty(expected.y.shape, dtype=getattr(torch, y_type), device="cuda"), case.format_, 0)
     y, buffer = guarded_tensor(target.shape, target.dtype)
     given = NormPlace(place.upsample, place.pads, place.mode, place.residual_pads, BY_NAME[y_type], place.phases, crop)
-    count = kernels.workspace_bytes(x.shape, case.format_, case.groups, given, BY_NAME[case.dtype])
+    num_bytes = kernels.workspace_bytes(x.shape, case.format_, case.groups, given, BY_NAME[case.dtype])
+    workspace = torch.full((num_bytes + _GUARD_BYTES,), POISON, dtype=torch.uint8, device="cuda")
     kernels.instance_norm(
         to_layout(x, case.format_, math.nan),
         tensors.scale,
         tensors.bias,
         y,
         EPSILON,
-        torch.full((count,), POISON, dtype=torch.uint8, device="cuda"),
+        workspace[:num_bytes],
         shape=x.shape,
         format_=case.format_,
         options=options_of(case, stored_residual, tensors.slope)._replace(place=given),
     )
     torch.cuda.synchronize()
     assert guards_are_intact(y, buffer)
+    assert (workspace[num_bytes:] == POISON).all()
     result, filling = from_layout(y, case.shape[1], case.format_)
     assert (filling == 0).all()
     assert worst_excess(to_numpy(result), expected, y_type) <= 1, (case, place)

@@ -2,7 +2,7 @@
 // kernels do it, one thread after another. Elements that nobody writes keep what the caller put there.
 #include <vector>
 
-#include "norm/linear/choice.h"
+#include "norm/linear/scatter_choice.h"
 #include "norm/statistics.h"
 
 using namespace trtconv;
@@ -138,12 +138,13 @@ extern "C" void host_instance_norm_config(int64_t num_slices, int64_t slice_size
     std::copy(std::begin(values), std::end(values), result);
 }
 
-// The same where results are scattered, of slices of so many phases and copies; returns whether that is so.
+// Writes how a norm of slices of so many phases and copies is launched, in the order of host_instance_norm_config, if
+// its results are scattered; returns whether they are.
 extern "C" int32_t host_placed_norm_config(int64_t num_slices, int64_t slice_size, int64_t num_phases,
     int64_t column_copies, int32_t base_offset, int32_t element_bytes, int32_t num_processors, int32_t major_version,
     int32_t shared_bytes, int64_t* result)
 {
-    if (!canScatter({num_slices, slice_size, element_bytes, num_phases, column_copies}))
+    if (!isScattered({num_slices, slice_size, element_bytes, num_phases, column_copies}))
     {
         return 0;
     }

@@ -522,6 +522,16 @@ void checkPhasedNorm(IPluginCreatorV3One& creator)
         !changes({tensor({2, 16, 9, 7}), channels, channels, tensor({2, 16, 9, 7})}));
     check("norm refuses channels that phases do not divide", !changes({tensor({2, 18, 9, 7}), channels, channels}));
 
+    DynamicPluginTensorDesc const parameter = dynamicTensor({4}, DataType::kHALF);
+    auto const takesFirst = [&](std::vector<int64_t> const& sizes, TensorFormat format)
+    {
+        auto const x = dynamicTensor(sizes, DataType::kHALF, format);
+        return norm.takes(0, {x, parameter, parameter, x});
+    };
+    check("phases of open channels are read from linear tensors alone",
+        takesFirst({2, -1, 9, 7}, TensorFormat::kLINEAR) && !takesFirst({2, -1, 9, 7}, TensorFormat::kHWC8)
+            && takesFirst({-1, 16, 9, -1}, TensorFormat::kHWC8));
+
     fields.groups = 0;
     auto const workspace = [&](std::vector<int32_t> const& crop, DynamicPluginTensorDesc const& image)
     {

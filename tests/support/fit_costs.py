@@ -109,7 +109,8 @@ def fit_rate(samples: Iterable[Sample]) -> dict[str, list[float]]:
 def fit_convolutions(samples: Sequence[ConvolutionSample]) -> dict[str, float]:
     """Return fixed time, operations and bytes a second, and the tile and least work that explain the samples best.
 
-    What transposed convolutions and those of uneven strides take beyond it is a factor of each.
+    What transposed convolutions and those of uneven strides take beyond it is a factor of each, the median; no network
+    has one that is both.
     """
     kinds = ((False, False), (True, False), (False, True))
     plain, transposed, uneven = (

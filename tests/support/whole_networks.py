@@ -266,7 +266,10 @@ def _error_ratio(entry: Entry, of: str) -> float | None:
     native, ours = (engine_of(entry, ops).get(of) for ops in ("native", ours_of(entry)))
     if not native or not ours:
         return None
-    return max(ours[name] / native[name] for name in native if isinstance(ours[name], float))
+    pairs = [(ours[name], error) for name, error in native.items() if error]
+    return max(
+        (own / error for own, error in pairs if isinstance(own, float) and isinstance(error, float)), default=None
+    )
 
 
 _INTRODUCTION = """TensorRT 10.6.0, the default level of the builder. In each run the engines of one network were timed

@@ -24,9 +24,9 @@ void prepare(DeviceLimits const& device)
     }
 }
 
-bool canScatter(NormArguments const& arguments)
+bool isScattered(NormArguments const& arguments)
 {
-    return canScatter(scatteredShape(arguments));
+    return isScattered(scatteredShape(arguments));
 }
 
 int64_t maxHeldBytes(NormArguments const& largest)

@@ -10,7 +10,7 @@ namespace trtconv::linear
 void prepare(DeviceLimits const& device);
 
 // Whether results are scattered to the planes of the arguments. The tensor is not empty.
-bool canScatter(NormArguments const& arguments);
+bool isScattered(NormArguments const& arguments);
 
 // Returns the bytes of the largest tensor of at most this shape whose results are not scattered.
 int64_t maxHeldBytes(NormArguments const& largest);

@@ -1,7 +1,7 @@
 // The tensor of a norm as the launch choice of the linear kernels sees it.
 #pragma once
 
-#include "norm/linear/choice.h"
+#include "norm/linear/scatter_choice.h"
 #include "norm/norm.h"
 
 namespace trtconv::linear
@@ -29,7 +29,7 @@ inline SliceShape sliceShape(NormArguments const& arguments)
     return {slices.numSlices(), slices.sliceSize, hasVectors ? offset : 0, hasVectors ? vectorSize : 1};
 }
 
-// The same where results are scattered to planes.
+// Returns what decides whether the results of these arguments, which have planes, are scattered to them.
 inline ScatteredShape scatteredShape(NormArguments const& arguments)
 {
     PlanePlaces const& places = *arguments.planes;
