@@ -278,3 +278,11 @@ def test_of_equal_forms_that_which_leaves_least_to_tensorrt_is_chosen() -> None:
 
 def test_without_sizes_nodes_become_plugins() -> None:
     assert chosen(table_where(10, 30), {"t0": IMAGE}) == ("plugin", {})
+
+
+def test_strides_that_differ_between_axes_take_longer() -> None:
+    even = replace(chain(work.CONVOLUTION)[0], outputs=["y"])
+    data = {"t0": IMAGE, "y": Data((1, 64, 128, 256), 2)}
+    times = [Estimates(TABLE, data).convolution(replace(even, is_uneven=is_uneven)) for is_uneven in (False, True)]
+    assert TABLE.convolutions["16"].uneven > 1
+    assert times[1] == pytest.approx(times[0] * TABLE.convolutions["16"].uneven)

@@ -267,9 +267,8 @@ def _error_ratio(entry: Entry, of: str) -> float | None:
     if not native or not ours:
         return None
     pairs = [(ours[name], error) for name, error in native.items() if error]
-    return max(
-        (own / error for own, error in pairs if isinstance(own, float) and isinstance(error, float)), default=None
-    )
+    ratios = [own / error for own, error in pairs if isinstance(own, float) and isinstance(error, float)]
+    return max(ratios, default=None)
 
 
 _INTRODUCTION = """TensorRT 10.6.0, the default level of the builder. In each run the engines of one network were timed
