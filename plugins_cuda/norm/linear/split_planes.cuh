@@ -65,8 +65,8 @@ __global__ __launch_bounds__(kSplitThreads) void sumPlaneParts(__grid_constant__
     }
 }
 
-// Part of a slice: a run of each of its planes, one after another, as long as a stage, for which PlacedRows is made. The
-// results of a run read a few bytes beyond it.
+// Part of a slice: a run of each of its planes, one after another, as long as a stage, for which PlacedRows is made.
+// The results of a run read a few bytes beyond it.
 template <typename T>
 struct HeldRun
 {
