@@ -51,10 +51,12 @@ def factors_of(layout: Layout, axes: Layout) -> list[int] | None:
 
 def gathered(layout: Layout, axis: int, indices: npt.NDArray[Any]) -> Layout | None:
     """Return a layout in which each element of a dimension follows its own copies; None for other indices."""
+    if not layout or indices.ndim != 1 or not indices.size:
+        return None
     place = axis % len(layout)
     size = size_of(layout[place])
     length = int(size.number)
-    if size.exponents or indices.ndim != 1 or indices.size % length or np.any(indices < -length):
+    if size.exponents or indices.size % length or np.any((indices < -length) | (indices >= length)):
         return None
     count = indices.size // length
     if not np.array_equal(indices % length, np.repeat(np.arange(length), count)):

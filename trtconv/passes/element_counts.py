@@ -10,8 +10,8 @@ from fractions import Fraction
 import onnx_graphsurgeon as gs
 
 from trtconv.model.walking import is_onnx
-from trtconv.passes.graph_edit import dtype_of
-from trtconv.passes.view_sizes import SizeReader
+from trtconv.passes.graph_edit import dtype_of, shape_of
+from trtconv.passes.view_sizes import WIDE, SizeReader
 from trtconv.passes.views import Size
 
 _MAX_DEPTH = 12
@@ -40,8 +40,21 @@ class Count:
         return self.number.denominator == 1 and all(exponent > 0 for exponent in self.exponents.values())
 
 
-def count_of(tensor: gs.Tensor, sizes: SizeReader, depth: int = 0) -> Count | None:
+def count_of(tensor: gs.Tensor, sizes: SizeReader) -> Count | None:
     """Return a tensor of one element as a count, None where it is none that is known."""
+    return _count_of(tensor, sizes, 0, {})
+
+
+def _count_of(tensor: gs.Tensor, sizes: SizeReader, depth: int, known: dict[int, Count | None]) -> Count | None:
+    """Read a tensor, unless that was done: products may read one tensor along many ways."""
+    if id(tensor) not in known:
+        known[id(tensor)] = _computed(tensor, sizes, depth, known)
+    return known[id(tensor)]
+
+
+def _computed(tensor: gs.Tensor, sizes: SizeReader, depth: int, known: dict[int, Count | None]) -> Count | None:
+    if any(dim != 1 for dim in shape_of(tensor) or ()):
+        return None
     entries = sizes.read(tensor)
     if entries is not None and len(entries) == 1 and (found := _of_size(entries[0], sizes)) is not None:
         return found
@@ -50,18 +63,22 @@ def count_of(tensor: gs.Tensor, sizes: SizeReader, depth: int = 0) -> Count | No
     node = tensor.inputs[0]
     if node.op == "Size":
         return product_of(sizes.of_tensor(node.inputs[0]), sizes)
-    if node.op == "ReduceProd":
+    if node.op == "ReduceProd" and not node.attrs.get("noop_with_empty_axes"):
         return product_of(sizes.read(node.inputs[0]), sizes)
     if node.op in _SAME:
-        return count_of(node.inputs[0], sizes, depth + 1)
+        return _uncut(_count_of(node.inputs[0], sizes, depth + 1, known), tensor)
     if node.op not in ("Mul", "Div"):
         return None
-    one, other = (count_of(each, sizes, depth + 1) for each in node.inputs)
-    if one is None or other is None:
+    one, other = (_count_of(each, sizes, depth + 1, known) for each in node.inputs)
+    return None if one is None or other is None else _uncut(one.times(other, 1 if node.op == "Mul" else -1), tensor)
+
+
+def _uncut(count: Count | None, tensor: gs.Tensor) -> Count | None:
+    """Return what is the value of a tensor, None where its type cuts something off."""
+    dtype = dtype_of(tensor)
+    if count is None or dtype not in WIDE or (dtype not in _FLOATS and not count.is_whole):
         return None
-    result = one.times(other, 1 if node.op == "Mul" else -1)
-    is_rounded = node.op == "Div" and dtype_of(tensor) not in _FLOATS and not result.is_whole
-    return None if is_rounded else result
+    return count
 
 
 def product_of(entries: Sequence[Size] | None, sizes: SizeReader) -> Count | None:

@@ -41,6 +41,8 @@ from trtconv.passes.views import whole
 _FIRST, _LAST = ("Reshape", "Unsqueeze", "Gather"), ("Reshape", "Gather")
 _REPEATING = ("Tile", "Expand", "Mul", "Concat", "Gather")
 _MAX_NODES = 9  # three axes, one after the other, in three nodes each
+_MAX_RANK = 16  # of what the nodes give in between
+_MAX_LISTS = 8  # that are joined one after the other to a list of sizes
 _MAX_NEIGHBOURS = 3  # from the upsampling to a convolution, or from a custom op to it: activations, a pad
 _FIRST_RESIZE, _FIRST_WITH_ROI = 10, 11
 _FIRST_SCALES_INPUT = 9  # of Upsample, which has an attribute before
@@ -129,6 +131,8 @@ class _Views:
         """Return how the dimensions of a node's result lie in X, None for a node that does more than copy."""
         if is_op(node, "Concat"):
             rank, is_copy = len(layout), all(each is node.inputs[0] for each in node.inputs)
+            if not rank:
+                return None
             place = node.attrs["axis"] % rank
             counts = [len(node.inputs) if axis == place else 1 for axis in range(rank)]
             return tiled(layout, counts) if is_copy else None
@@ -153,7 +157,9 @@ class _Views:
             return None
         counts = []
         for own, size in zip([[]] * (len(sizes) - len(layout)) + layout, sizes, strict=True):
-            if size is None or (own and size not in (number(1), size_of(own))) or (not own and size.exponents):
+            if size is None or (own and size not in (number(1), size_of(own))):
+                return None
+            if not own and (size.exponents or not size.is_whole):
                 return None
             counts.append(1 if own else int(size.number))
         return tiled(layout, counts)
@@ -176,14 +182,17 @@ class _Views:
             wanted.append(layout[index] if entry == 0 else None if entry == -1 else number(entry))
         return wanted
 
-    def _entries(self, tensor: gs.Tensor) -> list[Count | None] | None:
-        """Return the entries of a tensor of sizes, None for those that are not known."""
+    def _entries(self, tensor: gs.Tensor, depth: int = 0) -> list[Count | None] | None:
+        """Return the entries of a list of sizes, None for those that are not known."""
+        dims = shape_of(tensor)
+        if depth > _MAX_LISTS or dims is None or len(dims) != 1 or not isinstance(dims[0], int) or dims[0] > _MAX_RANK:
+            return None
         value = self._value_of(tensor)
         if value is not None:
             return [number(entry) if entry > 0 else None for entry in value.reshape(-1).tolist()]
         writer = tensor.inputs[0] if len(tensor.inputs) == 1 else None
         if writer is not None and is_op(writer, "Concat"):
-            parts = [self._entries(each) for each in writer.inputs]
+            parts = [self._entries(each, depth + 1) for each in writer.inputs]
             return None if None in parts else [entry for part in parts for entry in part or ()]
         if shape_of(tensor) == [1]:
             return [count_of(tensor, self._sizes)]

@@ -15,13 +15,16 @@ import onnx_graphsurgeon as gs
 
 from trtconv.model.walking import is_onnx
 from trtconv.ops.custom_op import Dim
-from trtconv.passes.graph_edit import given_inputs
+from trtconv.passes.graph_edit import dtype_of, given_inputs, shape_of
 from trtconv.passes.views import SPREAD, Axes, Size
 
 _SAME = frozenset({"Cast", "Identity", "Unsqueeze", "Squeeze", "CastLike"})
 _OF_ALL_INPUTS = frozenset({"Concat", "Mul"})
 _KNOWN = _SAME | _OF_ALL_INPUTS | {"Reshape", "ReduceProd", "Gather", "Slice"}
 _MAX_DEPTH = 24
+_MAX_SIZE = 2**63 - 1  # what an int64 holds
+# ONNX's numbers of the types that hold sizes: float32, int32, int64, float16, float64, uint32, uint64 and bfloat16.
+WIDE = frozenset({1, 6, 7, 10, 11, 12, 13, 16})
 
 
 class SizeReader:
@@ -37,8 +40,17 @@ class SizeReader:
         self._view_of = view_of
         self._value_of = value_of
 
-    def read(self, tensor: gs.Tensor, depth: int = 0) -> list[Size] | None:
+    def read(self, tensor: gs.Tensor) -> list[Size] | None:
         """Return the entries of a tensor of rank 0 or 1, None where it holds no sizes."""
+        return self._read(tensor, 0, {})
+
+    def _read(self, tensor: gs.Tensor, depth: int, known: dict[int, list[Size] | None]) -> list[Size] | None:
+        """Read a tensor, unless that was done: products may read one tensor along many ways."""
+        if id(tensor) not in known:
+            known[id(tensor)] = self._entries(tensor, depth, known)
+        return known[id(tensor)]
+
+    def _entries(self, tensor: gs.Tensor, depth: int, known: dict[int, list[Size] | None]) -> list[Size] | None:
         value = self._value_of(tensor)
         if value is not None:
             entries: list[Any] = value.reshape(-1).tolist() if value.size <= _MAX_DEPTH else [None]
@@ -52,12 +64,14 @@ class SizeReader:
         if node.op == "Shape":
             sizes = self.of_tensor(node.inputs[0])
             return sizes and sizes[node.attrs.get("start", 0) : node.attrs.get("end", len(sizes))]
-        if node.op not in _KNOWN:  # a chain of data is not followed
+        if node.op not in _KNOWN or not _may_hold_sizes(tensor):  # a chain of data is not followed
+            return None
+        if node.op == "ReduceProd" and node.attrs.get("noop_with_empty_axes"):
             return None
         inputs = [each for each in given_inputs(node) if each is not None]
         parts = []
         for each in inputs if node.op in _OF_ALL_INPUTS else inputs[:1]:
-            part = self.read(each, depth + 1)
+            part = self._read(each, depth + 1, known)
             if part is None:
                 return None
             parts.append(part)
@@ -120,13 +134,18 @@ class SizeReader:
                 axes += entry
         numbers = math.prod(entry for entry in entries if isinstance(entry, int))
         if not axes:
-            return numbers
-        return tuple(axes) if numbers == 1 else None
+            return numbers if numbers <= _MAX_SIZE else None
+        return tuple(axes) if numbers == 1 and len(axes) <= _MAX_DEPTH else None
 
     def _product(self, axes: Axes) -> Size:
         sizes = [self.base[axis] for axis in axes]
         numbers = [size for size in sizes if isinstance(size, int)]
         return math.prod(numbers) if len(numbers) == len(sizes) else axes
+
+
+def _may_hold_sizes(tensor: gs.Tensor) -> bool:
+    """Say whether a tensor is a number or a list, of a type that cuts nothing off."""
+    return dtype_of(tensor) in WIDE and len(shape_of(tensor) or ()) <= 1
 
 
 def _are_alike(parts: Sequence[Sequence[Size]]) -> bool:
