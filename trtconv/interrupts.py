@@ -34,6 +34,13 @@ def end_at_once() -> None:
 def raise_interrupts() -> None:
     """Let signals raise KeyboardInterrupt."""
     _handle(raise_interrupt)
+    sys.unraisablehook = _tell_others
+
+
+def _tell_others(problem: sys.UnraisableHookArgs) -> None:
+    """Say nothing of an interrupt that was raised where Python lets nothing through: `was_interrupted` knows of it."""
+    if not isinstance(problem.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(problem)
 
 
 def ignore() -> None:

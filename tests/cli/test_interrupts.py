@@ -203,3 +203,15 @@ except KeyboardInterrupt:
     text = "g (float[1,4] x, float[4,4] w) => (float[1,4] y) { y = MatMul(x, w) }"
     result = run_python(code, str(write_model(tmp_path, "m", text)), cwd=tmp_path)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "interrupted\n", "")
+
+
+def test_an_interrupt_that_python_lets_not_through_is_not_told() -> None:
+    """As in a callback of the import system; the command ends by `was_interrupted` all the same."""
+    code = (
+        "import os, signal, weakref; from trtconv import interrupts; interrupts.raise_interrupts()\n"
+        "class Module: pass\n"
+        "module = Module(); held = weakref.ref(module, lambda _: os.kill(os.getpid(), signal.SIGINT))\n"
+        "del module; print(interrupts.was_interrupted())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == ("True\n", "")
