@@ -171,7 +171,8 @@ std::optional<PlanePlaces> planePlaces(NormArguments const& arguments, NormPlace
         FastDivisor<uint32_t>(static_cast<uint32_t>(phases)), shape.sliceSize / phases};
 }
 
-// Returns the bytes of a tensor that goes through the workspace: of this shape, or of the largest that is no larger.
+// Returns the bytes to set aside for one tensor that may go through the workspace: of a fixed shape what it needs, else
+// enough for every smaller shape too.
 int64_t heldBytes(NormArguments const& largest, NormPlace const& place, bool isFixed)
 {
     std::optional<PlanePlaces> const planes = planePlaces(largest, place);

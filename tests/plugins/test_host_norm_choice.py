@@ -116,17 +116,17 @@ def placed_config(
     return dict(zip(CONFIG, result.tolist(), strict=True)) if is_scattered else None
 
 
-PHASES = st.sampled_from([1, 2, 3, 4, 16, 32, 64])
-PLANE_SIZES = st.one_of(st.integers(1, 1 << 12), st.integers(1, 1 << 22))
-SLICES = st.one_of(st.integers(1, 100), st.integers(1, 1 << 24))
+PLANES = {
+    "num_slices": st.one_of(st.integers(1, 100), st.integers(1, 1 << 24)),
+    "plane_size": st.one_of(st.integers(1, 1 << 12), st.integers(1, 1 << 22)),
+    "num_phases": st.sampled_from([1, 2, 3, 4, 16, 32, 64]),
+    "element_bytes": st.sampled_from([2, 4]),
+}
 
 
 @settings(deadline=None, max_examples=600)
 @given(
-    num_slices=SLICES,
-    plane_size=PLANE_SIZES,
-    num_phases=PHASES,
-    element_bytes=st.sampled_from([2, 4]),
+    **PLANES,
     offset=st.integers(0, 7),
     gpu=st.sampled_from([H100, B200, RTX_5090, A100, T4]),
 )
@@ -167,10 +167,7 @@ def test_scattered_launches_are_legal(
 
 @settings(deadline=None, max_examples=600)
 @given(
-    num_slices=SLICES,
-    plane_size=PLANE_SIZES,
-    num_phases=PHASES,
-    element_bytes=st.sampled_from([2, 4]),
+    **PLANES,
     column_copies=st.integers(1, 2),
     fewer=st.fractions(0, 1),
     smaller=st.fractions(0, 1),

@@ -90,8 +90,7 @@ struct Config
     int32_t lanesPerSlice; // resident: threads that share a slice, a power of two
     int32_t vectorsPerLane; // of a thread. Resident: a power of two. Clustered: in registers, or 0 in shared memory
     int32_t blocksPerSlice; // clustered, streamed, split: blocks that share a slice
-    int64_t
-        vectorsPerBlock; // clustered, streamed, split: vectors that each of them has; of each plane if those are split
+    int64_t vectorsPerBlock; // clustered, streamed, split: vectors of each of them, of each plane if planes are split
     int64_t blocks; // of the grid
 
     constexpr int32_t slicesPerBlock() const { return threads / lanesPerSlice; }
