@@ -17,8 +17,8 @@ def problem_of(report: ComparisonReport, native: ComparisonReport | None) -> str
     """Return what is wrong with an engine that was compared with its model, None where nothing is.
 
     `native` is the same comparison of an engine of TensorRT's own layers. An output outside the tolerance is right
-    where it is no more than a tenth further from the model than that of the native engine, by its largest error, or by
-    its mean error if the largest is no more than half as large again.
+    if its largest error is at most 1.1 times that of the native engine. It also is if its mean error is at most 1.1
+    times and its largest at most 1.5 times that of the native engine.
     """
     errors = {} if native is None else {each.name: each for each in native.outputs}
     for output in report.outputs:
