@@ -171,18 +171,31 @@ std::optional<PlanePlaces> planePlaces(NormArguments const& arguments, NormPlace
         FastDivisor<uint32_t>(static_cast<uint32_t>(phases)), shape.sliceSize / phases};
 }
 
+// `planes` has to live as long as what is returned.
+NormArguments withPlanes(NormArguments const& arguments, PlanePlaces const& planes)
+{
+    NormArguments norm = arguments;
+    norm.planes = &planes;
+    return norm;
+}
+
+// Returns where the elements of a linear tensor go if the norm's kernels scatter them there.
+std::optional<PlanePlaces> scatteredPlaces(NormArguments const& arguments, NormPlace const& place)
+{
+    std::optional<PlanePlaces> const planes = planePlaces(arguments, place);
+    return planes && isScattered(withPlanes(arguments, *planes)) ? planes : std::nullopt;
+}
+
 // Returns the bytes to set aside for one tensor that may go through the workspace: of a fixed shape what it needs, else
 // enough for every smaller shape too.
 int64_t heldBytes(NormArguments const& largest, NormPlace const& place, bool isFixed)
 {
-    std::optional<PlanePlaces> const planes = planePlaces(largest, place);
-    NormArguments norm = largest;
-    norm.planes = planes ? &*planes : nullptr;
-    if (!planes || !isScattered(norm))
+    std::optional<PlanePlaces> const planes = scatteredPlaces(largest, place);
+    if (!planes)
     {
         return tensorBytes(largest);
     }
-    return isFixed ? 0 : alignedBytes(maxHeldBytes(norm));
+    return isFixed ? 0 : alignedBytes(maxHeldBytes(withPlanes(largest, *planes)));
 }
 
 // Normalises a linear tensor into the inside of Y, and fills the pads from there.
@@ -258,14 +271,9 @@ void launchPlacedNorm(
     bool const isResidualPadded = arguments.epilogue.residual != nullptr && place.isResidualPadded();
     if (place.isPhased() || place.isPlaced(arguments.type) || isResidualPadded)
     {
-        if (std::optional<PlanePlaces> const planes = planePlaces(arguments, place))
+        if (std::optional<PlanePlaces> const planes = scatteredPlaces(arguments, place))
         {
-            NormArguments norm = arguments;
-            norm.planes = &*planes;
-            if (isScattered(norm))
-            {
-                return launchPlanes(norm, whole, device, stream);
-            }
+            return launchPlanes(withPlanes(arguments, *planes), whole, device, stream);
         }
     }
     if (isInterleaved(arguments, place))

@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 from tests.benchmark.test_bench_engines import FakeTensorRT, IProfiler, Tensor
 from tests.support.bench_fakes import FakeDevice
+from tests.support.fake_tensorrt import FakeBuilders
 from trtconv import BuildConfig, ShapeRange
 from trtconv.benchmark import model, variants
 from trtconv.benchmark.cases import Case
@@ -23,6 +24,7 @@ from trtconv.benchmark.variants import Written
 from trtconv.config import EngineOptions
 from trtconv.decisions import Decision
 from trtconv.engine import engine_runner
+from trtconv.engine.backends import Backend
 from trtconv.engine.inspector_json import EngineInformation, Layer
 from trtconv.engine.live_engine import LiveEngine
 from trtconv.errors import BackendError, ConfigError
@@ -76,7 +78,9 @@ class Rig:
             value.type.tensor_type.shape.dim[0].dim_param = "N"
         onnx.save(proto, self.model)
         monkeypatch.setattr(gpu_device, "open_device", lambda: self.device)
-        monkeypatch.setattr(model.backends, "select_backend", lambda config: (None, []))
+        self.tensorrt, self.num_builders = FakeBuilders(), list[int]()
+        backend = Backend("tensorrt", self.tensorrt, None, "sm_90")
+        monkeypatch.setattr(model.backends, "select_backend", lambda config: (backend, []))
         monkeypatch.setattr(model.loading, "load_engine", self.load)
         monkeypatch.setattr(model, "written_graph", self.written_graph)
         monkeypatch.setattr(variants.convert, "build", self.build)
@@ -90,6 +94,7 @@ class Rig:
 
     def build(self, path: Path, config: BuildConfig, progress: Any) -> BuildReport:
         self.built.append(config)
+        self.num_builders.append(self.tensorrt.num_left)
         assert config.output is not None
         engine = config.output.with_suffix(".onnx")
         proto = onnx.load(path)
@@ -130,6 +135,7 @@ def test_all_engines_have_the_same_options_and_are_timed(rig: Rig) -> None:
         assert (config.opt_level, config.tf32, config.profiles) == (2, False, CONFIG.profiles)
         assert config.backend == "tensorrt"
     assert len({config.timing_cache for config in rig.built} - {None}) == 1
+    assert (rig.num_builders, rig.tensorrt.num_left) == ([1, 1, 1], 0), "TensorRT loads its kernels once"
     assert report.exit_code == 0
     assert report.speedups == pytest.approx({"plugin": 1.5, "fused": 2})
     assert report.shapes == {"x": list(SHAPE)}

@@ -35,8 +35,9 @@ from trtconv import BuildConfig
 from trtconv.benchmark.layer_kinds import times_by_kind
 from trtconv.benchmark.variants import REFERENCE, BuiltVariant, build_variant, same_as_before, written_graph
 from trtconv.comparison.runners import load, opened, require_polygraphy
-from trtconv.engine import loading
+from trtconv.engine import backends, loading
 from trtconv.engine.engine_runner import EngineRunner
+from trtconv.engine.network_parsing import kernels_kept
 from trtconv.errors import TrtconvError
 from trtconv.gpu import device as gpu_device
 from trtconv.gpu.device import Device
@@ -196,13 +197,15 @@ def _build_apart(variants: list[str], path: Path, options: argparse.Namespace) -
 def _build_engines(variants: Sequence[str], path: Path, options: argparse.Namespace) -> None:
     """Build engines beside the model, and leave a description of each, or why there is none."""
     config = _config(MEASURED[options.one][1], options)
-    for ops in variants:
-        left: BuiltVariant | str
-        try:
-            left = build_variant(path, config, ops, written_graph(path, config, ops), path.parent, NoProgress())
-        except TrtconvError as error:
-            left = str(error)
-        _left_by(ops, path).write_bytes(pickle.dumps(left))
+    backend, _ = backends.select_backend(config)
+    with kernels_kept(backend):
+        for ops in variants:
+            left: BuiltVariant | str
+            try:
+                left = build_variant(path, config, ops, written_graph(path, config, ops), path.parent, NoProgress())
+            except TrtconvError as error:
+                left = str(error)
+            _left_by(ops, path).write_bytes(pickle.dumps(left))
 
 
 def _left_by(ops: str, path: Path) -> Path:

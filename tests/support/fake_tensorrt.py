@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -94,3 +95,29 @@ class FakeTensorRT:
 
 class IProfiler:
     """What TensorRT's module has under this name."""
+
+
+class FakeBuilder:
+    """Builds nothing."""
+
+
+class FakeBuilders:
+    """TensorRT's module as far as its builders: how many of them are left."""
+
+    __version__ = "10.6.0"
+
+    class ILogger:
+        """As in TensorRT."""
+
+    def __init__(self) -> None:
+        self.num_left = 0
+
+    def Builder(self, logger: Any) -> Any:  # noqa: N802 - TensorRT's name
+        """Return a builder that counts until it is collected."""
+        made = FakeBuilder()
+        self.num_left += 1
+        weakref.finalize(made, self._collect)
+        return made
+
+    def _collect(self) -> None:
+        self.num_left -= 1

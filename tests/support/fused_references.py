@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.support.references import Array, Float64Array, InstanceNormReference
+from tests.support.references import Array, Float64Array, InstanceNormReference, normalise
 
 ACTIVATIONS = ("none", "relu", "leaky_relu", "prelu", "silu", "elu", "tanh")
 
@@ -28,24 +28,18 @@ def fused_norm_reference(
     batch, channels = x.shape[:2]
     per_channel = (1, -1) + (1,) * (x.ndim - 2)
     with np.errstate(all="ignore"):
-        normalised = _normalised(x.astype(np.float64).reshape(batch, groups or channels, -1), epsilon).reshape(x.shape)
+        normalised, lost = normalise(x.astype(np.float64).reshape(batch, groups or channels, -1), epsilon)
+        lost = np.repeat(lost, channels // (groups or channels), axis=1).reshape(x.shape[:2] + per_channel[2:])
         scaled, shift = (
             values.astype(np.float64).reshape(values.shape + per_channel[2:] if values.ndim == 2 else per_channel)
             for values in (scale, bias)
         )
-        scaled = scaled * normalised
+        lost = np.abs(scaled) * lost
+        scaled = scaled * normalised.reshape(x.shape)
         added = np.zeros(()) if residual is None else residual.astype(np.float64)
         slopes = None if slope is None else slope.astype(np.float64).reshape(per_channel)
         y, growth = activated(scaled + shift + added, activation, float(np.float32(alpha)), slopes)
-        return InstanceNormReference(y, (np.abs(scaled) + np.abs(shift) + np.abs(added)) * growth)
-
-
-def _normalised(slices: Float64Array, epsilon: float) -> Float64Array:
-    deviation = slices - slices.mean(axis=2, keepdims=True)
-    deviation -= deviation.mean(axis=2, keepdims=True)  # what rounding the mean to float64 left over
-    variance = np.square(deviation).mean(axis=2, keepdims=True)
-    result: Float64Array = deviation / np.sqrt(variance + np.float64(np.float32(epsilon)))
-    return result
+        return InstanceNormReference(y, (np.abs(scaled) + np.abs(shift) + np.abs(added) + lost) * growth)
 
 
 def activated(

@@ -13,6 +13,7 @@ Float64Array = npt.NDArray[np.float64]
 
 # Beyond rounding the result once: a few roundings in float, of the terms that make up the result.
 RELATIVE_ERROR = 2e-6
+MEAN_BITS = 48  # to which the kernels know a mean, in two floats: a value beside it becomes little more than its error
 
 # Significand bits after the point, and the exponent of the smallest normal number, by numpy (or ml_dtypes) name.
 _FLOAT_FORMATS = {"float32": (23, -126), "float16": (10, -14), "bfloat16": (7, -126)}
@@ -28,17 +29,24 @@ class InstanceNormReference:
 
 def instance_norm_reference(x: Array, scale: Array, bias: Array, epsilon: float) -> InstanceNormReference:
     """Normalise each (n, c) slice of `x` [N, C, D1..Dk] in float64, on the values as given."""
-    spatial_axes = tuple(range(2, x.ndim))
-    channel_shape = (1, -1) + (1,) * len(spatial_axes)
-    x64 = x.astype(np.float64)
+    channel_shape = (1, -1) + (1,) * (x.ndim - 2)
     with np.errstate(all="ignore"):
-        deviation = x64 - x64.mean(axis=spatial_axes, keepdims=True)
-        deviation -= deviation.mean(axis=spatial_axes, keepdims=True)  # what rounding the mean to float64 left over
-        variance = np.square(deviation).mean(axis=spatial_axes, keepdims=True)
-        normalised = deviation / np.sqrt(variance + np.float64(np.float32(epsilon)))
-        scaled = scale.astype(np.float64).reshape(channel_shape) * normalised
+        normalised, lost = normalise(x.astype(np.float64).reshape(*x.shape[:2], -1), epsilon)
+        factor = scale.astype(np.float64).reshape(channel_shape)
+        scaled = factor * normalised.reshape(x.shape)
         shift = bias.astype(np.float64).reshape(channel_shape)
-        return InstanceNormReference(scaled + shift, np.abs(scaled) + np.abs(shift))
+        magnitude = np.abs(scaled) + np.abs(shift) + np.abs(factor) * lost.reshape(*x.shape[:2], *channel_shape[2:])
+        return InstanceNormReference(scaled + shift, magnitude)
+
+
+def normalise(slices: Float64Array, epsilon: float) -> tuple[Float64Array, Float64Array]:
+    """Return slices [N, C, size] with mean 0 and variance 1, and what the error of each mean adds to the magnitude."""
+    deviation = slices - slices.mean(axis=2, keepdims=True)
+    deviation -= deviation.mean(axis=2, keepdims=True)  # what rounding the mean to float64 left over
+    variance = np.square(deviation).mean(axis=2, keepdims=True)
+    inverse_std = 1 / np.sqrt(variance + np.float64(np.float32(epsilon)))
+    largest = np.abs(slices).max(axis=2, keepdims=True, initial=0.0)
+    return deviation * inverse_std, 2.0**-MEAN_BITS / RELATIVE_ERROR * largest * inverse_std
 
 
 def reflect_pad_reference(x: Array, pads: Sequence[int]) -> Array:

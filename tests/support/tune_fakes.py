@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from onnx import numpy_helper, parser
 
 from tests.benchmark.test_bench_engines import FakeTensorRT, IProfiler, Tensor
 from tests.support.bench_fakes import FakeDevice
+from tests.support.fake_tensorrt import FakeBuilders
 from trtconv import convert, tuning
 from trtconv.comparison import verification
 from trtconv.config import BuildConfig
@@ -97,7 +97,8 @@ class TuneRig:
         self.before_build: Callable[[str], None] = lambda kind: None
         self.spoil: dict[str, float] = {}
         gpu = Gpu("NVIDIA H100 80GB HBM3", "sm_90", "13.0")
-        backend = Backend("tensorrt", SimpleNamespace(__version__="10.6.0"), gpu, "sm_90")
+        self.tensorrt, self.num_builders = FakeBuilders(), list[int]()
+        backend = Backend("tensorrt", self.tensorrt, gpu, "sm_90")
         monkeypatch.setattr(convert.backends, "select_backend", lambda config: (backend, []))
         monkeypatch.setattr(convert.building, "build", self.build)
         monkeypatch.setattr(tuning.gpu_device, "open_device", lambda: self.device)
@@ -109,6 +110,7 @@ class TuneRig:
         self.before_build(kind)
         self.built.append(kind)
         self.configs.append(config)
+        self.num_builders.append(self.tensorrt.num_left)
         library = None if kind == "native" else PluginLibrary(path, "0", ("trtconv::InstanceNorm",))
         inputs, outputs = [IoTensor("x", "float", (-1, 4, 64, 64))], [IoTensor("y", "float", (-1, 20, 64, 64))]
         return Plan(memoryview(proto.SerializeToString()), inputs, outputs, library, ["FLOAT"])

@@ -32,6 +32,7 @@ def test_the_fastest_is_written_with_what_was_measured(rig: TuneRig, tmp_path: P
     report = build(rig.model, config(rig, decisions=file))
     assert rig.built[:3] == ["native", "norm + pad", "pad fused"]
     assert len(set(rig.built)) == len(rig.built), "no graph is built twice"
+    assert (set(rig.num_builders), rig.tensorrt.num_left) == ({1}, 0), "TensorRT loads its kernels once"
     assert report.tuning is not None
     assert report.tuning.best == "fused"
     assert report.manifest.options.ops == "fused"

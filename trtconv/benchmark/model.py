@@ -29,6 +29,7 @@ from trtconv.comparison.tolerance import TOLERANCE
 from trtconv.config import BuildConfig
 from trtconv.engine import backends, loading
 from trtconv.engine.engine_runner import EngineRunner
+from trtconv.engine.network_parsing import kernels_kept
 from trtconv.gpu import device as gpu_device
 from trtconv.gpu.device import Device
 from trtconv.gpu.timing import Enqueue, time_side_by_side
@@ -64,11 +65,12 @@ def bench_model(
     reading.require_readable(model_path)
     config = replace(config or BuildConfig(), backend="tensorrt")
     inputs, tolerance = _begin(model_path, config, outputs)
-    backends.select_backend(config)
+    backend, _ = backends.select_backend(config)
     device = gpu_device.open_device()
     require_polygraphy()
     with files.temporary_folder() as folder, ExitStack() as until:
-        built, same = _build_all(model_path, config, folder, progress)
+        with kernels_kept(backend):
+            built, same = _build_all(model_path, config, folder, progress)
         bench = _Bench(device, built, inputs, until)
         compared = bench.compare(model_io.load(model_path, trust_links=config.trust_links), tolerance, progress)
         problems = {ops: acceptance.problem_of(each, compared[REFERENCE]) for ops, each in compared.items()}

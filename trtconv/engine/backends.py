@@ -119,8 +119,10 @@ def imported_meanwhile(name: BackendName) -> Iterator[None]:
 
     thread = threading.Thread(target=import_first, name="trtconv-import", daemon=True)
     thread.start()
-    yield
-    thread.join()  # before anything forks: a child would wait for the linker's lock for ever
+    try:
+        yield
+    finally:
+        thread.join()  # before anything forks: a child would wait for the linker's lock for ever
 
 
 def why_not_tensorrt(gpu: Gpu | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,9 +38,24 @@ def parse(
     """Return the plugin library that the model needs, if any, the builder, its network, and the parser of that."""
     announce(f"parsing {model_path.name} in {backend.title}", is_of_model=True)
     library = _load_needed_plugins(proto, model_path, backend, logger)
-    builder = create(lambda: backend.trt.Builder(logger.native), "a builder", backend, logger)
+    builder = _make_builder(backend, logger)
     network, parser = parse_network(backend.trt, builder, logger, backend.title, proto, model_path)
     return library, builder, network, parser
+
+
+@contextlib.contextmanager
+def kernels_kept(backend: Backend) -> Iterator[None]:
+    """Keep TensorRT's kernels loaded while several engines are built.
+
+    The first builder loads them, which takes seconds, and the last one that is left unloads them.
+    """
+    builder = _make_builder(backend, make_logger(backend.trt, None))
+    yield
+    del builder
+
+
+def _make_builder(backend: Backend, logger: Log) -> Any:
+    return create(lambda: backend.trt.Builder(logger.native), "a builder", backend, logger)
 
 
 def _load_needed_plugins(
@@ -91,7 +107,7 @@ def check_model(backend: Backend, proto: onnx.ModelProto, model_path: Path) -> M
     announce(f"checking {model_path.name} with the parser of {backend.title}", is_of_model=True)
     trt = backend.trt
     logger = make_logger(trt, None)
-    builder = create(lambda: trt.Builder(logger.native), "a builder", backend, logger)
+    builder = _make_builder(backend, logger)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger.native)
     bare = parsable(proto)

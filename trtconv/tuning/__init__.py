@@ -11,6 +11,7 @@ from trtconv.config import BuildConfig
 from trtconv.costs.tables import table_for
 from trtconv.decisions import Decision
 from trtconv.engine.backends import Backend
+from trtconv.engine.network_parsing import kernels_kept
 from trtconv.gpu import device as gpu_device
 from trtconv.model.model_io import Model
 from trtconv.passes.base import Choices
@@ -49,7 +50,7 @@ def tune(
     require_polygraphy()
     costs = predicted_choices(model, config, Choices(config.keep_native))
     budget_s = DEFAULT_BUDGET_S if config.tune_budget_s is None else config.tune_budget_s
-    with files.temporary_folder() as folder:
+    with files.temporary_folder() as folder, kernels_kept(backend):
         own = replace(config, timing_cache=config.timing_cache or folder / "timing.cache")
         bench = EngineBench(model.path, own, backend, device, costs.groups, costs, progress, log)
         found = search(bench, costs.groups, table_for(backend.gpu).noise, budget_s, progress)

@@ -100,7 +100,6 @@ __global__ __launch_bounds__(kSplitThreads) void scatterPlaneParts(__grid_consta
     for (int64_t index = numParts - 1 - blockIdx.x; index >= 0; index -= gridDim.x)
     {
         PlanePart<T> const part(tensors, index, blocksPerSlice, elementsPerBlock);
-        __syncthreads(); // all have read what finishes the previous part, and its last run
         leaveFinish(tensors, partialSums + part.slice * blocksPerSlice, blocksPerSlice, part.slice, part.span, finish);
         for (int64_t first = part.begin; first < part.end; first += maxCount)
         {
@@ -114,7 +113,7 @@ __global__ __launch_bounds__(kSplitThreads) void scatterPlaneParts(__grid_consta
             __syncthreads();
             PlaneRun const run{static_cast<uint32_t>(first), static_cast<uint32_t>(count)};
             tensors.result.scatter(held.elements, part.slice, run, finish, {threadIdx.x, kSplitThreads});
-            __syncthreads();
+            __syncthreads(); // all have read the run and, of the last one, what finishes the part
         }
     }
 }
