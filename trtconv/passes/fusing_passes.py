@@ -10,6 +10,7 @@ from trtconv.passes.check_inputs import check_inputs
 from trtconv.passes.fuse_affine import fuse_affine
 from trtconv.passes.fuse_neighbours import fuse_neighbours
 from trtconv.passes.fuse_padded_residual import fuse_padded_residual
+from trtconv.passes.lines_as_images import lines_as_images
 from trtconv.passes.recognise_group_norm import recognise_group_norm
 from trtconv.passes.recognise_instance_norm import recognise_instance_norm
 from trtconv.passes.recognise_upsampling import recognise_upsampling
@@ -35,13 +36,20 @@ _FUSIONS: Sequence[Pass] = (
     fuse_neighbours,  # after the rewrites: it takes what lies around the custom ops that they made
     fuse_padded_residual,  # after the sums have become residuals
 )
-FUSED_PASSES: Sequence[Pass] = (*_RECOGNISED, *_FUSIONS, *REPAIRS)
-REWRITTEN_PASSES: Sequence[Pass] = (*_RECOGNISED, *_CONVOLUTIONS, *_FUSIONS, *REPAIRS)
+_FUSED: Sequence[Pass] = (*_RECOGNISED, *_FUSIONS)
+_REWRITTEN: Sequence[Pass] = (*_RECOGNISED, *_CONVOLUTIONS, *_FUSIONS)
+_LAST: Sequence[Pass] = (
+    lines_as_images,  # after all that looks for neighbours: it puts nodes between them
+    *REPAIRS,
+)
+FUSED_PASSES: Sequence[Pass] = (*_FUSED, *_LAST)
+REWRITTEN_PASSES: Sequence[Pass] = (*_REWRITTEN, *_LAST)
 
 
-# What choose_by_cost compares with TensorRT's own layers; the last makes the most of a graph.
+# What choose_by_cost compares with TensorRT's own layers; the last makes the most of a graph. Lines stay lines here:
+# the model of times gives them the layouts of images, which is what becomes of them.
 TRIALS: Mapping[str, Sequence[Pass]] = {
     "plugin": DEFAULT_PASSES,
-    "fused": FUSED_PASSES,
-    "rewritten": REWRITTEN_PASSES,
+    "fused": (*_FUSED, *REPAIRS),
+    "rewritten": (*_REWRITTEN, *REPAIRS),
 }

@@ -14,6 +14,7 @@ from trtconv.passes.constant_values import KnownValues, Value, read_constants
 from trtconv.passes.graph_edit import given_inputs, require_x, shape_of
 
 PADS, _AXES = 1, 3  # input positions
+PADS_INPUT_OPSET = 11  # the first in which pads are an input
 _MOST_NEGATIVE = int(np.iinfo(np.int64).min)
 
 
@@ -62,7 +63,7 @@ def find_pads(site: Site, values: dict[str, Value], opset: int) -> KnownPads | N
 
 def _find_given(site: Site, values: dict[str, Value], opset: int) -> KnownPads | NoMatch:
     """Return the pads as they are given, without regard to axes."""
-    if opset < 11:
+    if opset < PADS_INPUT_OPSET:
         return KnownPads(site.node.attrs["paddings" if opset < 2 else "pads"], "an attribute")
     inputs = given_inputs(site.node)
     tensor = inputs[PADS] if len(inputs) > PADS else None
