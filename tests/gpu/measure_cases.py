@@ -1,6 +1,7 @@
 """Engines of many small models, of TensorRT's own layers and as `--ops auto` makes them: outputs, then times.
 
     python -m tests.gpu.measure_cases OUT.json MODEL|FOLDER... [--seconds 500] [--workers 8] [--opt-level 0..5]
+        [--precisions fp32,fp16]
 
 A model whose shapes are open is built at two sizes, and each model in fp32 and with --precision fp16. A model that
 `auto` leaves native is not built. Engines are built by several processes at once; the two of a case share a timing
@@ -52,7 +53,7 @@ AUTO = "auto"
 _VARIANTS = (REFERENCE, AUTO)
 _SIZES = {"small": (3000, 96, 32), "large": (100_000, 512, 96)}  # of open axes: a sequence, an image, a volume
 _FIRST_SPATIAL_RANK = 3
-_PRECISIONS: tuple[Any, ...] = (None, "fp16")
+_PRECISIONS: Mapping[str, Any] = {"fp32": None, "fp16": "fp16"}
 _PROFILED_RUNS = 10
 _BUILDS_SHARE = 0.7  # of the time
 
@@ -98,7 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
                 _left_by(case, options.out).write_bytes(pickle.dumps(_build(case, options.out, options.opt_level)))
         return 0
     files = [file for each in options.models for file in (sorted(each.rglob("*.onnx")) if each.is_dir() else [each])]
-    cases = [case for file in files for case in cases_of(file)]
+    wanted = [_PRECISIONS[name] for name in options.precisions.split(",")]
+    cases = [case for file in files for case in cases_of(file) if case.precision in wanted]
     cases.sort(key=lambda case: (case.size == "small", case.precision is None))  # what counts most comes first
     begin = time.monotonic()
     deadline = begin + options.seconds
@@ -156,7 +158,7 @@ def cases_of(model: Path) -> Iterator[Case]:
     opened = {name: dims for name, dims in described.items() if any(not isinstance(dim, int) for dim in dims or ())}
     for size in _SIZES if opened else ["fixed"]:
         shapes = {name: _shape(dims or (), _SIZES[size]) for name, dims in opened.items()}  # none where it is fixed
-        for precision in _PRECISIONS:
+        for precision in _PRECISIONS.values():
             yield Case(model, size, precision, shapes)
 
 
@@ -260,6 +262,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=500)
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--opt-level", type=int)
+    parser.add_argument("--precisions", default=",".join(_PRECISIONS))
     return parser.parse_intermixed_args(arguments)
 
 

@@ -33,8 +33,9 @@ def main() -> None:
         orders = json.loads(sys.stdin.readline())
         threading.Thread(target=_end_with_parent, name="trtconv-parent", daemon=True).start()
         with ExitStack() as until:
-            with contextlib.suppress(TrtconvError):  # each order is answered with the reason
-                until.enter_context(kernels_kept(_backend(orders[0])))
+            for order in orders[:1]:
+                with contextlib.suppress(TrtconvError):  # each order is answered with the reason
+                    until.enter_context(kernels_kept(_backend(order)))
             for order in orders:
                 print(json.dumps({"engine": order["engine"], "problem": _build(order)}), file=answers, flush=True)
 
