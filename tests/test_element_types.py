@@ -68,6 +68,29 @@ def test_every_type_of_tensorrt_has_its_row(module: str) -> None:
     assert {name.lower() for name in names} <= BY_ENGINE_WORD.keys()
 
 
+@pytest.mark.parametrize("each", ELEMENT_TYPES, ids=lambda each: each.name)
+def test_the_parser_takes_each_type_as_the_table_says(each: ElementType) -> None:
+    """Inputs and outputs have the type of the table in TensorRT's network, or the parser refuses the model."""
+    trt = pytest.importorskip("tensorrt_rtx")
+    if each.onnx not in TensorProto.DataType.values():
+        pytest.skip("this onnx does not know the type")
+    nodes = [
+        helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["x_as_float"], ["z"], to=each.onnx),
+    ]
+    types = {"x": each.onnx, "x_as_float": TensorProto.FLOAT, "y": TensorProto.FLOAT, "z": each.onnx}
+    values = {name: helper.make_tensor_value_info(name, elem_type, [2]) for name, elem_type in types.items()}
+    graph = helper.make_graph(nodes, "g", [values["x"], values["x_as_float"]], [values["y"], values["z"]])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
+    network = trt.Builder(logger).create_network(0)
+    if not trt.OnnxParser(network, logger).parse(model.SerializeToString()):
+        assert each.parsed_as is None
+        return
+    assert network.get_input(0).dtype.name == each.in_engine.tensorrt_name
+    assert network.get_output(1).dtype.name == each.in_engine.tensorrt_name
+
+
 def test_kernels_know_the_types_by_these_numbers() -> None:
     written = re.findall(r"#define TRTCONV_(B?FLOAT\d+) (\d+)", HEADER.read_text())
     assert {each.name: each.kernel for each in ELEMENT_TYPES if each.kernel is not None} == {

@@ -207,7 +207,7 @@ def _check_engine(made: _Made, backend: Backend, model: Model, progress: Progres
     config, plan = made.config, made.plan
     if config.precision is not None:
         live = read_engine(loading.load_plan(plan, backend)) if backend.supports_plugins else None
-        require_precision(config.precision, plan.types, live, made.proto)
+        require_precision(config.precision, plan, live, made.proto)
     if not config.verify:
         return None
     from trtconv.comparison import verification

@@ -8,6 +8,7 @@ from trtconv import files, reading, shapes
 from trtconv.config import BuildConfig
 from trtconv.engine import backends
 from trtconv.engine.backends import TITLES, Backend, BackendKey
+from trtconv.engine.io_types import notes_on_types
 from trtconv.engine.network_parsing import require_parsable, why_unchecked
 from trtconv.errors import ConfigError
 from trtconv.model import walking
@@ -54,6 +55,7 @@ def _dry_run(model_path: Path, config: BuildConfig, progress: Progress) -> DryRu
         notes.append("TensorRT builds engines on a machine with an NVIDIA GPU")
     if backend is not None and why_not is None:
         require_parsable(prepared, model_path, backend)
+    notes += notes_on_types(prepared)
     report = DryRunReport(
         **vars(rewritten),
         backend=f"{backend.title} for {backend.target}" if backend else TITLES[key],

@@ -22,7 +22,8 @@ class ElementType:
     `bits` the size of an element (0: it varies), `tensorrt_name` its name in TensorRT's DataType. `array` is the
     attribute of numpy or ml_dtypes, None for a type whose tensors trtconv neither feeds nor computes. `engine_words`
     are the other names that TensorRT's inspector gives it, in lower case, and `engine_name` is the name in reports on
-    engines. `kernel` is its number in trtconv_kernels.h, for the types of which there are norms.
+    engines. `kernel` is its number in trtconv_kernels.h, for the types of which there are norms. `parsed_as` is what
+    TensorRT's ONNX parser makes of it, where that is another type.
     """
 
     onnx: int
@@ -34,6 +35,7 @@ class ElementType:
     engine_words: tuple[str, ...] = ()
     engine_name: str = ""
     kernel: int | None = None
+    parsed_as: ElementType | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "short", self.short or self.name)
@@ -45,6 +47,11 @@ class ElementType:
         if self.array is None:
             raise TypeError(f"no numpy dtype for {self.name}")
         return _dtype(self.array)
+
+    @property
+    def in_engine(self) -> ElementType:
+        """The type that a tensor of it has in an engine."""
+        return self.parsed_as or self
 
     @property
     def is_float(self) -> bool:
@@ -73,7 +80,7 @@ ELEMENT_TYPES = (
     INT64,
     BOOL,
     ElementType(2, "uint8", 8, tensorrt_name="UINT8", array="uint8"),
-    ElementType(11, "float64", 64, array="float64"),
+    ElementType(11, "float64", 64, array="float64", parsed_as=FLOAT32),  # as ONNX-TensorRT's operators.md says
     ElementType(4, "uint16", 16, array="uint16"),
     ElementType(5, "int16", 16, array="int16"),
     ElementType(12, "uint32", 32, array="uint32"),

@@ -106,6 +106,37 @@ def test_an_engine_without_a_manifest(model: Path, tensorrt: FakeTensorRT) -> No
         trtconv.compare(write_network(model, parameters="b, s"), engine, CompareConfig(bisect=True))
 
 
+FLOAT64 = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[2,4] x, double scale) => (double[2,4] y) { s = Cast<to = 1>(scale) m = Mul(x, s) y = Cast<to = 11>(m) }"""
+
+
+def parse_as_tensorrt(proto: onnx.ModelProto) -> None:
+    """Take float64 as float32, as TensorRT's parser does."""
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    for node in proto.graph.node:
+        for attribute in node.attribute:
+            attribute.i = onnx.TensorProto.FLOAT
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_an_engine_of_a_model_with_float64(tmp_path: Path, tensorrt: FakeTensorRT, is_given: bool) -> None:
+    model, inputs = tmp_path / "model.onnx", tmp_path / "inputs.npz"
+    onnx.save(onnx.parser.parse_model(FLOAT64), model)
+    np.savez(inputs, x=np.ones((2, 4)), scale=np.array(1 / 3))
+    tensorrt.spoil = parse_as_tensorrt
+    report = trtconv.build(model, BuildConfig(verify=True))
+    assert report.manifest.verified is not None
+    compared = trtconv.compare(model, report.engine, CompareConfig(inputs=[inputs] if is_given else []))
+    assert compared.passed
+    assert compared.notes == [
+        "input scale: float64 for the reference, float32 for the candidate",
+        "output y: float32, float64 in the reference",
+    ]
+    if is_given:
+        assert compared.outputs[0].max_abs_error == pytest.approx(abs(1 / 3 - np.float32(1 / 3)))
+
+
 def test_an_engine_of_another_model_is_noted(model: Path, tensorrt: FakeTensorRT) -> None:
     other = write_network(model.with_name("other.onnx"), epsilon="0.00002")
     assert "is not the model.onnx that the engine was built from" in trtconv.compare(other, engine_of(model)).notes[0]

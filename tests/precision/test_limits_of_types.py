@@ -8,18 +8,23 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from tests.support.precision_cases import (
     BF16,
     FLOAT,
     FP16,
     HEADER,
+    IF,
     INPUT,
     W,
+    X,
     between,
     convert,
 )
-from trtconv.errors import ModelError
+from trtconv.errors import ConfigError, ModelError
+from trtconv.inputs.made_inputs import input_specs
+from trtconv.io_types import IoType
 from trtconv.precision import PrecisionOptions, convert_precision, type_conversion
 from trtconv.precision.float_graph import FloatGraph
 from trtconv.precision.rules import reasons_by_op
@@ -108,6 +113,30 @@ def test_a_precision_that_cannot_be_given_is_an_error() -> None:
         convert("(float[2] x) => (float[2] y) { y = Exp(x) }")
     with pytest.raises(ModelError, match=r"it has no float32 tensors"):
         convert("(int64[2] x) => (int64[2] y) { y = Add(x, x) }")
+    with pytest.raises(ModelError, match=r"it computes in float64") as caught:
+        convert("(double[2] x) => (double[2] y) { y = Add(x, x) }")
+    assert "export it in float32" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("asked", ["fp32", "fp16", "keep"])
+@pytest.mark.parametrize("names", [("s", "t"), ("*",)])
+def test_inputs_and_outputs_in_float64_get_the_type_that_is_asked_for(asked: IoType, names: tuple[str, ...]) -> None:
+    text = f"""(float[2,4] x, double s) => (float[2,4] y, double t) <{W}> {{
+        a = MatMul(x, w) f = Cast<to = 1>(s) y = Mul(a, f) t = Add(s, s) }}"""
+    feed = {"x": X, "s": np.array(0.5)}
+    converted = convert(text, feeds=[feed], io_types=dict.fromkeys(names, asked))
+    graph, wanted = converted.model.graph, {"fp32": FLOAT, "fp16": FP16, "keep": TensorProto.DOUBLE}[asked]
+    assert [value.type.tensor_type.elem_type for value in (graph.input[1], graph.output[1])] == [wanted, wanted]
+    given = {spec.name: feed[spec.name].astype(spec.dtype) for spec in input_specs(converted.model)}
+    y, t = ReferenceEvaluator(converted.model).run(None, given)
+    (expected, _) = ReferenceEvaluator(converted.original).run(None, feed)
+    assert t == 1
+    assert np.allclose(y, expected, atol=1e-2)
+
+
+def test_inputs_that_are_not_floats_get_no_other_type() -> None:
+    with pytest.raises(ConfigError, match="c is not a float tensor"):
+        convert(IF, io_types={"c": "fp32"})
 
 
 def test_custom_ops() -> None:

@@ -13,9 +13,11 @@ import pytest
 import trtconv
 from tests.support.bench_fakes import FakeDevice, array_at
 from tests.support.fake_tensorrt import FakeTensorRT, Tensor
+from trtconv import runner as runners
 from trtconv.engine import engine_session
 from trtconv.engine.engine_session import EngineSession
 from trtconv.errors import BackendError, ConfigError, ModelError
+from trtconv.run import RunConfig, run
 from trtconv.runner import Runner
 
 TWO = '<ir_version: 8, opset_import: ["": 17]> g (float[n,2] a, int64[2] b) => (float[n,2] s, int64[2] d) '
@@ -112,6 +114,23 @@ def test_an_engine_runs_in_the_profile_that_holds_its_inputs(session: EngineSess
         assert session._engine.profile == profile
     with pytest.raises(ConfigError, match="no profile of the engine holds x=9x3"):
         session.run_arrays({"x": np.zeros((9, 3), np.float16)})
+
+
+def test_an_engine_takes_float64_in_its_own_type(
+    session: EngineSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its model may have had a float64 input, which no engine has."""
+    path = tmp_path / "model.engine"
+    path.write_bytes(b"ftrt" + bytes(16))
+    monkeypatch.setattr(runners, "load_engine", lambda path, **_: session._engine)
+    x = np.arange(12.0).reshape(4, 3)
+    y = Runner(path)(x)
+    assert x.dtype == np.float64
+    assert (y.dtype, y.tolist()) == (np.float32, (2 * x).tolist())
+    file = tmp_path / "x.npz"
+    np.savez(file, x=x)
+    run(path, [file], RunConfig(output=tmp_path / "y.npy"))
+    assert np.array_equal(np.load(tmp_path / "y.npy"), 2 * x)
 
 
 def test_an_output_whose_shape_depends_on_values_is_refused(session: EngineSession) -> None:

@@ -14,6 +14,7 @@ from trtconv.engine.backends import Backend
 from trtconv.engine.build_errors import build_error
 from trtconv.engine.builder_options import add_profiles, apply_options
 from trtconv.engine.inspector_json import dtype_name
+from trtconv.engine.io_types import notes_on_types
 from trtconv.engine.logger import make_logger
 from trtconv.engine.monitored_build import build_serialized
 from trtconv.engine.network_parsing import parse, set_io_format
@@ -74,6 +75,7 @@ def build(
         raise build_error(backend.title, logger.last_error(), proto, model_path, config, trt.__version__)
     if config.timing_cache is not None:
         save_timing_cache(builder_config, config.timing_cache, notes)
+    notes += notes_on_types(proto)
     inputs = [_describe(network.get_input(index)) for index in range(network.num_inputs)]
     outputs = [_describe(network.get_output(index)) for index in range(network.num_outputs)]
     return Plan(memoryview(data), inputs, outputs, library, _types(network))

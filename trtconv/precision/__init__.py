@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from trtconv.config import Precision
-from trtconv.element_types import BFLOAT16, FLOAT16, FLOAT32
+from trtconv.element_types import BFLOAT16, BY_ONNX, FLOAT16, FLOAT32
 from trtconv.errors import ConfigError, ModelError
 from trtconv.inputs.made_inputs import make_feeds
 from trtconv.io_types import ALL_TENSORS, IoType
@@ -174,9 +174,7 @@ def _asked_for(graph: FloatGraph, patterns: Sequence[str]) -> Reasons:
 def _io_types(graph: FloatGraph, asked: Mapping[str, IoType]) -> dict[str, int]:
     """Return the element type of each float input and output that is to change."""
     io_names = dict.fromkeys((*graph.inputs, *graph.outputs))
-    floats = [
-        name for name in io_names if graph.types.get(name) in _ELEM_TYPES.values() and name not in graph.constants
-    ]
+    floats = [name for name in io_names if _is_float_in_engines(graph, name) and name not in graph.constants]
     for name in asked:
         if name != ALL_TENSORS and name not in floats:
             what = f"{name} is " + ("not a float tensor" if name in io_names else "not an input or output of the model")
@@ -187,6 +185,12 @@ def _io_types(graph: FloatGraph, asked: Mapping[str, IoType]) -> dict[str, int]:
         for name, io_type in chosen.items()
         if io_type != "keep" and _ELEM_TYPES[io_type] != graph.types[name]
     }
+
+
+def _is_float_in_engines(graph: FloatGraph, name: str) -> bool:
+    """Say whether a tensor is fp32, fp16 or bf16 in an engine."""
+    found = BY_ONNX.get(graph.types.get(name, TensorProto.UNDEFINED))
+    return found is not None and found.in_engine.onnx in _ELEM_TYPES.values()
 
 
 def _is_converted(graph: FloatGraph, low_type: int, model_path: Path) -> bool:
@@ -210,6 +214,9 @@ def _nothing_to_convert(
 ) -> ModelError:
     texts = dict.fromkeys(reason.text for reason in reasons.values())
     why, hint = "; ".join(texts) or "it has no float32 tensors", "build it without --precision"
+    if not reasons and TensorProto.DOUBLE in graph.types.values():
+        why = "it computes in float64"
+        hint = "export it in float32; without --precision, TensorRT builds its float64 as float32"
     if any(text.startswith(QUANTISED) for text in texts) and not any(
         graph.slots[each] for each in _besides_quantised(graph)
     ):
