@@ -12,10 +12,10 @@ import pytest
 
 from tests.benchmark.test_bench_model import CONFIG
 from tests.benchmark.test_bench_model import Rig as ModelRig
-from tests.benchmark.test_bench_ops import Rig
 from tests.support.bench_fakes import LARGE, SMALL
 from tests.support.command_line import Result, run, run_here, write_model
 from tests.support.extent import part
+from tests.support.ops_rig import Rig
 from trtconv.benchmark import ops, roofline
 from trtconv.benchmark.ops import OpsOptions, bench_ops
 from trtconv.benchmark.ops_report import OpsReport

@@ -8,7 +8,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from tests.model.test_hostile_models import load
+from tests.support.hostile_models import load
 from trtconv import dry_running
 from trtconv.config import BuildConfig
 from trtconv.errors import ModelError
