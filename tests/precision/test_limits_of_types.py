@@ -118,6 +118,14 @@ def test_a_precision_that_cannot_be_given_is_an_error() -> None:
     assert "export it in float32" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_nodes_in_float64_are_told_with_those_that_stay(precision: str) -> None:
+    converted = between("c = Cast<to = 11>(a) d = Mul(c, k) b = Cast<to = 1>(d)", "double k = {2}", precision=precision)
+    assert [(node.op, node.reason) for node in converted.kept] == [
+        ("Mul", "it computes in float64, which TensorRT has as float32")
+    ]
+
+
 @pytest.mark.parametrize("asked", ["fp32", "fp16", "keep"])
 @pytest.mark.parametrize("names", [("s", "t"), ("*",)])
 def test_inputs_and_outputs_in_float64_get_the_type_that_is_asked_for(asked: IoType, names: tuple[str, ...]) -> None:

@@ -32,6 +32,7 @@ from trtconv.precision.joined_casts import join_casts
 from trtconv.precision.op_kinds import MATRIX_PRODUCTS
 from trtconv.precision.quantised import quantised_nodes, quantised_reasons
 from trtconv.precision.rules import (
+    FLOAT64,
     QUANTISED,
     Reason,
     Reasons,
@@ -154,7 +155,9 @@ def _handles_floats(graph: FloatGraph, index: int) -> bool:
     if graph.is_indifferent(index) and not graph.slots[index]:
         return False
     names = (*graph.nodes[index].input, *graph.nodes[index].output, *graph.captured.get(index, ()))
-    return graph.nodes[index].op_type != "Constant" and any(graph.is_float(name) for name in names)
+    if graph.nodes[index].op_type == "Constant":
+        return False
+    return graph.has_float64(index) or any(graph.is_float(name) for name in names)
 
 
 def _asked_for(graph: FloatGraph, patterns: Sequence[str]) -> Reasons:
@@ -214,9 +217,8 @@ def _nothing_to_convert(
 ) -> ModelError:
     texts = dict.fromkeys(reason.text for reason in reasons.values())
     why, hint = "; ".join(texts) or "it has no float32 tensors", "build it without --precision"
-    if not reasons and TensorProto.DOUBLE in graph.types.values():
-        why = "it computes in float64"
-        hint = "export it in float32; without --precision, TensorRT builds its float64 as float32"
+    if FLOAT64 in texts:
+        hint = "export it in float32, or build it without --precision"
     if any(text.startswith(QUANTISED) for text in texts) and not any(
         graph.slots[each] for each in _besides_quantised(graph)
     ):

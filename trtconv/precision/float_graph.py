@@ -140,6 +140,11 @@ class FloatGraph:
         """Say whether a node takes its float input in whatever type there is."""
         return is_onnx(self.nodes[index].domain) and self.nodes[index].op_type in _INDIFFERENT
 
+    def has_float64(self, index: int) -> bool:
+        """Say whether a node reads or gives float64."""
+        node = self.nodes[index]
+        return any(self.types.get(name) == TensorProto.DOUBLE for name in (*node.input, *node.output))
+
     def scalar(self, name: str) -> float | None:
         """Return the value of a float32 constant of one element, or None."""
         tensor = self.constants.get(name)

@@ -36,6 +36,7 @@ _COORDINATES = "its coordinates need more digits than a 16-bit type has"
 _SUM = "it accumulates over the iterations of a loop, each of which would round it"
 _ATTRIBUTE = "its type is set otherwise than by its inputs, or TensorRT has none in 16 bits"
 QUANTISED = "part of the quantised network"
+FLOAT64 = "it computes in float64, which TensorRT has as float32"
 
 _ALWAYS: Mapping[str, str] = {
     **dict.fromkeys(("STFT", "DFT", "MelWeightMatrix"), SPECTRUM),
@@ -170,7 +171,7 @@ def _unsupported(graph: FloatGraph, index: int, elem_type: int) -> str | None:
     if graph.slots[index] and not graph.takes(index, elem_type):
         return f"ONNX has none in {type_name}"
     if not graph.slots[index] and not graph.is_indifferent(index) and node.op_type not in _WITHOUT_A_REASON:
-        return "its floats are fp32 by definition"
+        return FLOAT64 if graph.has_float64(index) else "its floats are fp32 by definition"
     return None
 
 
