@@ -237,16 +237,13 @@ TRTCONV_EXPORT size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64
     {
         return 0;
     }
-    if (place == nullptr)
-    {
-        return static_cast<size_t>(normWorkspaceBytes(layout, shape, groups));
-    }
     NormArguments arguments{};
     arguments.shape = shape;
     arguments.type = static_cast<ElementType>(dtype);
     arguments.layout = layout;
     arguments.groups = groups;
-    return static_cast<size_t>(placedWorkspaceBytes(arguments, placeOf(*place), false));
+    return static_cast<size_t>(
+        place == nullptr ? normWorkspaceBytes(arguments) : placedWorkspaceBytes(arguments, placeOf(*place), false));
 }
 
 TRTCONV_EXPORT int trtconv_reflect_pad(void const* input, void* output, int32_t rank, int64_t const* sizes,

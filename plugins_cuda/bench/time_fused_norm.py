@@ -99,7 +99,7 @@ def time_case(kernels: TorchKernels, case: FusedCase) -> float:
     x, residual = (in_layout(each, case) for each in (tensors.x, tensors.residual))
     assert x is not None
     y = torch.empty_like(x)
-    count = kernels.workspace_bytes(case.shape, case.format_, case.groups)
+    count = kernels.workspace_bytes(case.shape, case.format_, case.groups, None, BY_NAME[case.dtype])
     workspace = torch.empty(count, dtype=torch.uint8, device="cuda")
     launch = kernels.bind_instance_norm(
         *(tensor.data_ptr() for tensor in (x, tensors.scale, tensors.bias, y)),

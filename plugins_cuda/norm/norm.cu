@@ -1,30 +1,28 @@
 #include "norm/norm.h"
 
-#include <algorithm>
-
 #include "common/kernel_launch.cuh"
-#include "norm/channels_last/choice.h"
 #include "norm/channels_last/launch.h"
+#include "norm/channels_last/workspace.h"
 #include "norm/linear/choice.h"
 #include "norm/linear/launch.h"
 
 namespace trtconv
 {
 
-int64_t normWorkspaceBytes(Layout layout, NormShape const& largest, int64_t groups)
+int64_t normWorkspaceBytes(NormArguments const& largest)
 {
-    if (largest.isEmpty())
+    if (largest.shape.isEmpty())
     {
         return 0;
     }
-    if (layout == Layout::kLinear)
+    if (largest.layout == Layout::kLinear)
     {
-        NormShape const slices = largest.grouped(groups);
+        NormShape const slices = largest.slices();
         return linear::workspaceBytes(slices.numSlices(), slices.sliceSize);
     }
-    int64_t const forColumns = channels_last::workspaceBytes(largest.sliceSize);
-    return groups == 0 ? forColumns
-                       : std::max(forColumns, channels_last::groupWorkspaceBytes(largest.batch, largest.channels));
+    auto const [batch, channels, pixels] = largest.shape;
+    int32_t const vectorChannels = kVectorBytes / elementBytes(largest.type);
+    return channels_last::workspaceBytes(batch, channels, pixels, largest.groups, vectorChannels);
 }
 
 DeviceLimits prepareNorm()

@@ -76,8 +76,9 @@ constexpr bool canNormIn(Layout layout)
     return layout == Layout::kLinear || layout == Layout::kChannelsLast;
 }
 
-// Returns the bytes of workspace that tensors of at most this shape, all of as many channels, need on any GPU.
-int64_t normWorkspaceBytes(Layout layout, NormShape const& largest, int64_t groups);
+// Returns the bytes of workspace that tensors of at most this shape need on any GPU, type, layout and groups being as
+// given.
+int64_t normWorkspaceBytes(NormArguments const& largest);
 
 // Readies the kernels for the current device and returns its limits. Must be called once there, before the first
 // launch.

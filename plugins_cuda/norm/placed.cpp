@@ -232,7 +232,7 @@ void launchWhole(
         return launchScattered(arguments, place, nullptr, device, stream);
     }
     auto* memory = static_cast<char*>(arguments.workspace);
-    memory += alignedBytes(normWorkspaceBytes(arguments.layout, arguments.shape, arguments.groups));
+    memory += alignedBytes(normWorkspaceBytes(arguments));
     NormArguments norm = arguments;
     if (isResidualPadded)
     {
@@ -260,7 +260,7 @@ int64_t placedWorkspaceBytes(NormArguments const& largest, NormPlace const& plac
     bool const isResidualHeld = whole.isResidualPadded() && !takesPlaces(largest, whole);
     int64_t const numHeld = int64_t{!isRead && !isInterleavedInOutput(largest, whole)} + int64_t{isResidualHeld}
         + int64_t{isResultHeld(largest, whole)};
-    return alignedBytes(normWorkspaceBytes(largest.layout, largest.shape, largest.groups))
+    return alignedBytes(normWorkspaceBytes(largest))
         + (numHeld == 0 ? 0 : numHeld * heldBytes(largest, place, isFixed));
 }
 

@@ -71,7 +71,7 @@ def run_fused(kernels: TorchKernels, case: FusedCase, tensors: FusedTensors, mis
     stored = to_layout(tensors.x, case.format_, math.nan)
     residual = None if tensors.residual is None else to_layout(tensors.residual, case.format_, math.nan)
     y, buffer = guarded_tensor(stored.shape, tensors.x.dtype, misalignment)
-    workspace = workspace_for(kernels, case.shape, case.format_, case.groups)
+    workspace = workspace_for(kernels, tensors.x, case.shape, case.format_, case.groups)
     kernels.instance_norm(
         stored,
         tensors.scale,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from tests.gpu.cuda_torch import torch
-from tests.gpu.kernel_library import FORMAT_LINEAR, Tensor, TorchKernels, dtype_name
+from tests.gpu.kernel_library import BY_NAME, FORMAT_LINEAR, Tensor, TorchKernels, dtype_name
 from tests.gpu.kernel_tensors import POISON, guarded_tensor, guards_are_intact, to_numpy
 from tests.gpu.layouts import from_layout, to_layout
 from tests.support.references import instance_norm_reference, worst_excess
@@ -21,9 +21,11 @@ def parameters(channels: int, dtype: torch.dtype, bias_size: float = 1.0) -> tup
     return scale, bias * bias_size
 
 
-def workspace_for(kernels: TorchKernels, shape: Sequence[int], format_: int = FORMAT_LINEAR, groups: int = 0) -> Tensor:
-    """Return poisoned scratch memory."""
-    count = kernels.workspace_bytes(shape, format_, groups)
+def workspace_for(
+    kernels: TorchKernels, x: Tensor, shape: Sequence[int], format_: int = FORMAT_LINEAR, groups: int = 0
+) -> Tensor:
+    """Return poisoned scratch memory for a norm of x, whose `shape` is [N, C, D1..Dk] in any format."""
+    count = kernels.workspace_bytes(shape, format_, groups, None, BY_NAME[dtype_name(x)])
     return torch.full((count,), POISON, dtype=torch.uint8, device="cuda")
 
 
@@ -40,7 +42,7 @@ def normalise(
     """Return InstanceNorm(x), computed in that format, after checking all that was written."""
     stored = to_layout(x, format_, math.nan)
     y, buffer = guarded_tensor(stored.shape, x.dtype, misalignment)
-    workspace = workspace_for(kernels, x.shape, format_)
+    workspace = workspace_for(kernels, x, x.shape, format_)
     kernels.instance_norm(stored, scale, bias, y, epsilon, workspace, shape=x.shape, format_=format_)
     torch.cuda.synchronize()
     assert guards_are_intact(y, buffer)

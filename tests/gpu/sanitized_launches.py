@@ -299,7 +299,7 @@ def bind_fused(library: KernelLibrary, case: Case, tensors: Tensors, options: No
         epsilon=1e-5,
         layout=layout,
         workspace=tensors.workspace,
-        workspace_bytes=library.workspace_bytes(case.shape, layout, options.groups),
+        workspace_bytes=library.workspace_bytes(case.shape, layout, options.groups, None, case.element_type),
         options=options,
     )
 
@@ -316,7 +316,7 @@ def allocate(
     y = device.allocate(case.output_bytes - missing, until)
     workspace_bytes = kernels.workspace_bytes(library, case)
     if groups:
-        workspace_bytes = library.workspace_bytes(case.shape, LAYOUTS[case.format], groups)
+        workspace_bytes = library.workspace_bytes(case.shape, LAYOUTS[case.format], groups, None, case.element_type)
     workspace = device.allocate(workspace_bytes, until) if workspace_bytes else 0
     return Tensors(x, y, scale, bias, workspace=workspace)
 

@@ -121,7 +121,7 @@ def test_instance_norm_of_more_than_2_31_elements(kernels: TorchKernels) -> None
     stored = torch.randn(shape[0], shape[2], 24, device="cuda", dtype=torch.float16).add_(3)
     scale, bias = parameters(20, torch.float16)
     y = torch.empty_like(stored)
-    workspace = workspace_for(kernels, shape, CHANNELS_LAST)
+    workspace = workspace_for(kernels, stored, shape, CHANNELS_LAST)
     kernels.instance_norm(stored, scale, bias, y, EPSILON, workspace, shape=shape, format_=CHANNELS_LAST)
     x = stored[1, :, 19].double()
     expected = (x - x.mean()) / (x.var(correction=0) + EPSILON).sqrt() * scale[19].double() + bias[19].double()
@@ -148,7 +148,7 @@ def test_instance_norm_repeats_bit_for_bit(kernels: TorchKernels, shape: tuple[i
     first = to_layout(normalise(kernels, x, scale, bias, CHANNELS_LAST), CHANNELS_LAST, 0)
     streams = [torch.cuda.Stream() for _ in range(2)]
     results = [torch.empty_like(stored) for _ in streams]
-    workspaces = [workspace_for(kernels, shape, CHANNELS_LAST) for _ in streams]
+    workspaces = [workspace_for(kernels, stored, shape, CHANNELS_LAST) for _ in streams]
     torch.cuda.synchronize()
     for _ in range(10):
         for _ in range(50):
@@ -174,7 +174,7 @@ def test_instance_norm_in_a_cuda_graph(kernels: TorchKernels, shape: tuple[int, 
     scale, bias = parameters(shape[1], torch.float32)
     stored = to_layout(x, CHANNELS_LAST, math.nan)
     y = torch.empty_like(stored)
-    workspace = workspace_for(kernels, shape, CHANNELS_LAST)
+    workspace = workspace_for(kernels, stored, shape, CHANNELS_LAST)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         stream = torch.cuda.current_stream().cuda_stream

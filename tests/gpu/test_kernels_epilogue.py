@@ -148,7 +148,7 @@ def test_epilogue_in_a_cuda_graph(kernels: TorchKernels, shape: tuple[int, ...],
     else:
         x, residual = tensors.x, tensors.residual
     y = torch.empty_like(x)
-    workspace = workspace_for(kernels, shape, format_)
+    workspace = workspace_for(kernels, x, shape, format_)
     options = options_of(case, residual, None)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

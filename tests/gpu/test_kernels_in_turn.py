@@ -50,7 +50,7 @@ class Chain:
         once = padded_shape(shape, PADS)
         scale, bias = parameters(shape[1], torch.float16)
         results = [stored(once), stored(once), stored(once), stored(padded_shape(once, PADS))]
-        workspace = workspace_for(kernels, once, format_)
+        workspace = workspace_for(kernels, results[0], once, format_)
         return cls(kernels, shape, format_, stored(shape), scale, bias, results, workspace)
 
     def renew(self) -> None:

@@ -190,7 +190,7 @@ def test_instance_norm_repeats_bit_for_bit(kernels: TorchKernels, shape: tuple[i
     first = normalise(kernels, x, scale, bias)
     streams = [torch.cuda.Stream() for _ in range(2)]
     results = [torch.empty_like(x) for _ in streams]
-    workspaces = [workspace_for(kernels, x.shape) for _ in streams]
+    workspaces = [workspace_for(kernels, x, x.shape) for _ in streams]
     torch.cuda.synchronize()
     for _ in range(10):
         for _ in range(50):
@@ -208,7 +208,7 @@ def test_instance_norm_in_a_cuda_graph(kernels: TorchKernels) -> None:
         x = torch.randn(*shape, device="cuda")
         scale, bias = parameters(shape[1], torch.float32)
         y = torch.empty_like(x)
-        workspace = workspace_for(kernels, x.shape)
+        workspace = workspace_for(kernels, x, x.shape)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             stream = torch.cuda.current_stream().cuda_stream

@@ -78,11 +78,6 @@ extern "C" void host_channels_last_constants(int64_t* result)
     std::copy(std::begin(values), std::end(values), result);
 }
 
-extern "C" int64_t host_channels_last_workspace_numbers(int64_t max_pixels)
-{
-    return workspaceBytes(max_pixels) / kTaggedNumbersBytes;
-}
-
 extern "C" double host_anchored_sum(float const* values, int32_t count)
 {
     AnchoredPairs sum;

@@ -71,8 +71,3 @@ extern "C" void host_group_config(int64_t batch, int64_t pixels, int64_t channel
         static_cast<int64_t>(config.method), config.lanes, config.splits, config.pixelsPerSplit, config.columns};
     std::copy(std::begin(values), std::end(values), result);
 }
-
-extern "C" int64_t host_group_workspace(int64_t batch, int64_t channels)
-{
-    return channels_last::groupWorkspaceBytes(batch, channels);
-}

@@ -51,7 +51,7 @@ void recordNorm(NormArguments const& arguments)
     }
     memory->launch(isScattered ? "scattered norm" : "norm", reads,
         {arguments.output, isScattered ? memory->output.numBytes : numBytes}, !isScattered,
-        {arguments.workspace, normWorkspaceBytes(arguments.layout, shape, arguments.groups)});
+        {arguments.workspace, normWorkspaceBytes(arguments)});
 }
 
 void recordMap(char const* what, GatherArguments const& arguments)

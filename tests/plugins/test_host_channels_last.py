@@ -30,7 +30,6 @@ BLOCK, CLUSTER, GRID, STREAMED = range(4)
 @pytest.fixture(scope="module")
 def maths() -> ctypes.CDLL:
     library = load_cpp(Path(__file__).with_name("host_channels_last.cpp"))
-    library.host_channels_last_workspace_numbers.restype = ctypes.c_int64
     library.host_anchored_sum.restype = ctypes.c_double
     library.host_sum_of_pairs.restype = ctypes.c_double
     library.host_sample_index.restype = ctypes.c_int64
@@ -109,8 +108,6 @@ def test_every_vector_has_a_thread(
         assert config.blocks <= processors  # all run at once: they wait for each other
         assert (config.splits - 1) * config.pixels_per_split < pixels  # no block is idle
         assert config.pixels_per_split % 32 == 0  # whole cache lines
-        numbers = 2 * config.blocks * config.lanes * 8
-        assert numbers <= maths.host_channels_last_workspace_numbers(ctypes.c_int64(pixels))
     if config.method == GRID:
         assert config.columns_at_once == config.columns
     if config.method != STREAMED:
@@ -139,13 +136,6 @@ def test_steps_of_streamed_columns(
     kept = config.steps - config.repeats
     assert 1 <= kept <= config.slots - constants.steps_ahead  # or the loads ahead would overwrite them
     assert config.repeats == 0 or kept == config.slots - constants.steps_ahead  # no more is read again than needed
-
-
-def test_workspace_grows_with_the_pixels(maths: ctypes.CDLL) -> None:
-    sizes = [maths.host_channels_last_workspace_numbers(ctypes.c_int64(pixels)) for pixels in range(1, 3000, 7)]
-    assert sizes == sorted(sizes)
-    assert sizes[0] == 0
-    assert sizes[-1] > 0
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ class KernelLibrary:
         place: NormPlace | None = None,
         element_type: ElementType = FLOAT32,
     ) -> int:
-        """Return how much scratch memory an InstanceNorm needs; the element type counts where there is a place."""
+        """Return how many bytes of scratch memory an InstanceNorm needs, or a smaller batch or smaller slices."""
         given = None if place is None else c_place(place, shape, element_type)
         needed = self._library.trtconv_instance_norm_workspace_bytes(
             *_norm_sizes(shape),

@@ -39,9 +39,8 @@ constexpr int64_t kPixelAlignment = 32; // pixels of a grid's block are a multip
 // 128] 15.2 and 15.5.
 constexpr int32_t kMaxClusterBlocks = 8;
 constexpr int32_t kMaxGridColumnBlocks = 512; // blocks of a cooperative grid, at most; bounds the workspace
+constexpr int32_t kMaxSplitBlocks = 512; // blocks of a split launch of fewer columns, at most; bounds the workspace
 constexpr int64_t kMaxColumnBlocks = 1 << 20; // blocks of any other grid, at most; more columns take several launches
-constexpr int64_t kTaggedNumbersBytes = 32; // sizeof(TaggedNumbers)
-constexpr int64_t kTotalsBytes = 16; // sizeof(ChannelTotals), and more than an Affine
 
 constexpr int32_t kStreamedThreads = 256; // threads of a block. [8, 64, 512, 512]: 256 took 261 us, 384 262, 512 275
 constexpr int32_t kStepVectors = 4; // vectors that a thread takes at once
@@ -170,10 +169,15 @@ constexpr Config chooseClusterColumns(Shape const& shape, DeviceLimits const& de
         std::min(numColumns, kMaxColumnBlocks / splits)};
 }
 
+constexpr int32_t residentGridLanes(Shape const& shape)
+{
+    return widestLanes(shape, std::max(kGridColumnLanes, shape.minLanes));
+}
+
 // Takes all columns at once, on as many multiprocessors as there are.
 constexpr Config chooseGridColumns(Shape const& shape, DeviceLimits const& device)
 {
-    int32_t const lanes = widestLanes(shape, std::max(kGridColumnLanes, shape.minLanes));
+    int32_t const lanes = residentGridLanes(shape);
     int64_t const numColumns = shape.numColumns(lanes);
     int64_t const maxSplits = std::max<int64_t>(maxGridBlocks(device) / numColumns, 1);
     int64_t const pixelsPerSplit = alignedShare(shape.pixels, maxSplits);
@@ -246,36 +250,26 @@ constexpr Config splitColumns(Shape const& shape, DeviceLimits const& device)
 {
     int32_t const lanes = widestLanes(shape, kMaxColumnLanes);
     int64_t const numColumns = shape.numColumns(lanes);
-    int64_t const wanted = std::min<int64_t>(int64_t{device.numProcessors} * 2, kMaxGridColumnBlocks);
+    int64_t const wanted = std::min<int64_t>(int64_t{device.numProcessors} * 2, kMaxSplitBlocks);
     int64_t const pixelsPerSplit = alignedShare(shape.pixels, std::max<int64_t>(wanted / numColumns, 1));
     return {Method::kSplit, kStreamedThreads, lanes, static_cast<int32_t>(ceilDivide(shape.pixels, pixelsPerSplit)),
         pixelsPerSplit, numColumns, numColumns};
 }
 
-// Chooses for channels that are normalised in groups.
+// Returns the width of columns that hold a whole group of channels, or the widest.
+constexpr int32_t minGroupLanes(int64_t channelsPerGroup, int32_t vectorChannels)
+{
+    int64_t const groupLanes = nextPowerOfTwo(ceilDivide(channelsPerGroup, vectorChannels));
+    return static_cast<int32_t>(std::clamp<int64_t>(groupLanes, kMinColumnLanes, kMaxColumnLanes));
+}
+
+// Chooses for channels that are normalised in groups, each by itself if a group has one.
 constexpr Config chooseGroupConfig(
     Shape shape, DeviceLimits const& device, int64_t channelsPerGroup, int32_t vectorChannels)
 {
-    int64_t const groupLanes = nextPowerOfTwo(ceilDivide(channelsPerGroup, vectorChannels));
-    shape.minLanes = static_cast<int32_t>(std::clamp<int64_t>(groupLanes, kMinColumnLanes, kMaxColumnLanes));
+    shape.minLanes = minGroupLanes(channelsPerGroup, vectorChannels);
     Config const config = chooseConfig(shape, device);
     return areGroupsWhole(shape, config.lanes, channelsPerGroup, vectorChannels) ? config : splitColumns(shape, device);
-}
-
-// Returns the bytes of workspace that groups need beside: totals of each channel in each part of a column, and affines.
-constexpr int64_t groupWorkspaceBytes(int64_t batch, int64_t channels)
-{
-    constexpr int64_t kMostChannels = kMaxColumnLanes * (kVectorBytes / 2); // of a column
-    int64_t const filled = ceilDivide(channels, kMostChannels) * kMostChannels;
-    return (2 * batch * filled + kMaxGridColumnBlocks * kMostChannels) * kTotalsBytes;
-}
-
-// Returns the bytes of workspace that are enough for every tensor of images of at most this many pixels, on any GPU.
-// That of the largest shape of a profile serves the smaller ones.
-constexpr int64_t workspaceBytes(int64_t maxPixels)
-{
-    constexpr int64_t kColumnChannels = kMaxColumnLanes * (kVectorBytes / 2); // of 2 bytes
-    return maxPixels <= kMaxBlockPixels ? 0 : 2 * kMaxGridColumnBlocks * kColumnChannels * kTaggedNumbersBytes;
 }
 
 } // namespace trtconv::channels_last

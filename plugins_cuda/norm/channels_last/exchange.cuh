@@ -15,6 +15,7 @@
 #include <cooperative_groups.h>
 
 #include "norm/channels_last/sums.cuh"
+#include "norm/channels_last/workspace.h"
 
 namespace trtconv::channels_last
 {
@@ -77,21 +78,19 @@ public:
     __device__ GridExchange(Tensors<T, Kind> const& tensors, int32_t columnChannels, int32_t splits,
         BlockPlace const& place, TaggedNumbers* memory)
         : mTensors(tensors)
-        , mColumnChannels(columnChannels)
-        , mSplits(splits)
+        , mLayout{columnChannels, splits}
         , mSplit(place.split)
-        , mTotals(memory + 2 * place.column * splits * columnChannels)
-        , mFinished(mTotals + splits * columnChannels)
+        , mMemory(memory + place.column * mLayout.size())
     {
     }
 
     // Clears what the memory holds. No block may give before all blocks have arrived.
     __device__ cooperative_groups::grid_group::arrival_token begin() const
     {
-        if (threadIdx.x < mColumnChannels)
+        if (threadIdx.x < mLayout.columnChannels)
         {
-            mTotals[threadIdx.x * mSplits + mSplit].give(0, 0, 0);
-            mFinished[threadIdx.x * mSplits + mSplit].give(0, 0, 0);
+            mMemory[threadIdx.x * mLayout.splits + mSplit].give(0, 0, 0);
+            mMemory[mLayout.numTotals() + threadIdx.x * mLayout.splits + mSplit].give(0, 0, 0);
         }
         return cooperative_groups::this_grid().barrier_arrive();
     }
@@ -99,20 +98,20 @@ public:
     // Returns the channel that the calling thread finishes first, and so needs the facts of.
     __device__ int32_t firstChannel() const
     {
-        return areFew() ? static_cast<int32_t>(threadIdx.x)
-                        : mSplit + static_cast<int32_t>(threadIdx.x / kWarpSize) * mSplits;
+        return mLayout.areFew() ? static_cast<int32_t>(threadIdx.x)
+                                : mSplit + static_cast<int32_t>(threadIdx.x / kWarpSize) * mLayout.splits;
     }
 
     // Gives the totals of this block, and returns to each of the first threads the affine of one channel.
     __device__ Affine finish(
         ChannelTotals const& total, ChannelFacts const& facts, ColumnPart const& part, uint32_t round) const
     {
-        bool const hasChannel = threadIdx.x < mColumnChannels;
+        bool const hasChannel = threadIdx.x < mLayout.columnChannels;
         if (hasChannel)
         {
             totalsAt(threadIdx.x, mSplit, round)->give(bitsOf(total.values), bitsOf(total.squares), round);
         }
-        if (areFew())
+        if (mLayout.areFew())
         {
             return hasChannel ? affineOf(takeTotals(threadIdx.x, 0, 1, round), facts, mTensors) : Affine{};
         }
@@ -124,18 +123,18 @@ public:
     // Every block then finishes its channels itself, which groups need.
     __device__ ChannelTotals sum(ChannelTotals const& own, uint32_t round) const
     {
-        bool const hasChannel = threadIdx.x < mColumnChannels;
+        bool const hasChannel = threadIdx.x < mLayout.columnChannels;
         if (hasChannel)
         {
             totalsAt(threadIdx.x, mSplit, round)->give(bitsOf(own.values), bitsOf(own.squares), round);
         }
-        if (areFew())
+        if (mLayout.areFew())
         {
             return hasChannel ? takeTotals(threadIdx.x, 0, 1, round) : ChannelTotals{};
         }
         int32_t const numWarps = static_cast<int32_t>(blockDim.x) / kWarpSize;
-        int32_t const first = mSplit + static_cast<int32_t>(threadIdx.x / kWarpSize) * mSplits;
-        for (int32_t channel = first; channel < mColumnChannels; channel += numWarps * mSplits)
+        int32_t const first = mSplit + static_cast<int32_t>(threadIdx.x / kWarpSize) * mLayout.splits;
+        for (int32_t channel = first; channel < mLayout.columnChannels; channel += numWarps * mLayout.splits)
         {
             ChannelTotals const total = sumByWarp(channel, round);
             giveToAll(bitsOf(total.values), bitsOf(total.squares), channel, round);
@@ -149,32 +148,28 @@ public:
     }
 
 private:
-    static constexpr int32_t kFewSplits = 8;
     static constexpr int kAtOnce = 5; // loads that a lane has on their way: the H100's 132 blocks need as many
 
     __device__ static uint64_t bitsOf(double value) { return __double_as_longlong(value); }
 
-    __device__ bool areFew() const { return mSplits <= kFewSplits; }
-
     __device__ TaggedNumbers* totalsAt(int32_t channel, int32_t split, uint32_t round) const
     {
-        TaggedNumbers* const totals = areFew() && round % 2 == 0 ? mFinished : mTotals;
-        return totals + channel * mSplits + split;
+        return mMemory + mLayout.totalsAt(channel, split, round);
     }
 
     __device__ TaggedNumbers* finishedAt(int32_t channel, int32_t split) const
     {
-        return mFinished + split * mColumnChannels + channel;
+        return mMemory + mLayout.finishedAt(channel, split);
     }
 
     __device__ void finishByWarps(ChannelFacts facts, ColumnPart const& part, uint32_t round) const
     {
         int32_t const numWarps = static_cast<int32_t>(blockDim.x) / kWarpSize;
-        for (int32_t channel = firstChannel(); channel < mColumnChannels; channel += numWarps * mSplits)
+        for (int32_t channel = firstChannel(); channel < mLayout.columnChannels; channel += numWarps * mLayout.splits)
         {
             if (channel != firstChannel())
             {
-                facts = ChannelFacts(mTensors, part, channel, mColumnChannels);
+                facts = ChannelFacts(mTensors, part, channel, mLayout.columnChannels);
             }
             giveAffine(affineOf(sumByWarp(channel, round), facts, mTensors), channel, round);
         }
@@ -197,7 +192,7 @@ private:
     __device__ ChannelTotals takeTotals(int32_t channel, int32_t first, int32_t stride, uint32_t round) const
     {
         ChannelTotals total;
-        for (int32_t begin = first; begin < mSplits; begin += stride * kAtOnce)
+        for (int32_t begin = first; begin < mLayout.splits; begin += stride * kAtOnce)
         {
             uint64_t taken[kAtOnce][2]{}; // zeros add nothing
             bool isComplete = false;
@@ -207,7 +202,7 @@ private:
                 TRTCONV_UNROLL
                 for (int k = 0; k < kAtOnce; ++k)
                 {
-                    if (begin + stride * k < mSplits)
+                    if (begin + stride * k < mLayout.splits)
                     {
                         isComplete = totalsAt(channel, begin + stride * k, round)->take(taken[k], round) && isComplete;
                     }
@@ -231,7 +226,7 @@ private:
 
     __device__ void giveToAll(uint64_t first, uint64_t second, int32_t channel, uint32_t round) const
     {
-        for (auto split = static_cast<int32_t>(threadIdx.x % kWarpSize); split < mSplits; split += kWarpSize)
+        for (auto split = static_cast<int32_t>(threadIdx.x % kWarpSize); split < mLayout.splits; split += kWarpSize)
         {
             finishedAt(channel, split)->give(first, second, round);
         }
@@ -253,12 +248,9 @@ private:
     }
 
     Tensors<T, Kind> const& mTensors;
-    int32_t mColumnChannels;
-    int32_t mSplits;
+    ExchangeLayout mLayout;
     int32_t mSplit;
-    TaggedNumbers* mTotals; // of each channel, the totals of each block
-    TaggedNumbers*
-        mFinished; // for each block, the affine or the totals of each channel; or totals of every other round
+    TaggedNumbers* mMemory; // of the column
 };
 
 } // namespace trtconv::channels_last

@@ -7,11 +7,12 @@
 #include "norm/channels_last/resident.cuh"
 #include "norm/channels_last/split.cuh"
 #include "norm/channels_last/streamed.cuh"
+#include "norm/channels_last/workspace.h"
 
 namespace trtconv::channels_last
 {
 
-static_assert(sizeof(ChannelTotals) == kTotalsBytes && sizeof(Affine) <= kTotalsBytes);
+static_assert(sizeof(ChannelTotals) == kTotalsBytes && sizeof(Affine) == kAffineBytes);
 
 template <typename T, ResultKind Kind>
 class Launcher
@@ -146,9 +147,7 @@ void launchType(NormArguments const& arguments, DeviceLimits const& device, cuda
     int64_t const vectorsPerPixel = ceilDivide(arguments.shape.channels, kVectorChannels<T>);
     Shape const shape{arguments.shape.batch, arguments.shape.sliceSize, vectorsPerPixel};
     int64_t const channelsPerGroup = arguments.channelsPerGroup();
-    Config const config = channelsPerGroup == 1
-        ? chooseConfig(shape, device)
-        : chooseGroupConfig(shape, device, channelsPerGroup, kVectorChannels<T>);
+    Config const config = chooseGroupConfig(shape, device, channelsPerGroup, kVectorChannels<T>);
     auto const run = [&](auto const& tensors, auto kind)
     { Launcher<T, decltype(kind)::value>(tensors, config, device, arguments.workspace, stream).launch(); };
     if (arguments.phaseOrder != nullptr)
