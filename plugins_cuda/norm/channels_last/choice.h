@@ -38,7 +38,8 @@ constexpr int64_t kPixelAlignment = 32; // pixels of a grid's block are a multip
 // have 256 threads and 7 if 512, gain nothing: [1, 512, 64, 64] 8.4 us in place of a grid's 8.5, [1, 256, 128,
 // 128] 15.2 and 15.5.
 constexpr int32_t kMaxClusterBlocks = 8;
-constexpr int32_t kMaxGridColumnBlocks = 512; // blocks of a cooperative grid, at most; bounds the workspace
+// Blocks of a cooperative grid, at most. It bounds the workspace; no GPU has so many multiprocessors.
+constexpr int32_t kMaxGridColumnBlocks = 256;
 constexpr int32_t kMaxSplitBlocks = 512; // blocks of a split launch of fewer columns, at most; bounds the workspace
 constexpr int64_t kMaxColumnBlocks = 1 << 20; // blocks of any other grid, at most; more columns take several launches
 
@@ -225,7 +226,7 @@ constexpr Config chooseConfig(Shape const& shape, DeviceLimits const& device)
 {
     Config const cluster = chooseClusterColumns(shape, device);
     Config const grid = chooseGridColumns(shape, device);
-    bool const fitsGrid = fitsRegisters(grid); // of more columns than blocks, each would fit one
+    bool const fitsGrid = grid.blocks() <= maxGridBlocks(device) && fitsRegisters(grid);
     bool const isIdle = fitsGrid && shape.pixels > kMaxBlockPixels && cluster.threads == kColumnThreads
         && cluster.blocks() * 2 < device.numProcessors;
     bool const isLarge = cluster.threads == kColumnThreads && shape.vectorsPerPixel > kMaxColumnLanes;
