@@ -96,8 +96,8 @@ extern "C"
         int64_t channels, int64_t slice_size, float epsilon, int32_t dtype, int32_t format,
         trtconv_instance_norm_options const* options, void* workspace, size_t workspace_bytes, void* stream);
 
-    /* Bytes of workspace that trtconv_instance_norm needs for these sizes, and for a smaller batch or smaller slices;
-     * often 0, if `place` is null, and 0 for what trtconv_instance_norm refuses. */
+    /* Bytes of workspace that trtconv_instance_norm needs for these sizes in this type, and for a smaller batch or
+     * smaller slices; often 0, if `place` is null, and 0 for what trtconv_instance_norm refuses. */
     size_t trtconv_instance_norm_workspace_bytes(int64_t batch, int64_t channels, int64_t slice_size, int32_t dtype,
         int32_t format, int64_t groups, trtconv_norm_place const* place);
 
