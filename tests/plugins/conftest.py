@@ -30,6 +30,15 @@ def linear(maths: ctypes.CDLL) -> LinearConstants:
 
 
 @pytest.fixture(scope="session")
+def channels_last() -> ctypes.CDLL:
+    library = load_cpp(Path(__file__).with_name("host_channels_last.cpp"))
+    library.host_anchored_sum.restype = ctypes.c_double
+    library.host_sum_of_pairs.restype = ctypes.c_double
+    library.host_sample_index.restype = ctypes.c_int64
+    return library
+
+
+@pytest.fixture(scope="session")
 def gathers() -> ctypes.CDLL:
     here = Path(__file__).parent
     cuda = here / "host_cuda"
