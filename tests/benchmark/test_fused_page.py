@@ -21,5 +21,5 @@ def test_a_changed_figure_is_put_right() -> None:
 
 def test_linked_measurements_exist() -> None:
     links = set(re.findall(r"\]\((measurements/\w+\.json)\)", PAGE.read_text()))
-    assert len(links) == 8
+    assert len(links) == 9
     assert all((DOCS / link).is_file() for link in links)

@@ -68,7 +68,7 @@ def test_predictions_order_what_was_measured(folder: Path) -> None:
 def test_the_page_says_what_the_model_predicts(folder: Path) -> None:
     page = PAGE.read_text()
     assert page == choosing_page.with_tables(page, folder), "run: python -m tests.support.choosing_page"
-    assert len(re.findall(r"<!-- table \w+: begin -->\n\|", page)) == 7
+    assert len(re.findall(r"<!-- table \w+: begin -->\n\|", page)) == 8
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,7 @@ def test_the_page_says_what_the_model_predicts(folder: Path) -> None:
     [
         ("networks_h200", "NVIDIA H200"),
         ("fused_norms_h200", "NVIDIA H200"),
+        ("case_times_h200", "NVIDIA H200"),
         ("performance_h100", "NVIDIA H100 80GB HBM3"),
         ("convolution_forms_h100", "NVIDIA H100 80GB HBM3"),
         ("networks_h100", "NVIDIA H100 80GB HBM3"),
@@ -88,6 +89,9 @@ def test_each_measurement_is_of_the_gpu_that_its_name_says(name: str, gpu: str) 
     assert set(re.findall(r"NVIDIA H\d00(?: 80GB HBM3)?", text)) == {gpu}
 
 
+_RESHAPES = ("Squeeze", "Unsqueeze")  # around lines that became images since they were measured
+
+
 @whole_sweep
 @pytest.mark.parametrize("name", MEASURED)
 def test_what_auto_makes_today_was_measured(name: str, tmp_path: Path) -> None:
@@ -97,5 +101,7 @@ def test_what_auto_makes_today_was_measured(name: str, tmp_path: Path) -> None:
         pytest.skip("it was not measured, or TRTCONV_TEST_MODELS names no folder with it")
     config, form = BuildConfig(backend="tensorrt", precision=precision), whole_networks.ours_of(entry)
     written = {ops: written_graph(path, config, ops) for ops in dict.fromkeys((form, "auto"))}
-    assert entry["graphs"][form]["nodes"] == dict(Counter(written["auto"].ops_by_node.values()))
+    left_out = _RESHAPES if name in whole_networks.EARLIER else ()
+    nodes = Counter(op for op in written["auto"].ops_by_node.values() if op not in left_out)
+    assert entry["graphs"][form]["nodes"] == dict(nodes)
     assert form == "auto" or same_as_before(written, "auto") == form

@@ -190,6 +190,24 @@ def test_in_fp32_convolutions_are_channels_last_and_upsampling_is_not() -> None:
     assert kinds(predict(works, short, TABLE)) == [*made[:5], "resize"]
 
 
+def test_small_convolutions_in_fp32_are_linear_and_need_no_copies() -> None:
+    works = chain(work.CONVOLUTION, work.NORM, work.CONVOLUTION)
+    tensors = [f"t{index}" for index in range(4)]
+    small, large = (Data((1, 64, size, size), 4) for size in (8, 64))  # 2.4 and 151 million products
+    assert kinds(predict(works, dict.fromkeys(tensors, small), TABLE)) == ["convolution", "norm", "convolution"]
+    assert kinds(predict(works, dict.fromkeys(tensors, large), TABLE)).count("reformat") == 2
+    short = dict.fromkeys(tensors, replace(small, element_bytes=2))
+    assert kinds(predict(works, short, TABLE)).count("reformat") == 2
+
+
+def test_a_norm_of_a_plugin_takes_the_least_time_at_least() -> None:
+    tiny = Data((1, 8, 4, 4), 4)
+    (layer,) = predict([plugin("norm", "x", "y")], {"x": tiny, "y": tiny}, TABLE)
+    assert layer.microseconds == pytest.approx(TABLE.least_norm_us)
+    (layer,) = predict([plugin("norm", "x", "y")], {"x": tiny, "y": tiny}, replace(TABLE, least_norm_us=0.0))
+    assert layer.microseconds < TABLE.least_norm_us
+
+
 def test_each_reduction_of_a_region_takes_its_kernels() -> None:
     data = dict.fromkeys((f"t{index}" for index in range(4)), IMAGE)
     one, two = (predict(chain(*[work.REDUCTION] * number), data, TABLE) for number in (1, 2))

@@ -20,6 +20,7 @@ from tests.support.fit_costs import fitted
 from tests.support.measured_layers import H100_GB_PER_S, kernel_samples
 from tests.support.measured_networks import (
     AUTO,
+    CASES_RUN,
     H100_RUN,
     H200_RUN,
     NATIVE,
@@ -209,6 +210,7 @@ def with_tables(page: str, folder: Path) -> str:
         "networks": _table(["network", "measured us", "predicted us", "ratio"], map(_row, networks)),
         "h100": _table(["network", "measured us", "predicted us", "ratio"], map(_row, others)),
         "auto": _auto(table, folder),
+        "cases": _cases(),
         "tuning": _tuning(),
     }
     return _BLOCK.sub(lambda found: found[1] + made[found[2]] + "\n" + found[3], page)
@@ -228,6 +230,17 @@ def _auto(table: CostTable, folder: Path) -> str:
         rows.append([name, told, *cells, f"{auto / times[best]:.2f}", f"{native / auto:.2f}x"])
     titles = ["network", "groups of nodes that become", "native ms", "auto ms", "best other ms"]
     return _table([*titles, "auto over best", "against native"], rows)
+
+
+def _cases() -> str:
+    """Return the small models that auto changed: what their engines took."""
+    rows = []
+    for name, entry in sorted(measured(CASES_RUN)["cases"].items()):
+        if "us" in entry:
+            native, auto = (entry["us"][ops] for ops in (NATIVE, AUTO))
+            told = f"{native / auto:.2f}x" + (", slower" if entry["is_slower"] else "")
+            rows.append([name, f"{entry['plugins']}", f"{native:.1f}", f"{auto:.1f}", told])
+    return _table(["model, size, types", "plugins", "native us", "auto us", "against native"], rows)
 
 
 def _tuning() -> str:

@@ -22,7 +22,8 @@ from tests.support.measured_layers import (
     kernel_samples,
     network_samples,
 )
-from tests.support.measured_networks import made_names, measured, profiled
+from tests.support.measured_networks import CASES_RUN, made_names, measured, profiled
+from trtconv.benchmark import layer_kinds
 from trtconv.costs import tables
 
 COSTS = Path(tables.__file__).with_name("costs.json")
@@ -34,6 +35,10 @@ _WRITTEN_OUT = "fns_candy_128_fp16"
 _SAME_SIZE = 1.3  # samples of sizes within this factor are one point
 _TILES = (8, 16, 32, 64, 128)
 _LEAST_OUTPUTS = tuple(cores * 128 * 128 for cores in (0, 16, 24, 33, 44, 66, 132))  # a tile of 128x128 each, of 132
+# Of convolutions in fp32 on linear tensors. Networks of at most 3.2 million products a convolution are built without
+# reformats, one of 14 million (nnunet_plainconv3d) has nine: docs/measurements/case_times_h200.json.
+_LINEAR_PRODUCTS = 4e6
+_SHORTEST_LAYER_US = 3.0  # without a CUDA graph: a kind of layers that takes less has some that are none
 _NOISE = {"us": 2.0, "share": 0.02}  # what two builds of one network differ by
 
 
@@ -58,17 +63,20 @@ def fitted(folder: Path, without: str = "") -> dict[str, Any]:
         "sources": [
             "docs/measurements/networks_h200.json",
             "docs/measurements/fused_norms_h200.json",
+            "docs/measurements/case_times_h200.json (small networks)",
             "docs/measurements/performance_h100.json (pads and TensorRT's own layers alone)",
             "docs/measurements/convolution_forms_h100.json",
             "docs/measurements/phases_h100.json (phases alone, as ratios)",
         ],
         "rates": fit_rates(by_rate),
         "convolutions": {
-            bits: fit_convolutions([each for each in convolutions if each.bits == bits]) for bits in ("16", "32")
+            bits: fit_convolutions([each for each in convolutions if each.bits == bits]) | {"linear_products": linear}
+            for bits, linear in (("16", 0.0), ("32", _LINEAR_PRODUCTS))
         },
         "shares": fit_shares(norms, by_rate["copy"]) | {"groups": _groups(), "phases": _phases()},
         "reduction_us": _reduction_us(),
         "noise": _NOISE,
+        "least_norm_us": _least_norm_us(),
     }
 
 
@@ -183,6 +191,24 @@ def _reduction_us() -> float:
     own = [layer for layer in layers if layer["type"] in ("CaskPooling", "kgen", "Scale")]
     number = sum(layer["type"] == "CaskPooling" for layer in own)
     return round(sum(layer["us"] for layer in own) / number, 3)
+
+
+def _least_norm_us() -> float:
+    """Return what the plugin norms of networks take whose tensors are so small that only the launch counts.
+
+    The gap after each layer, which was timed without a CUDA graph, is taken off, as of whole networks.
+    """
+    found = []
+    for name, entry in measured(CASES_RUN)["cases"].items():
+        kinds = {kind: each for kind, each in entry.get("kinds", {}).get("auto", {}).items() if each["microseconds"]}
+        if " fixed " not in name or layer_kinds.NORM not in kinds:
+            continue
+        if any(each["microseconds"] < _SHORTEST_LAYER_US * each["count"] for each in kinds.values()):
+            continue
+        total, number = (sum(each[of] for each in kinds.values()) for of in ("microseconds", "count"))
+        norm = kinds[layer_kinds.NORM]
+        found.append(norm["microseconds"] / norm["count"] - (total - entry["us"]["auto"]) / number)
+    return round(statistics.median(found), 3)
 
 
 def _phases() -> dict[str, float]:

@@ -24,6 +24,7 @@ MODELS = os.environ.get("TRTCONV_TEST_MODELS", "")
 H200_RUN = "networks_h200"
 H100_RUN = "rewritten_networks_h100"  # and networks_h100, which has the times of whole networks alone
 TUNING_RUN = "tuning_h200"
+CASES_RUN = "case_times_h200"
 # Where auto rewrote all convolutions that the passes can, and left four norms of 4x4x4 and 8x8x8 to TensorRT.
 _AUTO_AS_REWRITTEN = ("unet3d_128_fp32",)
 _GAP_US = 4.0  # at most, between two layers that are timed one by one

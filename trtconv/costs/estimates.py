@@ -88,17 +88,25 @@ class Estimates:
         """Return the time of a convolution by the matrix work of its tiles and the bytes of its data."""
         x, y = self.data[work.inputs[0]], self.data[work.outputs[0]]
         rate = self.table.convolutions[str(_bits(x.element_bytes))]
-        taps = math.prod(work.weights[2:])
-        if work.is_transposed:  # every element of X meets every tap
-            places, reduced = x.dims[0] * math.prod(x.dims[2:]), work.weights[0]
-        else:
-            places, reduced = y.dims[0] * math.prod(y.dims[2:]), work.weights[1]
+        places, reduced, taps = self._products(work)
         reduced = -(-reduced // x.lanes) * x.lanes
         channels = -(-y.dims[1] // rate.tile) * rate.tile
         operations = 2.0 * reduced * taps * max(places * channels, rate.least_outputs)
         num_bytes = self.sizes([*work.inputs, *work.outputs], CHANNELS_LAST)
         time = rate.fixed_us + operations / rate.tflops * 1e-6 + num_bytes / rate.gb_per_s * 1e-3
         return time * (rate.transposed if work.is_transposed else 1.0) * (rate.uneven if work.is_uneven else 1.0)
+
+    def is_linear(self, work: Work) -> bool:
+        """Say whether a convolution is so small that TensorRT computes it on linear tensors."""
+        x, y = self.data[work.inputs[0]], self.data[work.outputs[0]]
+        products = y.dims[1] * math.prod(self._products(work))
+        return products <= self.table.convolutions[str(_bits(x.element_bytes))].linear_products
+
+    def _products(self, work: Work) -> tuple[int, int, int]:
+        """Return how many places a convolution has, and how many channels and taps each of an output channel reads."""
+        x, y = self.data[work.inputs[0]], self.data[work.outputs[0]]
+        place, reduced = (x, work.weights[0]) if work.is_transposed else (y, work.weights[1])  # X meets every tap
+        return place.dims[0] * math.prod(place.dims[2:]), reduced, math.prod(work.weights[2:])
 
     def plugin(self, work: Work, layout: Layout) -> float:
         """Return the time of a custom op whose tensors have one layout."""
@@ -117,7 +125,8 @@ class Estimates:
         filled = x.num_bytes(layout) / max(x.num_bytes(), 1)  # channels-last: vectors hold channels that are none
         moved = work.op.bytes_moved(x.dims, x.element_bytes, work.attributes, work.roles) * filled
         alone = 2.0 * x.num_bytes(layout)
-        time = self.moving(plugin_rate(NORM, layout, x.element_bytes), alone) * self._factor(work, layout)
+        bare = max(self.moving(plugin_rate(NORM, layout, x.element_bytes), alone), self.table.least_norm_us)
+        time = bare * self._factor(work, layout)
         if layout == LINEAR and self._is_placed(work):  # normalised into the workspace, gathered from there
             gathered = x.num_bytes() + y.num_bytes()
             time += self.moving(plugin_rate(PAD, layout, x.element_bytes), gathered)

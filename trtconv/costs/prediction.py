@@ -4,9 +4,9 @@ A convolution, a pad, an upsampling and a plugin are a layer each. What lies bet
 nodes, slices, transposes - becomes one region where a norm or a reduction is in it: its inner tensors are never
 written. Without one, neighbouring pointwise nodes are a layer, and every node that moves data is one of its own: this
 is what tearing a norm out of a region costs. Each reduction ends a kernel of its region, as those of a norm that is
-written out do. Pointwise nodes after a convolution are part of it. Convolutions are channels-last, and in 16 bits so is
-upsampling; regions and pads of TensorRT's own are linear; plugins and pointwise layers take the layout of what they
-read. A tensor that is read in another layout is copied.
+written out do. Pointwise nodes after a convolution are part of it. Convolutions are channels-last, but for small ones
+in fp32, and in 16 bits so is upsampling; regions and pads of TensorRT's own are linear; plugins and pointwise layers
+take the layout of what they read. A tensor that is read in another layout is copied.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class _Prediction:
             return LINEAR
         if first.op is None:
             if first.kind == work.CONVOLUTION:
-                return CHANNELS_LAST
+                return LINEAR if first.weights and self._times.is_linear(first) else CHANNELS_LAST
             if first.kind == work.RESIZE:
                 return CHANNELS_LAST if sized.element_bytes <= _16_BITS else LINEAR
             if piece.is_fused or first.kind in (work.PAD, work.OTHER) or self._has_other_axes(first):

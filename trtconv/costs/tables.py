@@ -55,7 +55,8 @@ class ConvolutionRate:
 
     The output channels count in whole tiles of `tile`: three of them cost the matrix work of a tile. Fewer outputs than
     `least_outputs` leave cores idle and take as long as these. A transposed one takes `transposed` times as long, one
-    whose strides differ between axes `uneven` times.
+    whose strides differ between axes `uneven` times. Up to `linear_products` multiplications TensorRT computes it on
+    linear tensors, beyond them channels-last.
     """
 
     fixed_us: float
@@ -65,6 +66,7 @@ class ConvolutionRate:
     least_outputs: int
     transposed: float = 1.0
     uneven: float = 1.0
+    linear_products: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class CostTable:
     """The constants of one GPU. `rates` are by kind of work, `convolutions` by the bits of an element.
 
     `reduction_us` is what each reduction of a region takes besides: the kernels before and after it, with their casts.
+    `least_norm_us` is what the norm of a plugin takes at least between two layers, where it takes longer than alone.
     """
 
     gpu: str
@@ -112,6 +115,7 @@ class CostTable:
     shares: Shares
     reduction_us: float
     noise: Noise
+    least_norm_us: float = 0.0
     origin: str = ""
 
     @property
