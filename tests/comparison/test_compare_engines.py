@@ -297,7 +297,11 @@ def test_verify_keeps_no_engine_that_is_wrong(model: Path, tensorrt: FakeTensorR
         trtconv.build(model, BuildConfig(verify=True, ops="plugin"))
     assert caught.value.exit_code == 1
     assert "allowed 0.005 max|y|" in caught.value.what
+    assert "build with --no-tf32" in (caught.value.hint or "")
     assert contents(model.parent) == before
+    with pytest.raises(AccuracyError) as caught:
+        trtconv.build(model, BuildConfig(verify=True, ops="plugin", tf32=False))
+    assert "tf32" not in (caught.value.hint or "")
 
 
 def test_verify_takes_the_inputs_of_the_calibration(

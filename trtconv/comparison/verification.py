@@ -55,6 +55,11 @@ def verify(model: Model, loaded: Any, config: BuildConfig, progress: Progress) -
         raise AccuracyError(
             f"the engine does not compute what the model does: output {worst.name}, {worst.input_set}: {error}",
             where="--verify",
-            hint="no engine was written; build without --verify, then: trtconv compare MODEL ENGINE --bisect",
+            hint=f"no engine was written; {_next_step(built_precision(config, model.proto))}",
         )
     return report
+
+
+def _next_step(precision: str) -> str:
+    look = "without --verify, then: trtconv compare MODEL ENGINE --bisect"
+    return f"TF32 may be why: build with --no-tf32, or {look}" if precision == "tf32" else f"build {look}"
