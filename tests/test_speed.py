@@ -177,6 +177,34 @@ def pads_behind_pads(num_nodes: int) -> onnx.GraphProto:
     return make_graph(nodes, last, [])
 
 
+def lines(num_nodes: int) -> onnx.GraphProto:
+    """Convolutions of lines and pads between them, one chain, which become images together."""
+    nodes, last = [], "x"
+    for index in range(num_nodes // 2):
+        nodes.append(helper.make_node("Pad", [last, "pads"], [f"q{index}"], mode="reflect"))
+        nodes.append(helper.make_node("Conv", [f"q{index}", "w"], [f"c{index}"]))
+        last = f"c{index}"
+    return make_graph_of_lines(nodes, last)
+
+
+def separate_lines(num_nodes: int) -> onnx.GraphProto:
+    """The same, each pair by itself: all read one line."""
+    nodes = []
+    for index in range(num_nodes // 3):
+        nodes.append(helper.make_node("Pad", ["x", "pads"], [f"q{index}"], mode="reflect"))
+        nodes.append(helper.make_node("Conv", [f"q{index}", "w"], [f"c{index}"]))
+        nodes.append(helper.make_node("GlobalMaxPool", [f"c{index}"], [f"y{index}"]))
+    return make_graph_of_lines(nodes, "y0")
+
+
+def make_graph_of_lines(nodes: list[onnx.NodeProto], output: str) -> onnx.GraphProto:
+    constants = {"pads": np.array([0, 0, 1, 0, 0, 1]), "w": np.ones((2, 2, 3), np.float32)}
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 8])
+    y = helper.make_tensor_value_info(output, TensorProto.FLOAT, [None] * 3)
+    initializers = [numpy_helper.from_array(values, name) for name, values in constants.items()]
+    return helper.make_graph(nodes, "g", [x], [y], initializers)
+
+
 def image(name: str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2, 8, 8])
 
@@ -187,7 +215,7 @@ def make_graph(nodes: list[onnx.NodeProto], output: str, initializers: list[Tens
 
 
 # How many edits --ops fused makes of a hundred nodes: a norm and the activation after it are two.
-NUM_EDITS = {written_norms: 20, norms_over_channels: 0}
+NUM_EDITS = {written_norms: 20, norms_over_channels: 0, lines: 0, separate_lines: 0}
 
 
 def seconds(make: Callable[[int], onnx.GraphProto], num_nodes: int, folder: Path, runs: int) -> float:
@@ -231,7 +259,7 @@ def require_linear(measure: Callable[[int, int], float], num_nodes: int, path: P
 
 # Chains of computed pads, readers of one tensor, branches, norms that are written out: one kind each is in the part.
 KINDS = [computed_pads, shared_pads, growing_chain, one_source, plain_nodes, branches, pads_behind_pads, *NUM_EDITS]
-IN_PART = {growing_chain, one_source, branches, written_norms}
+IN_PART = {growing_chain, one_source, branches, written_norms, separate_lines}
 
 
 @pytest.mark.parametrize("num_nodes", SIZES)

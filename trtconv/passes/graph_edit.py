@@ -138,7 +138,8 @@ def _detach(node: gs.Node, num_kept: int) -> None:
     for tensors, field_name, first in ((node.inputs, "outputs", num_kept), (node.outputs, "inputs", 0)):
         for tensor in tensors[first:]:
             others = getattr(tensor, field_name)
-            list.pop(others, operator.indexOf(map(id, others), id(node)))
+            is_last = others[-1] is node  # as where a pass goes through the nodes from the end
+            list.pop(others, -1 if is_last else operator.indexOf(map(id, others), id(node)))
         list.__delitem__(tensors, slice(first, None))
 
 

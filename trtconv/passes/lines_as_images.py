@@ -53,8 +53,7 @@ def lines_as_images(graph: gs.Graph, context: PassContext) -> int:
     """Make images of regions with a custom op and a convolution; return 0, for no node becomes a custom op here."""
     given, pads = given_out(graph), _known_pads(graph, context)
     for each in walk_graphs(graph):
-        for nodes in _regions(each, pads):
-            _Region(each, nodes, given, pads, context).make_images()
+        _Lines(each, _found(each, pads), given, pads, context).make_images()
     return 0
 
 
@@ -70,10 +69,11 @@ def _known_pads(graph: gs.Graph, context: PassContext) -> dict[int, list[int]]:
     return known
 
 
-def _regions(graph: gs.Graph, pads: Collection[int]) -> Iterator[list[gs.Node]]:
-    """Yield connected nodes that can be of images, a custom op and a convolution among them, in their order."""
+def _found(graph: gs.Graph, pads: Collection[int]) -> list[gs.Node]:
+    """Return the nodes that are to be of images, in their order: connected ones, with a custom op and a convolution."""
     able = {id(node): node for node in graph.nodes if id(node) in pads or _can_be_of_images(node)}
     seen: set[int] = set()
+    wanted: set[int] = set()
     for key in able:
         if key in seen:
             continue
@@ -84,9 +84,10 @@ def _regions(graph: gs.Graph, pads: Collection[int]) -> Iterator[list[gs.Node]]:
                     found.add(near)
                     waiting.append(near)
         seen |= found
-        nodes = [able[each] for each in able if each in found]
+        nodes = [able[each] for each in found]
         if any(node.op in _CONVOLUTIONS for node in nodes) and any(map(read_plugin_node, nodes)):
-            yield nodes
+            wanted |= found
+    return [node for key, node in able.items() if key in wanted]
 
 
 def _neighbours(node: gs.Node) -> Iterator[gs.Node]:
@@ -132,8 +133,8 @@ def _fits_lines(node: gs.Node) -> bool:
 
 
 @dataclass(frozen=True)
-class _Region:
-    """Nodes of one graph, and the images by the ids of the lines that they stand for.
+class _Lines:
+    """The nodes of one graph that are to be of images, and the images by the ids of the lines that they stand for.
 
     A graph gives out the tensors `given`; `pads` are those of Pad nodes.
     """
@@ -154,12 +155,12 @@ class _Region:
             for tensor in (each for each in _of_lines(node) if id(each) not in known):
                 known.add(id(tensor))
                 if not isinstance(image := self._image(tensor), gs.Constant):
-                    axis = len(tensor.shape) - 1
-                    before.setdefault(id(node), []).append(self._reshaped("Unsqueeze", tensor, image, axis))
+                    unsqueezed = self._reshaped("Unsqueeze", tensor, image, axis=len(tensor.shape) - 1)
+                    before.setdefault(id(node), []).append(unsqueezed)
         for node in reversed(self.nodes):
             y = node.outputs[0]
             is_read = id(y) in self.given or any(id(reader) not in own for reader in y.outputs)
-            after = [self._reshaped("Squeeze", self._image(y), y, _ROW)] if is_read else []
+            after = [self._reshaped("Squeeze", self._image(y), y, axis=_ROW)] if is_read else []
             replace(self.graph, [node], [*before.get(id(node), ()), self._of_images(node), *after])
             self._tell(node)
 
