@@ -202,6 +202,32 @@ def test_others_stay_lines(nodes: Sequence[str], ops: Ops) -> None:
     assert counts["Unsqueeze"] + counts["Squeeze"] == 0
 
 
+@pytest.mark.parametrize(
+    ("opset", "end"),
+    [
+        (6, "y = Mul <broadcast: int = 1, axis: int = 2> (c, line)"),
+        (6, "y = Add <broadcast: int = 1, axis: int = 0> (c, images)"),
+        (17, "y = Concat <axis: int = 4> (c, c)"),
+    ],
+    ids=["an axis of an operand", "the first axes of an operand", "no axis of lines"],
+)
+def test_axes_that_an_image_has_elsewhere_stay(tmp_path: Path, opset: int, end: str) -> None:
+    pad = '[pad] q = Pad <mode: string = "reflect", pads: ints = [0, 0, 1, 0, 0, 1]> (a)' if opset < 11 else PAD
+    model = block(BEFORE, pad, AFTER, end, opset=opset, line=np.arange(9.0), images=np.ones((2, 4)))
+    fused = rewrite(model, tmp_path, ops="fused").proto
+    (last,) = (node for node in fused.graph.node if "y" in node.output)
+    assert ops_of(fused)["Squeeze"] == 1, "the convolutions are of images"
+    assert last == model.graph.node[-1]
+
+
+def test_a_concat_without_an_axis_is_one_of_channels(tmp_path: Path) -> None:
+    pad = '[pad] q = Pad <mode: string = "reflect", pads: ints = [0, 0, 1, 0, 0, 1]> (a)'
+    model = block(BEFORE, pad, AFTER, "y = Concat (c, a)", opset=3)
+    fused = rewrite(model, tmp_path, ops="fused").proto
+    (concat,) = (node for node in fused.graph.node if node.op_type == "Concat")
+    assert [onnx.helper.get_attribute_value(each) for each in concat.attribute] == [1]
+
+
 def test_images_stay_as_they_are() -> None:
     nodes = (BEFORE.replace("[1, 1]", "[1, 0, 1, 0]"), PAD, AFTER, SUM)
     image = {"w": WEIGHTS["w"][..., np.newaxis], "p": [0, 0, 1, 0, 0, 0, 1, 0]}

@@ -108,8 +108,15 @@ def _can_be_of_images(node: gs.Node) -> bool:
     if node.op in _CONVOLUTIONS:
         return len(node.inputs) > 1 and all(map(_are_lines, node.inputs[:2])) and _fits_lines(node)
     if node.op == "Concat":
-        return all(map(_are_lines, node.inputs))
+        return all(map(_are_lines, node.inputs)) and _axis_of_concat(node) in range(-_LINE_RANK, _LINE_RANK)
+    if "axis" in node.attrs:  # before opset 7 it says where the axes of the second input are
+        return False
     return work.kind_of(node.op) == work.POINTWISE and any(map(_are_lines, node.inputs))
+
+
+def _axis_of_concat(node: gs.Node) -> int:
+    axis: int = node.attrs.get("axis", 1)  # which opsets before 4 leave out
+    return axis
 
 
 def _are_lines(tensor: gs.Tensor) -> bool:
@@ -217,7 +224,7 @@ def _attributes_of_images(node: gs.Node, opset: int) -> dict[str, Any]:
         lists = {name: value for name, value in attributes.items() if name in _OF_CONVOLUTIONS and value}
         return attributes | {name: _with_row(name, value, _OF_CONVOLUTIONS[name]) for name, value in lists.items()}
     if node.op == "Concat":
-        axis = attributes["axis"] % _LINE_RANK
+        axis = _axis_of_concat(node) % _LINE_RANK
         attributes["axis"] = axis + (axis >= _ROW)
     return attributes
 
