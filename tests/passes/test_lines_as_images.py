@@ -19,6 +19,7 @@ from models.make_models import make
 from tests.support.equivalence import assert_close, rewrite, run_onnxruntime, seeded_inputs
 from tests.support.extent import num_examples
 from trtconv.config import Ops
+from trtconv.model.addresses import address_of
 from trtconv.model.walking import walk_nodes
 from trtconv.ops.custom_op import DOMAIN
 from trtconv.passes.lines_as_images import REASON
@@ -246,6 +247,12 @@ def test_the_decision_on_a_plugin_says_so(tmp_path: Path) -> None:
     decisions = {each.node: each for each in rewrite(block(), tmp_path, ops="fused").decisions}
     assert decisions["pad"].reason.endswith(REASON)
     assert list(decisions) == ["pad"], "a convolution is none of the nodes that are decided on"
+
+
+def test_nodes_without_a_name_keep_their_addresses() -> None:
+    model = converted(block(BEFORE.removeprefix("[before] "), PAD.removeprefix("[pad] "), AFTER, SUM))
+    ours = [address_of(node) for node in model.graph.node if node.op_type not in ("Unsqueeze", "Squeeze")]
+    assert ours == ["Conv(a)", "ReflectPad(q)", "after", "sum"]
 
 
 UNARY: Mapping[str, Mapping[str, Any]] = {"Relu": {}, "LeakyRelu": {"alpha": 0.2}, "Elu": {}, "Tanh": {}, "Neg": {}}

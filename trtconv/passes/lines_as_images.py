@@ -19,6 +19,7 @@ import onnx_graphsurgeon as gs
 
 from trtconv.costs import work
 from trtconv.errors import ModelError
+from trtconv.model.addresses import address_of
 from trtconv.model.walking import is_onnx
 from trtconv.ops.custom_op import CustomOp, attributes_for
 from trtconv.ops.instance_norm import INSTANCE_NORM
@@ -166,6 +167,7 @@ class _Lines:
                     before.setdefault(id(node), []).append(unsqueezed)
         for node in reversed(self.nodes):
             y = node.outputs[0]
+            node.name = address_of(node)  # what users call it stays, though it writes another tensor
             is_read = id(y) in self.given or any(id(reader) not in own for reader in y.outputs)
             after = [self._reshaped("Squeeze", self._image(y), y, axis=_ROW)] if is_read else []
             replace(self.graph, [node], [*before.get(id(node), ()), self._of_images(node), *after])
