@@ -17,6 +17,7 @@ from tests.passes.test_fuse_neighbours import chains
 from tests.support.equivalence import rewrite, run_onnxruntime, seeded_inputs
 from trtconv.config import Ops
 from trtconv.model import plugin_nodes
+from trtconv.ops.custom_op import Operand
 from trtconv.precision import Conversion, PrecisionOptions, convert_precision
 
 # The last bit of fp16 is 2^-11 of a value; a result is rounded a few times on its way.
@@ -49,6 +50,32 @@ g (float[1,3,8,8] x, float[4,3,3,3] w, float[4,4,3,3] v) => (float[1,4,8,8] y)
   y = Relu (e)
 }
 """
+
+
+SCALE_OF_EACH_IMAGE = """
+<ir_version: 8, opset_import: ["" : 17]>
+g (float[2,4,8,8] x, float[2,4,1,1] s) => (float[2,4,8,8] y)
+  <float[4] b = {1, 2, 3, 1}, float tiny = {0.0000001}, float[4,4,1,1] w = {1,2,3,4, 4,3,2,1, 2,1,2,1, 1,2,1,2}> {
+  c = Conv (x, w)
+  k = Div (s, tiny)
+  m = Mul (k, tiny)
+  n = InstanceNormalization (c, b, b)
+  z = Mul (n, m)
+  y = Conv (z, w)
+}
+"""
+
+
+def test_a_scale_that_stays_fp32_is_cast_with_its_shape(tmp_path: Path) -> None:
+    model = onnx.shape_inference.infer_shapes(onnx.parser.parse_model(SCALE_OF_EACH_IMAGE))
+    fused, conversion = convert(model, tmp_path)
+    casts = {node.output[0] for node in conversion.proto.graph.node if node.op_type == "Cast"}
+    (call,) = (call for _, call in plugin_nodes.walk_calls(conversion.proto.graph))
+    assert call.operand("scale") == Operand(TensorProto.FLOAT16, [2, 4])
+    assert {node.input[1] for node in conversion.proto.graph.node if node.domain == "trtconv"} <= casts
+    feeds = seeded_inputs(model)
+    (expected,), (got,) = run_onnxruntime(fused, feeds), run_onnxruntime(conversion.proto, feeds)
+    assert np.abs(got - expected).max() <= RELATIVE_ERROR * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])

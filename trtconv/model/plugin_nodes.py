@@ -10,7 +10,7 @@ import onnx
 
 from trtconv.errors import ModelError
 from trtconv.model.addresses import address_of
-from trtconv.model.walking import branches, walk_nodes
+from trtconv.model.walking import branches, is_onnx, walk_nodes
 from trtconv.ops import CUSTOM_OPS, problem_of
 from trtconv.ops.custom_op import DOMAIN, Call, Dim, Operand, attributes_of
 
@@ -31,7 +31,7 @@ def require_plugin_operands(
 
     `outer` holds the tensors that a branch sees.
     """
-    known = ChainMap(_declared(graph), *([outer] if outer else []))
+    known = _known(graph, outer)
     for node in graph.node:
         if node.domain == DOMAIN:
             _require(node, problem_of(node, [known.get(name, _UNKNOWN) for name in node.input]), path)
@@ -46,7 +46,7 @@ def walk_calls(
 
     A node that no plugin could be made of is left out. `outer` holds the tensors that a branch sees.
     """
-    known = ChainMap(_declared(graph), *([outer] if outer else []))
+    known = _known(graph, outer)
     for node in graph.node:
         if node.domain == DOMAIN and problem_of(node) is None:
             op = CUSTOM_OPS[node.op_type]
@@ -60,6 +60,17 @@ def walk_calls(
 def _require(node: onnx.NodeProto, problem: str | None, path: Path) -> None:
     if problem is not None:
         raise ModelError(f"node {address_of(node)}: {problem}", where=str(path))
+
+
+def _known(graph: onnx.GraphProto, outer: MutableMapping[str, Operand] | None) -> ChainMap[str, Operand]:
+    """Return what is known of the tensors that a graph sees; a change of precision declares none of its Casts."""
+    known = ChainMap(_declared(graph), *([outer] if outer else []))
+    for node in graph.node:
+        is_cast = node.op_type == "Cast" and is_onnx(node.domain) and len(node.input) == len(node.output) == 1
+        if is_cast and known[node.output[0]] == _UNKNOWN:
+            to = next((int(each.i) for each in node.attribute if each.name == "to"), None)
+            known[node.output[0]] = Operand(to, known.get(node.input[0], _UNKNOWN).dims)
+    return known
 
 
 def _declared(graph: onnx.GraphProto) -> dict[str, Operand]:
