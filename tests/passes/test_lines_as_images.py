@@ -153,6 +153,10 @@ def test_weights_in_another_file_are_read(tmp_path: Path) -> None:
         ((BEFORE, PAD, AFTER, "y = BatchNormalization (c, b, b, b, v)"), {"v": [1.0, 2.0, 3.0, 4.0]}),
         ((BEFORE, PAD, AFTER, "y = Pad (c, z, v)"), {"z": [0, 0, 2, 0, 1, -1], "v": 3.0}),
         ((BEFORE, PAD, AFTER, "y = InstanceNormalization (c, b, b)"), {}),
+        ((BEFORE, PAD, AFTER, "y = Pad (c, z, v, k)"), {"z": [2, -1], "v": 3.0, "k": [-1], "opset": 18}),
+        ((BEFORE, PAD, AFTER, "g = Greater (c, s)", "y = Where (g, c, l)"), {"s": [[0.5]] * 4, "l": np.arange(9.0)}),
+        ((BEFORE, PAD, AFTER, "h = Cast <to: int = 6> (c)", "y = Cast <to: int = 1> (h)"), {}),
+        ((BEFORE, PAD, AFTER, 'y = Clip (c, "", m)'), {"m": 0.5}),
     ],
     ids=[
         *("groups", "dilations and strides", "transposed", "output shape", "auto_pad", "Concat of channels"),
@@ -166,6 +170,7 @@ def test_weights_in_another_file_are_read(tmp_path: Path) -> None:
             "a pad that crops",
             "norm",
         ),
+        *("pads of one axis", "a condition", "another type", "no lower bound"),
     ],
 )
 def test_each_node_does_the_same_of_images(nodes: Sequence[str], more: Mapping[str, Any]) -> None:
