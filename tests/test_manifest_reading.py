@@ -60,7 +60,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "model without a hash": ({"model": {"file": "a", "opset": 17}}, "model: sha256 is missing"),
     "opset": ({"model": {"file": "a", "sha256": "", "opset": 17.5}}, "model.opset: got 17.5, expected a whole number"),
     "size beyond 64 bits": ({"engine": {"bytes": 10**30}}, "engine.bytes: got 1000000000"),
-    "size that is no number": ({"engine": {"bytes": float("nan")}}, "engine.bytes: got NaN, expected a whole number"),
+    "size that is NaN": ({"engine": {"bytes": float("nan")}}, "engine.bytes: got NaN, expected a whole number"),
     "size as truth": ({"engine": {"bytes": False}}, "engine.bytes: got false, expected a whole number"),
     "backend": ({"backend": "cuda"}, 'backend: got "cuda", expected "tensorrt" or "tensorrt-rtx"'),
     "plugins as text": ({"plugins": "all"}, 'plugins: got "all", expected a list'),

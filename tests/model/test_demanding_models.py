@@ -67,7 +67,7 @@ def test_huge_sizes_are_refused_within_little_memory(name: str, tmp_path: Path) 
 
 
 def test_an_honest_long_tensor_keeps_its_shapes(tmp_path: Path) -> None:
-    """A minute of sound: its values are no shape, but onnx takes them for one."""
+    """A minute of sound: its values are not a shape, but onnx takes them for one."""
     model = parse("""g (float[30000000] x) => (float[N] y) <int64[1] st = {0}, int64[1] en = {20000000}>
         { a = Slice (x, st, en)  b = Mul (a, a)  y = Relu (b) }""")
     assert load(model, tmp_path).graph.outputs[0].shape == [20000000]

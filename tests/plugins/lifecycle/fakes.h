@@ -110,6 +110,12 @@ struct Faces
     {
     }
 
+    // Says whether the runtime takes inputs of these shapes.
+    bool takesShapes(std::vector<PluginTensorDesc> const& inputs)
+    {
+        return runtime->onShapeChange(inputs.data(), static_cast<int32_t>(inputs.size()), nullptr, 0) == 0;
+    }
+
     // Returns the status, and the sizes that the output would have.
     int32_t outputShape(std::vector<std::vector<int64_t>> const& shapes, std::vector<int64_t>& sizes)
     {

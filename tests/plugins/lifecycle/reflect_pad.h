@@ -141,6 +141,6 @@ inline void checkPhasedPad(IPluginCreatorV3One& creator)
     check("phases are channels-last or linear",
         pad.takes(0, {dynamicTensor({1, 48, 9, 9}), {}}) && pad.takes(0, {x, {}}));
     check("channels-last phases become linear", pad.takes(1, {x, dynamicTensor({1, 8, 38, 33}, DataType::kHALF)}));
-    check("phases are no blocks",
+    check("phases are not blocks",
         !pad.takes(0, {dynamicTensor({1, 96, 9, 9}, DataType::kINT8, TensorFormat::kCHW32), {}}));
 }

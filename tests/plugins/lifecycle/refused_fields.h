@@ -31,16 +31,17 @@ inline void checkRefusedFields(IPluginCreatorV3One& norm, IPluginCreatorV3One& p
     {
         check("norm refuses an epsilon", refuses(norm, {{"epsilon", &epsilon, PluginFieldType::kFLOAT32, 1}}));
     }
-    NormFields const norms;
-    auto const refusesField = [&](PluginField const& wrong)
+    auto const refusesAmong =
+        [&](IPluginCreatorV3One& creator, std::vector<PluginField> fields, PluginField const& wrong)
     {
-        std::vector<PluginField> fields = norms.list();
         for (PluginField& field : fields)
         {
             field = std::string(field.name) == wrong.name ? wrong : field;
         }
-        return refuses(norm, fields);
+        return refuses(creator, fields);
     };
+    NormFields const norms;
+    auto const refusesField = [&](PluginField const& wrong) { return refusesAmong(norm, norms.list(), wrong); };
     int32_t const two = 2;
     int32_t const factors[]{2, 2, 0};
     int32_t const negative = -1;
@@ -70,15 +71,7 @@ inline void checkRefusedFields(IPluginCreatorV3One& norm, IPluginCreatorV3One& p
     check("pad refuses a negative length", refuses(pad, {{"pads", pads, PluginFieldType::kINT32, -4}}));
     check("pad refuses no values", refuses(pad, {{"pads", nullptr, PluginFieldType::kINT32, 0}}));
     PadFields const good;
-    auto const refusesPad = [&](PluginField const& wrong)
-    {
-        std::vector<PluginField> fields = good.list();
-        for (PluginField& field : fields)
-        {
-            field = std::string(field.name) == wrong.name ? wrong : field;
-        }
-        return refuses(pad, fields);
-    };
+    auto const refusesPad = [&](PluginField const& wrong) { return refusesAmong(pad, good.list(), wrong); };
     check("pad refuses a slope for each channel", refusesPad({"activation", "prelu", PluginFieldType::kCHAR, 5}));
     check("pad refuses a mode", refusesPad({"pad_mode", "constant", PluginFieldType::kCHAR, 8}));
     check("pad refuses a factor of nothing", refusesPad({"upsample", &factors[2], PluginFieldType::kINT32, 1}));
